@@ -1,0 +1,15 @@
+//! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no serialization, no wire types.
+
+pub mod candle;
+pub mod decimal;
+pub mod instrument;
+pub mod observation;
+pub mod series;
+pub mod state;
+pub mod time;
+
+pub use candle::{Candle, CandleInterval};
+pub use decimal::Decimal;
+pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
+pub use observation::{LongShortKind, Observation, Payload, Period};
+pub use time::Timestamp;

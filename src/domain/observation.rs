@@ -1,0 +1,212 @@
+//! What one venue said about one instrument at one time.
+
+use smol_str::SmolStr;
+
+use super::{Candle, CandleInterval, Decimal, Instrument, Timestamp};
+
+/// One decoded statement of a venue. Numbers are as observed: percentages are not recomputed, multipliers not applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What it is about.
+    pub instrument: Instrument,
+    /// The venue's own time of the event; absent when the payload has none (then the receive time stands in).
+    pub event_time: Option<Timestamp>,
+    /// What was said.
+    pub payload: Payload,
+}
+
+/// The kinds of statement, one for each [`super::Feed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Prices and 24-hour figures.
+    Ticker(Ticker),
+    /// One candle.
+    Candle(CandleInterval, Candle),
+    /// Long and short shares.
+    LongShort(LongShort),
+    /// Open interest.
+    OpenInterest(OpenInterest),
+    /// A market-cap listing's row.
+    MarketCap(Box<MarketCap>),
+    /// An index level.
+    IndexLevel(IndexLevel),
+    /// A category's totals.
+    Category(Category),
+}
+
+/// Prices and 24-hour figures. An absent field was not sent (in a stream's delta: has not changed).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticker {
+    /// Price of the last trade, in the quote asset.
+    pub last_price: Option<Decimal>,
+    /// Best bid, in the quote asset.
+    pub bid_price: Option<Decimal>,
+    /// Best ask, in the quote asset.
+    pub ask_price: Option<Decimal>,
+    /// Price 24 hours ago, in the quote asset.
+    pub open_24h: Option<Decimal>,
+    /// Highest price of the last 24 hours, in the quote asset.
+    pub high_24h: Option<Decimal>,
+    /// Lowest price of the last 24 hours, in the quote asset.
+    pub low_24h: Option<Decimal>,
+    /// Quantity traded in the last 24 hours, in the base asset.
+    pub base_volume_24h: Option<Decimal>,
+    /// Value traded in the last 24 hours, in the quote asset.
+    pub quote_volume_24h: Option<Decimal>,
+}
+
+/// Which population a long/short ratio counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LongShortKind {
+    /// All accounts with a position, each counted once.
+    GlobalAccount,
+    /// The venue's top traders' accounts, each counted once. Venues define "top" differently.
+    TopTraderAccount,
+    /// The venue's top traders' positions, by size.
+    TopTraderPosition,
+    /// Taker buy volume against taker sell volume.
+    TakerVolume,
+}
+
+impl LongShortKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] =
+        [Self::GlobalAccount, Self::TopTraderAccount, Self::TopTraderPosition, Self::TakerVolume];
+
+    /// The API's name: `GLOBAL_ACCOUNT` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GlobalAccount => "GLOBAL_ACCOUNT",
+            Self::TopTraderAccount => "TOP_TRADER_ACCOUNT",
+            Self::TopTraderPosition => "TOP_TRADER_POSITION",
+            Self::TakerVolume => "TAKER_VOLUME",
+        }
+    }
+}
+
+/// The interval that a long/short ratio is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Period {
+    /// 5 minutes.
+    FiveMinutes,
+    /// 15 minutes.
+    FifteenMinutes,
+    /// 30 minutes.
+    ThirtyMinutes,
+    /// 1 hour.
+    OneHour,
+    /// 4 hours.
+    FourHours,
+    /// 1 day.
+    OneDay,
+}
+
+impl Period {
+    /// Every period, shortest first.
+    pub const ALL: [Self; 6] =
+        [Self::FiveMinutes, Self::FifteenMinutes, Self::ThirtyMinutes, Self::OneHour, Self::FourHours, Self::OneDay];
+
+    /// `5m`, `15m`, `30m`, `1h`, `4h` or `1d`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "5m",
+            Self::FifteenMinutes => "15m",
+            Self::ThirtyMinutes => "30m",
+            Self::OneHour => "1h",
+            Self::FourHours => "4h",
+            Self::OneDay => "1d",
+        }
+    }
+}
+
+/// Long and short shares in one normal form: `long_share + short_share = 1`, `ratio = long_share / short_share`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongShort {
+    /// Which population.
+    pub kind: LongShortKind,
+    /// The period, when the payload or the request names it.
+    pub period: Option<Period>,
+    /// Share that is long, above 0 and below 1.
+    pub long_share: f64,
+    /// Share that is short, above 0 and below 1.
+    pub short_share: f64,
+    /// `long_share / short_share`; recomputed when the venue gives the shares, as given when it gives only the ratio.
+    pub ratio: f64,
+}
+
+/// What one unit of [`OpenInterest::open_interest`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenInterestUnit {
+    /// Units of the base asset.
+    Base,
+    /// Units of the quote asset.
+    Quote,
+    /// The venue's contracts.
+    Contracts,
+}
+
+/// Open interest of a derivative.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenInterest {
+    /// How much is open, in `unit`.
+    pub open_interest: Decimal,
+    /// The unit of `open_interest`.
+    pub unit: OpenInterestUnit,
+    /// The same in US dollars (or a dollar stablecoin) where the venue gives it.
+    pub open_interest_usd: Option<Decimal>,
+}
+
+/// A row of a market-cap listing. Money is in US dollars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketCap {
+    /// The listing's own id, unique there: `bitcoin`, `btc-bitcoin`.
+    pub listing_id: SmolStr,
+    /// The asset's name: `Bitcoin`.
+    pub name: SmolStr,
+    /// Price of one unit.
+    pub price: Option<Decimal>,
+    /// Market capitalization.
+    pub market_cap: Option<Decimal>,
+    /// Rank by market cap, from 1.
+    pub market_cap_rank: Option<u32>,
+    /// Circulating supply, in units of the asset.
+    pub circulating_supply: Option<Decimal>,
+    /// Value traded in the last 24 hours.
+    pub volume_24h: Option<Decimal>,
+    /// Highest price of the last 24 hours.
+    pub high_24h: Option<Decimal>,
+    /// Lowest price of the last 24 hours.
+    pub low_24h: Option<Decimal>,
+    /// Highest price ever.
+    pub all_time_high: Option<Decimal>,
+    /// When that was.
+    pub all_time_high_time: Option<Timestamp>,
+}
+
+/// An index level. `high`, `low` and `open` are of the same session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexLevel {
+    /// The level, or the close of the session.
+    pub level: Decimal,
+    /// First level of the session.
+    pub open: Option<Decimal>,
+    /// Highest level of the session.
+    pub high: Option<Decimal>,
+    /// Lowest level of the session.
+    pub low: Option<Decimal>,
+    /// Close of the session before.
+    pub previous_close: Option<Decimal>,
+}
+
+/// A category's totals, in US dollars.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Category {
+    /// The category's name: `Layer 1 (L1)`.
+    pub name: SmolStr,
+    /// Market capitalization of its members.
+    pub market_cap: Option<Decimal>,
+    /// Change of it in 24 hours, in per cent.
+    pub market_cap_change_24h_percent: Option<f64>,
+    /// Value traded in the last 24 hours.
+    pub volume_24h: Option<Decimal>,
+}

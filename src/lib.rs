@@ -1,0 +1,13 @@
+//! crossmarket: price snapshots, long/short ratios and index comparisons over gRPC, with the provenance of every figure.
+//!
+//! The modules in reading order; an arrow of the data flow goes from each to the next:
+//!
+//! 1. [`domain`]: the vocabulary.
+//! 2. [`venues`]: what to ask each venue and how to read its answer.
+//! 3. [`store`]: latest values, change feed and histories.
+
+pub mod clock;
+pub mod domain;
+pub mod proto;
+pub mod store;
+pub mod venues;

@@ -1,0 +1,1 @@
+//! A small pull reader for JSON.

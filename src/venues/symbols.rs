@@ -1,0 +1,1 @@
+//! Splitting venue symbols into base and quote, shared by the venues.
