@@ -73,22 +73,22 @@ impl<'a> Figures<'a> {
             return Some(self.derive_range(["high_24h", "low_24h"], widened));
         }
         let aggregate = &self.inputs.aggregate;
-        let by_venues = aggregate.high_24h.zip(aggregate.low_24h).map(|range| (range, SmolStr::new_static("venues")));
+        let venues_method = "weighted median of the 24-hour figures of the venues of the price, and the price";
+        let by_venues = aggregate.high_24h.zip(aggregate.low_24h);
+        let by_venues = by_venues.map(|range| (range, SmolStr::new_static("venues"), venues_method));
         let by_listing = || {
             let both = |listing: &&Listing<'_>| {
                 positive(listing.row.high_24h).is_some() && positive(listing.row.low_24h).is_some()
             };
             let listing = self.inputs.listings.iter().find(both)?;
-            Some(((listing.row.high_24h?, listing.row.low_24h?), SmolStr::new(listing.venue)))
+            let range = (listing.row.high_24h?, listing.row.low_24h?);
+            Some((range, SmolStr::new(listing.venue), "24-hour figure of the listing, and the price"))
         };
-        let ((high, low), source) = by_venues.or_else(by_listing)?;
+        let ((high, low), source, method) = by_venues.or_else(by_listing)?;
         let (high, low) = (high.max(low), low.min(high));
         let range = aggregate.price.map_or((high, low), |price| (high.max(price), low.min(price)));
         for field in ["high_24h", "low_24h"] {
-            let mut derivation = self.derivation(
-                field,
-                "24-hour figure as given, in US dollars, weighted median over the venues of the price",
-            );
+            let mut derivation = self.derivation(field, method);
             derivation.observation_count = aggregate.aggregation.venue_count.max(1);
             derivation.start_time = Span::OneDay.start(self.as_of);
             derivation.source = source.clone();
