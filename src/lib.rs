@@ -3,9 +3,11 @@
 //! The modules in reading order; an arrow of the data flow goes from each to the next:
 //!
 //! 1. [`domain`]: the vocabulary.
-//! 2. [`venues`]: what to ask each venue and how to read its answer.
-//! 3. [`store`]: latest values, change feed and histories.
+//! 2. [`analytics`]: the figures and their definitions.
+//! 3. [`venues`]: what to ask each venue and how to read its answer.
+//! 4. [`store`]: latest values, change feed and histories.
 
+pub mod analytics;
 pub mod clock;
 pub mod domain;
 pub mod proto;
