@@ -5,9 +5,14 @@
 //! 1. [`domain`]: the vocabulary.
 //! 2. [`venues`]: what to ask each venue and how to read its answer.
 //! 3. [`store`]: latest values, change feed and histories.
+//! 4. [`image`]: everything current, in memory and encoded once, kept up by [`follow`].
+//! 5. [`services`]: the gRPC services.
 
 pub mod clock;
 pub mod domain;
+pub mod follow;
+pub mod image;
 pub mod proto;
+pub mod services;
 pub mod store;
 pub mod venues;
