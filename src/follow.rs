@@ -68,7 +68,8 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
                 if back_off == BACK_OFF.0 {
                     warn!(shard, %error, "store does not answer, serving what is in memory");
                 }
-                tokio::time::sleep(back_off.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                let jitter = rand::rng().random_range(0.5..1.0);
+                tokio::time::sleep(back_off.mul_f64(jitter)).await;
                 back_off = (back_off * 2).min(BACK_OFF.1);
             }
         }
