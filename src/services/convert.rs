@@ -22,33 +22,27 @@ impl Encoder for WireEncoder {
     fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding {
         match &state.body {
             Body::Price(price) => {
-                let mut message = price_snapshot(price, state, revision, freshness);
-                let full = snapshot_entry(&message);
-                if let Some(aggregation) = &mut message.aggregation {
-                    aggregation.contributions.clear();
+                // A response with nothing but field 1 is that field's entry.
+                let message = price_snapshot(price, state, revision, freshness);
+                let mut entry = v1::GetPriceSnapshotResponse { snapshot: Some(message) };
+                let full = entry.encode_to_vec().into();
+                if let Some(message) = &mut entry.snapshot {
+                    message.derivations.clear();
+                    message.aggregation.iter_mut().for_each(|aggregation| aggregation.contributions.clear());
                 }
-                message.derivations.clear();
-                Encoding { basic: snapshot_entry(&message), full }
+                Encoding { basic: entry.encode_to_vec().into(), full }
             }
             Body::Asset(info) => {
-                let mut message = asset(info, state.simulated);
-                let full = asset_entry(message.clone());
-                message.instruments.clear();
-                Encoding { basic: asset_entry(message), full }
+                let message = asset(info, state.simulated);
+                let mut entry = v1::ListAssetsResponse { assets: vec![message], ..Default::default() };
+                let full = entry.encode_to_vec().into();
+                entry.assets.iter_mut().for_each(|message| message.instruments.clear());
+                Encoding { basic: entry.encode_to_vec().into(), full }
             }
             // A feed's answer holds its age at the time of the call, so it is made then.
             Body::Feed(_) => Encoding { basic: Bytes::new(), full: Bytes::new() },
         }
     }
-}
-
-// A message with nothing but field 1 is that field's entry.
-fn snapshot_entry(message: &v1::PriceSnapshot) -> Bytes {
-    v1::GetPriceSnapshotResponse { snapshot: Some(message.clone()) }.encode_to_vec().into()
-}
-
-fn asset_entry(message: v1::Asset) -> Bytes {
-    v1::ListAssetsResponse { assets: vec![message], ..Default::default() }.encode_to_vec().into()
 }
 
 /// An instant.

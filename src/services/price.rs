@@ -140,50 +140,23 @@ impl Price {
         Ok(Box::pin(frames.map(|frame| frame.map(watch_response))))
     }
 
-    async fn list_candles(&self, mut request: v1::ListCandlesRequest) -> Result<v1::ListCandlesResponse, ServiceError> {
-        let asset = paging::asset("asset", &request.asset)?;
-        let interval = convert::candle_interval(request.interval).ok_or_else(|| {
-            let allowed = "must be CANDLE_INTERVAL_5M (1), CANDLE_INTERVAL_1H (2) or CANDLE_INTERVAL_1D (3)";
-            ServiceError::invalid("interval", request.interval, allowed)
-        })?;
-        let page_size = paging::page_size(request.page_size, CANDLE_PAGE_SIZE_DEFAULT, CANDLE_PAGE_SIZE_MAX)?;
-        let from = time_of("start_time", request.start_time.as_ref(), i64::MIN)?;
-        let until = time_of("end_time", request.end_time.as_ref(), i64::MAX)?;
-        if from > until {
-            return Err(ServiceError::invalid("end_time", until, "must not be before start_time"));
-        }
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
+    async fn candles(&self, request: v1::ListCandlesRequest) -> Result<v1::ListCandlesResponse, ServiceError> {
+        let query = CandleQuery::of(request)?;
         self.services.check_serving()?;
-        let from = if pages.continued { Timestamp::from_micros(pages.start) } else { from };
-        self.candles(&asset, &request.asset, interval, from, until, page_size, &pages).await
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one checked request")]
-    async fn candles(
-        &self,
-        asset: &AssetCode,
-        name: &str,
-        interval: CandleInterval,
-        from: Timestamp,
-        until: Timestamp,
-        page_size: usize,
-        pages: &Pages,
-    ) -> Result<v1::ListCandlesResponse, ServiceError> {
-        let series = SeriesKey { subject: SmolStr::new(asset.as_str()), kind: SeriesKind::Candles(interval) };
-        let candles = self.services.store.candles(&series, from, until).await?;
+        let CandleQuery { asset, interval, page_size, pages, .. } = &query;
+        let series = SeriesKey { subject: SmolStr::new(asset.as_str()), kind: SeriesKind::Candles(*interval) };
+        let candles = self.services.store.candles(&series, query.from, query.until).await?;
         if candles.is_empty() && !self.is_known(asset) {
-            return Err(ServiceError::unknown_asset(name));
+            return Err(ServiceError::unknown_asset(&query.name));
         }
         let now = self.services.clock.now();
-        let next = candles.get(page_size).map(|candle| pages.token(candle.start.as_micros()));
+        let next = candles.get(*page_size).map(|candle| pages.token(candle.start.as_micros()));
         Ok(v1::ListCandlesResponse {
-            candles: candles.iter().take(page_size).map(|candle| convert::candle(candle, interval, now)).collect(),
+            candles: candles.iter().take(*page_size).map(|candle| convert::candle(candle, *interval, now)).collect(),
             next_page_token: next.unwrap_or_default(),
             asset: asset.to_string(),
             quote_currency: convert::QUOTE_CURRENCY.to_owned(),
-            interval: convert::wire_interval(interval).into(),
+            interval: convert::wire_interval(*interval).into(),
             simulated: self.services.simulated,
         })
     }
@@ -238,7 +211,40 @@ impl PriceService for Price {
         &self,
         request: Request<v1::ListCandlesRequest>,
     ) -> Result<Response<v1::ListCandlesResponse>, Status> {
-        Ok(Response::new(self.list_candles(request.into_inner()).await?))
+        Ok(Response::new(self.candles(request.into_inner()).await?))
+    }
+}
+
+/// A request for candles, checked.
+struct CandleQuery {
+    asset: AssetCode,
+    /// The asset as the client named it.
+    name: String,
+    interval: CandleInterval,
+    from: Timestamp,
+    until: Timestamp,
+    page_size: usize,
+    pages: Pages,
+}
+
+impl CandleQuery {
+    fn of(mut request: v1::ListCandlesRequest) -> Result<Self, ServiceError> {
+        let asset = paging::asset("asset", &request.asset)?;
+        let interval = convert::candle_interval(request.interval).ok_or_else(|| {
+            let allowed = "must be CANDLE_INTERVAL_5M (1), CANDLE_INTERVAL_1H (2) or CANDLE_INTERVAL_1D (3)";
+            ServiceError::invalid("interval", request.interval, allowed)
+        })?;
+        let page_size = paging::page_size(request.page_size, CANDLE_PAGE_SIZE_DEFAULT, CANDLE_PAGE_SIZE_MAX)?;
+        let start = time_of("start_time", request.start_time.as_ref(), i64::MIN)?;
+        let until = time_of("end_time", request.end_time.as_ref(), i64::MAX)?;
+        if start > until {
+            return Err(ServiceError::invalid("end_time", until, "must not be before start_time"));
+        }
+        let token = std::mem::take(&mut request.page_token);
+        request.page_size = 0;
+        let pages = Pages::of(&request, &token)?;
+        let from = if pages.continued { Timestamp::from_micros(pages.start) } else { start };
+        Ok(Self { asset, name: request.asset, interval, from, until, page_size, pages })
     }
 }
 

@@ -31,6 +31,7 @@ const EPOCH: Epoch = 7;
 /// A process as far as its clients see it.
 struct Fixture {
     services: Services,
+    address: std::net::SocketAddr,
     channel: Channel,
 }
 
@@ -56,7 +57,7 @@ impl Fixture {
         let server = Server::builder().accept_http1(true).add_routes(api.routes);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let endpoint = Channel::from_shared(format!("http://{address}")).expect("a URL");
-        Self { services, channel: endpoint.connect().await.expect("listening") }
+        Self { services, address, channel: endpoint.connect().await.expect("listening") }
     }
 
     /// Serves these prices at revisions 1, 2, 3 …

@@ -164,3 +164,22 @@ async fn what_comes_later_says_so() {
     let status = IndexServiceClient::new(fixture.channel.clone()).watch_comparisons(request).await;
     assert_eq!(status.expect_err("not yet").code(), Code::Unimplemented);
 }
+
+#[tokio::test]
+async fn browsers_are_answered_by_grpc_web() {
+    // The client needs one before it can be built, although nothing here is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let fixture = Fixture::with_prices(vec![snapshot("BTC", 1, "95391")]).await;
+    let message = prost::Message::encode_to_vec(&v1::GetPriceSnapshotRequest { asset: "BTC".to_owned(), view: 0 });
+    let mut body = vec![0];
+    body.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    body.extend_from_slice(&message);
+    let client = reqwest::Client::builder().http1_only().no_proxy().build().expect("a client");
+    let url = format!("http://{}/crossmarket.v1.PriceService/GetPriceSnapshot", fixture.address);
+    let request = client.post(url).header("content-type", "application/grpc-web+proto").body(body);
+    let response = request.send().await.expect("answered");
+    assert_eq!(response.headers().get(SIMULATED_HEADER).map(|value| value.as_bytes()), Some(b"true".as_slice()));
+    let body = response.bytes().await.expect("whole");
+    let contains = |text: &[u8]| body.windows(text.len()).any(|window| window == text);
+    assert!(contains(b"95391") && contains(b"grpc-status:0"), "{body:?}");
+}

@@ -214,3 +214,18 @@ async fn before_the_bootstrap_and_while_draining_calls_are_unavailable() {
     let status = fixture.prices().get_price_snapshot(get("BTC")).await.expect_err("draining");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DRAINING"));
 }
+
+#[tokio::test]
+async fn compression_is_for_those_who_ask() {
+    let fixture = Fixture::with_prices(vec![snapshot("BTC", 1, "1")]).await;
+    let encoding = |response: &tonic::Response<v1::GetPriceSnapshotResponse>| {
+        response.metadata().get("grpc-encoding").map(|value| value.as_bytes().to_vec())
+    };
+    let plain = fixture.prices().get_price_snapshot(get("BTC")).await.expect("known");
+    assert_eq!(encoding(&plain), None);
+    let gzip = CompressionEncoding::Gzip;
+    let mut client = fixture.prices().accept_compressed(gzip).send_compressed(gzip);
+    let packed = client.get_price_snapshot(get("BTC")).await.expect("known");
+    assert_eq!(encoding(&packed), Some(b"gzip".to_vec()));
+    assert_eq!(packed.into_inner(), plain.into_inner());
+}
