@@ -14,8 +14,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&files, [proto_dir])?;
     let descriptor_path = Path::new(&env::var("OUT_DIR")?).join("crossmarket.v1.binpb");
     fs::write(&descriptor_path, prost::Message::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors.clone())?;
+    compile_encoded_servers(descriptors)?;
 
     println!("cargo:rerun-if-changed=proto");
+    Ok(())
+}
+
+/// The services whose answers are sent as bytes that the live image already holds, and those answers.
+const ENCODED: [(&str, &[&str]); 2] = [
+    (
+        "PriceService",
+        &[
+            "GetPriceSnapshotResponse",
+            "BatchGetPriceSnapshotsResponse",
+            "ListPriceSnapshotsResponse",
+            "WatchPriceSnapshotsResponse",
+        ],
+    ),
+    ("CatalogService", &["ListAssetsResponse"]),
+];
+
+/// Generates the servers of those services a second time, with `crate::services::encoded` in the place of the messages that they
+/// answer. The messages and clients stay as they are.
+fn compile_encoded_servers(mut descriptors: prost_types::FileDescriptorSet) -> Result<(), Box<dyn std::error::Error>> {
+    let out_dir = Path::new(&env::var("OUT_DIR")?).join("encoded");
+    fs::create_dir_all(&out_dir)?;
+    let mut builder = tonic_prost_build::configure().build_client(false).out_dir(out_dir);
+    // The longest path that matches wins, so the answers are named beside the package as a whole.
+    builder = builder.extern_path(".crossmarket.v1", "crate::proto::v1");
+    for answer in ENCODED.iter().flat_map(|(_, answers)| answers.iter()) {
+        builder =
+            builder.extern_path(format!(".crossmarket.v1.{answer}"), format!("crate::services::encoded::{answer}"));
+    }
+    for file in &mut descriptors.file {
+        file.service.retain(|service| ENCODED.iter().any(|(name, _)| *name == service.name()));
+    }
+    builder.compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,15 +1,21 @@
 //! crossmarket: price snapshots, long/short ratios and index comparisons over gRPC, with the provenance of every figure.
 //!
-//! The modules in reading order; an arrow of the data flow goes from each to the next:
+//! The modules in reading order, from the vocabulary to the command line:
 //!
-//! 1. [`domain`]: the vocabulary.
-//! 2. [`analytics`]: the figures and their definitions.
+//! 1. [`domain`]: the vocabulary and its invariants; [`clock`]: what time it is.
+//! 2. [`analytics`]: figures from observations and histories.
 //! 3. [`venues`]: what to ask each venue and how to read its answer.
-//! 4. [`store`]: latest values, change feed and histories.
+//! 5. [`store`]: latest values, change feed and histories.
+//! 6. [`image`]: the complete live image in memory; [`follow`]: keeps it on the store's feed.
+//! 7. [`services`]: the gRPC services over the image; [`proto`]: the generated API.
 
 pub mod analytics;
 pub mod clock;
 pub mod domain;
+pub mod follow;
+pub mod image;
 pub mod proto;
+pub mod services;
+pub mod shutdown;
 pub mod store;
 pub mod venues;

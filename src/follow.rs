@@ -1,0 +1,112 @@
+//! Following: keeps the live image up with the store. Bootstrap a shard, tail its feed, begin again after a gap.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::domain::state::Epoch;
+use crate::image::{Change, Image, Position, ShardId};
+use crate::store::{Bootstrap, Entry, Store, StoreError, Tail};
+
+/// Longest wait for the next entries of a feed before asking again.
+const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// First and longest pause after a store error. The pause doubles in between and is jittered by half.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How often freshness is looked at, at most and at least.
+const FRESHNESS_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// Keeps one shard of the image up with the store until cancelled. Store errors are waited out; the image goes on answering meanwhile.
+pub async fn follow_shard(
+    image: Arc<Image>,
+    store: Arc<dyn Store>,
+    shard: ShardId,
+    clock: Clock,
+    cancel: CancellationToken,
+) {
+    cancel.run_until_cancelled_owned(follow_for_ever(&image, store.as_ref(), shard, clock)).await;
+}
+
+/// Marks states stale as their time comes, until cancelled.
+pub async fn keep_fresh(image: Arc<Image>, clock: Clock, cancel: CancellationToken) {
+    let keep = async {
+        loop {
+            let now = clock.now();
+            image.refresh(now);
+            let until_next = image.next_deadline().map_or(FRESHNESS_INTERVAL.1, |next| clock.real(next.since(now)));
+            tokio::time::sleep(until_next.clamp(FRESHNESS_INTERVAL.0, FRESHNESS_INTERVAL.1)).await;
+        }
+    };
+    cancel.run_until_cancelled(keep).await;
+}
+
+async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) {
+    let mut back_off = BACK_OFF.0;
+    // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
+    let mut epoch: Option<Epoch> = None;
+    loop {
+        let step = match epoch {
+            None => bootstrap(image, store, shard, clock).await.map(Some),
+            Some(current) => tail(image, store, shard, current, clock).await,
+        };
+        match step {
+            Ok(next) => {
+                epoch = next;
+                if back_off > BACK_OFF.0 {
+                    info!(shard, "store answers again");
+                    back_off = BACK_OFF.0;
+                }
+            }
+            Err(error) => {
+                // Told once, until the store answers again.
+                if back_off == BACK_OFF.0 {
+                    warn!(shard, %error, "store does not answer, serving what is in memory");
+                }
+                let jitter = rand::rng().random_range(0.5..1.0);
+                tokio::time::sleep(back_off.mul_f64(jitter)).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+}
+
+async fn bootstrap(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) -> Result<Epoch, StoreError> {
+    let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
+    let entry_count = entries.len();
+    image.bootstrap(shard, Position { epoch, revision }, changes(entries), clock.now());
+    info!(shard, epoch, revision, entry_count, "shard bootstrapped");
+    Ok(epoch)
+}
+
+/// Applies what comes next. `None` when the shard must be bootstrapped again.
+async fn tail(
+    image: &Image,
+    store: &dyn Store,
+    shard: ShardId,
+    epoch: Epoch,
+    clock: Clock,
+) -> Result<Option<Epoch>, StoreError> {
+    let Some(position) = image.position(shard) else { return Ok(None) };
+    let applied = match store.tail(shard, epoch, position.revision, TAIL_WAIT_MAX).await? {
+        Tail::Entries(entries) => apply(image, shard, epoch, entries, clock.now()),
+        Tail::Gap => false,
+    };
+    if !applied {
+        info!(shard, epoch, revision = position.revision, "change feed does not continue, bootstrapping again");
+    }
+    Ok(applied.then_some(epoch))
+}
+
+fn apply(image: &Image, shard: ShardId, epoch: Epoch, entries: Vec<Entry>, now: Timestamp) -> bool {
+    image.apply(shard, epoch, changes(entries), now).is_ok()
+}
+
+fn changes(entries: Vec<Entry>) -> Vec<Change> {
+    entries.into_iter().map(|Entry { key, revision, state }| Change { key, revision, state }).collect()
+}

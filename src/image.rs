@@ -1,0 +1,399 @@
+//! The live image: every key's newest state in this process's memory, encoded once for all who read it.
+//!
+//! A key has a slot; a slot holds the state, its position in the change feed and its bytes in both views. Reads take the bytes. Watchers
+//! own no queue: a [`Subscription`] remembers how far it has come and takes whatever is newer when it is asked, so a slow reader costs no
+//! more than a fast one. This module knows neither the wire format (that comes in through [`Encoder`]) nor where states come from
+//! ([`crate::follow`] feeds it).
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+pub use cursor::{Cursor, CursorMangled, Position};
+pub use filter::Filter;
+use slots::Slots;
+pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
+
+use crate::domain::Timestamp;
+use crate::domain::state::{Body, Epoch, Key, Revision, State};
+
+mod cursor;
+mod filter;
+pub(crate) mod opaque;
+mod slots;
+mod subscription;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// A shard's number, from 0.
+pub type ShardId = u16;
+
+/// What is kept and watched together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// Price snapshots.
+    Prices,
+    /// Catalogue entries of assets.
+    Assets,
+    /// The feeds' health.
+    Feeds,
+}
+
+/// How much of an item is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The figures.
+    Basic,
+    /// The figures and what is behind each.
+    Full,
+}
+
+/// Whether a state is within its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is, or it has none.
+    Fresh,
+    /// It is not.
+    Stale,
+}
+
+/// Turns states into bytes. Those bytes are one entry of a response's repeated field 1: tag, length and message.
+pub trait Encoder: Send + Sync {
+    /// Encodes a state.
+    fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding;
+}
+
+/// One state's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// In the view [`View::Basic`].
+    pub basic: Bytes,
+    /// In the view [`View::Full`].
+    pub full: Bytes,
+}
+
+/// One update of a shard: the key's full state, or its removal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// The update's position in the shard's feed.
+    pub revision: Revision,
+    /// The state; `None` when the key is gone.
+    pub state: Option<State>,
+}
+
+/// One key's newest state, as it is read.
+#[derive(Debug)]
+pub struct Item {
+    /// The key.
+    pub key: Key,
+    /// The state.
+    pub state: Arc<State>,
+    /// The shard that it is in.
+    pub shard: ShardId,
+    /// Where in that shard's feed it is.
+    pub position: Position,
+    /// Whether it was fresh when it was encoded.
+    pub freshness: Freshness,
+    encoding: Encoding,
+}
+
+/// Updates do not follow on what the image holds of the shard: a gap, another epoch, or no bootstrap yet. Bootstrap it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("updates do not follow on the image's position")]
+pub struct Discontinuity;
+
+/// How an image is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageSettings {
+    /// How many shards there are, at least 1.
+    pub shard_count: u16,
+    /// How many revisions a cursor may lie behind. No more than the store's feeds hold.
+    pub resume_revisions_max: u64,
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        Self { shard_count: 1, resume_revisions_max: 100_000 }
+    }
+}
+
+/// The live image.
+pub struct Image {
+    encoder: Box<dyn Encoder>,
+    settings: ImageSettings,
+    shared: [Shared; Collection::ALL.len()],
+}
+
+/// One collection and the wake-up of its watchers, which tells only that something changed.
+struct Shared {
+    slots: RwLock<Slots>,
+    wake: watch::Sender<()>,
+}
+
+impl Collection {
+    /// Every collection.
+    pub const ALL: [Self; 3] = [Self::Prices, Self::Assets, Self::Feeds];
+
+    /// The collection that holds a key.
+    pub fn of(key: &Key) -> Self {
+        match key {
+            Key::Price(_) => Self::Prices,
+            Key::Asset(_) => Self::Assets,
+            Key::Feed(..) => Self::Feeds,
+        }
+    }
+
+    /// Its number in cursors. Numbers are never used again for another.
+    fn code(self) -> u8 {
+        match self {
+            Self::Prices => 1,
+            Self::Assets => 2,
+            Self::Feeds => 3,
+        }
+    }
+}
+
+impl Freshness {
+    /// A state's freshness at a time.
+    pub fn of(state: &State, now: Timestamp) -> Self {
+        match deadline(state) {
+            Some(deadline) if deadline <= now => Self::Stale,
+            _ => Self::Fresh,
+        }
+    }
+}
+
+impl Item {
+    /// The item as one entry of a response's repeated field 1.
+    pub fn entry(&self, view: View) -> &Bytes {
+        match view {
+            View::Basic => &self.encoding.basic,
+            View::Full => &self.encoding.full,
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        deadline(&self.state)
+    }
+
+    fn with_freshness(&self, freshness: Freshness, encoder: &dyn Encoder) -> Self {
+        Self {
+            key: self.key.clone(),
+            state: Arc::clone(&self.state),
+            shard: self.shard,
+            position: self.position,
+            freshness,
+            encoding: encoder.encode(&self.state, self.position.revision, freshness),
+        }
+    }
+}
+
+impl Image {
+    /// An empty image, in which no shard is ready.
+    pub fn new(encoder: impl Encoder + 'static, settings: ImageSettings) -> Self {
+        let settings = ImageSettings { shard_count: settings.shard_count.max(1), ..settings };
+        let shared = Collection::ALL
+            .map(|_| Shared { slots: RwLock::new(Slots::new(settings.shard_count)), wake: watch::Sender::new(()) });
+        Self { encoder: Box::new(encoder), settings, shared }
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> u16 {
+        self.settings.shard_count
+    }
+
+    /// True once every shard has been bootstrapped.
+    pub fn is_ready(&self) -> bool {
+        (0..self.settings.shard_count).all(|shard| self.position(shard).is_some())
+    }
+
+    /// How far a shard has been applied; `None` before its bootstrap.
+    pub fn position(&self, shard: ShardId) -> Option<Position> {
+        // The last collection is the last to be applied, so what it has, all have.
+        self.read(Collection::Feeds).positions.get(usize::from(shard)).copied().flatten()
+    }
+
+    /// Replaces everything of a shard by what its store holds at `position`. Watchers are told that continuity was lost.
+    pub fn bootstrap(&self, shard: ShardId, position: Position, changes: Vec<Change>, now: Timestamp) {
+        let mut prepared = self.prepare(shard, position.epoch, changes, now);
+        for collection in Collection::ALL {
+            let changes = take_of(&mut prepared, collection);
+            let mut slots = self.write(collection);
+            let epoch_changed =
+                slots.positions.get(usize::from(shard)).copied().flatten().map(|old| old.epoch) != Some(position.epoch);
+            let kept: HashSet<&Key> = changes.iter().map(Prepared::key).collect();
+            let gone: Vec<Key> = slots.keys_of(shard).into_iter().filter(|key| !kept.contains(key)).collect();
+            for key in gone {
+                slots.remove(&key, shard, position.revision);
+            }
+            if epoch_changed && let Some(removal) = slots.removals.get_mut(usize::from(shard)) {
+                // Cursors of the epochs before are not continued anyway.
+                *removal = 0;
+            }
+            apply_prepared(&mut slots, shard, changes);
+            set_position(&mut slots, shard, position);
+            slots.generation += 1;
+            drop(slots);
+            self.wake(collection);
+        }
+    }
+
+    /// Applies what came next in a shard's feed. Updates that are in the image already are passed over.
+    pub fn apply(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        mut changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<(), Discontinuity> {
+        let position = self.position(shard).filter(|position| position.epoch == epoch).ok_or(Discontinuity)?;
+        changes.retain(|change| change.revision > position.revision);
+        let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
+        let expected = position.revision.saturating_add(1)..;
+        if changes.iter().zip(expected).any(|(change, revision)| change.revision != revision) {
+            return Err(Discontinuity);
+        }
+        let mut prepared = self.prepare(shard, epoch, changes, now);
+        for collection in Collection::ALL {
+            let changes = take_of(&mut prepared, collection);
+            let changed = !changes.is_empty();
+            let mut slots = self.write(collection);
+            apply_prepared(&mut slots, shard, changes);
+            set_position(&mut slots, shard, Position { epoch, revision: last });
+            drop(slots);
+            if changed {
+                self.wake(collection);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks what has become stale by now, under the same revision, and tells watchers. Returns how many states did.
+    pub fn refresh(&self, now: Timestamp) -> usize {
+        let mut flipped_count = 0;
+        for collection in Collection::ALL {
+            let flipped = self.write(collection).refresh(now, self.encoder.as_ref());
+            if flipped > 0 {
+                self.wake(collection);
+            }
+            flipped_count += flipped;
+        }
+        flipped_count
+    }
+
+    /// When the next state becomes stale.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        Collection::ALL.into_iter().filter_map(|collection| self.read(collection).next_deadline()).min()
+    }
+
+    /// How many price snapshots are fresh.
+    pub fn fresh_price_count(&self) -> usize {
+        self.read(Collection::Prices).fresh_count()
+    }
+
+    /// A key's newest item.
+    pub fn get(&self, key: &Key) -> Option<Arc<Item>> {
+        let slots = self.read(Collection::of(key));
+        slots.slot(slots.find(key)?)?.item.clone()
+    }
+
+    /// The items of a collection that are wanted, in no particular order.
+    pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
+        self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
+    }
+
+    fn prepare(&self, shard: ShardId, epoch: Epoch, changes: Vec<Change>, now: Timestamp) -> Vec<Prepared> {
+        let prepare = |change: Change| match change.state {
+            None => Prepared::Remove(change.key, change.revision),
+            Some(state) => {
+                let freshness = Freshness::of(&state, now);
+                let encoding = self.encoder.encode(&state, change.revision, freshness);
+                let position = Position { epoch, revision: change.revision };
+                Prepared::Put(Arc::new(Item {
+                    key: change.key,
+                    state: Arc::new(state),
+                    shard,
+                    position,
+                    freshness,
+                    encoding,
+                }))
+            }
+        };
+        changes.into_iter().map(prepare).collect()
+    }
+
+    fn shared(&self, collection: Collection) -> &Shared {
+        let [prices, assets, feeds] = &self.shared;
+        match collection {
+            Collection::Prices => prices,
+            Collection::Assets => assets,
+            Collection::Feeds => feeds,
+        }
+    }
+
+    // A panic while the lock was held leaves slots that are whole each by itself, so they are read on.
+    fn read(&self, collection: Collection) -> RwLockReadGuard<'_, Slots> {
+        self.shared(collection).slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, collection: Collection) -> RwLockWriteGuard<'_, Slots> {
+        self.shared(collection).slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, collection: Collection) {
+        self.shared(collection).wake.send_replace(());
+    }
+
+    fn wakes(&self, collection: Collection) -> watch::Receiver<()> {
+        self.shared(collection).wake.subscribe()
+    }
+}
+
+/// A change that is encoded and waits for the lock.
+enum Prepared {
+    Put(Arc<Item>),
+    Remove(Key, Revision),
+}
+
+impl Prepared {
+    fn key(&self) -> &Key {
+        match self {
+            Self::Put(item) => &item.key,
+            Self::Remove(key, _) => key,
+        }
+    }
+}
+
+fn take_of(prepared: &mut Vec<Prepared>, collection: Collection) -> Vec<Prepared> {
+    let (taken, left) = std::mem::take(prepared).into_iter().partition(|one| Collection::of(one.key()) == collection);
+    *prepared = left;
+    taken
+}
+
+fn apply_prepared(slots: &mut Slots, shard: ShardId, changes: Vec<Prepared>) {
+    for change in changes {
+        match change {
+            Prepared::Put(item) => slots.put(item),
+            Prepared::Remove(key, revision) => slots.remove(&key, shard, revision),
+        }
+    }
+}
+
+fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
+    if let Some(place) = slots.positions.get_mut(usize::from(shard)) {
+        *place = Some(position);
+    }
+}
+
+/// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
+fn deadline(state: &State) -> Option<Timestamp> {
+    match state.body {
+        Body::Price(_) => Some(state.stale_since()),
+        Body::Asset(_) | Body::Feed(_) => None,
+    }
+}

@@ -1,0 +1,273 @@
+//! `CatalogService`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::encoded::{self, Encoded};
+use super::error::ServiceError;
+use super::order::{self, SortValue};
+use super::paging::{self, Pages};
+use super::{Services, convert};
+use crate::domain::Feed;
+use crate::domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key};
+use crate::image::{Collection, Filter, Item};
+use crate::proto::encoded::catalog_service_server::CatalogService;
+use crate::proto::v1;
+
+const ORDER_FIELDS: &[&str] = &["asset", "name", "market_cap_rank", "instrument_count"];
+
+/// A venue as the catalogue lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VenueEntry {
+    /// The id: `binance-usdm`.
+    pub id: String,
+    /// The name for people.
+    pub title: String,
+    /// The feeds that it can give.
+    pub feeds: Vec<Feed>,
+    /// Whether it is switched on.
+    pub enabled: bool,
+    /// Whether a simulator answers in its place.
+    pub simulated: bool,
+    /// Where its API is documented.
+    pub documentation_url: String,
+    /// Where its terms of use are.
+    pub terms_url: String,
+    /// What its terms mean for a user of its data.
+    pub terms_note: String,
+    /// Whether its API is published by its owner.
+    pub official: bool,
+    /// Whether it needs a key.
+    pub key_required: bool,
+    /// Whether a key is configured.
+    pub key_configured: bool,
+}
+
+/// The service.
+pub struct Catalog {
+    services: Services,
+}
+
+impl Catalog {
+    /// A service that answers from these.
+    pub fn new(services: Services) -> Self {
+        Self { services }
+    }
+
+    fn assets(&self, mut request: v1::ListAssetsRequest) -> Result<encoded::ListAssetsResponse, ServiceError> {
+        let view = paging::view(request.view)?;
+        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
+        let fields = order::parse(&request.order_by, ORDER_FIELDS, "market_cap_rank")?;
+        let wanted = AssetFilter::of(&request)?;
+        let token = std::mem::take(&mut request.page_token);
+        request.page_size = 0;
+        let pages = Pages::of(&request, &token)?;
+        self.services.check_serving()?;
+
+        let mut items = self.services.image.select(Collection::Assets, |item| wanted.admits(item));
+        items.sort_by(|left, right| {
+            order::compare(&fields, left.as_ref(), right.as_ref(), sort_value).then_with(|| left.key.cmp(&right.key))
+        });
+        let (page, next_page_token) = pages.page(&items, page_size, |item| item.entry(view).len());
+        let rest = v1::ListAssetsResponse {
+            assets: Vec::new(),
+            next_page_token,
+            total_size: total(items.len()),
+            simulated: self.services.simulated,
+        };
+        Ok(Encoded { entries: page.iter().map(|item| item.entry(view).clone()).collect(), rest })
+    }
+
+    fn venues(&self, mut request: v1::ListVenuesRequest) -> Result<v1::ListVenuesResponse, ServiceError> {
+        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
+        let token = std::mem::take(&mut request.page_token);
+        request.page_size = 0;
+        let pages = Pages::of(&request, &token)?;
+        self.services.check_serving()?;
+
+        let mut venues: Vec<&VenueEntry> =
+            self.services.venues.iter().filter(|venue| venue.enabled || !request.enabled_only).collect();
+        venues.sort_by_key(|venue| venue.id.as_str());
+        let feeds = self.services.image.select(Collection::Feeds, |_| true);
+        let (page, next_page_token) = pages.page(&venues, page_size, |_| 0);
+        Ok(v1::ListVenuesResponse {
+            venues: page.iter().map(|venue| wire_venue(venue, &feeds)).collect(),
+            next_page_token,
+            total_size: total(venues.len()),
+            simulated: self.services.simulated,
+        })
+    }
+
+    fn feeds(&self, mut request: v1::ListFeedsRequest) -> Result<v1::ListFeedsResponse, ServiceError> {
+        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
+        paging::check_filter_len("venues", request.venues.len())?;
+        paging::check_filter_len("feeds", request.feeds.len())?;
+        paging::check_filter_len("states", request.states.len())?;
+        for (index, name) in request.feeds.iter().enumerate() {
+            if Feed::parse(name).is_none() {
+                let allowed = format!("must be one of {}", Feed::ALL.map(Feed::as_str).join(", "));
+                return Err(ServiceError::invalid(format!("feeds[{index}]"), name, allowed));
+            }
+        }
+        for (index, state) in request.states.iter().enumerate() {
+            if v1::FeedState::try_from(*state).is_err() {
+                return Err(ServiceError::invalid(format!("states[{index}]"), state, "must be a FeedState (1 to 5)"));
+            }
+        }
+        let token = std::mem::take(&mut request.page_token);
+        request.page_size = 0;
+        let pages = Pages::of(&request, &token)?;
+        self.services.check_serving()?;
+
+        let mut items = self.services.image.select(Collection::Feeds, |item| wants_feed(&request, item));
+        items.sort_by_key(|item| feed_status(item).map(|status| (status.venue.clone(), status.feed.as_str())));
+        let now = self.services.clock.now();
+        let (page, next_page_token) = pages.page(&items, page_size, |_| 0);
+        let feed = |item: &Arc<Item>| Some(convert::feed(feed_status(item)?, &item.state, now));
+        Ok(v1::ListFeedsResponse {
+            feeds: page.iter().filter_map(feed).collect(),
+            next_page_token,
+            total_size: total(items.len()),
+            simulated: self.services.simulated,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for Catalog {
+    async fn list_assets(
+        &self,
+        request: Request<v1::ListAssetsRequest>,
+    ) -> Result<Response<encoded::ListAssetsResponse>, Status> {
+        Ok(Response::new(self.assets(request.into_inner())?))
+    }
+
+    async fn list_venues(
+        &self,
+        request: Request<v1::ListVenuesRequest>,
+    ) -> Result<Response<v1::ListVenuesResponse>, Status> {
+        Ok(Response::new(self.venues(request.into_inner())?))
+    }
+
+    async fn list_feeds(
+        &self,
+        request: Request<v1::ListFeedsRequest>,
+    ) -> Result<Response<v1::ListFeedsResponse>, Status> {
+        Ok(Response::new(self.feeds(request.into_inner())?))
+    }
+}
+
+/// The filters of a request for assets, checked.
+struct AssetFilter {
+    keys: HashSet<Key>,
+    venues: Vec<String>,
+    kinds: Vec<i32>,
+    figures: Filter,
+}
+
+impl AssetFilter {
+    fn of(request: &v1::ListAssetsRequest) -> Result<Self, ServiceError> {
+        paging::check_filter_len("categories", request.categories.len())?;
+        paging::check_filter_len("venues", request.venues.len())?;
+        paging::check_filter_len("kinds", request.kinds.len())?;
+        for (index, kind) in request.kinds.iter().enumerate() {
+            if v1::AssetKind::try_from(*kind).is_err() {
+                return Err(ServiceError::invalid(format!("kinds[{index}]"), kind, "must be an AssetKind (1 to 6)"));
+            }
+        }
+        let lower = |texts: &[String]| texts.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
+        Ok(Self {
+            keys: paging::assets(&request.assets)?.into_iter().map(Key::Asset).collect(),
+            venues: lower(&request.venues),
+            kinds: request.kinds.clone(),
+            figures: Filter {
+                keys: None,
+                categories: lower(&request.categories).into_iter().map(Into::into).collect(),
+                market_cap_rank_max: paging::rank_max("market_cap_rank_max", request.market_cap_rank_max)?,
+            },
+        })
+    }
+
+    fn admits(&self, item: &Item) -> bool {
+        let Some(info) = asset_info(item) else { return false };
+        let at_venue = |(venue, _): &(smol_str::SmolStr, _)| self.venues.iter().any(|wanted| wanted == venue);
+        (self.keys.is_empty() || self.keys.contains(&item.key))
+            && (self.venues.is_empty() || info.instruments.iter().any(at_venue))
+            && (self.kinds.is_empty() || self.kinds.contains(&convert::wire_asset_kind(info.kind).into()))
+            && self.figures.admits(item)
+    }
+}
+
+fn asset_info(item: &Item) -> Option<&AssetInfo> {
+    match &item.state.body {
+        Body::Asset(info) => Some(info),
+        _ => None,
+    }
+}
+
+fn feed_status(item: &Item) -> Option<&FeedStatus> {
+    match &item.state.body {
+        Body::Feed(status) => Some(status),
+        _ => None,
+    }
+}
+
+fn wants_feed(request: &v1::ListFeedsRequest, item: &Item) -> bool {
+    let Some(status) = feed_status(item) else { return false };
+    let is_venue = |wanted: &String| wanted.eq_ignore_ascii_case(&status.venue);
+    (request.venues.is_empty() || request.venues.iter().any(is_venue))
+        && (request.feeds.is_empty() || request.feeds.iter().any(|wanted| wanted == status.feed.as_str()))
+        && (request.states.is_empty() || request.states.contains(&convert::wire_feed_state(status.state).into()))
+}
+
+fn wire_venue(venue: &VenueEntry, feeds: &[Arc<Item>]) -> v1::Venue {
+    let states = feeds.iter().filter_map(|item| feed_status(item)).filter(|status| status.venue == venue.id.as_str());
+    let worst = states.map(|status| status.state).max_by_key(|state| severity(*state));
+    let state = match worst {
+        _ if !venue.enabled => FeedState::Disabled,
+        Some(worst) => worst,
+        None => FeedState::Starting,
+    };
+    v1::Venue {
+        venue: venue.id.clone(),
+        title: venue.title.clone(),
+        feeds: venue.feeds.iter().map(ToString::to_string).collect(),
+        enabled: venue.enabled,
+        simulated: venue.simulated,
+        documentation_url: venue.documentation_url.clone(),
+        terms_url: venue.terms_url.clone(),
+        terms_note: venue.terms_note.clone(),
+        official: venue.official,
+        key_required: venue.key_required,
+        key_configured: venue.key_configured,
+        state: convert::wire_feed_state(state).into(),
+    }
+}
+
+/// How bad a feed's state is. A feed that is switched off says nothing about its venue.
+fn severity(state: FeedState) -> u8 {
+    match state {
+        FeedState::Disabled => 0,
+        FeedState::Ok => 1,
+        FeedState::Starting => 2,
+        FeedState::Degraded => 3,
+        FeedState::Down => 4,
+    }
+}
+
+fn sort_value<'a>(item: &'a Item, field: &str) -> SortValue<'a> {
+    let Some(info) = asset_info(item) else { return SortValue::Absent };
+    match field {
+        "asset" => SortValue::Text(info.asset.as_str()),
+        "name" => info.name.as_deref().map_or(SortValue::Absent, SortValue::Text),
+        "market_cap_rank" => info.market_cap_rank.into(),
+        "instrument_count" => SortValue::Whole(i64::try_from(info.instruments.len()).unwrap_or(i64::MAX)),
+        _ => SortValue::Absent,
+    }
+}
+
+fn total(len: usize) -> i32 {
+    i32::try_from(len).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,175 @@
+//! What can go wrong with a call, and the only place where it becomes a gRPC status.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::store::StoreError;
+
+/// The domain of every `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "crossmarket";
+
+/// How much of a client's own text is given back, in characters.
+const ECHO_LEN_MAX: usize = 64;
+
+/// How long a client should wait before it tries a server again that cannot answer now.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// An argument cannot be taken.
+    #[error("{field} {value:?}: {allowed}")]
+    InvalidArgument {
+        /// The field's path in the request.
+        field: String,
+        /// What was sent, cut to a reasonable length.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// No such asset is in the catalogue.
+    #[error("asset {0:?} is not in the catalogue")]
+    UnknownAsset(String),
+    /// The asset is in the catalogue and has no price yet.
+    #[error("asset {0:?} has no price yet")]
+    NoPriceYet(String),
+    /// The cursor lies further back than the change feed goes.
+    #[error("the resume cursor is older than the change feed goes: start again without it")]
+    CursorTooOld,
+    /// The image is not loaded yet.
+    #[error("the server is loading its data")]
+    NotReady,
+    /// The server is shutting down.
+    #[error("the server is shutting down: continue at another replica{}", with_cursor(cursor))]
+    Draining {
+        /// Where a stream can be continued; empty for a call that is no stream.
+        cursor: String,
+    },
+    /// The stream has reached its planned age.
+    #[error("the stream has reached its planned age: open it again{}", with_cursor(cursor))]
+    StreamAge {
+        /// Where it can be continued.
+        cursor: String,
+    },
+    /// The client's own deadline passed.
+    #[error("the call's deadline has passed")]
+    DeadlineExceeded,
+    /// The RPC is part of the API and comes with a later version.
+    #[error("{0} is not implemented yet: it comes with a later version of crossmarket")]
+    Unimplemented(&'static str),
+    /// The store does not answer.
+    #[error("histories cannot be read now")]
+    Store(#[source] StoreError),
+}
+
+fn with_cursor(cursor: &str) -> String {
+    if cursor.is_empty() { String::new() } else { format!(" with resume_cursor {cursor}") }
+}
+
+impl ServiceError {
+    /// An argument that cannot be taken, with what was sent and what is allowed.
+    pub fn invalid(field: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> Self {
+        let value = value.to_string().chars().take(ECHO_LEN_MAX).collect();
+        Self::InvalidArgument { field: field.into(), value, allowed: allowed.into() }
+    }
+
+    /// An unknown asset, by the name that the client used.
+    pub fn unknown_asset(asset: &str) -> Self {
+        Self::UnknownAsset(asset.chars().take(ECHO_LEN_MAX).collect())
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::InvalidArgument { .. } => Code::InvalidArgument,
+            Self::UnknownAsset(_) | Self::NoPriceYet(_) => Code::NotFound,
+            Self::CursorTooOld => Code::OutOfRange,
+            Self::NotReady | Self::Draining { .. } | Self::StreamAge { .. } | Self::Store(_) => Code::Unavailable,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::Unimplemented(_) => Code::Unimplemented,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
+            Self::UnknownAsset(_) => "UNKNOWN_ASSET",
+            Self::NoPriceYet(_) => "NO_PRICE_YET",
+            Self::CursorTooOld => "CURSOR_TOO_OLD",
+            Self::NotReady => "NOT_READY",
+            Self::Draining { .. } => "DRAINING",
+            Self::StreamAge { .. } => "STREAM_AGE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Unimplemented(_) => "UNIMPLEMENTED",
+            Self::Store(_) => "STORE_UNAVAILABLE",
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let entry = |name: &str, value: &str| HashMap::from([(name.to_owned(), value.to_owned())]);
+        match self {
+            Self::InvalidArgument { field, .. } => entry("field", field),
+            Self::UnknownAsset(asset) | Self::NoPriceYet(asset) => entry("asset", asset),
+            Self::Draining { cursor } | Self::StreamAge { cursor } if !cursor.is_empty() => entry("cursor", cursor),
+            Self::Unimplemented(rpc) => entry("rpc", rpc),
+            _ => HashMap::new(),
+        }
+    }
+}
+
+impl From<ServiceError> for Status {
+    fn from(error: ServiceError) -> Self {
+        let code = error.code();
+        let text = error.to_string();
+        let mut details = ErrorDetails::with_error_info(error.reason(), ERROR_DOMAIN, error.metadata());
+        if let ServiceError::InvalidArgument { field, .. } = &error {
+            details.add_bad_request_violation(field.clone(), text.clone());
+        }
+        if code == Code::Unavailable {
+            details.set_retry_info(Some(RETRY_DELAY));
+        }
+        Status::with_error_details(code, text, details)
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carries_reason_domain_and_field() {
+        let status = Status::from(ServiceError::invalid("page_size", -1, "from 0 to 1,000"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "page_size \"-1\": from 0 to 1,000");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().map(|info| info.domain.as_str()), Some(ERROR_DOMAIN));
+        let fields: Vec<_> = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations).collect();
+        assert_eq!(fields.len(), 1);
+        assert_eq!(fields[0].field, "page_size");
+    }
+
+    #[test]
+    fn a_draining_stream_says_where_to_continue() {
+        let status = Status::from(ServiceError::Draining { cursor: "abc".to_owned() });
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.message().contains("abc"));
+        let details = status.get_error_details();
+        let cursor = details.error_info().and_then(|info| info.metadata.get("cursor"));
+        assert_eq!(cursor.map(String::as_str), Some("abc"));
+        assert!(details.retry_info().is_some());
+    }
+
+    #[test]
+    fn a_client_s_own_text_is_cut() {
+        let status = Status::from(ServiceError::unknown_asset(&"X".repeat(10_000)));
+        assert!(status.message().len() < 200);
+    }
+}

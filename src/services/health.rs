@@ -1,0 +1,71 @@
+//! `grpc.health.v1`, true to the data: a service is SERVING while it has data to serve.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
+
+use super::Services;
+use crate::image::Image;
+
+const PRICES: &str = "crossmarket.v1.PriceService";
+const CATALOG: &str = "crossmarket.v1.CatalogService";
+
+/// Services without an implementation yet, which are never SERVING.
+const LATER: [&str; 5] = [
+    "crossmarket.v1.LongShortService",
+    "crossmarket.v1.IndexService",
+    "crossmarket.v1.SignalService",
+    "crossmarket.v1.OverviewService",
+    "crossmarket.v1.SubscriptionService",
+];
+
+/// How often the data is looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The health service, NOT_SERVING throughout, and the task that keeps it true.
+///
+/// The catalogue is SERVING once the image is loaded. Prices, and with them the process as a whole (`""`), are SERVING while any price is
+/// fresh: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
+pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
+    let (reporter, server) = tonic_health::server::health_reporter();
+    for service in LATER {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    let mut told = Serving::default();
+    tell(&reporter, told).await;
+    let task = async move {
+        while !services.drain.is_cancelled() {
+            let serving = Serving::of(&services.image);
+            if serving != told {
+                tell(&reporter, serving).await;
+                told = serving;
+            }
+            services.drain.run_until_cancelled(tokio::time::sleep(INTERVAL)).await;
+        }
+        tell(&reporter, Serving::default()).await;
+    };
+    (server, task)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Serving {
+    catalog: bool,
+    prices: bool,
+}
+
+impl Serving {
+    fn of(image: &Image) -> Self {
+        let catalog = image.is_ready();
+        Self { catalog, prices: catalog && image.fresh_price_count() > 0 }
+    }
+}
+
+async fn tell(reporter: &HealthReporter, serving: Serving) {
+    for (service, is_serving) in [(CATALOG, serving.catalog), (PRICES, serving.prices), ("", serving.prices)] {
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status(service, status).await;
+    }
+}

@@ -1,0 +1,62 @@
+//! The task that follows the store.
+
+use super::*;
+use crate::follow::{follow_shard, keep_fresh};
+use crate::image::tests::{BUDGET, snapshot};
+use crate::store::Entry;
+
+fn entry(revision: Revision, price: &str) -> Entry {
+    let Change { key, revision, state } = priced(revision, snapshot("BTC", 1, price), at(0));
+    Entry { key, revision, state }
+}
+
+async fn wait_until(mut condition: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("did not come true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bootstraps_tails_and_bootstraps_again_after_a_gap() {
+    let store = Arc::new(CandleStore::default());
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let cancel = CancellationToken::new();
+    // Taken from the end. The store fails once it has nothing more to say, and at first.
+    let boot = |epoch, entry: Entry| Bootstrap { epoch, revision: entry.revision, entries: vec![entry] };
+    *store.tails.lock().expect("not poisoned") = vec![
+        Tail::Entries(vec![entry(3, "5")]),
+        Tail::Gap,
+        Tail::Entries(vec![]),
+        Tail::Entries(vec![entry(2, "2"), entry(3, "3")]),
+    ];
+    let clock = Clock::simulated(at(0), 1e-9);
+    let task = tokio::spawn(follow_shard(image.clone(), store.clone(), 0, clock, cancel.clone()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!image.is_ready(), "the store does not answer yet");
+    *store.bootstraps.lock().expect("not poisoned") = vec![boot(EPOCH + 1, entry(2, "4")), boot(EPOCH, entry(1, "1"))];
+    wait_until(|| image.position(0) == Some(Position { epoch: EPOCH + 1, revision: 3 })).await;
+    let item = image.get(&Key::Price(code("BTC"))).expect("applied");
+    assert_eq!(item.position.revision, 3);
+    cancel.cancel();
+    task.await.expect("ends when cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn freshness_is_kept_by_the_clock() {
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let clock = Clock::simulated(at(0), 1.0);
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(keep_fresh(image.clone(), clock, cancel.clone()));
+    let change = priced(1, snapshot("BTC", 1, "1"), at(0));
+    image.bootstrap(0, Position { epoch: EPOCH, revision: 1 }, vec![change], clock.now());
+    tokio::time::sleep(BUDGET / 2).await;
+    assert_eq!(image.fresh_price_count(), 1);
+    tokio::time::sleep(BUDGET).await;
+    assert_eq!(image.fresh_price_count(), 0);
+    cancel.cancel();
+    task.await.expect("ends when cancelled");
+}
