@@ -6,8 +6,12 @@
 //! 2. [`venues`]: what to ask each venue and how to read its answer.
 //! 3. [`store`]: latest values, change feed and histories.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod proto;
 pub mod store;
+pub mod telemetry;
 pub mod venues;
