@@ -55,7 +55,7 @@ pub(super) fn may_pass(error: &CliError) -> bool {
     match error {
         CliError::Connect { .. } => true,
         CliError::Status(status) => {
-            status.code() == tonic::Code::Unavailable || status.source().is_some_and(|cause| is_transport(cause))
+            status.code() == tonic::Code::Unavailable || status.source().is_some_and(is_transport)
         }
         _ => false,
     }

@@ -202,6 +202,9 @@ fn decode_stream(asked: &Asked, mut input: impl BufRead, out: &mut impl Write) -
         if (&mut input).take(INPUT_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
         }
+        if line.len() as u64 >= INPUT_BYTES_MAX {
+            return Err(CliError::Failed(format!("line {number} is longer than {INPUT_BYTES_MAX} bytes")));
+        }
         if line.trim_ascii().is_empty() {
             continue;
         }

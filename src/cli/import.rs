@@ -203,8 +203,90 @@ fn summary(arguments: &ImportArguments, history: &History) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::domain::state::{Epoch, Key, Revision, State};
     use crate::domain::{Decimal, Timestamp};
+    use crate::store::{Bootstrap, SeriesInfo, ShardId, Tail};
+
+    /// What was put: subject and kind of the series, and how many.
+    #[derive(Default)]
+    struct Recorder {
+        puts: Mutex<Vec<(SeriesKey, usize)>>,
+        flushes: Mutex<usize>,
+    }
+
+    fn not_here<T>() -> Result<T, StoreError> {
+        Err(StoreError::Unavailable("an import does not ask for this".to_owned()))
+    }
+
+    #[async_trait]
+    impl Store for Recorder {
+        async fn open_writer(&self, _: ShardId, _: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+            not_here()
+        }
+
+        async fn write(&self, _: ShardId, _: Epoch, _: Vec<(Key, Option<State>)>) -> Result<Revision, StoreError> {
+            not_here()
+        }
+
+        async fn bootstrap(&self, _: ShardId) -> Result<Bootstrap, StoreError> {
+            not_here()
+        }
+
+        async fn tail(&self, _: ShardId, _: Epoch, _: Revision, _: Duration) -> Result<Tail, StoreError> {
+            not_here()
+        }
+
+        async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError> {
+            self.puts.lock().expect("not poisoned").push((series.clone(), candles.len()));
+            Ok(())
+        }
+
+        async fn candles(&self, _: &SeriesKey, _: Timestamp, _: Timestamp) -> Result<Vec<Candle>, StoreError> {
+            not_here()
+        }
+
+        async fn put_points(&self, series: &SeriesKey, points: &[Point]) -> Result<(), StoreError> {
+            self.puts.lock().expect("not poisoned").push((series.clone(), points.len()));
+            Ok(())
+        }
+
+        async fn points(&self, _: &SeriesKey, _: Timestamp, _: Timestamp) -> Result<Vec<Point>, StoreError> {
+            not_here()
+        }
+
+        async fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
+            not_here()
+        }
+
+        async fn trim_series(&self, _: &SeriesKey, _: Timestamp) -> Result<(), StoreError> {
+            not_here()
+        }
+
+        async fn flush(&self) -> Result<(), StoreError> {
+            *self.flushes.lock().expect("not poisoned") += 1;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_row_is_put_and_made_durable() {
+        let store = Recorder::default();
+        let mut rows = vec![row(None, None, None, 5); ROWS_PER_WRITE + 1];
+        rows.last_mut().expect("a row").market_cap = Some(Decimal::from(70));
+        let code = AssetCode::parse("BTC").expect("valid");
+        write(&store, &code, &rows, Volume::Money).await.expect("written");
+        let series = |kind| SeriesKey { subject: "BTC".into(), kind };
+        let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
+        let expected = [(candles.clone(), ROWS_PER_WRITE), (candles, 1), (series(SeriesKind::DailyMarketCap), 1)];
+        assert_eq!(*store.puts.lock().expect("not poisoned"), expected);
+        assert_eq!(*store.flushes.lock().expect("not poisoned"), 1);
+    }
 
     fn row(open: Option<i64>, high: Option<i64>, low: Option<i64>, close: i64) -> Row {
         Row {

@@ -40,7 +40,9 @@ impl Screen {
     /// Draws what changed since the last time, cut to the window as it is now.
     pub(super) fn draw(&mut self, board: &Board) -> io::Result<()> {
         let size = self.terminal.size();
-        let lines = lines(board, &self.server, Some((usize::from(size.0), usize::from(size.1))));
+        // The last column stays free: a terminal that waits there to wrap would clear the character written last.
+        let window = (usize::from(size.0), usize::from(size.1).saturating_sub(1));
+        let lines = lines(board, &self.server, Some(window));
         if let Some((at, drawn, drawn_size)) = &self.drawn
             && *drawn == lines
             && *drawn_size == size
