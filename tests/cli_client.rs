@@ -16,10 +16,13 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 type Frames = Pin<Box<dyn Stream<Item = Result<WatchPriceSnapshotsResponse, Status>> + Send>>;
 
+/// One stream's frames, the last of them perhaps an error.
+type Script = Vec<Result<WatchPriceSnapshotsResponse, Status>>;
+
 /// Answers for BTC and ETH. Each watch takes the next of the scripted streams and notes the cursor that it came with.
 #[derive(Clone, Default)]
 struct Scripted {
-    streams: Arc<Mutex<Vec<Vec<Result<WatchPriceSnapshotsResponse, Status>>>>>,
+    streams: Arc<Mutex<Vec<Script>>>,
     cursors: Arc<Mutex<Vec<String>>>,
 }
 
