@@ -8,6 +8,10 @@ use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
 
+mod open;
+
+pub use open::open;
+
 /// A shard's number, from 0. One shard has one writer at a time, one change feed and dense revisions of its own.
 pub type ShardId = u16;
 

@@ -1,0 +1,106 @@
+//! The command line: the service itself, the clients of a running one, and the tools around it.
+//!
+//! Results go to standard output, everything else to standard error. A reader that goes away (`| head`) is not an error.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod card;
+mod client;
+mod config;
+mod decode;
+mod error;
+mod get;
+pub mod history_csv;
+mod import;
+mod json;
+mod list;
+mod numbers;
+mod serve;
+mod settings;
+mod table;
+mod watch;
+
+use error::CliError;
+
+const EXAMPLES: &str = "\
+Examples:
+  crossmarket demo                       the whole service with a simulated market; nothing else is needed
+  crossmarket serve --config FILE.toml   the service with real venues
+  crossmarket get BTC ETH --full         two assets with every venue's part
+  crossmarket list --order-by 'change_24h_percent desc' --limit 20
+  crossmarket watch BTC ETH SOL          a live table
+  crossmarket config show                every setting, its value and where it came from
+
+Settings: defaults, then --config FILE (TOML), then environment (CROSSMARKET__GRPC__LISTEN=0.0.0.0:50051), then flags.";
+
+/// Price snapshots, long/short ratios and index comparisons over gRPC, with the provenance of every figure.
+#[derive(Debug, Parser)]
+#[command(name = "crossmarket", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArguments),
+    Demo(serve::DemoArguments),
+    Get(get::GetArguments),
+    List(list::ListArguments),
+    Watch(watch::WatchArguments),
+    Import(import::ImportArguments),
+    Backfill(serve::BackfillArguments),
+    Decode(decode::DecodeArguments),
+    Config(config::ConfigArguments),
+}
+
+/// Runs the command that the process was started with. Exit codes: 0 success, 1 failure, 2 wrong usage.
+pub fn run() -> ExitCode {
+    let command = CommandLine::parse().command;
+    match execute(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            error.print();
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Serve(arguments) => serve::serve(arguments),
+        Command::Demo(arguments) => serve::demo(arguments),
+        Command::Backfill(arguments) => serve::backfill(arguments),
+        Command::Get(arguments) => block_on(get::run(arguments)),
+        Command::List(arguments) => block_on(list::run(arguments)),
+        Command::Watch(arguments) => block_on(watch::run(arguments)),
+        Command::Import(arguments) => block_on(import::run(arguments)),
+    }
+}
+
+/// Runs a future on a runtime of its own, with at least two workers: on one, a task that blocks would stop the others.
+fn block_on(future: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let result = runtime.block_on(future);
+    // A blocking read of standard input cannot be stopped; it must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,329 @@
+//! `import`: a daily history from a CSV file into the store.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::error::CliError;
+use super::history_csv::{self, Effect, History, Row};
+use super::serve::asset;
+use super::settings::SettingsArguments;
+use crate::domain::series::{Point, SeriesKey, SeriesKind};
+use crate::domain::{AssetCode, Candle, CandleInterval};
+use crate::store::{self, Store, StoreError};
+
+/// Largest file that is read, in bytes: more than a daily history of many centuries.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Rows written at once.
+const ROWS_PER_WRITE: usize = 500;
+
+/// Problems of one effect that are printed one by one, unless --verbose asks for all.
+const PROBLEMS_SHOWN: usize = 10;
+
+/// Codes that name an equity or currency index, whose volume counts shares.
+const INDEX_CODES: &[&str] = &["RUT", "SPX", "NDX", "VIX", "DXY"];
+
+/// Reads a daily history of an asset or index from a CSV file into the store.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The header names the columns, in any letter case: date, time or timestamp; close or value; and open, high, low, volume,
+turnover, market_cap where the file has them. Dates are YYYY-MM-DD, YYYY-MM-DD HH:MM:SS, MM/DD/YYYY, YYYYMMDD, or seconds
+or milliseconds since 1970, all UTC. What is skipped or mended is printed with its line. Days that the store has are replaced.
+
+Examples:
+  crossmarket import BTC bitcoin.csv
+  crossmarket import RUT russell-2000.csv --dry-run
+  crossmarket import DXY macro.csv --column dxy")]
+pub(super) struct ImportArguments {
+    /// The asset or index: BTC, RUT.
+    #[arg(value_name = "CODE", value_parser = asset)]
+    code: AssetCode,
+    /// The file.
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    /// The column of closes, when it is not named close or value. Other prices of the file are then left out.
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// What a column named volume counts; without it, shares for an index, units where the file has a turnover column, else money.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    volume: Option<Volume>,
+    /// Only says what would be imported.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints every problem.
+    #[arg(long)]
+    verbose: bool,
+    /// Where values are kept (setting store.url).
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// What a volume counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Volume {
+    /// Units of the asset, or shares.
+    Units,
+    /// Money, in US dollars.
+    Money,
+}
+
+pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
+    let flags = super::settings::flag("store.url", "--store", arguments.store.as_ref());
+    let config = arguments.settings.load(flags.into_iter().collect())?.config;
+    let history = history_csv::parse(&read(&arguments.file)?, arguments.column.as_deref());
+    report(&history, arguments.verbose);
+    if let Some(refused) = history.problems.iter().find(|problem| problem.effect == Effect::Refused) {
+        return Err(CliError::Failed(format!("{}: {}", arguments.file.display(), refused.message)));
+    }
+    if history.rows.is_empty() {
+        return Err(CliError::Failed(format!("{}: no usable line", arguments.file.display())));
+    }
+    let volume = arguments.volume.unwrap_or_else(|| guess_volume(&arguments.code, &history.rows));
+    if history.rows.iter().any(|row| row.volume.is_some()) && arguments.volume.is_none() {
+        let taken = if volume == Volume::Units { "units" } else { "money in US dollars" };
+        eprintln!("volume is taken as {taken}; --volume says otherwise");
+    }
+    if !arguments.dry_run {
+        let store = store::open(&config.store.url).await.map_err(|error| in_use(error, &config.store.url))?;
+        write(store.as_ref(), &arguments.code, &history.rows, volume).await?;
+    }
+    Ok(summary(&arguments, &history)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    let failed = |source| CliError::Read { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(CliError::Failed(format!("{}: {length} bytes; at most {FILE_BYTES_MAX}", path.display())));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+/// An embedded store has one process at a time: say what to do when that is the service.
+fn in_use(error: StoreError, url: &str) -> CliError {
+    match error {
+        StoreError::Unavailable(reason) => CliError::Failed(format!(
+            "cannot open the store {url}: {reason}; if a running service holds it, stop that service, import, and start it again"
+        )),
+        other => CliError::Store(other),
+    }
+}
+
+fn guess_volume(code: &AssetCode, rows: &[Row]) -> Volume {
+    let has_turnover = rows.iter().any(|row| row.quote_volume.is_some());
+    if has_turnover || INDEX_CODES.contains(&code.as_str()) { Volume::Units } else { Volume::Money }
+}
+
+async fn write(store: &dyn Store, code: &AssetCode, rows: &[Row], volume: Volume) -> Result<(), CliError> {
+    let series = |kind| SeriesKey { subject: code.as_str().into(), kind };
+    let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
+    let market_caps = series(SeriesKind::DailyMarketCap);
+    let progress = progress(rows.len());
+    for part in rows.chunks(ROWS_PER_WRITE) {
+        store.put_candles(&candles, &part.iter().map(|row| candle(row, volume)).collect::<Vec<_>>()).await?;
+        let points: Vec<Point> =
+            part.iter().filter_map(|row| Some(Point { time: row.day, value: row.market_cap? })).collect();
+        if !points.is_empty() {
+            store.put_points(&market_caps, &points).await?;
+        }
+        progress.inc(part.len() as u64);
+    }
+    store.flush().await?;
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// The candle of a day. What the file does not have of open, high and low is the close, widened to hold the others.
+fn candle(row: &Row, volume: Volume) -> Candle {
+    let open = row.open.unwrap_or(row.close);
+    let units = row.volume.filter(|_| volume == Volume::Units);
+    let money = row.volume.filter(|_| volume == Volume::Money);
+    Candle {
+        start: row.day,
+        open,
+        high: row.high.unwrap_or(row.close).max(open).max(row.low.unwrap_or(row.close)),
+        low: row.low.unwrap_or(row.close).min(open).min(row.high.unwrap_or(row.close)),
+        close: row.close,
+        base_volume: units,
+        quote_volume: row.quote_volume.or(money),
+    }
+}
+
+/// A bar on standard error; hidden when that is no terminal.
+fn progress(rows: usize) -> ProgressBar {
+    let bar = ProgressBar::new(rows as u64);
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} days") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Prints the problems on standard error, at most [`PROBLEMS_SHOWN`] of each effect.
+fn report(history: &History, verbose: bool) {
+    let most = if verbose { usize::MAX } else { PROBLEMS_SHOWN };
+    for (effect, word) in [(Effect::Skipped, "skipped"), (Effect::Adjusted, "adjusted"), (Effect::Noted, "note")] {
+        let all = history.problems.iter().filter(|problem| problem.effect == effect);
+        let count = all.clone().count() as u64 + history.problems_not_listed.get(&effect).copied().unwrap_or(0);
+        let mut shown = 0;
+        for problem in all.take(most) {
+            eprintln!("line {}: {word}: {}", problem.line, problem.message);
+            shown += 1;
+        }
+        if count > shown {
+            let how = if verbose { "" } else { "; --verbose prints more" };
+            eprintln!("{} more {word}{how}", count - shown);
+        }
+    }
+}
+
+fn summary(arguments: &ImportArguments, history: &History) -> io::Result<()> {
+    let verb = if arguments.dry_run { "would be imported (dry run)" } else { "imported" };
+    let day = |row: Option<&Row>| row.map(|row| row.day.to_string().chars().take(10).collect::<String>());
+    let market_caps = history.rows.iter().filter(|row| row.market_cap.is_some()).count();
+    let adjusted = history.problems.iter().filter(|problem| problem.effect == Effect::Adjusted).count() as u64
+        + history.problems_not_listed.get(&Effect::Adjusted).copied().unwrap_or(0);
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{}: {} days {verb}, {} to {}, {market_caps} with market cap; of {} lines {} skipped; {adjusted} adjustments",
+        arguments.code,
+        history.rows.len(),
+        day(history.rows.first()).unwrap_or_default(),
+        day(history.rows.last()).unwrap_or_default(),
+        history.line_count,
+        history.skipped_count,
+    )?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::domain::state::{Epoch, Key, Revision, State};
+    use crate::domain::{Decimal, Timestamp};
+    use crate::store::{Bootstrap, SeriesInfo, ShardId, Tail};
+
+    /// What was put: subject and kind of the series, and how many.
+    #[derive(Default)]
+    struct Recorder {
+        puts: Mutex<Vec<(SeriesKey, usize)>>,
+        flushes: Mutex<usize>,
+    }
+
+    fn not_here<T>() -> Result<T, StoreError> {
+        Err(StoreError::Unavailable("an import does not ask for this".to_owned()))
+    }
+
+    #[async_trait]
+    impl Store for Recorder {
+        async fn open_writer(&self, _: ShardId, _: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+            not_here()
+        }
+
+        async fn write(&self, _: ShardId, _: Epoch, _: Vec<(Key, Option<State>)>) -> Result<Revision, StoreError> {
+            not_here()
+        }
+
+        async fn bootstrap(&self, _: ShardId) -> Result<Bootstrap, StoreError> {
+            not_here()
+        }
+
+        async fn tail(&self, _: ShardId, _: Epoch, _: Revision, _: Duration) -> Result<Tail, StoreError> {
+            not_here()
+        }
+
+        async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError> {
+            self.puts.lock().expect("not poisoned").push((series.clone(), candles.len()));
+            Ok(())
+        }
+
+        async fn candles(&self, _: &SeriesKey, _: Timestamp, _: Timestamp) -> Result<Vec<Candle>, StoreError> {
+            not_here()
+        }
+
+        async fn put_points(&self, series: &SeriesKey, points: &[Point]) -> Result<(), StoreError> {
+            self.puts.lock().expect("not poisoned").push((series.clone(), points.len()));
+            Ok(())
+        }
+
+        async fn points(&self, _: &SeriesKey, _: Timestamp, _: Timestamp) -> Result<Vec<Point>, StoreError> {
+            not_here()
+        }
+
+        async fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
+            not_here()
+        }
+
+        async fn trim_series(&self, _: &SeriesKey, _: Timestamp) -> Result<(), StoreError> {
+            not_here()
+        }
+
+        async fn flush(&self) -> Result<(), StoreError> {
+            *self.flushes.lock().expect("not poisoned") += 1;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_row_is_put_and_made_durable() {
+        let store = Recorder::default();
+        let mut rows = vec![row(None, None, None, 5); ROWS_PER_WRITE + 1];
+        rows.last_mut().expect("a row").market_cap = Some(Decimal::from(70));
+        let code = AssetCode::parse("BTC").expect("valid");
+        write(&store, &code, &rows, Volume::Money).await.expect("written");
+        let series = |kind| SeriesKey { subject: "BTC".into(), kind };
+        let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
+        let expected = [(candles.clone(), ROWS_PER_WRITE), (candles, 1), (series(SeriesKind::DailyMarketCap), 1)];
+        assert_eq!(*store.puts.lock().expect("not poisoned"), expected);
+        assert_eq!(*store.flushes.lock().expect("not poisoned"), 1);
+    }
+
+    fn row(open: Option<i64>, high: Option<i64>, low: Option<i64>, close: i64) -> Row {
+        Row {
+            line: 2,
+            day: Timestamp::EPOCH,
+            open: open.map(Decimal::from),
+            high: high.map(Decimal::from),
+            low: low.map(Decimal::from),
+            close: Decimal::from(close),
+            volume: Some(Decimal::from(7)),
+            quote_volume: None,
+            market_cap: None,
+        }
+    }
+
+    #[test]
+    fn a_close_alone_is_a_flat_candle() {
+        let flat = candle(&row(None, None, None, 5), Volume::Money);
+        assert_eq!([flat.open, flat.high, flat.low], [flat.close; 3]);
+        assert_eq!((flat.base_volume, flat.quote_volume), (None, Some(Decimal::from(7))));
+    }
+
+    #[test]
+    fn missing_prices_never_break_the_order_of_a_candle() {
+        for (open, high, low) in
+            [(Some(9), None, None), (Some(1), None, None), (None, Some(9), None), (None, None, Some(1))]
+        {
+            let candle = candle(&row(open, high, low, 5), Volume::Units);
+            assert!(candle.high >= candle.open.max(candle.close).max(candle.low), "{candle:?}");
+            assert!(candle.low <= candle.open.min(candle.close).min(candle.high), "{candle:?}");
+        }
+    }
+
+    #[test]
+    fn volume_counts_shares_for_an_index() {
+        let code = |text| AssetCode::parse(text).expect("valid");
+        assert_eq!(guess_volume(&code("RUT"), &[]), Volume::Units);
+        assert_eq!(guess_volume(&code("BTC"), &[row(None, None, None, 5)]), Volume::Money);
+    }
+}

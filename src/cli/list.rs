@@ -1,0 +1,144 @@
+//! `list`: a table of assets. The table itself is shared with `watch`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::card::{SIMULATED, freshness_word};
+use super::client::ClientArguments;
+use super::error::CliError;
+use super::json;
+use super::numbers::{ABSENT, amount, change, figure, percent, price};
+use super::table::{Align, Table};
+use crate::proto::v1::{ListPriceSnapshotsRequest, PriceSnapshot, View};
+
+/// Largest page that is asked for.
+const PAGE_SIZE_MAX: usize = 1_000;
+
+/// Lists assets as a table, the largest first.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket list --limit 20
+  crossmarket list --category privacy --order-by 'change_7d_percent desc'
+  crossmarket list --rank-max 100 --order-by drawdown_percent
+  crossmarket list --json --limit 0 > all.jsonl")]
+pub(super) struct ListArguments {
+    /// Only assets of this category; may be given several times.
+    #[arg(long, value_name = "CATEGORY")]
+    category: Vec<String>,
+    /// Only assets whose rank by market cap is at most this.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    rank_max: Option<i32>,
+    /// The order: a field such as market_cap, change_24h_percent or rsi_14d, then asc or desc; several separated by commas.
+    #[arg(long, value_name = "ORDER", default_value = "")]
+    order_by: String,
+    /// At most so many; 0 means all.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
+    let mut client = arguments.client.prices().await?;
+    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    let mut request = ListPriceSnapshotsRequest {
+        categories: arguments.category,
+        market_cap_rank_max: arguments.rank_max,
+        order_by: arguments.order_by,
+        view: View::Basic as i32,
+        ..Default::default()
+    };
+    let mut snapshots: Vec<PriceSnapshot> = Vec::new();
+    let total = loop {
+        request.page_size = (limit - snapshots.len()).min(PAGE_SIZE_MAX) as i32;
+        let response = client.list_price_snapshots(request.clone()).await?.into_inner();
+        snapshots.extend(response.snapshots);
+        snapshots.truncate(limit);
+        if response.next_page_token.is_empty() || snapshots.len() >= limit {
+            break response.total_size;
+        }
+        request.page_token = response.next_page_token;
+    };
+
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        for snapshot in &snapshots {
+            writeln!(out, "{}", json::snapshot(snapshot))?;
+        }
+        return Ok(out.flush()?);
+    }
+    if let Some(mark) = simulated_line(&snapshots) {
+        writeln!(out, "{mark}")?;
+    }
+    write!(out, "{}", table(&snapshots).render(None))?;
+    out.flush()?;
+    if i64::from(total) > snapshots.len() as i64 {
+        eprintln!("{} of {total} assets; --limit 0 for all", snapshots.len());
+    }
+    Ok(())
+}
+
+/// The line above a table of which any row is simulated.
+pub(super) fn simulated_line<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Option<String> {
+    let simulated = snapshots.into_iter().any(|snapshot| snapshot.simulated);
+    simulated.then(|| format!("{SIMULATED}: demonstration data, not a market"))
+}
+
+/// One row an asset, in the order given.
+pub(super) fn table<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Table {
+    let mut table = Table::new(&[
+        ("#", Align::Right),
+        ("ASSET", Align::Left),
+        ("PRICE USD", Align::Right),
+        ("1H", Align::Right),
+        ("24H", Align::Right),
+        ("7D", Align::Right),
+        ("VOLATILITY 24H", Align::Right),
+        ("MARKET CAP", Align::Right),
+        ("VOLUME 24H", Align::Right),
+        ("FROM HIGH", Align::Right),
+        ("RSI", Align::Right),
+        ("VENUES", Align::Right),
+        ("STATE", Align::Left),
+    ]);
+    for snapshot in snapshots {
+        let drawdown = snapshot.all_time_high.as_ref().and_then(|high| high.drawdown_percent);
+        let mark = if snapshot.simulated { " (simulated)" } else { "" };
+        table.row(vec![
+            snapshot.market_cap_rank.map_or_else(|| ABSENT.to_owned(), |rank| rank.to_string()),
+            snapshot.asset.clone(),
+            price(snapshot.price.as_deref()),
+            change(snapshot.change_1h_percent),
+            change(snapshot.change_24h_percent),
+            change(snapshot.change_7d_percent),
+            percent(snapshot.volatility_24h_percent),
+            amount(snapshot.market_cap.as_deref()),
+            amount(snapshot.volume_24h.as_deref()),
+            change(drawdown),
+            figure(snapshot.rsi_14d),
+            snapshot.aggregation.as_ref().map_or(0, |aggregation| aggregation.venue_count).to_string(),
+            format!("{}{mark}", freshness_word(snapshot)),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulated_rows_are_marked_in_the_row_and_above_the_table() {
+        let real = PriceSnapshot { asset: "BTC".to_owned(), price: Some("95391".to_owned()), ..Default::default() };
+        assert_eq!(simulated_line([&real]), None);
+        assert!(!table([&real]).render(None).contains("simulated"));
+        let made_up = PriceSnapshot { simulated: true, ..real };
+        assert!(simulated_line([&made_up]).is_some_and(|line| line.contains(SIMULATED)));
+        assert!(table([&made_up]).render(None).contains("(simulated)"));
+    }
+}

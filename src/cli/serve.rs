@@ -1,0 +1,150 @@
+//! `serve`, `demo`, `backfill`: reads the settings, sets up logs and hands over to [`crate::app`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::error::CliError;
+use super::history_csv::parse_date;
+use super::settings::{SettingsArguments, flag};
+use crate::app::{self, BackfillOptions, DemoOptions, Role};
+use crate::config::{Config, Flag};
+use crate::domain::{AssetCode, Timestamp};
+use crate::telemetry;
+
+/// Runs the service: collects from the venues, stores, answers gRPC.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket serve
+  crossmarket serve --listen 0.0.0.0:50051 --store embedded:/var/lib/crossmarket
+  crossmarket serve --config FILE.toml --set venues.okx.enabled=false")]
+pub(super) struct ServeArguments {
+    /// Which parts of the service this process runs.
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Runs the whole service against simulated venues on loopback. Its data is made up, and says so everywhere.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket demo
+  crossmarket demo --seed 7 --speed 60        another market, an hour every minute
+  crossmarket demo --replay DIR               simulated venues that answer with recorded responses")]
+pub(super) struct DemoArguments {
+    /// The seed of the market: the same seed gives the same market.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// How many times as fast as life the demo's clock goes, above 0 and at most 10,000.
+    #[arg(long, default_value_t = 1.0, value_name = "X", value_parser = speed)]
+    speed: f64,
+    /// Answer with the recorded responses in this directory instead of a simulated market.
+    #[arg(long, value_name = "DIR")]
+    replay: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Fetches daily history from the venues into the store. What is there already is not fetched again.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket backfill                        as much as the venues give, for the whole universe
+  crossmarket backfill --since 2020-01-01 BTC ETH")]
+pub(super) struct BackfillArguments {
+    /// The first day to fetch, as YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    since: Option<Timestamp>,
+    /// Assets; all of the universe when none is given.
+    #[arg(value_name = "CODES", value_parser = asset)]
+    codes: Vec<AssetCode>,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Settings with a flag of their own.
+#[derive(Args, Debug)]
+struct Overrides {
+    /// Where to answer gRPC (setting grpc.listen); port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where to answer probes and metrics (setting admin.listen).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<SocketAddr>,
+    /// Where values are kept (setting store.url).
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// What is logged (setting telemetry.log).
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Overrides {
+    fn flags(&self) -> Vec<Flag> {
+        let given = [
+            flag("grpc.listen", "--listen", self.listen),
+            flag("admin.listen", "--admin-listen", self.admin_listen),
+            flag("store.url", "--store", self.store.as_ref()),
+            flag("telemetry.log", "--log", self.log.as_ref()),
+        ];
+        given.into_iter().flatten().collect()
+    }
+}
+
+pub(super) fn serve(arguments: ServeArguments) -> Result<(), CliError> {
+    let config = start(&arguments.settings, arguments.overrides.flags())?;
+    super::block_on(async move { Ok(app::serve(config, arguments.role).await?) })
+}
+
+pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
+    if let Some(directory) = arguments.replay.as_deref()
+        && !directory.is_dir()
+    {
+        return Err(CliError::Usage(format!("--replay {}: not a directory", directory.display())));
+    }
+    let config = start(&arguments.settings, arguments.overrides.flags())?;
+    let options = DemoOptions {
+        config,
+        seed: arguments.seed,
+        speed: arguments.speed,
+        replay: arguments.replay,
+        listen: arguments.overrides.listen,
+    };
+    super::block_on(async move { Ok(app::demo(options).await?) })
+}
+
+pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
+    let config = start(&arguments.settings, Vec::new())?;
+    let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
+    super::block_on(async move { Ok(app::backfill(config, options).await?) })
+}
+
+fn start(settings: &SettingsArguments, flags: Vec<Flag>) -> Result<Config, CliError> {
+    let config = settings.load(flags)?.config;
+    telemetry::init(&config.telemetry)?;
+    Ok(config)
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed > 0.0 && speed <= 10_000.0 => Ok(speed),
+        _ => Err("expected a number above 0 and at most 10000".to_owned()),
+    }
+}
+
+fn date(text: &str) -> Result<Timestamp, String> {
+    parse_date(text).ok_or_else(|| "expected a date such as 2020-01-01".to_owned())
+}
+
+/// An asset's code in any letter case.
+pub(super) fn asset(text: &str) -> Result<AssetCode, String> {
+    AssetCode::parse(text).ok_or_else(|| "expected an asset's code, such as BTC".to_owned())
+}

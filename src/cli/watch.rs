@@ -1,0 +1,332 @@
+//! `watch`: a live table in a terminal; elsewhere a line for every new state.
+//!
+//! The stream is resumed by its cursor when it breaks, after a jittered pause that grows with each failure in a row.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Args;
+use rand::Rng;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tonic::Streaming;
+
+use super::client::{ClientArguments, may_pass};
+use super::error::CliError;
+use super::json;
+use super::numbers::{change, parse_duration, price, time};
+use super::serve::asset;
+use crate::domain::AssetCode;
+use crate::proto::v1::{
+    ItemState, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
+};
+
+mod screen;
+
+use screen::Screen;
+
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Least time between two drawings of the table.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Watches assets: a live table in a terminal, one line for every new state when piped. Ctrl-C ends it.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket watch BTC ETH SOL
+  crossmarket watch --rank-max 20 --min-interval 1s
+  crossmarket watch BTC --json | jq -r '.snapshots[].price'     one JSON object for each frame of the stream")]
+pub(super) struct WatchArguments {
+    /// Assets, such as BTC; all when none is given.
+    #[arg(value_name = "ASSETS", value_parser = asset)]
+    assets: Vec<AssetCode>,
+    /// Only assets of this category; may be given several times.
+    #[arg(long, value_name = "CATEGORY")]
+    category: Vec<String>,
+    /// Only assets whose rank by market cap is at most this.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    rank_max: Option<i32>,
+    /// Least time between two frames, such as 250ms or 1s; states in between are superseded.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    min_interval: Option<Duration>,
+    /// One JSON object for each frame.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+/// What is known so far.
+#[derive(Debug, Default)]
+struct Board {
+    snapshots: BTreeMap<String, PriceSnapshot>,
+    cursor: String,
+    state: StreamState,
+    conflated_count: i64,
+    publish_time: Option<prost_types::Timestamp>,
+    /// What went wrong with the connection or with an item; empty when nothing did.
+    notice: String,
+}
+
+impl Board {
+    /// Takes a frame in.
+    fn apply(&mut self, frame: &WatchPriceSnapshotsResponse) {
+        self.state = frame.state();
+        if self.state == StreamState::Resync {
+            // What does not come again no longer exists.
+            self.snapshots.clear();
+        }
+        for snapshot in &frame.snapshots {
+            self.snapshots.insert(snapshot.asset.clone(), snapshot.clone());
+        }
+        if !frame.cursor.is_empty() {
+            self.cursor.clone_from(&frame.cursor);
+        }
+        self.conflated_count = self.conflated_count.saturating_add(frame.conflated_count);
+        self.publish_time = frame.publish_time.or(self.publish_time);
+        let refused = frame.items.iter().filter(|item| item.state() != ItemState::Ok);
+        let notices: Vec<String> = refused.map(|item| format!("{}: {}", item.item, item.message)).collect();
+        self.notice = notices.join("; ");
+    }
+
+    /// The rows by rank, unranked ones last.
+    fn rows(&self) -> Vec<&PriceSnapshot> {
+        let mut rows: Vec<&PriceSnapshot> = self.snapshots.values().collect();
+        rows.sort_by_key(|snapshot| (snapshot.market_cap_rank.unwrap_or(i32::MAX), &snapshot.asset));
+        rows
+    }
+}
+
+/// Where states are shown.
+enum Output {
+    Table(Screen),
+    Lines,
+    Json,
+}
+
+impl Output {
+    fn frame(&mut self, frame: &WatchPriceSnapshotsResponse) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Table(_) => return Ok(()),
+            Self::Json => writeln!(out, "{}", json::watch_frame(frame))?,
+            Self::Lines => {
+                for snapshot in &frame.snapshots {
+                    writeln!(out, "{}", line(snapshot))?;
+                }
+                for item in frame.items.iter().filter(|item| item.state() != ItemState::Ok) {
+                    let state = item.state().as_str_name().trim_start_matches("ITEM_STATE_");
+                    eprintln!("{}: {state} {}", item.item, item.message);
+                }
+            }
+        }
+        out.flush()
+    }
+
+    /// Says something about the stream: in the table's status line, else on standard error.
+    fn notice(&self, board: &mut Board, text: String) {
+        if !matches!(self, Self::Table(_)) || !io::stderr().is_terminal() {
+            eprintln!("{text}");
+        }
+        board.notice = text;
+    }
+
+    fn draw(&mut self, board: &Board) -> io::Result<()> {
+        if let Self::Table(screen) = self { screen.draw(board) } else { Ok(()) }
+    }
+}
+
+pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
+    let mut board = Board::default();
+    // Connect before the screen is taken over: a service that is not there is told plainly.
+    let mut stream = Some(open(&arguments, &board.cursor).await?);
+    let mut output = match (arguments.json, io::stdout().is_terminal()) {
+        (true, _) => Output::Json,
+        (false, true) => Output::Table(Screen::enter(arguments.client.server())?),
+        (false, false) => Output::Lines,
+    };
+    let follow = follow(&arguments, &mut stream, &mut board, &mut output);
+    let result = tokio::select! {
+        result = follow => result,
+        ended = stop_signal() => ended,
+    };
+    if let Output::Table(screen) = output {
+        screen.leave(&board)?;
+    }
+    result
+}
+
+/// Shows frames for ever, opening the stream again whenever it breaks.
+async fn follow(
+    arguments: &WatchArguments,
+    stream: &mut Option<Streaming<WatchPriceSnapshotsResponse>>,
+    board: &mut Board,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let mut failures_in_a_row = 0;
+    loop {
+        let opened = match stream.take() {
+            Some(opened) => Ok(opened),
+            None => open(arguments, &board.cursor).await,
+        };
+        let error = match opened {
+            Ok(mut frames) => {
+                let (frame_count, ended) = show(&mut frames, board, output).await;
+                if frame_count > 0 {
+                    failures_in_a_row = 0;
+                }
+                ended?
+            }
+            Err(error) => error,
+        };
+        if is_cursor_too_old(&error) && !board.cursor.is_empty() {
+            output.notice(board, "the cursor is too old; starting from the full state".to_owned());
+            *board = Board { notice: std::mem::take(&mut board.notice), ..Board::default() };
+        } else if !may_pass(&error) {
+            return Err(error);
+        } else {
+            let pause = pause(failures_in_a_row, rand::rng().random_range(0.5..1.0));
+            let text = format!("{error}; trying again in {:.1} s, from the last cursor", pause.as_secs_f64());
+            output.notice(board, text);
+            output.draw(board)?;
+            sleep(pause).await;
+            failures_in_a_row += 1;
+        }
+    }
+}
+
+async fn open(arguments: &WatchArguments, cursor: &str) -> Result<Streaming<WatchPriceSnapshotsResponse>, CliError> {
+    let request = WatchPriceSnapshotsRequest {
+        assets: arguments.assets.iter().map(AssetCode::to_string).collect(),
+        categories: arguments.category.clone(),
+        market_cap_rank_max: arguments.rank_max,
+        view: View::Basic as i32,
+        min_interval: arguments.min_interval.and_then(|span| span.try_into().ok()),
+        heartbeat_interval: None,
+        resume_cursor: cursor.to_owned(),
+    };
+    let mut client = arguments.client.prices().await?;
+    Ok(client.watch_price_snapshots(request).await?.into_inner())
+}
+
+/// Shows one stream until it ends. Returns how many frames came, and why it ended: an inner error is the stream's, an outer one our output's.
+async fn show(
+    frames: &mut Streaming<WatchPriceSnapshotsResponse>,
+    board: &mut Board,
+    output: &mut Output,
+) -> (u64, Result<CliError, CliError>) {
+    let mut frame_count = 0;
+    let mut ticks = interval(DRAW_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let shown = tokio::select! {
+            message = frames.message() => match message {
+                Ok(Some(frame)) => {
+                    frame_count += 1;
+                    board.apply(&frame);
+                    output.frame(&frame)
+                }
+                Ok(None) => return (frame_count, Ok(tonic::Status::unavailable("the stream ended").into())),
+                Err(status) => return (frame_count, Ok(status.into())),
+            },
+            _ = ticks.tick() => output.draw(board),
+        };
+        if let Err(error) = shown {
+            return (frame_count, Err(error.into()));
+        }
+    }
+}
+
+fn is_cursor_too_old(error: &CliError) -> bool {
+    matches!(error, CliError::Status(status) if status.code() == tonic::Code::OutOfRange)
+}
+
+/// The pause after so many failures in a row: doubling, capped, times `jitter` (0.5 to 1).
+fn pause(failures_in_a_row: u32, jitter: f64) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << failures_in_a_row.min(10)).min(PAUSE_MAX).mul_f64(jitter)
+}
+
+/// One state as a line of words.
+fn line(snapshot: &PriceSnapshot) -> String {
+    let mark = if snapshot.simulated { " SIMULATED" } else { "" };
+    let text = format!(
+        "{} {} {} USD 24h {} revision {}{mark}",
+        time(snapshot.event_time.as_ref()),
+        snapshot.asset,
+        price(snapshot.price.as_deref()),
+        change(snapshot.change_24h_percent),
+        snapshot.revision,
+    );
+    super::table::printable(&text)
+}
+
+/// Waits until the user (Ctrl-C) or the system ends the command.
+async fn stop_signal() -> Result<(), CliError> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => Ok(pressed?),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::v1::ItemStatus;
+
+    fn frame(state: StreamState, assets: &[(&str, i32)]) -> WatchPriceSnapshotsResponse {
+        let snapshot = |(asset, rank): &(&str, i32)| PriceSnapshot {
+            asset: (*asset).to_owned(),
+            market_cap_rank: (*rank > 0).then_some(*rank),
+            ..Default::default()
+        };
+        WatchPriceSnapshotsResponse {
+            snapshots: assets.iter().map(snapshot).collect(),
+            cursor: "c".to_owned(),
+            state: state as i32,
+            conflated_count: 2,
+            ..Default::default()
+        }
+    }
+
+    fn assets(board: &Board) -> Vec<&str> {
+        board.rows().iter().map(|row| row.asset.as_str()).collect()
+    }
+
+    #[test]
+    fn the_board_keeps_the_latest_states_by_rank() {
+        let mut board = Board::default();
+        board.apply(&frame(StreamState::Snapshot, &[("NEW", 0), ("ETH", 2)]));
+        board.apply(&frame(StreamState::Live, &[("BTC", 1), ("ETH", 3)]));
+        assert_eq!(assets(&board), ["BTC", "ETH", "NEW"]);
+        assert_eq!((board.conflated_count, board.cursor.as_str()), (4, "c"));
+        board.apply(&frame(StreamState::Resync, &[]));
+        board.apply(&frame(StreamState::SnapshotComplete, &[("BTC", 1)]));
+        assert_eq!(assets(&board), ["BTC"]);
+    }
+
+    #[test]
+    fn an_unknown_item_is_told_and_costs_no_other() {
+        let mut board = Board::default();
+        let item =
+            ItemStatus { item: "XYZ".to_owned(), state: ItemState::Unknown as i32, message: "unknown".to_owned() };
+        let first = frame(StreamState::SnapshotComplete, &[("BTC", 1)]);
+        board.apply(&WatchPriceSnapshotsResponse { items: vec![item], ..first });
+        assert_eq!(board.notice, "XYZ: unknown");
+        assert_eq!(assets(&board), ["BTC"]);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_cap() {
+        assert_eq!(pause(0, 1.0), PAUSE_MIN);
+        assert_eq!(pause(3, 0.5), PAUSE_MIN * 4);
+        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
+    }
+}

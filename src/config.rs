@@ -1,0 +1,191 @@
+//! Settings: defaults, then a TOML file, then environment variables, then flags. Each part is a struct in a file of its own.
+//!
+//! Every setting is read once through the [`Reader`], which remembers its value and where that came from (for `config show`) and
+//! collects what is wrong, so that all problems are told at once. What no part has asked for is an unknown setting and is refused.
+
+use std::path::Path;
+
+mod collector;
+mod reader;
+mod server;
+mod source;
+mod store;
+mod telemetry;
+mod venues;
+
+pub use collector::{CollectorConfig, UniverseConfig};
+pub use reader::{Problem, Reader, Setting};
+pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
+pub use source::{ENVIRONMENT_PREFIX, Flag, Origin};
+pub use store::StoreConfig;
+pub use telemetry::{LogFormat, TelemetryConfig};
+pub use venues::{Secret, VenueConfig, VenuesConfig};
+
+/// Every setting of the service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `grpc.*`: the gRPC server.
+    pub grpc: GrpcConfig,
+    /// `admin.*`: probes, metrics, the status page.
+    pub admin: AdminConfig,
+    /// `store.*`: where values are kept.
+    pub store: StoreConfig,
+    /// `venues.*`: which venues are asked, and where they are.
+    pub venues: VenuesConfig,
+    /// `collector.*`: the collection of data.
+    pub collector: CollectorConfig,
+    /// `universe.*`: the assets that are collected.
+    pub universe: UniverseConfig,
+    /// `telemetry.*`: logs.
+    pub telemetry: TelemetryConfig,
+    /// `shutdown.*`: how the process ends.
+    pub shutdown: ShutdownConfig,
+}
+
+impl Config {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            grpc: GrpcConfig::read(reader),
+            admin: AdminConfig::read(reader),
+            store: StoreConfig::read(reader),
+            venues: VenuesConfig::read(reader),
+            collector: CollectorConfig::read(reader),
+            universe: UniverseConfig::read(reader),
+            telemetry: TelemetryConfig::read(reader),
+            shutdown: ShutdownConfig::read(reader),
+        }
+    }
+}
+
+impl Default for Config {
+    /// The defaults alone: no file, no environment, no flag.
+    fn default() -> Self {
+        Self::read(&mut Reader::default())
+    }
+}
+
+/// A configuration that could be read, and what it was read from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Every setting in the order of the documentation, with its value and origin.
+    pub settings: Vec<Setting>,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError {
+    /// At least one problem, in the order of the settings, unknown ones last.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the configuration from its layers: the file if there is one, then those of the environment's variables (name and value) that start
+/// with [`ENVIRONMENT_PREFIX`], then the flags.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[Flag],
+) -> Result<Loaded, ConfigError> {
+    let mut reader = Reader::default();
+    if let Some(path) = file {
+        source::read_file(path, &mut reader);
+    }
+    source::read_environment(environment, &mut reader);
+    source::read_flags(flags, &mut reader);
+    let config = Config::read(&mut reader);
+    let (settings, problems) = reader.finish();
+    if problems.is_empty() { Ok(Loaded { config, settings }) } else { Err(ConfigError { problems }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn flag(key: &str, value: &str) -> Flag {
+        Flag { key: key.to_owned(), value: value.to_owned(), name: "--set".to_owned() }
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        file
+    }
+
+    fn problems(file: Option<&Path>, variables: &[(&str, &str)], flags: &[Flag]) -> Vec<String> {
+        let error = load(file, environment(variables), flags).expect_err("must be refused");
+        error.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let config = Config::default();
+        assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
+        assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(config.store.url, "embedded:./data");
+        assert_eq!((config.collector.shards, config.universe.size), (1, 200));
+        let loaded = load(None, Vec::new(), &[]).expect("defaults are valid");
+        assert_eq!(loaded.config, config);
+        assert!(loaded.settings.iter().all(|setting| setting.origin == Origin::Default));
+    }
+
+    #[test]
+    fn later_layers_win_and_say_so() {
+        let file = file("[grpc]\nlisten = \"127.0.0.1:1\"\nmax_concurrent_streams = 7\n[universe]\nsize = 10\n");
+        let variables =
+            environment(&[("CROSSMARKET__UNIVERSE__SIZE", "20"), ("CROSSMARKET__GRPC__LISTEN", "127.0.0.1:2")]);
+        let loaded = load(Some(file.path()), variables, &[flag("grpc.listen", "127.0.0.1:3")]).expect("valid");
+        assert_eq!(loaded.config.grpc.listen.port(), 3);
+        assert_eq!(loaded.config.grpc.max_concurrent_streams, 7);
+        assert_eq!(loaded.config.universe.size, 20);
+        let origin = |key: &str| {
+            let setting = loaded.settings.iter().find(|setting| setting.key == key).expect("a setting");
+            setting.origin.to_string()
+        };
+        assert_eq!(origin("grpc.listen"), "flag --set");
+        assert_eq!(origin("universe.size"), "env CROSSMARKET__UNIVERSE__SIZE");
+        assert!(origin("grpc.max_concurrent_streams").ends_with("line 3"));
+    }
+
+    #[test]
+    fn all_problems_are_told_with_key_value_and_what_is_allowed() {
+        let file = file("[grpc]\nlissten = \"127.0.0.1:1\"\nlisten = \"somewhere\"\n[universe]\nsize = \"many\"\n");
+        let told = problems(Some(file.path()), &[("CROSSMARKET__COLLECTOR__SHARDS", "0")], &[flag("colour", "red")]);
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(told[0].starts_with("grpc.listen = \"somewhere\"") && told[0].contains("line 3"), "{}", told[0]);
+        assert!(told[1].starts_with("collector.shards = \"0\"") && told[1].contains("1 to"), "{}", told[1]);
+        assert!(told[2].starts_with("universe.size = \"many\""), "{}", told[2]);
+        assert!(told[3].contains("colour") && told[3].contains("flag --set"), "{}", told[3]);
+        assert!(told[4].contains("unknown setting") && told[4].contains("did you mean grpc.listen?"), "{}", told[4]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_one_problem_with_its_line() {
+        let file = file("[grpc]\nlisten = \n");
+        let told = problems(Some(file.path()), &[], &[]);
+        assert!(told.len() == 1 && told[0].contains("line 2"), "{told:?}");
+        let told = problems(Some(Path::new("no/such/file.toml")), &[], &[]);
+        assert!(told.len() == 1 && told[0].contains("no/such/file.toml"), "{told:?}");
+    }
+
+    #[test]
+    fn a_section_given_a_value_is_refused() {
+        assert_eq!(problems(None, &[("CROSSMARKET__GRPC", "1")], &[]).len(), 1);
+        let file = file("store = 3\n");
+        assert_eq!(problems(Some(file.path()), &[], &[]).len(), 1);
+    }
+
+    #[test]
+    fn passwords_are_never_printed() {
+        let told = problems(None, &[("CROSSMARKET__STORE__URL", "ftp://user:hunter2@host")], &[]);
+        assert!(told[0].contains("store.url") && !told[0].contains("hunter2"), "{told:?}");
+        let told = problems(None, &[("CROSSMARKET__VENUES__NOWHERE__API_KEY", "hunter2")], &[]);
+        assert!(!told[0].contains("hunter2"), "{told:?}");
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+}

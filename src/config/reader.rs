@@ -1,0 +1,299 @@
+//! Reads settings one by one, remembers where each came from, and collects what is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::source::Origin;
+
+/// What stands in place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// One setting as it is in effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Its name: `grpc.listen`.
+    pub key: String,
+    /// Its value as text, redacted when it is secret; `None` when it is not set and has no default.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// What is allowed, in words.
+    pub allowed: String,
+}
+
+/// Something wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A setting's value is not allowed.
+    Value {
+        /// The setting.
+        key: String,
+        /// The value, redacted when it may be secret.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+        /// Where the value came from.
+        origin: Origin,
+    },
+    /// There is no such setting.
+    Unknown {
+        /// The name given.
+        key: String,
+        /// The value, redacted when it may be secret.
+        value: String,
+        /// The name that was probably meant, or the names that exist in that section.
+        hint: String,
+        /// Where it came from.
+        origin: Origin,
+    },
+    /// The file cannot be read.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line at fault, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value { key, value, allowed, origin } => {
+                write!(f, "{key} = {value:?} ({origin}): not allowed; allowed: {allowed}")
+            }
+            Self::Unknown { key, value, hint, origin } => {
+                write!(f, "{key} = {value:?} ({origin}): unknown setting; {hint}")
+            }
+            Self::File { path, line: Some(line), message } => {
+                write!(f, "file {} line {line}: {message}", path.display())
+            }
+            Self::File { path, line: None, message } => write!(f, "file {}: {message}", path.display()),
+        }
+    }
+}
+
+/// A value as a layer gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Raw {
+    /// A scalar, as text.
+    Text(String),
+    /// A list of scalars.
+    List(Vec<String>),
+    /// Something nested, which no setting takes.
+    Nested,
+}
+
+impl Raw {
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text.trim()) } else { None }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::List(items) => items.join(", "),
+            Self::Nested => "a nested value".to_owned(),
+        }
+    }
+}
+
+/// The layers merged, and what has been read of them so far.
+#[derive(Debug, Default)]
+pub struct Reader {
+    given: BTreeMap<String, (Raw, Origin)>,
+    settings: Vec<Setting>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// Sets a value; a later one replaces an earlier one of the same key.
+    pub(super) fn put(&mut self, key: String, value: Raw, origin: Origin) {
+        self.given.insert(key, (value, origin));
+    }
+
+    /// Adds a problem.
+    pub(super) fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Reads one text setting. `parse` gives `None` for what is not allowed; `show` is what `config show` prints.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        default: T,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> T {
+        self.raw(key, default, allowed, |raw| raw.text().and_then(&parse), |value| Some(show(value)), redact_url)
+    }
+
+    /// Reads a whole number within a range. `unit` is added to what is allowed, for people.
+    pub(super) fn integer(&mut self, key: &str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
+        let allowed = format!("a whole number from {} to {}, {unit}", range.start(), range.end());
+        let parse = |text: &str| text.parse().ok().filter(|number| range.contains(number));
+        self.parsed(key, default, &allowed, parse, u64::to_string)
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
+        self.parsed(key, default, "true or false", |text| text.parse().ok(), bool::to_string)
+    }
+
+    /// Reads a list of at most `count_max`: an array in a file, elsewhere texts separated by commas.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        count_max: usize,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Vec<T> {
+        let parse_all = |raw: &Raw| match raw {
+            Raw::Text(text) => {
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(&parse).collect::<Option<Vec<T>>>()
+            }
+            Raw::List(items) => items.iter().map(|item| parse(item.trim())).collect(),
+            Raw::Nested => None,
+        };
+        let show_all = |items: &Vec<T>| Some(items.iter().map(&show).collect::<Vec<_>>().join(","));
+        let parse_few = |raw: &Raw| parse_all(raw).filter(|items| items.len() <= count_max);
+        self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
+    }
+
+    /// Reads an optional secret, which is never shown.
+    pub(super) fn secret<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.raw(
+            key,
+            None,
+            allowed,
+            |raw| raw.text().and_then(&parse).map(Some),
+            |value| value.as_ref().map(|_| REDACTED.to_owned()),
+            |_| REDACTED.to_owned(),
+        )
+    }
+
+    fn raw<T>(
+        &mut self,
+        key: &str,
+        default: T,
+        allowed: &str,
+        parse: impl Fn(&Raw) -> Option<T>,
+        show: impl Fn(&T) -> Option<String>,
+        redact: impl Fn(&str) -> String,
+    ) -> T {
+        let mut value = default;
+        let mut origin = Origin::Default;
+        if let Some((raw, given_by)) = self.given.remove(key) {
+            if let Some(parsed) = parse(&raw) {
+                value = parsed;
+            } else {
+                self.problems.push(Problem::Value {
+                    key: key.to_owned(),
+                    value: redact(&raw.shown()),
+                    allowed: allowed.to_owned(),
+                    origin: given_by.clone(),
+                });
+            }
+            origin = given_by;
+        }
+        self.settings.push(Setting { key: key.to_owned(), value: show(&value), origin, allowed: allowed.to_owned() });
+        value
+    }
+
+    /// Every setting that was read, and all problems; what nobody has read is unknown.
+    pub(super) fn finish(mut self) -> (Vec<Setting>, Vec<Problem>) {
+        for (key, (raw, origin)) in std::mem::take(&mut self.given) {
+            let hint = hint(&key, &self.settings);
+            let value = if may_be_secret(&key) { REDACTED.to_owned() } else { redact_url(&raw.shown()) };
+            self.problems.push(Problem::Unknown { key, value, hint, origin });
+        }
+        (self.settings, self.problems)
+    }
+}
+
+/// A text with the password of a URL's user part taken out.
+pub(super) fn redact_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(authority_end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{tail}"),
+        None => text.to_owned(),
+    }
+}
+
+fn may_be_secret(key: &str) -> bool {
+    ["key", "secret", "password", "token"].iter().any(|word| key.contains(word))
+}
+
+/// The nearest existing name, or else those in the longest section that exists.
+fn hint(key: &str, settings: &[Setting]) -> String {
+    let nearest = settings.iter().map(|setting| (distance(key, &setting.key), &setting.key)).min();
+    if let Some((distance, nearest)) = nearest
+        && distance <= 3
+    {
+        return format!("did you mean {nearest}?");
+    }
+    let mut section = key;
+    while let Some((parent, _)) = section.rsplit_once('.') {
+        section = parent;
+        let inside: Vec<&str> = settings
+            .iter()
+            .filter_map(|setting| setting.key.strip_prefix(section)?.strip_prefix('.'))
+            .map(|rest| rest.split('.').next().unwrap_or(rest))
+            .fold(Vec::new(), push_new);
+        if !inside.is_empty() {
+            return format!("{section} has: {}", inside.join(", "));
+        }
+    }
+    let sections = settings.iter().filter_map(|setting| setting.key.split('.').next()).fold(Vec::new(), push_new);
+    format!("sections: {}", sections.join(", "))
+}
+
+fn push_new<'a>(mut seen: Vec<&'a str>, name: &'a str) -> Vec<&'a str> {
+    if !seen.contains(&name) {
+        seen.push(name);
+    }
+    seen
+}
+
+/// The Levenshtein distance of two names, in characters.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (index, from) in left.chars().take(128).enumerate() {
+        let mut diagonal = index;
+        let mut previous = index + 1;
+        let mut next_row = vec![previous];
+        for (to, above) in right.chars().zip(row.iter().skip(1)) {
+            previous = (diagonal + usize::from(from != to)).min(previous + 1).min(above + 1);
+            diagonal = *above;
+            next_row.push(previous);
+        }
+        row = next_row;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_edits() {
+        assert_eq!(distance("grpc.lisen", "grpc.listen"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn urls_lose_their_passwords() {
+        assert_eq!(redact_url("redis://user:pa@ss@host:6379/0"), "redis://[redacted]@host:6379/0");
+        assert_eq!(redact_url("redis://host/0"), "redis://host/0");
+        assert_eq!(redact_url("embedded:./data"), "embedded:./data");
+    }
+}

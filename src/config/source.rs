@@ -1,0 +1,123 @@
+//! The layers that settings come from: a TOML file, the environment, flags.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::reader::{Problem, Raw, Reader};
+use crate::venues::REGISTRY;
+
+/// What the names of environment variables start with; further double underscores nest.
+pub const ENVIRONMENT_PREFIX: &str = "CROSSMARKET__";
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything else.
+    Default,
+    /// A line of a file, from 1.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Environment(String),
+    /// A flag on the command line.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "file {} line {line}", path.display()),
+            Self::Environment(name) => write!(f, "env {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The setting: `grpc.listen`.
+    pub key: String,
+    /// Its value as text.
+    pub value: String,
+    /// The flag that gave it: `--listen`.
+    pub name: String,
+}
+
+/// Adds a file's settings. A file that cannot be read, or is not TOML, is one problem.
+pub(super) fn read_file(path: &Path, reader: &mut Reader) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            return reader.report(Problem::File { path: path.to_owned(), line: None, message: error.to_string() });
+        }
+    };
+    let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+    match DeTable::parse(&text) {
+        Ok(table) => flatten(table.get_ref(), "", path, &line_of, reader),
+        Err(error) => reader.report(Problem::File {
+            path: path.to_owned(),
+            line: error.span().map(|span| line_of(span.start)),
+            message: error.message().to_owned(),
+        }),
+    }
+}
+
+fn flatten(table: &DeTable<'_>, prefix: &str, path: &Path, line_of: &dyn Fn(usize) -> usize, reader: &mut Reader) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+        if let DeValue::Table(inner) = value.get_ref() {
+            flatten(inner, &key, path, line_of, reader);
+        } else {
+            let origin = Origin::File(path.to_owned(), line_of(name.span().start));
+            reader.put(key, raw(value), origin);
+        }
+    }
+}
+
+fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
+    let scalar = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str().replace('_', "")),
+        DeValue::Integer(integer) => {
+            let digits = integer.as_str().replace('_', "");
+            i64::from_str_radix(&digits, integer.radix()).ok().map(|number| number.to_string())
+        }
+        DeValue::Float(float) => Some(float.as_str().to_owned()),
+        DeValue::Boolean(boolean) => Some(boolean.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
+    };
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().map(scalar).collect::<Option<Vec<_>>>().map_or(Raw::Nested, Raw::List),
+        _ => scalar(value).map_or(Raw::Nested, Raw::Text),
+    }
+}
+
+/// Adds what the environment says: `CROSSMARKET__GRPC__LISTEN` is `grpc.listen`. Venue ids have hyphens, which names of variables cannot:
+/// `CROSSMARKET__VENUES__BINANCE_USDM__ENABLED` is `venues.binance-usdm.enabled`.
+pub(super) fn read_environment(environment: impl IntoIterator<Item = (String, String)>, reader: &mut Reader) {
+    for (name, value) in environment {
+        let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        let mut parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+        if let [section, id, ..] = parts.as_mut_slice()
+            && section == "venues"
+        {
+            let hyphenated = id.replace('_', "-");
+            if REGISTRY.iter().any(|venue| venue.id().as_str() == hyphenated) {
+                *id = hyphenated;
+            }
+        }
+        reader.put(parts.join("."), Raw::Text(value), Origin::Environment(name));
+    }
+}
+
+/// Adds what the command line says.
+pub(super) fn read_flags(flags: &[Flag], reader: &mut Reader) {
+    for flag in flags {
+        reader.put(flag.key.clone(), Raw::Text(flag.value.clone()), Origin::Flag(flag.name.clone()));
+    }
+}

@@ -1,0 +1,92 @@
+//! `venues.<id>.*`: which venues are asked, and where they are. The ids are those of [`REGISTRY`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Reader;
+use crate::domain::VenueId;
+use crate::venues::REGISTRY;
+
+/// `venues.*`: one part for every venue of the registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VenuesConfig(pub BTreeMap<VenueId, VenueConfig>);
+
+impl VenuesConfig {
+    /// One venue's part.
+    pub fn get(&self, venue: VenueId) -> Option<&VenueConfig> {
+        self.0.get(&venue)
+    }
+
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        Self(REGISTRY.iter().map(|venue| (venue.id(), VenueConfig::read(reader, *venue))).collect())
+    }
+}
+
+/// `venues.<id>.*`: one venue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VenueConfig {
+    /// Whether the venue is asked at all, default true.
+    pub enabled: bool,
+    /// Where its HTTP API is: an absolute `http` or `https` URL without a trailing slash; default the venue's own. Feeds that live on other
+    /// hosts are asked there only while this is the default.
+    pub rest_url: String,
+    /// Where its stream is: an absolute `ws` or `wss` URL without a trailing slash; default the venue's own. `None` for a venue without a stream.
+    pub ws_url: Option<String>,
+    /// The key of a paid plan, where the venue has such; default none.
+    pub api_key: Option<Secret>,
+}
+
+impl VenueConfig {
+    fn read(reader: &mut Reader, venue: &dyn crate::venues::Venue) -> Self {
+        let id = venue.id();
+        Self {
+            enabled: reader.boolean(&format!("venues.{id}.enabled"), true),
+            rest_url: url(reader, &format!("venues.{id}.rest_url"), venue.rest_url(), ["http", "https"]),
+            ws_url: venue
+                .stream()
+                .map(|stream| url(reader, &format!("venues.{id}.ws_url"), stream.ws_url(), ["ws", "wss"])),
+            api_key: reader.secret(
+                &format!("venues.{id}.api_key"),
+                "1 to 256 printable ASCII characters",
+                Secret::parse,
+            ),
+        }
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Take care where it goes.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (printable && (1..=256).contains(&text.len())).then(|| Self::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+fn url(reader: &mut Reader, key: &str, default: &str, schemes: [&str; 2]) -> String {
+    let allowed = format!("an absolute {} or {} URL without query or fragment", schemes[0], schemes[1]);
+    let parse = |text: &str| {
+        let url = url::Url::parse(text).ok()?;
+        let plain = schemes.contains(&url.scheme()) && url.has_host() && url.query().is_none();
+        (plain && url.fragment().is_none()).then(|| text.trim_end_matches('/').to_owned())
+    };
+    reader.parsed(key, default.to_owned(), &allowed, parse, |url| super::reader::redact_url(url))
+}

@@ -1,0 +1,98 @@
+//! `config show` and `config check` of the real binary.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn crossmarket(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossmarket"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CROSSMARKET_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(environment.iter().copied()).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn setting<'a>(settings: &'a Value, key: &str) -> &'a Value {
+    let mut all = settings.as_array().expect("an array").iter();
+    all.find(|setting| setting["key"] == key).unwrap_or_else(|| panic!("{key} is not shown"))
+}
+
+#[test]
+fn every_setting_is_shown_with_its_value_and_origin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("settings.toml");
+    std::fs::write(&file, "[universe]\nsize = 50\nassets = [\"xmr\", \"zec\"]\n").expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let arguments = ["config", "show", "--json", "--config", path, "--set", "collector.shards=4"];
+    let output = crossmarket(&arguments, &[("CROSSMARKET__TELEMETRY__LOG_FORMAT", "json")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let settings: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+
+    let check = |key: &str, value: &str, origin: &str| {
+        let found = setting(&settings, key);
+        assert_eq!((found["value"].as_str(), found["origin"].as_str()), (Some(value), Some(origin)), "{key}");
+    };
+    check("grpc.listen", "127.0.0.1:50051", "default");
+    check("universe.size", "50", "file");
+    check("universe.assets", "XMR,ZEC", "file");
+    check("telemetry.log_format", "json", "env");
+    check("collector.shards", "4", "flag");
+    assert_eq!(setting(&settings, "universe.size")["from"], format!("file {path} line 2"));
+
+    let table = crossmarket(&["config", "show"], &[]);
+    assert!(text(&table.stdout).lines().any(|line| line.starts_with("store.url") && line.ends_with("default")));
+}
+
+#[test]
+fn every_venue_has_its_settings_and_its_key_is_not_printed() {
+    let Some(venue) = crossmarket::venues::REGISTRY.first() else {
+        eprintln!("skipped: no venue is registered");
+        return;
+    };
+    let id = venue.id();
+    let name = format!("CROSSMARKET__VENUES__{}__API_KEY", id.as_str().to_uppercase().replace('-', "_"));
+    let output = crossmarket(&["config", "show"], &[(&name, "hunter2")]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!shown.contains("hunter2") && shown.contains("[redacted]"), "{shown}");
+    for venue in crossmarket::venues::REGISTRY {
+        assert!(shown.contains(&format!("venues.{}.enabled", venue.id())), "{}", venue.id());
+    }
+}
+
+#[test]
+fn a_good_configuration_checks() {
+    let output = crossmarket(&["config", "check", "--set", "store.url=memory:"], &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("ok"));
+}
+
+#[test]
+fn every_problem_is_told_at_once_and_the_service_does_not_start() {
+    let bad = [("CROSSMARKET__UNIVERSE__SIZE", "-1"), ("CROSSMARKET__UNIVERSE__SISE", "5")];
+    for command in [&["config", "check"][..], &["config", "show"], &["serve"], &["demo"]] {
+        let arguments = [command, &["--set", "grpc.listen=here"]].concat();
+        let output = crossmarket(&arguments, &bad);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("grpc.listen = \"here\" (flag --set grpc.listen)"), "{told}");
+        assert!(told.contains("universe.size = \"-1\" (env CROSSMARKET__UNIVERSE__SIZE)"), "{told}");
+        assert!(told.contains("1 to 5000"), "{told}");
+        assert!(told.contains("universe.sise") && told.contains("did you mean universe.size?"), "{told}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [&["frobnicate"][..], &["get"], &["config", "show", "--set", "nothing"], &["demo", "--speed", "0"]]
+    {
+        assert_eq!(crossmarket(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+    let output = crossmarket(&["decode", "--venue", "nowhere", "--feed", "tickers", "-"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("unknown venue \"nowhere\""));
+}
