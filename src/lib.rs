@@ -5,9 +5,12 @@
 //! 1. [`domain`]: the vocabulary.
 //! 2. [`venues`]: what to ask each venue and how to read its answer.
 //! 3. [`store`]: latest values, change feed and histories.
+//!
+//! Beside them, [`simulator`]: invented venues on loopback, for the demo and for tests.
 
 pub mod clock;
 pub mod domain;
 pub mod proto;
+pub mod simulator;
 pub mod store;
 pub mod venues;
