@@ -56,8 +56,8 @@ pub struct VenueEndpoint {
     pub venue: &'static str,
     /// Stands in for the venue's `rest_url`: no trailing slash.
     pub rest_url: String,
-    /// Stands in for the venue's `ws_url`, where it has a simulated stream. Every path on that port is a stream, so that it does not
-    /// matter how a client divides the address.
+    /// Stands in for the venue's `ws_url`, where it has a simulated stream: no path. Every path below it is that stream, so that it does
+    /// not matter how a client divides the address.
     pub ws_url: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub async fn start(options: SimulatorOptions) -> io::Result<Simulator> {
         let endpoint = VenueEndpoint {
             venue: venue.id,
             rest_url: format!("http://{address}"),
-            ws_url: venue.stream.map(|stream| format!("ws://{address}{}", stream.path)),
+            ws_url: venue.stream.map(|_| format!("ws://{address}")),
         };
         let router: Router = (venue.router)()
             .fallback(socket::accept)

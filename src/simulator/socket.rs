@@ -19,9 +19,7 @@ use super::exchange::Exchange;
 /// A venue's WebSocket.
 #[derive(Clone, Copy)]
 pub(super) struct Stream {
-    /// The path in its address. Others are served alike.
-    pub path: &'static str,
-    /// Begins a session at that address.
+    /// Begins a session at that address. Every path is accepted; it matters only where the venue means something by it.
     pub open: fn(&Uri) -> Box<dyn Protocol>,
     /// How often the server pings; the client has a minute for the pong.
     pub ping_every: Option<Duration>,

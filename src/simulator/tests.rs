@@ -150,6 +150,10 @@ async fn candle_endpoints_keep_their_orders_and_limits() {
     let coinbase = value(&simulator, "coinbase", "/products/BTC-USD/candles?granularity=86400").await;
     let (low, high) = (coinbase[5][1].as_f64().expect("low"), coinbase[5][2].as_f64().expect("high"));
     assert!(low < high && is_falling(&starts(&coinbase, 1), 86_400));
+    let kucoin = value(&simulator, "kucoin", "/api/v1/market/candles?type=1hour&symbol=BTC-USDT").await;
+    let row: Vec<f64> = kucoin["data"][3].as_array().expect("a row").iter().map(decimal).collect();
+    assert!(row[3] >= row[1].max(row[2]) && row[4] <= row[1].min(row[2]), "close before high: {row:?}");
+    assert!(is_falling(&starts(&kucoin["data"], 1), 3_600));
     let kraken = value(&simulator, "kraken", "/0/public/OHLC?pair=XBTUSD&interval=1440").await;
     let kraken_starts = starts(&kraken["result"]["XXBTZUSD"], 1);
     assert!(kraken_starts.len() == 720 && is_rising(&kraken_starts, 86_400));
@@ -183,11 +187,10 @@ async fn listings_of_market_caps_agree_with_the_truth() {
     assert!(value(&simulator, "coinpaprika", "/v1/tickers").await.as_array().expect("rows").len() >= 220);
 }
 
-/// Subscribes and reads until a frame satisfies `is_wanted`; returns how many frames came before.
-async fn stream(simulator: &Simulator, venue: &str, suffix: &str, request: Value, is_wanted: impl Fn(&Value) -> bool) {
+/// Subscribes and reads until a frame satisfies `is_wanted`.
+async fn stream(simulator: &Simulator, venue: &str, path: &str, request: Value, is_wanted: impl Fn(&Value) -> bool) {
     let url = endpoint(simulator, venue).ws_url.expect("has a stream");
-    let url = if suffix.is_empty() { url } else { format!("{}{suffix}", url.split("/v5").next().expect("a part")) };
-    let (mut socket, _) = tokio_tungstenite::connect_async(url.as_str()).await.expect("connects");
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("{url}{path}")).await.expect("connects");
     if !request.is_null() {
         socket.send(Message::Text(request.to_string().into())).await.expect("sent");
     }
@@ -212,8 +215,8 @@ async fn streams_answer_subscriptions_and_push_changes() {
     stream(&simulator, "binance", "", subscribe(json!(["btcusdt@miniTicker"])), ack).await;
     let one = |frame: &Value| frame["e"] == "24hrMiniTicker" && frame["s"] == "BTCUSDT" && frame["c"].is_string();
     stream(&simulator, "binance", "", subscribe(json!(["btcusdt@miniTicker"])), one).await;
-    let all = |frame: &Value| frame.as_array().is_some_and(|rows| rows.len() > 20);
-    stream(&simulator, "binance", "", subscribe(json!(["!miniTicker@arr"])), all).await;
+    let all = |frame: &Value| frame["data"].as_array().is_some_and(|rows| rows.len() > 20);
+    stream(&simulator, "binance", "/stream", subscribe(json!(["!miniTicker@arr"])), all).await;
 
     let request = json!({"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["ticker"]});
     stream(&simulator, "coinbase", "", request.clone(), |frame| frame["type"] == "subscriptions").await;

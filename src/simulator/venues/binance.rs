@@ -42,7 +42,6 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     }],
     router,
     stream: Some(Stream {
-        path: "/ws",
         open: |uri| Box::new(Session::open(uri)),
         ping_every: Some(Duration::from_secs(20)),
         silence_max: None,

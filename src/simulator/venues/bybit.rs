@@ -43,7 +43,6 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     ],
     router,
     stream: Some(Stream {
-        path: "/v5/public/spot",
         open: |uri| Box::new(Session::open(uri)),
         ping_every: None,
         silence_max: Some(Duration::from_secs(600)),

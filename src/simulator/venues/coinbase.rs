@@ -29,7 +29,6 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     }],
     router,
     stream: Some(Stream {
-        path: "",
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: None,

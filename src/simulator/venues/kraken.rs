@@ -28,7 +28,6 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     }],
     router,
     stream: Some(Stream {
-        path: "/v2",
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: None,

@@ -8,8 +8,8 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::simulator::book::{Listing, Profile, Ticker};
-use crate::simulator::exchange::{self, Exchange, Params, SimulatedVenue};
+use crate::simulator::book::{Listing, Profile, Span, Ticker};
+use crate::simulator::exchange::{self, Exchange, Params, SimulatedVenue, interval, number};
 
 pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "kucoin",
@@ -30,8 +30,13 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     outages: None,
 };
 
+const ROWS_MAX: u32 = 1_500;
+
 fn router() -> Router<Arc<Exchange>> {
-    Router::new().route("/api/v1/market/allTickers", get(all_tickers)).route("/api/v1/market/stats", get(stats))
+    Router::new()
+        .route("/api/v1/market/allTickers", get(all_tickers))
+        .route("/api/v1/market/stats", get(stats))
+        .route("/api/v1/market/candles", get(candles))
 }
 
 async fn all_tickers(State(exchange): State<Arc<Exchange>>) -> Response {
@@ -52,6 +57,32 @@ async fn stats(State(exchange): State<Arc<Exchange>>, params: Params) -> Respons
         fields.insert("time".to_owned(), json!(exchange.now().as_millis()));
     }
     exchange::json(&json!({"code": "200000", "data": value}))
+}
+
+/// Rows of texts: start in seconds, open, close, high, low, volume, turnover; newest first.
+async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.book().find(symbol)) else {
+        return exchange::json(&json!({"code": "900001", "msg": "Symbol not exists"}));
+    };
+    let Some(interval) = interval(params.get("type"), ["5min", "1hour", "1day"]) else {
+        return exchange::json(&json!({"code": "400100", "msg": "Incorrect candlestick type."}));
+    };
+    let millis = |name: &str| number(&params, name).filter(|at| *at > 0).map(|at| at.saturating_mul(1_000));
+    // The upper bound is exclusive here.
+    let to = millis("endAt").map(|end| end - 1);
+    let span = Span::newest(interval, ROWS_MAX).between_millis(millis("startAt"), to);
+    let rows = listing.bars(&exchange.market, &span, exchange.now()).into_iter().rev().map(|bar| {
+        json!([
+            bar.start.as_seconds().to_string(),
+            listing.text(bar.open),
+            listing.text(bar.close),
+            listing.text(bar.high),
+            listing.text(bar.low),
+            bar.base_volume.to_string(),
+            bar.quote_volume.to_string(),
+        ])
+    });
+    exchange::json(&json!({"code": "200000", "data": rows.collect::<Vec<Value>>()}))
 }
 
 /// What trades little has nulls, as at KuCoin.

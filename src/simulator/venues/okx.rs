@@ -29,7 +29,6 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     }],
     router,
     stream: Some(Stream {
-        path: "/ws/v5/public",
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: Some(Duration::from_secs(30)),
