@@ -23,6 +23,7 @@ pub mod image;
 pub mod proto;
 pub mod services;
 pub mod shutdown;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod venues;
