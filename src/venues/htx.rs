@@ -225,8 +225,11 @@ fn parse_tickers(asked: &[Instrument], response: &Response, envelope: &Envelope<
         return Ok(gather.finish());
     }
     let entry = Entry::read(&mut reader)?;
-    let named = channel_symbol(envelope.channel).or(query_value(&response.path, "symbol"));
-    if let Some(subject) = gather.only_subject(named, instrument) {
+    let subject = match channel_symbol(envelope.channel) {
+        Some(symbol) => gather.subject(Scalar::Text(symbol.as_bytes()), instrument),
+        None => gather.only_subject(query_value(&response.path, "symbol"), instrument),
+    };
+    if let Some(subject) = subject {
         gather.settle(&subject, entry.ticker(envelope));
     }
     Ok(gather.finish())
@@ -309,13 +312,18 @@ fn parse_shares(asked: &[Instrument], response: &Response, envelope: &Envelope<'
         LongShortKind::TopTraderAccount
     };
     let period = gather::period_in_path(&response.path, "period", PERIODS);
-    let named = [contract_code, symbol].into_iter().find(|name| !name.is_absent()).and_then(|name| name.text());
     // A spot instrument asked for is answered by the swap of its pair.
     let mut gather = Gather::by_pair(asked);
-    let in_path = query_value(&response.path, "contract_code").or(query_value(&response.path, "symbol"));
-    let Some(subject) = gather.only_subject(named.as_deref().or(in_path), instrument) else {
-        return Ok(gather.finish());
+    let is_the_coin_asked = matches!(asked, [only] if only.quote == "USD" && only.base.as_bytes() == symbol.bytes());
+    let subject = if !contract_code.is_absent() {
+        gather.subject(contract_code, instrument)
+    } else if !symbol.is_absent() && !is_the_coin_asked {
+        gather.subject(symbol, instrument)
+    } else {
+        let in_path = query_value(&response.path, "contract_code").or(query_value(&response.path, "symbol"));
+        gather.only_subject(in_path, instrument)
     };
+    let Some(subject) = subject else { return Ok(gather.finish()) };
     each_object(&mut Reader::new(rows), &mut gather, |reader, gather| {
         let (mut buy, mut sell, mut time) = (Field::default(), Field::default(), Scalar::Missing);
         reader.object(|reader, key| {
