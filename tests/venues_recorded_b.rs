@@ -14,7 +14,8 @@ fn shared(venue: &str, part: &str) -> Vec<PathBuf> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);
     let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
     let Ok(files) = std::fs::read_dir(root.join(venue).join(part)) else {
-        eprintln!("skipped: no recorded answers of {venue} ({part}); set CROSSMARKET_SHARED_DATA");
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| eprintln!("skipped: no recorded answers of {venue} or others; set CROSSMARKET_SHARED_DATA"));
         return Vec::new();
     };
     let mut files: Vec<PathBuf> = files.map(|file| file.expect("a directory entry").path()).collect();
