@@ -10,7 +10,15 @@ use smol_str::SmolStr;
 
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
 
+pub mod bitget;
+pub mod coinbase;
+pub mod gate;
+mod gather;
+pub mod htx;
 pub mod json;
+pub mod kraken;
+pub mod kucoin;
+pub mod status;
 pub mod symbols;
 
 /// A market-data venue. Implementations hold no state.
@@ -271,7 +279,8 @@ pub enum Frame {
 }
 
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
-pub static REGISTRY: &[&dyn Venue] = &[];
+pub static REGISTRY: &[&dyn Venue] =
+    &[&coinbase::Coinbase, &kraken::Kraken, &bitget::Bitget, &gate::Gate, &kucoin::Kucoin, &htx::Htx];
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
