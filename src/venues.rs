@@ -10,7 +10,11 @@ use smol_str::SmolStr;
 
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
 
+pub mod coingecko;
+pub mod coinpaprika;
 pub mod json;
+pub mod listings;
+pub mod status;
 pub mod symbols;
 
 /// A market-data venue. Implementations hold no state.
@@ -271,7 +275,7 @@ pub enum Frame {
 }
 
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
-pub static REGISTRY: &[&dyn Venue] = &[];
+pub static REGISTRY: &[&dyn Venue] = &[&coingecko::CoinGecko, &coinpaprika::CoinPaprika];
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
