@@ -12,12 +12,15 @@ use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Times
 
 pub mod bitget;
 pub mod coinbase;
+pub mod coingecko;
+pub mod coinpaprika;
 pub mod gate;
 mod gather;
 pub mod htx;
 pub mod json;
 pub mod kraken;
 pub mod kucoin;
+pub mod listings;
 pub mod status;
 pub mod symbols;
 
@@ -279,8 +282,17 @@ pub enum Frame {
 }
 
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
-pub static REGISTRY: &[&dyn Venue] =
-    &[&coinbase::Coinbase, &kraken::Kraken, &bitget::Bitget, &gate::Gate, &kucoin::Kucoin, &htx::Htx];
+#[rustfmt::skip] // one row a line, so that additions do not touch each other
+pub static REGISTRY: &[&dyn Venue] = &[
+    &coinbase::Coinbase,
+    &kraken::Kraken,
+    &bitget::Bitget,
+    &gate::Gate,
+    &kucoin::Kucoin,
+    &htx::Htx,
+    &coingecko::CoinGecko,
+    &coinpaprika::CoinPaprika,
+];
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
