@@ -22,21 +22,59 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "domain", "clock", "proto", "venues", "image", "store", "collector", "services", "simulator", "telemetry",
-            "config", "shutdown",
+            "domain",
+            "clock",
+            "proto",
+            "venues",
+            "image",
+            "store",
+            "collector",
+            "services",
+            "simulator",
+            "telemetry",
+            "config",
+            "shutdown",
         ],
     ),
-    (
-        "cli",
-        &["app", "domain", "clock", "proto", "venues", "store", "collector", "config", "telemetry", "shutdown"],
-    ),
+    ("cli", &["app", "domain", "clock", "proto", "venues", "store", "collector", "config", "telemetry", "shutdown"]),
 ];
 
 /// What pure modules must not reach for: no I/O, no async runtime, no serialization, no wire types.
 const PURE: &[(&str, &[&str])] = &[
-    ("domain", &["tokio", "serde", "tonic", "prost", "reqwest", "std::fs", "std::net", "std::env", "SystemTime", "Instant::now"]),
-    ("analytics", &["tokio", "serde", "tonic", "prost", "reqwest", "std::fs", "std::net", "std::env", "SystemTime", "Instant::now"]),
-    ("venues", &["tokio", "tonic", "prost", "reqwest", "std::fs", "std::net", "std::env", "SystemTime", "Instant::now"]),
+    (
+        "domain",
+        &[
+            "tokio",
+            "serde",
+            "tonic",
+            "prost",
+            "reqwest",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "SystemTime",
+            "Instant::now",
+        ],
+    ),
+    (
+        "analytics",
+        &[
+            "tokio",
+            "serde",
+            "tonic",
+            "prost",
+            "reqwest",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "SystemTime",
+            "Instant::now",
+        ],
+    ),
+    (
+        "venues",
+        &["tokio", "tonic", "prost", "reqwest", "std::fs", "std::net", "std::env", "SystemTime", "Instant::now"],
+    ),
     ("image", &["tonic", "prost", "reqwest", "std::fs", "std::net"]),
 ];
 
