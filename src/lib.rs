@@ -5,8 +5,10 @@
 //! 1. [`domain`]: the vocabulary.
 //! 2. [`venues`]: what to ask each venue and how to read its answer.
 //! 3. [`store`]: latest values, change feed and histories.
+//! 4. [`collector`]: asks and listens, keeps the board, writes to the store.
 
 pub mod clock;
+pub mod collector;
 pub mod domain;
 pub mod proto;
 pub mod store;

@@ -181,6 +181,8 @@ pub struct MarketCap {
     pub all_time_high: Option<Decimal>,
     /// When that was.
     pub all_time_high_time: Option<Timestamp>,
+    /// The category that the listing was asked for, by its id: the asset is a member of it.
+    pub category: Option<SmolStr>,
 }
 
 /// An index level. `high`, `low` and `open` are of the same session.
