@@ -78,8 +78,8 @@ const LISTING_PREFERENCE: &[VenueId] = &[VenueId("coingecko"), VenueId("coinpapr
 pub struct VenueSettings {
     /// The venue.
     pub venue: &'static dyn Venue,
-    /// Where its HTTP API is, without a trailing slash: https, or http on loopback. When it is not the venue's own address, every request goes
-    /// there, whatever host it names.
+    /// Where its HTTP API is: https, or http on loopback. When it is on loopback every request goes there, also those for feeds that live at
+    /// another of the venue's hosts: whoever simulates a venue means all of it.
     pub rest_url: String,
     /// Where its stream is, without the path that the venue adds: wss, or ws on loopback. `None` for no stream.
     pub ws_url: Option<String>,
@@ -116,7 +116,7 @@ pub struct CollectorSettings {
     pub seed: u64,
     /// Limits of one HTTP request.
     pub fetch_limits: FetchLimits,
-    /// False to leave histories to what is collected, stored and imported.
+    /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
     pub backfill: bool,
 }
 
@@ -185,16 +185,16 @@ pub async fn run(
         started.venue(&settings, settings_of_venue, link, &intake, &stop, &mut tasks);
     }
     let (targets, targets_receiver) = watch::channel::<Arc<[Target]>>(Arc::from([]));
+    let nobody = || started.candles.iter().map(|_| None).collect();
     let backfiller = Backfiller {
-        links: started.candles,
+        // Without venues to ask it still loads what is stored.
+        links: if settings.backfill { started.candles } else { nobody() },
         store: Arc::clone(&store),
         intake: intake.clone(),
         clock,
         seed: settings.seed,
     };
-    if settings.backfill {
-        tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
-    }
+    tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
     let universe = universe(&settings);
     let pipeline = Pipeline {
         board: Board::new(started.venues, universe, settings.simulated),
@@ -237,7 +237,7 @@ fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, C
             index: u16::try_from(index).unwrap_or(u16::MAX),
             venue,
             rest_url: rest_url.trim_end_matches('/').into(),
-            redirected: rest_url.trim_end_matches('/') != venue.rest_url(),
+            redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
             budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
             fetcher: fetcher.clone(),
             clock,

@@ -36,6 +36,9 @@ const SETTLE: Duration = Duration::from_secs(4);
 const FAILURE_WAIT: Duration = Duration::from_secs(60);
 const FAILURE_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
+/// An asset that no venue has candles of is looked at again after this time, which costs nothing.
+const NOBODY_WAIT: Duration = Duration::from_secs(5);
+
 /// How long one request may be retried.
 const RETRY_SPAN: Duration = Duration::from_secs(20);
 
@@ -153,7 +156,7 @@ impl Backfiller {
                 known.due = now + wait.min(FAILURE_WAIT_MAX);
             }
             // Nobody has its candles; somebody may list it later.
-            None => known.due = now + Duration::from_secs(300),
+            None => known.due = now + NOBODY_WAIT,
         }
         known
     }
@@ -177,17 +180,13 @@ impl Backfiller {
         };
         let kept = candles.get(candles.partition_point(|candle| candle.start < span_start)..).unwrap_or_default();
         let starts_late = kept.first().is_none_or(|first| first.start.since(span_start) > interval.duration() * 2);
-        let covered_until = first_gap(kept, interval);
+        // The last candle may be one that was still going on when it was stored.
+        let covered_until = first_gap(kept, interval) - interval.duration();
         if candles.is_empty() {
             return None;
         }
-        let message = Intake::History {
-            asset: target.asset.clone(),
-            interval,
-            candles,
-            quote: None,
-            source: Source::Collected,
-        };
+        let message =
+            Intake::History { asset: target.asset.clone(), interval, candles, quote: None, source: Source::Collected };
         self.intake.send(message).await.ok()?;
         (!starts_late).then_some(covered_until)
     }
@@ -210,7 +209,8 @@ impl Backfiller {
                 Ok(candles) if candles.is_empty() => outcome = Some(Ok(None)),
                 Ok(candles) => {
                     let running = now.floor_to(interval.duration());
-                    let covered_until = candles.iter().map(|candle| candle.start).filter(|start| *start < running).max();
+                    let covered_until =
+                        candles.iter().map(|candle| candle.start).filter(|start| *start < running).max();
                     let message = Intake::History {
                         asset: target.asset.clone(),
                         interval,

@@ -138,7 +138,9 @@ impl Board {
             match payload {
                 Payload::Ticker(ticker) => {
                     let stamp = Stamp { venue_index, event_time, receive_time, streaming };
-                    self.ticker(place, instrument, &ticker, stamp);
+                    if let Err(reason) = self.ticker(place, instrument, &ticker, stamp) {
+                        *rejections.entry(reason).or_default() += 1;
+                    }
                 }
                 Payload::MarketCap(row) => self.listed(venue_index, &instrument.base, *row, event_time, receive_time),
                 _ => {}
@@ -160,34 +162,39 @@ impl Board {
         Some(LastGood { price: quote.last_price?, receive_time: quote.receive_time })
     }
 
-    fn ticker(&mut self, place: Option<(AssetCode, usize)>, instrument: Instrument, ticker: &Ticker, stamp: Stamp) {
+    /// Takes a ticker in; `Err` says why it is of no use.
+    fn ticker(
+        &mut self,
+        place: Option<(AssetCode, usize)>,
+        instrument: Instrument,
+        ticker: &Ticker,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
         let aggregated = matches!(
             instrument.kind,
             InstrumentKind::Spot | InstrumentKind::PerpetualLinear | InstrumentKind::PerpetualInverse
         );
         if !aggregated {
-            return;
+            return Err("not_aggregated");
         }
         let place = match place {
             Some(place) => place,
-            None => match self.add_quote(instrument, &stamp) {
-                Some(place) => place,
-                None => return,
-            },
+            None => self.add_quote(instrument, &stamp).ok_or("not_tracked")?,
         };
-        let Some(asset) = self.assets.get_mut(&place.0) else { return };
-        let Some(quote) = asset.quotes.get_mut(place.1) else { return };
+        let asset = self.assets.get_mut(&place.0).ok_or("not_tracked")?;
+        let quote = asset.quotes.get_mut(place.1).ok_or("not_tracked")?;
         // A late answer does not undo what a stream has said since. A stream's own order is its truth; it is only compared with answers
         // that have no time of their own and so bear that of their reception.
         let tolerance = if stamp.streaming { STREAM_LAG_MAX } else { Duration::ZERO };
         if stamp.event_time + tolerance < quote.event_time && stamp.receive_time <= quote.receive_time + LATE_MAX {
-            return;
+            return Err("late");
         }
         let changed = apply(quote, ticker, stamp.streaming);
         quote.event_time = stamp.event_time;
         quote.receive_time = stamp.receive_time;
         asset.dirty |= changed;
         asset.confirmed = true;
+        Ok(())
     }
 
     fn add_quote(&mut self, instrument: Instrument, stamp: &Stamp) -> Option<(AssetCode, usize)> {
@@ -393,7 +400,8 @@ impl Board {
         for (quote, venue_index) in asset.quotes.iter().zip(&asset.quote_venues) {
             let venue = self.venues.get(usize::from(*venue_index)).filter(|venue| venue.has_candles);
             let quote_place = ["USD", "USDT", "USDC"].iter().position(|known| quote.instrument.quote == *known);
-            if let (Some(venue), Some(quote_place), InstrumentKind::Spot) = (venue, quote_place, quote.instrument.kind) {
+            if let (Some(venue), Some(quote_place), InstrumentKind::Spot) = (venue, quote_place, quote.instrument.kind)
+            {
                 let place = preference.iter().position(|id| *id == venue.id).unwrap_or(preference.len());
                 found.push((place, quote_place, *venue_index, &quote.instrument));
             }
@@ -457,4 +465,124 @@ fn converted(candle: Candle, rate: Decimal) -> Option<Candle> {
         base_volume: candle.base_volume,
         quote_volume: candle.quote_volume.and_then(convert),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::history::slot_count_max;
+    use crate::collector::universe::UniverseMode;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_768_478_400 + seconds)
+    }
+
+    fn board() -> Board {
+        let venue = |id| BoardVenue {
+            id: VenueId(id),
+            budget: Duration::from_secs(30),
+            monitors: HashMap::new(),
+            has_candles: true,
+        };
+        let universe = Universe::new(UniverseMode::Listed, 10, Default::default(), &[]);
+        Board::new(vec![venue("alpha"), venue("beta")], universe, false)
+    }
+
+    fn price(text: &str) -> Option<Decimal> {
+        Some(Decimal::parse(text).expect("valid"))
+    }
+
+    fn observe(board: &mut Board, venue_index: u16, ticker: Ticker, event: Option<i64>, receive: i64, streaming: bool) {
+        let observation = Observation {
+            instrument: Instrument::spot("BTC-USD", "BTC", "USD"),
+            event_time: event.map(at),
+            payload: Payload::Ticker(ticker),
+        };
+        let observed = Observed {
+            venue_index,
+            feed: Feed::Tickers,
+            receive_time: at(receive),
+            streaming,
+            observations: vec![observation],
+        };
+        board.take(Intake::Observed(observed), &RateTable::default(), at(receive));
+    }
+
+    fn quote(board: &Board) -> &Quote {
+        &board.assets()["BTC"].quotes[0]
+    }
+
+    #[test]
+    fn a_stream_changes_what_it_sends_and_nothing_else() {
+        let mut board = board();
+        let whole = Ticker { last_price: price("100"), bid_price: price("99"), ..Ticker::default() };
+        observe(&mut board, 0, whole, Some(0), 0, false);
+        observe(&mut board, 0, Ticker { bid_price: price("98"), ..Ticker::default() }, Some(1), 1, true);
+        assert_eq!((quote(&board).last_price, quote(&board).bid_price), (price("100"), price("98")));
+        let late = Ticker { last_price: price("101"), ..Ticker::default() };
+        observe(&mut board, 0, late.clone(), Some(-5), 2, false);
+        assert_eq!(quote(&board).last_price, price("100"), "an answer older than the stream");
+        observe(&mut board, 0, late, None, 3, false);
+        assert_eq!(quote(&board).last_price, price("101"));
+    }
+
+    #[test]
+    fn one_instrument_is_one_quote_per_venue() {
+        let mut board = board();
+        for receive in 0..3 {
+            for venue in [0, 1] {
+                let ticker = Ticker { last_price: price("100"), ..Ticker::default() };
+                observe(&mut board, venue, ticker, None, receive, false);
+            }
+        }
+        assert_eq!(board.assets()["BTC"].quotes.len(), 2);
+        let preferred = board.candle_instruments(&AssetCode::parse("BTC").expect("valid"), &[VenueId("beta")]);
+        assert_eq!(preferred.iter().map(|(venue, _)| *venue).collect::<Vec<_>>(), [1, 0]);
+        assert!(board.take_instruments_changed() && !board.take_instruments_changed());
+    }
+
+    #[test]
+    fn candles_are_converted_and_stored_once() {
+        let mut board = board();
+        observe(&mut board, 0, Ticker { last_price: price("100"), ..Ticker::default() }, None, 0, false);
+        let candle = Candle {
+            start: at(0).day_start() - Duration::from_secs(86_400),
+            open: Decimal::ONE,
+            high: Decimal::ONE,
+            low: Decimal::ONE,
+            close: Decimal::ONE,
+            base_volume: None,
+            quote_volume: None,
+        };
+        let mut rates = RateTable::default();
+        let rate = crate::analytics::rates::Rate {
+            usd: Decimal::parse("0.999").expect("valid"),
+            source: crate::analytics::rates::RateSource::Market,
+            stale_since: at(60),
+        };
+        rates.insert("USDT".into(), rate);
+        let message = |quote: Option<&str>| Intake::History {
+            asset: AssetCode::parse("BTC").expect("valid"),
+            interval: CandleInterval::OneDay,
+            candles: vec![candle.clone()],
+            quote: quote.map(SmolStr::from),
+            source: Source::Collected,
+        };
+        board.take(message(Some("USDT")), &rates, at(0));
+        let stored = board.take_to_store();
+        assert_eq!(stored.iter().map(|(_, _, candle)| Some(candle.close)).collect::<Vec<_>>(), [price("0.999")]);
+        board.take(message(None), &rates, at(0));
+        assert!(board.take_to_store().is_empty(), "what came from the store does not go back");
+        board.take(message(Some("UNKNOWN")), &rates, at(0));
+        assert!(board.take_to_store().is_empty(), "what cannot be converted is left out");
+    }
+
+    #[test]
+    fn a_thousand_assets_at_ten_venues_fit_in_sixty_megabytes() {
+        let slots: usize = CandleInterval::ALL.into_iter().map(slot_count_max).sum();
+        // A vector of quotes may have room for twice as many; a place in the index takes its key, its value and a share of free room.
+        let place = size_of::<((u16, InstrumentKind, SmolStr), (AssetCode, usize))>() * 2;
+        let asset = size_of::<Asset>() + 16 * slots + 10 * (2 * size_of::<Quote>() + place);
+        assert!(1_000 * asset < 60 << 20, "{asset} bytes an asset");
+    }
 }

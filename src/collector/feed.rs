@@ -22,6 +22,9 @@ use crate::venues::{Parsed, Request, RequestOptions, Venue, VenueError};
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
+/// Categories are asked for so long after the start.
+const CATEGORIES_DELAY: Duration = Duration::from_secs(2);
+
 /// Requests of one cycle under way at once.
 const CONCURRENT_REQUESTS_MAX: usize = 4;
 
@@ -34,7 +37,7 @@ pub struct VenueLink {
     pub venue: &'static dyn Venue,
     /// Where its HTTP API is.
     pub rest_url: Arc<str>,
-    /// True when `rest_url` is not the venue's own: then every request goes there, whatever host it names.
+    /// True when `rest_url` is on loopback: then every request goes there, whatever host it names.
     pub redirected: bool,
     /// Its metered scopes.
     pub budgets: Budgets,
@@ -112,6 +115,10 @@ impl PolledFeed {
         let mut breaker = Breaker::new(self.seed);
         let mut jitter = Jitter::new(self.seed, Duration::ZERO, Duration::ZERO);
         let mut shift = jitter.share_of(self.interval);
+        if self.feed == Feed::Categories {
+            // They are many requests of a narrow budget that the listing itself draws on, and nothing waits for them.
+            self.link.clock.sleep(CATEGORIES_DELAY).await;
+        }
         loop {
             let started = Instant::now();
             if self.cycle().await {
@@ -150,11 +157,12 @@ impl PolledFeed {
             return true;
         }
         let request_count = requests.len();
+        let concurrent_max = if self.feed == Feed::Categories { 1 } else { CONCURRENT_REQUESTS_MAX };
         let mut answered_count = 0;
         let mut waiting = requests.iter().enumerate();
         let mut asked = FuturesUnordered::new();
         loop {
-            while asked.len() < CONCURRENT_REQUESTS_MAX
+            while asked.len() < concurrent_max
                 && let Some((index, request)) = waiting.next()
             {
                 asked.push(self.request(index, request));

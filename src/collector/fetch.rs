@@ -40,7 +40,9 @@ pub enum FetchSetupError {
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
     /// Not a usable base address.
-    #[error("{text:?} is not usable as a base address: https (or wss) is needed, plain http (or ws) is for loopback only")]
+    #[error(
+        "{text:?} is not usable as a base address: https (or wss) is needed, plain http (or ws) is for loopback only"
+    )]
     Address {
         /// The address, without user, password and query.
         text: String,
@@ -190,9 +192,10 @@ mod tests {
         }
         push(0, 7);
         let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-        out.extend(bits.chunks(8).map(|byte| {
-            byte.iter().enumerate().fold(0u8, |value, (index, bit)| value | (u8::from(*bit) << index))
-        }));
+        out.extend(
+            bits.chunks(8)
+                .map(|byte| byte.iter().enumerate().fold(0u8, |value, (index, bit)| value | (u8::from(*bit) << index))),
+        );
         // The checksum is wrong; a reader that stops at the limit never gets there.
         out.extend([0; 8]);
         out

@@ -70,7 +70,8 @@ impl Packed {
         }
         let price = |mantissa: u32| {
             let scale = i32::from(self.scale);
-            let mantissa = i128::from(mantissa) * if scale < 0 { 10i128.checked_pow(scale.unsigned_abs())? } else { 1 };
+            let mantissa =
+                i128::from(mantissa) * if scale < 0 { 10i128.checked_pow(scale.unsigned_abs())? } else { 1 };
             Decimal::from_parts(mantissa, scale.max(0).unsigned_abs())
         };
         let close = price(self.close)?;
@@ -110,19 +111,31 @@ impl Ring {
             self.slots.clear();
             self.first = number;
         }
+        // Not further back than is kept: `number > last - capacity` by now.
         while number < self.first {
+            self.make_room();
             self.slots.push_front(EMPTY);
             self.first -= 1;
         }
         while number >= self.first + self.slots.len() as i64 {
+            if self.slots.len() as i64 >= capacity {
+                self.slots.pop_front();
+                self.first += 1;
+            }
+            self.make_room();
             self.slots.push_back(EMPTY);
-        }
-        while self.slots.len() as i64 > capacity {
-            self.slots.pop_front();
-            self.first += 1;
         }
         if let Some(slot) = self.slots.get_mut((number - self.first) as usize) {
             *slot = candle;
+        }
+    }
+
+    /// Doubles like a vector, but not beyond what is kept: with a thousand assets that would waste ten megabytes.
+    fn make_room(&mut self) {
+        let length = self.slots.len();
+        if length == self.slots.capacity() {
+            let missing = slot_count_max(self.interval).saturating_sub(length);
+            self.slots.reserve_exact(if missing > 0 { length.max(16).min(missing) } else { 1 });
         }
     }
 
@@ -341,8 +354,7 @@ mod tests {
         let sample = |number: u32| new_candle(start + FIVE.duration() * number, price("2"));
         let now = at("2026-02-01T00:00:00Z");
         history.fill(FIVE, &[sample(3), sample(0), sample(5)], Source::Venue(VenueId("test")), now);
-        let starts: Vec<_> =
-            history.closed(FIVE).map(|held| held.start.since(start).as_secs() / 300).collect();
+        let starts: Vec<_> = history.closed(FIVE).map(|held| held.start.since(start).as_secs() / 300).collect();
         assert_eq!(starts, [0, 3, 5]);
         let many: Vec<_> = (0..1_000).map(sample).collect();
         history.fill(FIVE, &many, Source::Venue(VenueId("test")), now);

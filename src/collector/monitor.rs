@@ -295,9 +295,8 @@ fn count_unresolved(inner: &mut Inner, unresolved: &[Unresolved]) -> usize {
     for entry in unresolved {
         *inner.rejections.entry(entry.reason.as_str()).or_default() += 1;
     }
-    let broken = |entry: &&Unresolved| {
-        matches!(entry.reason, UnresolvedReason::Malformed | UnresolvedReason::Implausible)
-    };
+    let broken =
+        |entry: &&Unresolved| matches!(entry.reason, UnresolvedReason::Malformed | UnresolvedReason::Implausible);
     unresolved.iter().filter(broken).count()
 }
 

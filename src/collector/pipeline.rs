@@ -179,9 +179,9 @@ impl Run {
                 self.gone.insert(Key::Asset(code));
             }
         }
-        self.instruments_changed |= self.pipeline.board.take_instruments_changed();
-        if take_due(&mut self.due.rates, instant, RATES_INTERVAL) || self.instruments_changed {
-            let changed = self.instruments_changed;
+        let changed = self.pipeline.board.take_instruments_changed();
+        self.instruments_changed |= changed;
+        if take_due(&mut self.due.rates, instant, RATES_INTERVAL) || changed {
             self.pipeline.publisher.refresh_rates(&self.pipeline.board, changed, now);
         }
         let lists_interval = if self.lists_sent < LISTS_FIRST { LISTS_INTERVAL_FIRST } else { LISTS_INTERVAL };
@@ -245,9 +245,12 @@ impl Run {
                     monitor.forget_published();
                 }
                 let assets = self.pipeline.board.assets();
-                self.gone.extend(writing.keys.into_iter().filter(
-                    |key| matches!(key, Key::Price(code) | Key::Asset(code) if !assets.contains_key(code)),
-                ));
+                self.gone.extend(
+                    writing
+                        .keys
+                        .into_iter()
+                        .filter(|key| matches!(key, Key::Price(code) | Key::Asset(code) if !assets.contains_key(code))),
+                );
                 self.retry_at = Some(Instant::now() + self.retry.next_wait());
                 if !std::mem::replace(&mut self.unavailable, true) {
                     warn!(%error, "store not writable, retrying");
@@ -330,11 +333,7 @@ impl Run {
         }
         let mut batch = self.batch(Instant::now());
         batch.extend(
-            self.pipeline
-                .monitors
-                .iter()
-                .filter_map(|monitor| monitor.news())
-                .map(|(key, state)| (key, Some(state))),
+            self.pipeline.monitors.iter().filter_map(|monitor| monitor.news()).map(|(key, state)| (key, Some(state))),
         );
         if !batch.is_empty() {
             self.write(batch);

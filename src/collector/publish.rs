@@ -101,11 +101,9 @@ impl Publisher {
             Some(observed) => observed,
             // Nothing to say yet.
             None if never && snapshot.market_cap.is_none() => return None,
-            None => crate::analytics::aggregate::ObservedTime {
-                event_time: now,
-                receive_time: now,
-                budget: ASSET_BUDGET,
-            },
+            None => {
+                crate::analytics::aggregate::ObservedTime { event_time: now, receive_time: now, budget: ASSET_BUDGET }
+            }
         };
         let fresh_until = observed.stale_since();
         let refreshed = fresh_until > published.fresh_until + observed.budget / 4;
@@ -148,11 +146,7 @@ impl Publisher {
         let rows = board.rows(code);
         let listings: Vec<Listing<'_>> = rows
             .iter()
-            .map(|(venue, listed)| Listing {
-                venue: venue.as_str(),
-                row: &listed.row,
-                event_time: listed.event_time,
-            })
+            .map(|(venue, listed)| Listing { venue: venue.as_str(), row: &listed.row, event_time: listed.event_time })
             .collect();
         let peak = |candle: &Candle| Peak {
             price: candle.high,

@@ -51,11 +51,7 @@ impl Jitter {
 
 /// Runs `attempt` until it succeeds, fails for good, has failed [`RETRIES_MAX`] + 1 times, or the next wait would pass `deadline`.
 /// Only [`VenueError::Transient`] is worth a retry: a limit is the budget's to wait for, and the other errors come again.
-pub async fn with_retries<T, F>(
-    seed: u64,
-    deadline: Instant,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, VenueError>
+pub async fn with_retries<T, F>(seed: u64, deadline: Instant, mut attempt: impl FnMut() -> F) -> Result<T, VenueError>
 where
     F: Future<Output = Result<T, VenueError>>,
 {

@@ -150,9 +150,8 @@ impl Universe {
             });
             for listed in order {
                 let Some(code) = free_code(listed, &tracked) else { continue };
-                let wanted = self.mode == UniverseMode::Everything
-                    || tracked.len() < self.size
-                    || self.always.contains(&code);
+                let wanted =
+                    self.mode == UniverseMode::Everything || tracked.len() < self.size || self.always.contains(&code);
                 if wanted {
                     tracked.insert(code, Some((*venue, listed.row.listing_id.clone())));
                 }
@@ -215,9 +214,7 @@ impl Universe {
     /// The code of a listing's row, if it is tracked.
     pub fn code_of(&self, venue_index: u16, listing_id: &str, ticker: &str) -> Option<AssetCode> {
         let bare = AssetCode::parse(ticker)?;
-        let is_it = |code: &AssetCode| {
-            matches!(self.tracked.get(code), Some(Some((venue, id))) if *venue == venue_index && id == listing_id)
-        };
+        let is_it = |code: &AssetCode| matches!(self.tracked.get(code), Some(Some((venue, id))) if *venue == venue_index && id == listing_id);
         if is_it(&bare) {
             return Some(bare);
         }
@@ -346,7 +343,10 @@ mod tests {
         universe.list(7, listed("ABC", "small-abc", "Small", 200));
         universe.retrack(no_volume);
         assert_eq!(universe.rows(&abc)[0].1.row.name, "Small");
-        assert_eq!(universe.code_of(7, "large-abc", "ABC").map(|code| code.to_string()).as_deref(), Some("ABC-LARGE-ABC"));
+        assert_eq!(
+            universe.code_of(7, "large-abc", "ABC").map(|code| code.to_string()).as_deref(),
+            Some("ABC-LARGE-ABC")
+        );
     }
 
     #[test]

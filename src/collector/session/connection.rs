@@ -294,7 +294,9 @@ impl Reader {
                 },
             }
             // What was received before the end is handed on before the end is told.
-            if pending.is_empty() && let Some(reason) = end.take() {
+            if pending.is_empty()
+                && let Some(reason) = end.take()
+            {
                 return reason;
             }
         }

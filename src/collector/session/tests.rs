@@ -97,10 +97,11 @@ impl Dial for Exchange {
         let (to_client, source) = mpsc::unbounded_channel();
         let (to_venue, from_client) = mpsc::unbounded_channel();
         self.served.lock().expect("unpoisoned").push(Served { at: Instant::now(), to_client, from_client });
-        let sink = futures_util::sink::unfold(to_venue, |to_venue: mpsc::UnboundedSender<Message>, message| async move {
-            to_venue.send(message).map_err(|_| WebSocketError::ConnectionClosed)?;
-            Ok(to_venue)
-        });
+        let sink =
+            futures_util::sink::unfold(to_venue, |to_venue: mpsc::UnboundedSender<Message>, message| async move {
+                to_venue.send(message).map_err(|_| WebSocketError::ConnectionClosed)?;
+                Ok(to_venue)
+            });
         Ok((Box::pin(sink), Box::pin(tokio_stream::wrappers::UnboundedReceiverStream::new(source))))
     }
 }
@@ -300,4 +301,32 @@ async fn a_change_of_instruments_replaces_only_the_groups_concerned() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(fixture.with(2, Served::received), ["subscribe C", "subscribe D"]);
     assert_eq!(fixture.count(), 3);
+}
+
+#[tokio::test]
+async fn a_real_socket_delivers_and_refuses_what_is_too_large() {
+    use axum::extract::ws::{Message as Sent, WebSocketUpgrade};
+    use futures_util::StreamExt;
+
+    let talk = |upgrade: WebSocketUpgrade| async move {
+        upgrade.on_upgrade(|mut socket| async move {
+            let _ = socket.send(Sent::Text("A 1".into())).await;
+            let _ = socket.send(Sent::Text("x".repeat(5 << 20).into())).await;
+            // The client goes first.
+            while let Some(Ok(_)) = socket.recv().await {}
+        })
+    };
+    let router = axum::Router::new().route("/ws", axum::routing::any(talk));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let dial = connection::WebSocketDial { url: format!("ws://{address}/ws") };
+    let (_sink, mut source) = dial.dial().await.expect("connected");
+    let first = source.next().await.expect("open").expect("a frame");
+    assert_eq!(first.to_string(), "A 1");
+    let second = source.next().await.expect("an answer");
+    assert!(matches!(second, Err(WebSocketError::Capacity(_))), "{second:?}");
+    let nobody = connection::WebSocketDial { url: format!("ws://{address}/other?key=SECRET") };
+    let error = nobody.dial().await.err().expect("refused");
+    assert_eq!(error, VenueError::Transient("the WebSocket handshake was refused".into()));
 }
