@@ -266,9 +266,10 @@ impl FeedMonitor {
     }
 }
 
-/// Without a success for so long a feed is down.
+/// Without a success for so long a feed is down. While a stream delivers, the polling beside it has pauses of 30 s and the stream of a
+/// quiet market may say nothing; a feed that fails again and again is down earlier, since its circuit opens.
 fn down_after(interval: Duration) -> Duration {
-    (interval * 3).max(Duration::from_secs(30))
+    (interval * 3).max(Duration::from_secs(75))
 }
 
 fn state_of(inner: &Inner, now: Timestamp) -> FeedState {
@@ -334,6 +335,8 @@ mod tests {
         monitor.succeeded(0, 3, &[]);
         assert_eq!(monitor.status().state, FeedState::Ok);
         monitor.failed(&error);
+        assert_eq!(monitor.status().state, FeedState::Degraded);
+        clock.sleep(MINUTE).await;
         assert_eq!(monitor.status().state, FeedState::Degraded);
         clock.sleep(MINUTE).await;
         assert_eq!(monitor.status().state, FeedState::Down);
