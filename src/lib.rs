@@ -16,6 +16,7 @@ pub mod analytics;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod collector;
 pub mod config;
 pub mod domain;
 pub mod follow;

@@ -1,5 +1,7 @@
 //! Logs: one line an event, on standard error, so that standard output stays for results.
 
+pub mod metrics;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;

@@ -1,0 +1,182 @@
+//! The admin port: probes, metrics and a status page, over HTTP.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::state::{Body, FeedState, FeedStatus, PriceSnapshot};
+use crate::image::{Collection, Image, Item};
+use crate::telemetry::metrics::Exposition;
+
+/// Assets on the status page at most.
+const STATUS_ASSETS_MAX: usize = 25;
+
+/// What the admin port reads.
+#[derive(Clone)]
+pub struct Admin {
+    /// The live image.
+    pub image: Arc<Image>,
+    /// The time.
+    pub clock: Clock,
+    /// Cancelled when the process begins to shut down.
+    pub drain: CancellationToken,
+    /// True when the process runs on simulated venues.
+    pub simulated: bool,
+}
+
+impl Admin {
+    /// The port's routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/", get(status))
+            .with_state(self)
+    }
+
+    fn feeds(&self) -> Vec<Arc<Item>> {
+        self.image.select(Collection::Feeds, |_| true)
+    }
+}
+
+/// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down.
+async fn ready(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
+    if admin.drain.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if !admin.image.is_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the image is not loaded yet\n")
+    } else if admin.image.fresh_price_count() == 0 {
+        (StatusCode::SERVICE_UNAVAILABLE, "no price is fresh\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+async fn metrics(Shared(admin): Shared<Admin>) -> impl IntoResponse {
+    let mut text = Exposition::default();
+    let prices = admin.image.select(Collection::Prices, |_| true).len();
+    text.gauge("crossmarket_image_prices", "Assets with a price snapshot in the live image.", &[], prices as f64);
+    let fresh = admin.image.fresh_price_count();
+    text.gauge("crossmarket_image_prices_fresh", "Those within their freshness budget.", &[], fresh as f64);
+    let simulated = f64::from(u8::from(admin.simulated));
+    text.gauge("crossmarket_simulated", "1 when the process runs on simulated venues.", &[], simulated);
+    let feeds = admin.feeds();
+    let statuses: Vec<&FeedStatus> = feeds.iter().filter_map(|item| feed_of(item)).collect();
+    for feed in &statuses {
+        let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
+        let up = matches!(feed.state, FeedState::Ok | FeedState::Degraded);
+        text.gauge("crossmarket_feed_up", "1 while the feed is OK or DEGRADED.", &labels, f64::from(u8::from(up)));
+    }
+    for feed in &statuses {
+        let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
+        if let Some(success) = feed.last_success {
+            let age = admin.clock.now().since(success).as_secs_f64();
+            text.gauge("crossmarket_feed_age_seconds", "Time since the feed's last success.", &labels, age);
+        }
+    }
+    type Count = fn(&FeedStatus) -> u64;
+    let counters: [(&str, &str, Count); 3] = [
+        ("crossmarket_feed_requests_total", "Requests and frames of the feed.", |feed| feed.request_count),
+        ("crossmarket_feed_errors_total", "Errors of the feed.", |feed| feed.error_count),
+        ("crossmarket_feed_observations_total", "Observations of the feed.", |feed| feed.observation_count),
+    ];
+    for (name, help, count) in counters {
+        for feed in &statuses {
+            let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
+            text.counter(name, help, &labels, count(feed));
+        }
+    }
+    for feed in &statuses {
+        for (reason, count) in &feed.rejections {
+            let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str()), ("reason", reason.as_str())];
+            text.counter("crossmarket_feed_rejections_total", "Entries refused, by reason.", &labels, *count);
+        }
+    }
+    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text())
+}
+
+async fn status(Shared(admin): Shared<Admin>) -> Html<String> {
+    let mut page = String::from(
+        "<!doctype html><meta charset=utf-8><title>crossmarket</title><style>body{font:14px sans-serif;margin:2em}\
+         td,th{padding:.2em .8em;text-align:left}.DOWN{color:#b00}.note{background:#fe9;padding:.5em}</style><h1>crossmarket</h1>",
+    );
+    if admin.simulated {
+        page += "<p class=note><b>Simulated data.</b> This process runs on simulated venues; no figure here is real.</p>";
+    }
+    // Writing to a string does not fail.
+    let _ = write!(page, "<p>{} UTC, {} fresh prices", admin.clock.now(), admin.image.fresh_price_count());
+    page += "<h2>Feeds</h2><table><tr><th>venue<th>feed<th>state<th>age s<th>observations<th>errors<th>last error</tr>";
+    for item in admin.feeds() {
+        if let Some(feed) = feed_of(&item) {
+            feed_row(&mut page, feed, admin.clock);
+        }
+    }
+    page += "</table><h2>Largest assets</h2><table><tr><th>rank<th>asset<th>price USD<th>24h %<th>venues<th>state</tr>";
+    let mut prices = admin.image.select(Collection::Prices, |item| {
+        price_of(item).is_some_and(|price| price.market_cap_rank.is_some_and(|rank| rank as usize <= STATUS_ASSETS_MAX))
+    });
+    prices.sort_by_key(|item| price_of(item).and_then(|price| price.market_cap_rank));
+    for item in prices.iter().take(STATUS_ASSETS_MAX) {
+        if let Some(price) = price_of(item) {
+            price_row(&mut page, price, item);
+        }
+    }
+    page += "</table>";
+    Html(page)
+}
+
+fn feed_row(page: &mut String, feed: &FeedStatus, clock: Clock) {
+    let state = format!("{:?}", feed.state).to_uppercase();
+    let age = feed.last_success.map_or("–".to_owned(), |time| clock.now().since(time).as_secs().to_string());
+    let error = feed.last_error.as_ref().map_or("", |(_, _, text)| text.as_str());
+    let _ = write!(
+        page,
+        "<tr class={state}><td>{}<td>{}<td>{state}<td>{age}<td>{}<td>{}<td>{}</tr>",
+        feed.venue,
+        feed.feed,
+        feed.observation_count,
+        feed.error_count,
+        escaped(error)
+    );
+}
+
+fn price_row(page: &mut String, price: &PriceSnapshot, item: &Item) {
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2}"));
+    let _ = write!(
+        page,
+        "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{:?}</tr>",
+        price.market_cap_rank.unwrap_or_default(),
+        escaped(price.asset.as_str()),
+        price.price.map_or("–".to_owned(), |price| price.normalized().to_string()),
+        number(price.change_24h_percent),
+        price.aggregation.venue_count,
+        item.freshness
+    );
+}
+
+fn feed_of(item: &Item) -> Option<&FeedStatus> {
+    match &item.state.body {
+        Body::Feed(feed) => Some(feed),
+        _ => None,
+    }
+}
+
+fn price_of(item: &Item) -> Option<&PriceSnapshot> {
+    match &item.state.body {
+        Body::Price(price) => Some(price),
+        _ => None,
+    }
+}
+
+/// Venues' texts end up here: tickers may hold anything.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,172 @@
+//! The gRPC port's accept loop: a limit on connections, a deadline on the first byte, and a pause when the process runs out of
+//! file descriptors, which tonic's own loop has not.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+use tracing::{debug, warn};
+
+/// Accepted connections that wait for the server to take them, at most.
+const READY_CONNECTIONS_MAX: usize = 64;
+
+/// How long accepting rests after an error such as "too many open files".
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// The loop's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerLimits {
+    /// Open connections at most; further ones wait in the system's queue.
+    pub connections_max: usize,
+    /// A connection that has sent nothing for so long is closed. Probes that only connect would otherwise hold up a shutdown.
+    pub first_byte_timeout: Duration,
+}
+
+/// Accepts until cancelled; what comes out has sent its first byte.
+pub fn accept(
+    listener: TcpListener,
+    limits: ListenerLimits,
+    cancel: CancellationToken,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (ready, receiver) = mpsc::channel(READY_CONNECTIONS_MAX);
+    let accepting = accept_for_ever(listener, limits, ready, cancel.clone());
+    tokio::spawn(cancel.run_until_cancelled_owned(accepting));
+    ReceiverStream::new(receiver)
+}
+
+async fn accept_for_ever(
+    listener: TcpListener,
+    limits: ListenerLimits,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    cancel: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    loop {
+        // The semaphore is never closed, so a permit always comes.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let handed_over = hand_over(stream, place, limits.first_byte_timeout, ready.clone());
+                tokio::spawn(cancel.clone().run_until_cancelled_owned(handed_over));
+            }
+            Err(error) => {
+                warn!(%error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn hand_over(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    first_byte_timeout: Duration,
+    ready: mpsc::Sender<io::Result<Connection>>,
+) {
+    let mut first = [0];
+    match tokio::time::timeout(first_byte_timeout, stream.peek(&mut first)).await {
+        Ok(Ok(1)) => {}
+        Ok(_) => return,
+        Err(_) => {
+            debug!("connection closed: nothing was sent");
+            return;
+        }
+    }
+    // Small frames must not wait for more to come.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "connection without no-delay");
+    }
+    // A send fails only when the server has ended.
+    let _ = ready.send(Ok(Connection { stream, _place: place })).await;
+}
+
+/// An open connection, which counts against the limit until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    async fn start(limits: ListenerLimits) -> (std::net::SocketAddr, ReceiverStream<io::Result<Connection>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        (address, accept(listener, limits, CancellationToken::new()))
+    }
+
+    #[tokio::test]
+    async fn closes_connections_that_say_nothing() {
+        let limits = ListenerLimits { connections_max: 8, first_byte_timeout: Duration::from_millis(20) };
+        let (address, _connections) = start(limits).await;
+        let mut silent = TcpStream::connect(address).await.expect("accepted");
+        assert_eq!(silent.read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    #[tokio::test]
+    async fn holds_further_connections_back() {
+        let limits = ListenerLimits { connections_max: 1, first_byte_timeout: Duration::from_secs(60) };
+        let (address, mut connections) = start(limits).await;
+        let mut first = TcpStream::connect(address).await.expect("accepted");
+        first.write_all(b"x").await.expect("written");
+        let held = connections.next().await.expect("a connection").expect("accepted");
+        let mut second = TcpStream::connect(address).await.expect("queued");
+        second.write_all(b"x").await.expect("written");
+        assert!(tokio::time::timeout(Duration::from_millis(50), connections.next()).await.is_err());
+        drop(held);
+        assert!(connections.next().await.is_some());
+    }
+}

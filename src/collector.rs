@@ -1,0 +1,367 @@
+//! The collector: polls and streams the venues, keeps the board, writes states and histories to the store.
+//!
+//! ```text
+//! feed (HTTP) ──► budget ─► fetch ─► parse ─┐                          ┌─► states, one batch at a time
+//! session (WebSocket) ──────► parse ────────┼─► intake ─► board ─► publish
+//! backfill (candles) ───────► parse ────────┘                          └─► candles
+//! ```
+//!
+//! Each feed has tasks of its own, and all of them end in one bounded channel: a dead venue holds up nobody.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::clock::Clock;
+use crate::domain::state::Epoch;
+use crate::domain::{AssetCode, Feed, Instrument, VenueId};
+use crate::store::{ShardId, Store, StoreError};
+use crate::venues::Venue;
+
+pub mod backfill;
+pub mod board;
+pub mod breaker;
+pub mod budget;
+pub mod feed;
+pub mod fetch;
+pub mod history;
+pub mod import;
+pub mod intake;
+pub mod monitor;
+pub mod pipeline;
+pub mod publish;
+pub mod retry;
+pub mod session;
+pub mod universe;
+
+#[cfg(test)]
+mod tests;
+
+pub use import::{BackfillProgress, backfill};
+pub use universe::UniverseMode;
+
+use backfill::{Backfiller, Target};
+use board::{Board, BoardVenue};
+use budget::Budgets;
+use feed::{PolledFeed, VenueLink};
+use fetch::{FetchLimits, FetchSetupError, Fetcher};
+use intake::Intake;
+use monitor::FeedMonitor;
+use pipeline::Pipeline;
+use publish::Publisher;
+use session::StreamContext;
+use session::connection::WebSocketDial;
+use universe::Universe;
+
+/// Messages between the feeds and the pipeline at most.
+const INTAKE_MAX: usize = 256;
+
+/// Time for the feeds to end after a stop; what is late is cut off.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Always tracked, since their prices convert the others.
+const QUOTE_ASSETS: &[&str] = &["USDT", "USDC", "FDUSD", "DAI", "EUR", "GBP", "BTC", "ETH"];
+
+/// Simulated venues have no meter to protect; the limits are still kept, at this multiple.
+const SIMULATED_BUDGET_FACTOR: u32 = 50;
+
+/// The market-cap listings, the preferred first. Others come after.
+const LISTING_PREFERENCE: &[VenueId] = &[VenueId("coingecko"), VenueId("coinpaprika")];
+
+/// One venue's settings.
+#[derive(Clone)]
+pub struct VenueSettings {
+    /// The venue.
+    pub venue: &'static dyn Venue,
+    /// Where its HTTP API is: https, or http on loopback. When it is on loopback every request goes there, also those for feeds that live at
+    /// another of the venue's hosts: whoever simulates a venue means all of it.
+    pub rest_url: String,
+    /// Where its stream is, without the path that the venue adds: wss, or ws on loopback. `None` for no stream.
+    pub ws_url: Option<String>,
+    /// False for a venue that is switched off: its feeds are in the catalogue as DISABLED.
+    pub enabled: bool,
+}
+
+impl VenueSettings {
+    /// The venue at its own addresses, enabled.
+    pub fn of(venue: &'static dyn Venue) -> Self {
+        let ws_url = venue.stream().filter(|stream| stream.connects()).map(|stream| stream.ws_url().to_owned());
+        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true }
+    }
+}
+
+/// The collector's settings.
+#[derive(Clone)]
+pub struct CollectorSettings {
+    /// The venues.
+    pub venues: Vec<VenueSettings>,
+    /// Number of assets tracked, by market cap.
+    pub universe_size: usize,
+    /// Assets tracked besides.
+    pub extra_assets: Vec<AssetCode>,
+    /// Number of venues that an aggregate price needs, at least 1.
+    pub required_venue_count: u32,
+    /// Time between batches, in life whatever the clock's speed.
+    pub publish_interval: Duration,
+    /// True when the venues are simulated; everything published says so.
+    pub simulated: bool,
+    /// What decides which assets are tracked.
+    pub universe_mode: UniverseMode,
+    /// Decides all jitter.
+    pub seed: u64,
+    /// Limits of one HTTP request.
+    pub fetch_limits: FetchLimits,
+    /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
+    pub backfill: bool,
+}
+
+impl Default for CollectorSettings {
+    /// Every registered venue at its own address, 500 assets, one venue required, a batch every 250 ms.
+    fn default() -> Self {
+        Self {
+            venues: crate::venues::REGISTRY.iter().map(|venue| VenueSettings::of(*venue)).collect(),
+            universe_size: 500,
+            extra_assets: Vec::new(),
+            required_venue_count: 1,
+            publish_interval: Duration::from_millis(250),
+            simulated: false,
+            universe_mode: UniverseMode::Listed,
+            seed: 0,
+            fetch_limits: FetchLimits::default(),
+            backfill: true,
+        }
+    }
+}
+
+/// Why a collector cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// An address or the HTTP client is unusable.
+    #[error("venue {venue} cannot be set up")]
+    Setup {
+        /// The venue's id.
+        venue: VenueId,
+        /// Why.
+        #[source]
+        source: FetchSetupError,
+    },
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] FetchSetupError),
+    /// Another collector has taken the shard over. This one must not go on.
+    #[error("fenced: epoch {epoch} was deposed by {holder}")]
+    Fenced {
+        /// This collector's epoch.
+        epoch: Epoch,
+        /// The epoch in the store.
+        holder: Epoch,
+    },
+    /// The store failed at the start or at the end.
+    #[error("the store failed")]
+    Store(#[source] StoreError),
+}
+
+/// Collects until `shutdown`, then flushes the store. Returns early when another writer has taken the shard over.
+pub async fn run(
+    settings: CollectorSettings,
+    store: Arc<dyn Store>,
+    shard: ShardId,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), CollectorError> {
+    let links = links(&settings, clock)?;
+    let (epoch, revision) = store.open_writer(shard, clock.now()).await.map_err(CollectorError::Store)?;
+    info!(epoch, revision, shard, venue_count = links.len(), "collector started");
+    let (intake, receiver) = mpsc::channel(INTAKE_MAX);
+    let stop = shutdown.child_token();
+    let mut tasks = JoinSet::new();
+    let mut started = Started::default();
+    for (settings_of_venue, link) in settings.venues.iter().zip(&links) {
+        started.venue(&settings, settings_of_venue, link, &intake, &stop, &mut tasks);
+    }
+    let (targets, targets_receiver) = watch::channel::<Arc<[Target]>>(Arc::from([]));
+    let nobody = || started.candles.iter().map(|_| None).collect();
+    let backfiller = Backfiller {
+        // Without venues to ask it still loads what is stored.
+        links: if settings.backfill { started.candles } else { nobody() },
+        store: Arc::clone(&store),
+        intake: intake.clone(),
+        clock,
+        seed: settings.seed,
+    };
+    tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
+    let universe = universe(&settings);
+    let pipeline = Pipeline {
+        board: Board::new(started.venues, universe, settings.simulated),
+        publisher: Publisher::new(settings.required_venue_count),
+        monitors: started.monitors,
+        store,
+        shard,
+        clock,
+        publish_interval: settings.publish_interval,
+        streams: started.streams,
+        targets,
+        seed: settings.seed,
+    };
+    let outcome = pipeline.run(epoch, receiver, stop.clone()).await;
+    // Held until here, so that a collector without any venue waits for its stop like every other.
+    drop(intake);
+    stop.cancel();
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_WAIT_MAX, ended).await.is_err() {
+        tasks.shutdown().await;
+    }
+    outcome
+}
+
+/// The HTTP side of every venue.
+fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
+    let fetcher = Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?;
+    let link = |(index, venue_settings): (usize, &VenueSettings)| {
+        let VenueSettings { venue, rest_url, ws_url, enabled } = venue_settings;
+        let venue = *venue;
+        let setup = |source| CollectorError::Setup { venue: venue.id(), source };
+        if *enabled {
+            fetch::check_address(rest_url, "http", "https").map_err(setup)?;
+            if let Some(ws_url) = ws_url {
+                fetch::check_address(ws_url, "ws", "wss").map_err(setup)?;
+            }
+        }
+        let factor = if settings.simulated { SIMULATED_BUDGET_FACTOR } else { 1 };
+        Ok(VenueLink {
+            index: u16::try_from(index).unwrap_or(u16::MAX),
+            venue,
+            rest_url: rest_url.trim_end_matches('/').into(),
+            redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
+            budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
+            fetcher: fetcher.clone(),
+            clock,
+        })
+    };
+    settings.venues.iter().enumerate().map(link).collect()
+}
+
+fn universe(settings: &CollectorSettings) -> Universe {
+    let always: HashSet<AssetCode> = QUOTE_ASSETS
+        .iter()
+        .filter_map(|code| AssetCode::parse(code))
+        .chain(settings.extra_assets.iter().cloned())
+        .collect();
+    let mut listings: Vec<(usize, u16)> = settings
+        .venues
+        .iter()
+        .enumerate()
+        .filter(|(_, venue)| venue.enabled && venue.venue.feeds().contains(&Feed::MarketCaps))
+        .map(|(index, venue)| {
+            let id = venue.venue.id();
+            let place = LISTING_PREFERENCE.iter().position(|known| *known == id).unwrap_or(LISTING_PREFERENCE.len());
+            (place, u16::try_from(index).unwrap_or(u16::MAX))
+        })
+        .collect();
+    listings.sort_unstable();
+    let listing_venues: Vec<u16> = listings.into_iter().map(|(_, index)| index).collect();
+    Universe::new(settings.universe_mode, settings.universe_size, always, &listing_venues)
+}
+
+/// What was started of all venues, by place.
+#[derive(Default)]
+struct Started {
+    venues: Vec<BoardVenue>,
+    monitors: Vec<Arc<FeedMonitor>>,
+    streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
+    candles: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
+}
+
+impl Started {
+    fn venue(
+        &mut self,
+        settings: &CollectorSettings,
+        venue_settings: &VenueSettings,
+        link: &VenueLink,
+        intake: &mpsc::Sender<Intake>,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let venue = link.venue;
+        let streaming = venue_settings.ws_url.is_some() && venue.stream().is_some_and(|stream| stream.connects());
+        let mut monitors: HashMap<Feed, Arc<FeedMonitor>> = HashMap::new();
+        for (place, feed) in venue.feeds().iter().enumerate() {
+            let schedule = schedule(venue.id(), *feed);
+            let enabled = venue_settings.enabled && schedule.is_some();
+            let (interval, interval_streaming) = schedule.unwrap_or_default();
+            let budgets = link.budgets.clone();
+            let simulated = settings.simulated;
+            let monitor =
+                Arc::new(FeedMonitor::new(venue.id(), *feed, interval, enabled, simulated, budgets, link.clock));
+            self.monitors.push(Arc::clone(&monitor));
+            monitors.insert(*feed, Arc::clone(&monitor));
+            if enabled && *feed != Feed::Candles {
+                let polled = PolledFeed {
+                    link: link.clone(),
+                    feed: *feed,
+                    monitor,
+                    intake: intake.clone(),
+                    interval,
+                    interval_streaming,
+                    row_count_max: u32::try_from(settings.universe_size).ok().filter(|_| *feed == Feed::MarketCaps),
+                    instruments: listed_instruments(venue, settings),
+                    seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
+                };
+                tasks.spawn(polled.run(stop.clone()));
+            }
+        }
+        let candles = monitors.get(&Feed::Candles).filter(|_| venue_settings.enabled);
+        self.candles.push(candles.map(|monitor| (link.clone(), Arc::clone(monitor))));
+        let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.enabled && streaming);
+        self.streams.push(tickers.and_then(|monitor| {
+            let url = format!("{}{}", venue_settings.ws_url.as_deref()?, venue.stream()?.path());
+            let (wanted, wanted_receiver) = watch::channel::<Arc<[Instrument]>>(Arc::from([]));
+            let context = StreamContext {
+                venue_index: link.index,
+                stream: venue.stream()?,
+                dial: Arc::new(WebSocketDial { url }),
+                monitor: Arc::clone(monitor),
+                intake: intake.clone(),
+                clock: link.clock,
+                seed: settings.seed.wrapping_add(u64::from(link.index)),
+            };
+            tasks.spawn(session::run(context, wanted_receiver, stop.clone()));
+            Some(wanted)
+        }));
+        self.venues.push(BoardVenue {
+            id: venue.id(),
+            budget: if streaming { TICKER_BUDGET_STREAMING } else { TICKER_BUDGET },
+            has_candles: candles.is_some(),
+            monitors,
+        });
+    }
+}
+
+/// How long a ticker is fresh. A stream sends only what changes, so between two polls a quiet instrument is silent.
+const TICKER_BUDGET: Duration = Duration::from_secs(30);
+const TICKER_BUDGET_STREAMING: Duration = Duration::from_secs(60);
+
+/// The time between a feed's requests, and the same while the venue's stream delivers. `None` for a feed that is not collected.
+fn schedule(venue: VenueId, feed: Feed) -> Option<(Duration, Duration)> {
+    let (interval, interval_streaming) = match feed {
+        Feed::Tickers => (5, 30),
+        Feed::MarketCaps if venue == VenueId("coingecko") => (60, 60),
+        Feed::MarketCaps => (300, 300),
+        Feed::Categories => (600, 600),
+        Feed::Candles => (300, 300),
+        Feed::LongShortRatios | Feed::OpenInterest | Feed::IndexLevels => return None,
+    };
+    Some((Duration::from_secs(interval), Duration::from_secs(interval_streaming)))
+}
+
+/// What to ask a venue for that cannot answer for everything at once: the always tracked assets against dollars.
+fn listed_instruments(venue: &dyn Venue, settings: &CollectorSettings) -> Vec<Instrument> {
+    let codes = QUOTE_ASSETS.iter().copied().chain(settings.extra_assets.iter().map(AssetCode::as_str));
+    let pairs = codes.flat_map(|code| ["USD", "USDT"].map(|quote| (code, quote)));
+    pairs.filter(|(code, quote)| code != quote).filter_map(|(code, quote)| venue.listing(code, quote)).collect()
+}

@@ -1,0 +1,81 @@
+//! What the feeds hand to the pipeline.
+
+use smol_str::SmolStr;
+
+use super::history::Source;
+use crate::domain::observation::Ticker;
+use crate::domain::{AssetCode, Candle, CandleInterval, Feed, Observation, Payload, Timestamp};
+
+/// One message from a feed. The channel that carries it is bounded: polling feeds wait, streams conflate.
+#[derive(Debug)]
+pub enum Intake {
+    /// What an answer or a stream said.
+    Observed(Observed),
+    /// Candles of an asset, oldest first.
+    History {
+        /// The asset.
+        asset: AssetCode,
+        /// Their interval.
+        interval: CandleInterval,
+        /// The candles.
+        candles: Vec<Candle>,
+        /// The quote asset that they are in, to be converted and stored; `None` for what the store had, in US dollars.
+        quote: Option<SmolStr>,
+        /// Where they are from.
+        source: Source,
+    },
+    /// Every page of a listing was read.
+    ListingComplete {
+        /// The venue's place in the collector's list.
+        venue_index: u16,
+    },
+}
+
+/// Observations of one venue's feed, received at one time.
+#[derive(Debug)]
+pub struct Observed {
+    /// The venue's place in the collector's list.
+    pub venue_index: u16,
+    /// The feed.
+    pub feed: Feed,
+    /// When they were received.
+    pub receive_time: Timestamp,
+    /// True for a stream's, where an absent field has not changed; in an answer it is absent.
+    pub streaming: bool,
+    /// What was said.
+    pub observations: Vec<Observation>,
+}
+
+/// Takes a stream's later ticker into an earlier one that has not been handed on yet: the latest wins, field by field.
+pub fn conflate(earlier: &mut Observation, later: Observation) {
+    match (&mut earlier.payload, later.payload) {
+        (Payload::Ticker(held), Payload::Ticker(news)) => {
+            merge(held, &news);
+            earlier.event_time = later.event_time.or(earlier.event_time);
+        }
+        (held, news) => {
+            *held = news;
+            earlier.event_time = later.event_time;
+        }
+    }
+}
+
+/// Overwrites the fields that `news` has.
+pub fn merge(held: &mut Ticker, news: &Ticker) {
+    let Ticker { last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h } =
+        news;
+    for (slot, value) in [
+        (&mut held.last_price, last_price),
+        (&mut held.bid_price, bid_price),
+        (&mut held.ask_price, ask_price),
+        (&mut held.open_24h, open_24h),
+        (&mut held.high_24h, high_24h),
+        (&mut held.low_24h, low_24h),
+        (&mut held.base_volume_24h, base_volume_24h),
+        (&mut held.quote_volume_24h, quote_volume_24h),
+    ] {
+        if value.is_some() {
+            *slot = *value;
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! From the board to states: which assets are due, and what is published of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use super::board::{Asset, Board};
+use super::universe::classify;
+use crate::analytics::aggregate::{Aggregate, Aggregator, Quote, Settings};
+use crate::analytics::drawdown::{Peak, SOURCE_HISTORY};
+use crate::analytics::rates::{RateSettings, RateTable, quote_assets, usd_rates};
+use crate::analytics::returns::Candles;
+use crate::analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
+use crate::domain::state::{AggregationMethod, AssetInfo, Body, Key, PriceSnapshot, State};
+use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+
+/// Snapshots made at one time at most; the rest follow a moment later.
+const SNAPSHOTS_MAX: usize = 2_000;
+
+/// How long a catalogue entry is fresh.
+const ASSET_BUDGET: Duration = Duration::from_secs(24 * 3_600);
+
+/// How many of each interval's candles the figures need.
+const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
+    [(CandleInterval::OneDay, 252), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
+
+/// An update for the store.
+pub type Update = (Key, Option<State>);
+
+/// Makes states.
+pub struct Publisher {
+    aggregator: Aggregator,
+    rates: RateTable,
+    /// Quote assets whose rates are wanted.
+    wanted: Vec<SmolStr>,
+    scratch: [Vec<Candle>; 3],
+}
+
+impl Publisher {
+    /// A publisher whose aggregates need so many venues.
+    pub fn new(required_venue_count: u32) -> Self {
+        let settings = Settings { required_venue_count, ..Settings::default() };
+        Self {
+            aggregator: Aggregator::new(settings),
+            rates: RateTable::default(),
+            wanted: Vec::new(),
+            scratch: [const { Vec::new() }; 3],
+        }
+    }
+
+    /// US dollars per quote asset, as of the last [`Publisher::refresh_rates`].
+    pub fn rates(&self) -> &RateTable {
+        &self.rates
+    }
+
+    /// Finds the rates anew; `instruments_changed` when there may be new quote assets.
+    pub fn refresh_rates(&mut self, board: &Board, instruments_changed: bool, now: Timestamp) {
+        if instruments_changed || self.wanted.is_empty() {
+            self.wanted = quote_assets(board.assets().values().flat_map(|asset| &asset.quotes));
+        }
+        let of_wanted = |code: &SmolStr| board.assets().get(code.as_str()).map(|asset| &asset.quotes);
+        let quotes: Vec<Quote> = self.wanted.iter().filter_map(of_wanted).flatten().cloned().collect();
+        self.rates = usd_rates(&self.wanted, &quotes, &RateSettings::default(), now);
+    }
+
+    /// The price snapshots that are due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost a
+    /// contribution to age.
+    pub fn snapshots(&mut self, board: &mut Board, now: Timestamp) -> Vec<Update> {
+        let due: Vec<AssetCode> = board
+            .assets()
+            .iter()
+            .filter(|(_, asset)| is_due(asset, now))
+            .map(|(code, _)| code.clone())
+            .take(SNAPSHOTS_MAX)
+            .collect();
+        due.into_iter().filter_map(|code| self.snapshot(board, code, now)).collect()
+    }
+
+    fn snapshot(&mut self, board: &mut Board, code: AssetCode, now: Timestamp) -> Option<Update> {
+        let listing_price = board.listing_price(&code);
+        let asset = board.asset_mut(&code)?;
+        asset.dirty = false;
+        asset.confirmed = false;
+        let aggregate = self.aggregator.aggregate(&asset.quotes, &self.rates, listing_price.as_ref(), now);
+        asset.published.next_stale =
+            asset.quotes.iter().map(|quote| quote.known_time() + quote.budget).filter(|stale| *stale > now).min();
+        let observed = aggregate.observed;
+        let fresh = observed.is_some_and(|observed| observed.stale_since() > now);
+        let carried = aggregate.aggregation.method == AggregationMethod::LastKnown;
+        if let Some(price) = aggregate.price.filter(|_| fresh && !carried) {
+            board.sample(&code, price, now);
+        }
+        let simulated = aggregate.simulated || board.is_simulated();
+        let snapshot = self.build(board, &code, aggregate, now)?;
+        let fingerprint = fingerprint(&snapshot);
+        let published = &mut board.asset_mut(&code)?.published;
+        published.volume = snapshot.volume_24h.map_or(0.0, Decimal::to_f64);
+        let never = published.snapshot.is_none();
+        let observed = match observed {
+            Some(observed) => observed,
+            // Nothing to say yet.
+            None if never && snapshot.market_cap.is_none() => return None,
+            None => {
+                crate::analytics::aggregate::ObservedTime { event_time: now, receive_time: now, budget: ASSET_BUDGET }
+            }
+        };
+        let fresh_until = observed.stale_since();
+        let refreshed = fresh_until > published.fresh_until + observed.budget / 4;
+        if published.snapshot == Some(fingerprint) && !refreshed {
+            return None;
+        }
+        published.snapshot = Some(fingerprint);
+        published.fresh_until = fresh_until;
+        published.budget = observed.budget;
+        // The store leaves out what was received before what it has. When the newest observation turns out to be an outlier the next
+        // best was received earlier, and is news all the same.
+        published.receive_time = published.receive_time.max(observed.receive_time);
+        let state = State {
+            event_time: observed.event_time,
+            receive_time: published.receive_time,
+            publish_time: now,
+            budget: observed.budget,
+            simulated,
+            body: Body::Price(Box::new(snapshot)),
+        };
+        Some((Key::Price(code), Some(state)))
+    }
+
+    fn build(
+        &mut self,
+        board: &Board,
+        code: &AssetCode,
+        aggregate: Aggregate,
+        now: Timestamp,
+    ) -> Option<PriceSnapshot> {
+        let asset = board.assets().get(code)?;
+        for ((interval, count), candles) in CANDLES_NEEDED.into_iter().zip(&mut self.scratch) {
+            candles.clear();
+            candles.extend(asset.history.closed(interval).rev().take(count));
+            candles.reverse();
+            candles.extend(asset.history.open(interval).cloned());
+        }
+        let [daily, hourly, five_minute] = &self.scratch;
+        let labels = CANDLES_NEEDED.map(|(interval, _)| asset.history.source(interval).label());
+        let rows = board.rows(code);
+        let listings: Vec<Listing<'_>> = rows
+            .iter()
+            .map(|(venue, listed)| Listing { venue: venue.as_str(), row: &listed.row, event_time: listed.event_time })
+            .collect();
+        let peak = |candle: &Candle| Peak {
+            price: candle.high,
+            time: Some(candle.start),
+            source: SmolStr::new_static(SOURCE_HISTORY),
+        };
+        let inputs = SnapshotInputs {
+            asset: code,
+            name: None,
+            aggregate,
+            candles: Candles { daily, hourly, five_minute },
+            sources: HistorySources { daily: &labels[0], hourly: &labels[1], five_minute: &labels[2] },
+            history_high: asset.history.highest_day().map(peak),
+            listings: &listings,
+            categories: rows.first().map(|(_, listed)| listed.categories.as_slice()).unwrap_or_default(),
+        };
+        Some(build(inputs, now))
+    }
+
+    /// The catalogue entries that have changed.
+    pub fn asset_infos(&mut self, board: &mut Board, now: Timestamp) -> Vec<Update> {
+        let mut changed = Vec::new();
+        for (code, asset) in board.assets() {
+            let info = asset_info(board, code, asset);
+            let fingerprint = info_fingerprint(&info);
+            if asset.published.info != Some(fingerprint) {
+                changed.push((code.clone(), fingerprint, info));
+            }
+        }
+        let simulated = board.is_simulated();
+        let mut updates = Vec::with_capacity(changed.len());
+        for (code, fingerprint, info) in changed {
+            if let Some(asset) = board.asset_mut(&code) {
+                asset.published.info = Some(fingerprint);
+            }
+            let state = State {
+                event_time: now,
+                receive_time: now,
+                publish_time: now,
+                budget: ASSET_BUDGET,
+                simulated,
+                body: Body::Asset(Box::new(info)),
+            };
+            updates.push((Key::Asset(code), Some(state)));
+        }
+        updates
+    }
+}
+
+/// Makes everything in a batch due again, after it could not be written.
+pub fn forget(board: &mut Board, keys: &[Key]) {
+    for key in keys {
+        match key {
+            Key::Price(code) => {
+                if let Some(asset) = board.asset_mut(code) {
+                    asset.published.snapshot = None;
+                    asset.dirty = true;
+                }
+            }
+            Key::Asset(code) => {
+                if let Some(asset) = board.asset_mut(code) {
+                    asset.published.info = None;
+                }
+            }
+            Key::Feed(..) => {}
+        }
+    }
+}
+
+fn is_due(asset: &Asset, now: Timestamp) -> bool {
+    let published = &asset.published;
+    asset.dirty
+        || (asset.confirmed && now + published.budget / 2 >= published.fresh_until)
+        || published.next_stale.is_some_and(|stale| stale <= now)
+}
+
+fn asset_info(board: &Board, code: &AssetCode, asset: &Asset) -> AssetInfo {
+    let rows = board.rows(code);
+    let row = rows.first().map(|(_, listed)| &listed.row);
+    let categories = rows.first().map(|(_, listed)| listed.categories.clone()).unwrap_or_default();
+    let (history_start, history_day_count) = asset.history.days();
+    let mut instruments: Vec<_> =
+        asset.quotes.iter().map(|quote| (quote.venue.clone(), quote.instrument.clone())).collect();
+    instruments.sort_by(|a, b| (&a.0, &a.1.symbol).cmp(&(&b.0, &b.1.symbol)));
+    AssetInfo {
+        asset: code.clone(),
+        name: row.map(|row| row.name.clone()).filter(|name| !name.is_empty()),
+        kind: classify(code, &categories),
+        market_cap_rank: row.and_then(|row| row.market_cap_rank),
+        categories,
+        listing_ids: rows
+            .iter()
+            .map(|(venue, listed)| (SmolStr::new_static(venue.as_str()), listed.row.listing_id.clone()))
+            .collect(),
+        instruments,
+        history_start,
+        history_day_count,
+    }
+}
+
+fn info_fingerprint(info: &AssetInfo) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let AssetInfo {
+        asset,
+        name,
+        kind,
+        market_cap_rank,
+        categories,
+        listing_ids,
+        instruments,
+        history_start,
+        history_day_count,
+    } = info;
+    (asset, name, kind, market_cap_rank, categories, listing_ids, instruments).hash(&mut hasher);
+    (history_start, history_day_count).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A number that differs when anything differs that a reader would call news. Times of contributions do not: freshness is looked at apart.
+fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let bits = |value: Option<f64>| value.map(f64::to_bits);
+    (&snapshot.name, snapshot.price, snapshot.volume_24h, snapshot.market_cap, snapshot.market_cap_rank)
+        .hash(&mut hasher);
+    (snapshot.high_24h, snapshot.low_24h, snapshot.high_7d, snapshot.low_7d, snapshot.circulating_supply)
+        .hash(&mut hasher);
+    for value in [
+        snapshot.change_1h_percent,
+        snapshot.change_24h_percent,
+        snapshot.change_7d_percent,
+        snapshot.change_30d_percent,
+        snapshot.change_ytd_percent,
+        snapshot.range_24h_percent,
+        snapshot.volatility_24h_percent,
+        snapshot.volatility_30d_annualized_percent,
+        snapshot.rsi_14d,
+        snapshot.aggregation.dispersion_percent,
+    ] {
+        bits(value).hash(&mut hasher);
+    }
+    if let Some(high) = &snapshot.all_time_high {
+        (high.price, high.time, &high.source).hash(&mut hasher);
+    }
+    snapshot.categories.hash(&mut hasher);
+    let aggregation = &snapshot.aggregation;
+    (aggregation.method as u8, aggregation.venue_count, aggregation.candidate_count).hash(&mut hasher);
+    for contribution in &aggregation.contributions {
+        (&contribution.venue, &contribution.venue_symbol, contribution.price).hash(&mut hasher);
+        (contribution.status as u8, contribution.weight.to_bits()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
