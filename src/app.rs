@@ -1,10 +1,42 @@
-//! Puts the parts together: what each role of the process runs.
+//! Puts the parts together: what each role of the process runs, and how it ends.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
+use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Timestamp};
+use crate::image::{Image, ImageSettings};
+use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
+use crate::shutdown::{self, Shutdown};
+use crate::store::{self, Store, StoreError};
+use crate::{follow, venues};
+
+mod admin;
+mod backfill;
+mod demo;
+mod listener;
+
+pub use backfill::backfill;
+pub use demo::demo;
+
+use admin::Admin;
+use listener::ListenerLimits;
+
+/// The only shard there is, until stores that several processes share bring more.
+const SHARD: store::ShardId = 0;
+
+/// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which parts of the service a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -21,7 +53,7 @@ pub enum Role {
 /// What the demo runs with.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// The settings; venues' URLs and the store are the demo's own.
+    /// The settings; the venues' addresses are the demo's own, and the store is `memory:` unless `store` is set.
     pub config: Config,
     /// The seed of the simulated market: the same seed gives the same market.
     pub seed: u64,
@@ -29,8 +61,8 @@ pub struct DemoOptions {
     pub speed: f64,
     /// A directory of recorded responses to answer with instead of a simulated market.
     pub replay: Option<PathBuf>,
-    /// Where to listen, when the command line says so; the settings' `grpc.listen` holds the same.
-    pub listen: Option<SocketAddr>,
+    /// Where values are kept, when the command line says so.
+    pub store: Option<String>,
 }
 
 /// What is fetched by a backfill.
@@ -45,25 +77,255 @@ pub struct BackfillOptions {
 /// Why the service could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A part is not there yet.
-    #[error("{0} is not wired yet")]
-    NotWired(&'static str),
+    /// An address cannot be listened on.
+    #[error("{setting} = {address}: cannot listen there")]
+    Listen {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The collector ended.
+    #[error("the collector ended")]
+    Collector(#[from] CollectorError),
+    /// The gRPC server failed.
+    #[error("the gRPC server failed")]
+    Server(#[from] tonic::transport::Error),
+    /// The API's own description cannot be read.
+    #[error("the API's descriptor cannot be read")]
+    Descriptor(#[from] tonic_reflection::server::Error),
+    /// The simulated venues cannot be started.
+    #[error("the simulated venues cannot be started")]
+    Simulator(#[source] io::Error),
+    /// There is nothing to answer with in the recording.
+    #[error("--replay {directory}: {problem}")]
+    Replay {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A role that this store does not allow.
+    #[error("--role {role} needs a store that several processes share; store.url is a store of one process: use --role all")]
+    Role {
+        /// The role.
+        role: &'static str,
+    },
+}
+
+/// Everything that a process runs with.
+struct Process {
+    config: Config,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    /// `None` when this process does not collect.
+    collector: Option<CollectorSettings>,
+    venues: Vec<VenueEntry>,
+    simulated: bool,
+    /// Printed once the ports are open.
+    banner: fn(SocketAddr) -> String,
 }
 
 /// Runs the service until it is told to stop.
 pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
-    let _ = (config, role);
-    Err(AppError::NotWired("serve"))
+    match role {
+        Role::All => {}
+        Role::Server => return Err(AppError::Role { role: "server" }),
+        Role::Collector => return Err(AppError::Role { role: "collector" }),
+    }
+    let store = store::open(&config.store.url).await?;
+    let collector = config.collector.enabled.then(|| collector_settings(&config));
+    let venues = venue_entries(&config, false);
+    let banner = |_| String::new();
+    run(Process { clock: Clock::system(), store, collector, venues, simulated: false, banner, config }).await
 }
 
-/// Runs the whole service against simulated venues until it is told to stop.
-pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
-    let _ = options;
-    Err(AppError::NotWired("demo"))
+/// The collector's settings as configured.
+fn collector_settings(config: &Config) -> CollectorSettings {
+    let venue_settings = |venue: &&'static dyn venues::Venue| {
+        let mut settings = VenueSettings::of(*venue);
+        if let Some(configured) = config.venues.get(venue.id()) {
+            settings.enabled = configured.enabled;
+            settings.rest_url.clone_from(&configured.rest_url);
+            settings.ws_url = settings.ws_url.and(configured.ws_url.clone());
+        }
+        settings
+    };
+    CollectorSettings {
+        venues: venues::REGISTRY.iter().map(venue_settings).collect(),
+        universe_size: config.universe.size,
+        extra_assets: config.universe.assets.clone(),
+        required_venue_count: config.collector.required_venue_count,
+        publish_interval: config.collector.publish_interval,
+        seed: rand::random(),
+        ..CollectorSettings::default()
+    }
 }
 
-/// Fetches history from the venues into the store, with progress.
-pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), AppError> {
-    let _ = (config, options);
-    Err(AppError::NotWired("backfill"))
+fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
+    let entry = |venue: &&'static dyn venues::Venue| {
+        let about = venue.about();
+        VenueEntry {
+            id: venue.id().to_string(),
+            title: about.title.to_owned(),
+            feeds: venue.feeds().to_vec(),
+            enabled: config.venues.get(venue.id()).is_none_or(|configured| configured.enabled),
+            simulated,
+            documentation_url: about.documentation_url.to_owned(),
+            terms_url: about.terms_url.to_owned(),
+            terms_note: String::new(),
+            official: about.official,
+            key_required: false,
+            key_configured: false,
+        }
+    };
+    venues::REGISTRY.iter().map(entry).collect()
+}
+
+/// Runs a process until a signal, or until a part of it fails.
+async fn run(process: Process) -> Result<(), AppError> {
+    // Another part of the program may have installed it before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let Process { config, clock, store, collector, venues, simulated, banner } = process;
+    let grpc = bind("grpc.listen", config.grpc.listen).await?;
+    let admin = bind("admin.listen", config.admin.listen).await?;
+    let shutdown = Shutdown::default();
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let mut background = JoinSet::new();
+    background.spawn(follow::follow_shard(
+        Arc::clone(&image),
+        Arc::clone(&store),
+        SHARD,
+        clock,
+        shutdown.stop.clone(),
+    ));
+    background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
+    background.spawn(keep_durable(Arc::clone(&store), config.store.flush_interval));
+    let api = services::api(Services {
+        image: Arc::clone(&image),
+        store: Arc::clone(&store),
+        clock,
+        drain: shutdown.drain.clone(),
+        venues: venues.into(),
+        simulated,
+        streams: stream_settings(&config.grpc),
+        send_gzip: true,
+    })
+    .await?;
+    background.spawn(api.health);
+    let (grpc_address, admin_address) = (address_of(&grpc), address_of(&admin));
+    spawn_admin(&mut background, admin, Admin { image, clock, drain: shutdown.drain.clone(), simulated });
+    println!("listening grpc={grpc_address} admin={admin_address}{}", if simulated { " simulated=true" } else { "" });
+    print!("{}", banner(grpc_address));
+    info!(%grpc_address, %admin_address, simulated, "listening");
+
+    let limits = ListenerLimits {
+        connections_max: config.grpc.connections_max,
+        first_byte_timeout: config.grpc.handshake_timeout,
+    };
+    let connections = listener::accept(grpc, limits, shutdown.drain.clone());
+    let drained = shutdown.drain.clone().cancelled_owned();
+    let server = server(&config.grpc).add_routes(api.routes).serve_with_incoming_shutdown(connections, drained);
+    let mut server = tokio::spawn(server);
+    let stop = shutdown.stop.clone();
+    let collecting = async {
+        match collector {
+            Some(settings) => collector::run(settings, Arc::clone(&store), SHARD, clock, stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
+    };
+    tokio::pin!(collecting);
+
+    let mut collected = None;
+    let ended = tokio::select! {
+        result = shutdown::signal() => {
+            if let Err(error) = result {
+                warn!(%error, "signals cannot be heard, shutting down");
+            }
+            Ok(())
+        }
+        result = &mut collecting => { collected = Some(()); result.map_err(AppError::from) }
+        result = &mut server => result.unwrap_or(Ok(())).map_err(AppError::from),
+    };
+    info!("draining");
+    shutdown.drain.cancel();
+    // Streams end by themselves with their cursor; a client that never reads would hold its connection for ever.
+    if !server.is_finished() && tokio::time::timeout(config.shutdown.grace, &mut server).await.is_err() {
+        warn!("connections still open after the grace were cut");
+        server.abort();
+    }
+    shutdown.stop.cancel();
+    let finish = async {
+        if collected.is_none() {
+            collecting.await?;
+        }
+        store.flush().await?;
+        Ok::<(), AppError>(())
+    };
+    let finished = tokio::time::timeout(FLUSH_TIMEOUT, finish).await;
+    background.shutdown().await;
+    info!("ended");
+    match finished {
+        Ok(result) => ended.and(result),
+        Err(_) => {
+            warn!("the last batch was not flushed in time");
+            ended
+        }
+    }
+}
+
+/// Makes what was written durable again and again. A store that cannot be flushed says so in its own operations too.
+async fn keep_durable(store: Arc<dyn Store>, interval: Duration) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(interval).await;
+        match store.flush().await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                warn!(%error, "store not flushed");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { setting, address, source })
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddr {
+    // A bound listener has an address; the unspecified one stands in if the system does not tell.
+    listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+fn spawn_admin(background: &mut JoinSet<()>, listener: TcpListener, admin: Admin) {
+    background.spawn(async move {
+        if let Err(error) = axum::serve(listener, admin.router()).await {
+            warn!(%error, "admin port ended");
+        }
+    });
+}
+
+fn stream_settings(grpc: &GrpcConfig) -> StreamSettings {
+    let age_max = Some(grpc.stream_age_max).filter(|age| !age.is_zero());
+    StreamSettings { age_max, age_jitter: 0.1, ..StreamSettings::default() }
+}
+
+/// The HTTP/2 server's limits. HTTP/1.1 is spoken for gRPC-Web.
+fn server(grpc: &GrpcConfig) -> Server {
+    Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(grpc.max_concurrent_streams)
+        .http2_keepalive_interval(Some(grpc.keepalive_interval))
+        .http2_keepalive_timeout(Some(grpc.keepalive_timeout))
 }

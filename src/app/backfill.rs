@@ -1,0 +1,66 @@
+//! `backfill`: history from the venues into the store, with progress.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{AppError, BackfillOptions, collector_settings};
+use crate::clock::Clock;
+use crate::collector::{self, BackfillProgress};
+use crate::config::Config;
+use crate::domain::AssetCode;
+use crate::store;
+
+/// How far back a backfill goes when it is not told: ten years.
+const SPAN_DEFAULT: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Fetched when no asset is named and the store knows none yet.
+const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
+
+/// Fetches history from the venues into the store. What the store has is not fetched again.
+pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), AppError> {
+    // Another part of the program may have installed it before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let store = store::open(&config.store.url).await?;
+    let clock = Clock::system();
+    let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
+    let codes = if options.codes.is_empty() { known_codes(store.as_ref()).await? } else { options.codes };
+    let settings = collector_settings(&config);
+    let bar = progress_bar();
+    let mut failed = 0u64;
+    let failures = std::sync::atomic::AtomicU64::new(0);
+    let shown = |progress: BackfillProgress| {
+        bar.set_length(progress.series_count as u64);
+        bar.set_position(progress.series_done as u64);
+        let from = progress.venue.map_or("", crate::domain::VenueId::as_str);
+        let interval = progress.interval.as_str();
+        bar.set_message(format!("{} {interval}: {} candles {from}", progress.asset, progress.candle_count));
+        if let Some(error) = progress.error {
+            failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            bar.suspend(|| eprintln!("{} {interval}: {error}", progress.asset));
+        }
+    };
+    collector::backfill(settings, store, clock, since, &codes, shown).await?;
+    failed += failures.into_inner();
+    bar.finish_and_clear();
+    eprintln!("{} assets, {failed} series without an answer", codes.len());
+    Ok(())
+}
+
+/// Every asset that the store has a state of, else the largest ones.
+async fn known_codes(store: &dyn store::Store) -> Result<Vec<AssetCode>, AppError> {
+    let entries = store.bootstrap(super::SHARD).await?.entries;
+    let known: Vec<AssetCode> = entries
+        .into_iter()
+        .filter_map(|entry| match entry.key {
+            crate::domain::state::Key::Price(asset) => Some(asset),
+            _ => None,
+        })
+        .collect();
+    if known.is_empty() { Ok(CODES_DEFAULT.iter().filter_map(|code| AssetCode::parse(code)).collect()) } else { Ok(known) }
+}
+
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,96 @@
+//! `demo`: the whole service against simulated venues on loopback.
+
+use std::net::SocketAddr;
+
+use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
+use crate::clock::Clock;
+use crate::collector::{CollectorSettings, UniverseMode};
+use crate::simulator::{self, SimulatorOptions, VenueEndpoint, replay};
+use crate::store;
+
+/// Assets tracked at least, so that the whole simulated market is.
+const UNIVERSE_SIZE_MIN: usize = 250;
+
+/// Runs the whole service against simulated venues until it is told to stop.
+pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
+    // Nothing of a demo outlives it, unless somebody says where.
+    let store = store::open(options.store.as_deref().unwrap_or("memory:")).await?;
+    let mut settings = collector_settings(&options.config);
+    settings.simulated = true;
+    settings.seed = options.seed;
+    settings.universe_size = settings.universe_size.max(UNIVERSE_SIZE_MIN);
+    let venues = venue_entries(&options.config, true);
+    let process = |clock, settings, banner| Process {
+        config: options.config.clone(),
+        clock,
+        store,
+        collector: Some(settings),
+        venues,
+        simulated: true,
+        banner,
+    };
+    match &options.replay {
+        None => {
+            let clock = Clock::simulated(simulator::start_time(), options.speed);
+            let simulator_options = SimulatorOptions::new(options.seed, clock);
+            let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
+            redirect(&mut settings, &simulator.endpoints());
+            let result = run(process(clock, settings, demo_banner)).await;
+            simulator.shutdown().await;
+            result
+        }
+        Some(directory) => {
+            let problem = |problem| AppError::Replay { directory: directory.clone(), problem };
+            let recording = replay::Recording::read(directory).map_err(|error| problem(error.to_string()))?;
+            for refused in &recording.refused {
+                tracing::warn!(file = %refused.file, reason = %refused.reason, "recorded file not replayed");
+            }
+            tracing::info!(bodies = recording.body_count(), frames = recording.frame_count(), refused = recording.refused.len(), "recording read");
+            let clock = Clock::system();
+            let replay = replay::start(recording).await.map_err(AppError::Simulator)?;
+            redirect(&mut settings, &replay.endpoints());
+            settings.universe_mode = UniverseMode::Everything;
+            settings.replay = true;
+            let result = run(process(clock, settings, replay_banner)).await;
+            replay.shutdown().await;
+            result
+        }
+    }
+}
+
+/// Sends the collector to the simulated venues. A venue that is not simulated is switched off: a demo never asks a real one.
+fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
+    for venue in &mut settings.venues {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.venue == venue.venue.id().as_str());
+        match endpoint {
+            Some(endpoint) => {
+                venue.rest_url.clone_from(&endpoint.rest_url);
+                venue.ws_url.clone_from(&endpoint.ws_url);
+            }
+            None => venue.enabled = false,
+        }
+    }
+}
+
+fn demo_banner(address: SocketAddr) -> String {
+    format!(
+        "\nSIMULATED DATA: a made-up market on loopback venues, starting on {}.\n{}",
+        simulator::start_time(),
+        commands(address, "BTC --full")
+    )
+}
+
+fn replay_banner(address: SocketAddr) -> String {
+    format!("\nREPLAYED DATA: recorded venue answers on loopback venues, as old as they are.\n{}", commands(address, "BTC --full"))
+}
+
+fn commands(address: SocketAddr, get: &str) -> String {
+    let server = if address.port() == 50_051 { String::new() } else { format!(" --server http://{address}") };
+    format!(
+        "gRPC on {address}, reflection on. Try in another terminal:\n\
+         \x20 crossmarket get {get}{server}\n\
+         \x20 crossmarket list --limit 20{server}\n\
+         \x20 crossmarket watch BTC ETH BNB SOL XMR{server}\n\
+         Ctrl-C ends it.\n\n"
+    )
+}
