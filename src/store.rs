@@ -1,4 +1,20 @@
 //! The store port: latest values, a change feed and histories, behind one trait. `memory:` and `embedded:DIR` are here.
+//!
+//! - [`encoding`] and [`packing`]: what keys, states and series look like as bytes, the same in every store.
+//! - [`memory`]: everything in this process, gone when it ends.
+//! - [`embedded`]: a file in a directory, for one process at a time.
+//!
+//! A feed is a buffer for readers that are a little behind, not an archive: it holds at most a number of entries and a
+//! number of bytes, and whoever falls out of it bootstraps again.
+
+pub mod embedded;
+pub mod encoding;
+pub mod memory;
+pub mod packing;
+
+mod heads;
+mod history;
+mod open;
 
 use std::time::Duration;
 
@@ -8,8 +24,8 @@ use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
 
-mod open;
-
+pub use embedded::EmbeddedStore;
+pub use memory::MemoryStore;
 pub use open::open;
 
 /// A shard's number, from 0. One shard has one writer at a time, one change feed and dense revisions of its own.
@@ -59,7 +75,26 @@ pub struct SeriesInfo {
     pub last: Timestamp,
 }
 
+/// Most entries that one [`Store::tail`] answers; the caller asks again from the last of them.
+pub const TAIL_LEN_MAX: usize = 1_024;
+
+/// How much of a shard's feed is kept. The oldest entries go first, also within the batch that goes beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLimits {
+    /// Most entries.
+    pub len_max: u64,
+    /// Most bytes of encoded entries.
+    pub bytes_max: u64,
+}
+
+/// Most entries in a shard's feed, unless a store is opened with other limits.
+pub const FEED_LEN_MAX: u64 = 100_000;
+
 /// A store. Every method may be called from any task at any time.
+///
+/// What is written is seen by every reader at once, and durable after [`Store::flush`] or after what the store itself
+/// promises. A reader may so have seen entries that a crash then takes back; the next writer's epoch is larger, which
+/// tells that reader to bootstrap again.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Becomes the shard's writer: the new epoch is larger than every one before, `max(stored + 1, now in unix ms)`, and fences older writers.
@@ -68,6 +103,7 @@ pub trait Store: Send + Sync {
 
     /// Writes a batch: latest values and feed together, all or nothing. Revisions are given out in order from the newest + 1; the last one
     /// is returned. An update whose `receive_time` is older than what is stored for its key is left out (`None` entries always count).
+    /// An epoch other than the one that the last [`Store::open_writer`] gave out is refused as [`StoreError::Fenced`].
     async fn write(
         &self,
         shard: ShardId,
@@ -78,16 +114,19 @@ pub trait Store: Send + Sync {
     /// All of a shard's latest values.
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError>;
 
-    /// What came after a revision, waiting up to `wait` for the first.
+    /// What came after a revision, at most [`TAIL_LEN_MAX`] entries, waiting up to `wait` for the first.
     async fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision, wait: Duration) -> Result<Tail, StoreError>;
 
-    /// Adds or replaces candles of a series, by start time. Any order; durable after [`Store::flush`].
+    /// Adds or replaces candles of a series, by start time. Any order; durable after [`Store::flush`]. What is not kept
+    /// exactly: see [`packing`]. A series of another kind than [`SeriesKind::Candles`] is refused.
+    ///
+    /// [`SeriesKind::Candles`]: crate::domain::series::SeriesKind::Candles
     async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError>;
 
     /// Candles with `from <= start < until`, oldest first.
     async fn candles(&self, series: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Candle>, StoreError>;
 
-    /// Adds or replaces points of a series, by time.
+    /// Adds or replaces points of a series, by time, as [`Store::put_candles`] does. A series of candles is refused.
     async fn put_points(&self, series: &SeriesKey, points: &[Point]) -> Result<(), StoreError>;
 
     /// Points with `from <= time < until`, oldest first.
@@ -117,6 +156,14 @@ pub enum StoreError {
     /// The store cannot be reached or cannot work now.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+    /// The series holds something else than what was asked of it: points where it holds candles, or the other way round.
+    #[error("series {series:?} does not hold {wanted}")]
+    WrongSeries {
+        /// The series' stored name.
+        series: String,
+        /// What was asked of it: `candles` or `points`.
+        wanted: &'static str,
+    },
     /// What is stored cannot be read.
     #[error("stored data unreadable: {0}")]
     Corrupt(String),

@@ -1,0 +1,176 @@
+//! The embedded store survives `kill -9`: a child process writes, is killed at some moment, and what it had reported as
+//! flushed must be there, with a feed that is whole.
+//!
+//! The child is this test binary again, with [`CHILD_DIRECTORY`] set.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crossmarket::domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket::domain::{AssetCode, Decimal, Timestamp};
+use crossmarket::store::{EmbeddedStore, Entry, Store, StoreError, Tail};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+const CHILD_DIRECTORY: &str = "CROSSMARKET_TEST_STORE_CRASH_DIRECTORY";
+const SEED_SETTING: &str = "CROSSMARKET_TEST_SEED";
+const TEST_NAME: &str = "what_was_flushed_survives_kill_9";
+const ROUNDS: u32 = 6;
+const BATCH_LEN: u64 = 3;
+
+/// One test with two roles, so that a run without the setting never has a test that does nothing.
+#[tokio::test]
+async fn what_was_flushed_survives_kill_9() {
+    match std::env::var_os(CHILD_DIRECTORY) {
+        Some(directory) => write_until_killed(Path::new(&directory)).await,
+        None => kill_and_reopen().await,
+    }
+}
+
+async fn kill_and_reopen() {
+    let seed = std::env::var(SEED_SETTING).ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    println!("{SEED_SETTING}={seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut epoch_before = 0;
+    let mut revision_before = 0;
+    for round in 0..ROUNDS {
+        let delay = Duration::from_micros(random.random_range(0..250_000));
+        let flushed = run_child_for(directory.path(), delay).await;
+        println!("round {round}: killed after {delay:?}, flushed {flushed}");
+        assert!(flushed > revision_before, "the child continued where the store stood");
+        let store = EmbeddedStore::open(directory.path()).await.expect("opens after a crash");
+        let (epoch, revision) = check_store(&store, flushed).await;
+        assert!(epoch > epoch_before, "every writer has a larger epoch");
+        (epoch_before, revision_before) = (epoch, revision);
+    }
+}
+
+/// Starts a child, kills it some time after its first flush, and returns the last revision that it reported as flushed.
+async fn run_child_for(directory: &Path, delay: Duration) -> u64 {
+    let mut child = Command::new(std::env::current_exe().expect("this binary"))
+        .args([TEST_NAME, "--exact", "--nocapture"])
+        .env(CHILD_DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    // Only whole lines count: what follows the last line end was cut off by the kill.
+    let reported =
+        |line: &str| line.split_once("flushed ").and_then(|(_, number)| number.strip_suffix('.')?.parse().ok());
+    let (first_flush, mut first_flushed) = tokio::sync::oneshot::channel();
+    let reader = std::thread::spawn(move || {
+        let mut first_flush = Some(first_flush);
+        let mut last = 0;
+        for revision in lines.map_while(Result::ok).filter_map(|line| reported(&line)) {
+            last = revision;
+            if let Some(first_flush) = first_flush.take() {
+                let _ = first_flush.send(());
+            }
+        }
+        last
+    });
+    (&mut first_flushed).await.expect("the child writes");
+    match EmbeddedStore::open(directory).await {
+        Err(StoreError::Unavailable(text)) => assert!(text.contains(&directory.display().to_string()), "{text}"),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("two processes have the store open"),
+    }
+    tokio::time::sleep(delay).await;
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    reader.join().expect("read")
+}
+
+/// Checks everything in the store and returns its epoch and newest revision.
+async fn check_store(store: &EmbeddedStore, flushed: u64) -> (u64, u64) {
+    let bootstrap = store.bootstrap(0).await.expect("a bootstrap");
+    assert!(bootstrap.revision >= flushed, "{} is stored and {flushed} was flushed", bootstrap.revision);
+    assert_eq!(bootstrap.revision % BATCH_LEN, 0, "batches are whole");
+    let mut latest = BTreeMap::new();
+    let mut revision = 0;
+    while revision < bootstrap.revision {
+        let tail = store.tail(0, bootstrap.epoch, revision, Duration::ZERO).await.expect("a tail");
+        let Tail::Entries(entries) = tail else { panic!("a gap after {revision}") };
+        assert!(!entries.is_empty(), "the feed ends at {revision}");
+        for entry in entries {
+            revision += 1;
+            assert_eq!(entry, update(revision), "dense, and with the content that was written");
+            if entry.state.is_some() {
+                latest.insert(entry.key.clone(), entry);
+            } else {
+                latest.remove(&entry.key);
+            }
+        }
+    }
+    let stored: BTreeMap<Key, Entry> = bootstrap.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+    assert_eq!(stored, latest, "the latest values are the last entries of the feed");
+    let forever = Timestamp::from_micros(i64::MAX);
+    let points = store.points(&series(), Timestamp::EPOCH, forever).await.expect("points");
+    for expected in (1..=bootstrap.revision / BATCH_LEN).map(|batch| point(batch * BATCH_LEN)) {
+        assert!(
+            points.binary_search_by_key(&expected.time, |point| point.time).is_ok(),
+            "{expected:?} was written before its batch"
+        );
+    }
+    let info = store.series().await.expect("series");
+    assert_eq!(info.first().map(|info| info.count), Some(points.len() as u64));
+    (bootstrap.epoch, bootstrap.revision)
+}
+
+async fn write_until_killed(directory: &Path) {
+    let store = EmbeddedStore::open(directory).await.expect("opens");
+    let (epoch, mut revision) = store.open_writer(0, Timestamp::EPOCH).await.expect("a writer");
+    loop {
+        // The point comes first: a batch that survives has its point, also after the next child continues behind it.
+        store.put_points(&series(), &[point(revision + BATCH_LEN)]).await.expect("put");
+        let batch = (1..=BATCH_LEN).map(|offset| update(revision + offset)).map(|entry| (entry.key, entry.state));
+        let written = store.write(0, epoch, batch.collect()).await.expect("written");
+        assert_eq!(written, revision + BATCH_LEN);
+        revision = written;
+        // Most batches are made durable by the store itself, at its own time.
+        if revision.is_multiple_of(7) {
+            store.flush().await.expect("flushed");
+            let mut output = std::io::stdout().lock();
+            writeln!(output, "flushed {revision}.").and_then(|()| output.flush()).expect("the parent reads");
+        }
+    }
+}
+
+/// What is written at a revision: one of a few keys, removed now and then.
+fn update(revision: u64) -> Entry {
+    let asset = AssetCode::parse(&format!("A{}", revision % 11)).expect("a code");
+    let time = Timestamp::from_seconds(revision as i64);
+    let state = State {
+        event_time: time,
+        receive_time: time,
+        publish_time: time,
+        budget: Duration::from_secs(60),
+        simulated: true,
+        body: Body::Asset(Box::new(AssetInfo {
+            asset: asset.clone(),
+            name: Some(format!("revision {revision}").into()),
+            kind: AssetKind::Coin,
+            market_cap_rank: None,
+            categories: Vec::new(),
+            listing_ids: Vec::new(),
+            instruments: Vec::new(),
+            history_start: None,
+            history_day_count: 0,
+        })),
+    };
+    let removed = revision.is_multiple_of(17);
+    Entry { key: Key::Asset(asset), revision, state: (!removed).then_some(state) }
+}
+
+fn series() -> SeriesKey {
+    SeriesKey { subject: "A".into(), kind: SeriesKind::Sampled("revisions:1h".into()) }
+}
+
+fn point(revision: u64) -> Point {
+    Point { time: Timestamp::from_seconds(revision as i64 * 600), value: Decimal::from(revision as i64) }
+}
