@@ -10,7 +10,15 @@ use smol_str::SmolStr;
 
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
 
+pub mod binance;
+mod binance_format;
+pub mod binance_usdm;
+pub mod bybit;
+mod gather;
 pub mod json;
+pub mod mexc;
+pub mod okx;
+pub mod status;
 pub mod symbols;
 
 /// A market-data venue. Implementations hold no state.
@@ -271,7 +279,8 @@ pub enum Frame {
 }
 
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
-pub static REGISTRY: &[&dyn Venue] = &[];
+pub static REGISTRY: &[&dyn Venue] =
+    &[&binance::Binance, &binance_usdm::BinanceUsdm, &bybit::Bybit, &mexc::Mexc, &okx::Okx];
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
