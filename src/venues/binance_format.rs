@@ -7,8 +7,8 @@ use smol_str::SmolStr;
 
 use crate::domain::{CandleInterval, Instrument, Payload, Timestamp};
 
-use super::gather::{self, At, CandleColumns, Failure, Gather, Statement, TickerEntry, plain_code};
-use super::json::{JsonError, Kind, Reader, Scalar};
+use super::gather::{self, At, CandleColumns, Failure, Field, Gather, Statement, TickerEntry, plain_code};
+use super::json::{JsonError, Kind, Reader, Scalar, Shape};
 use super::{Frame, Parsed, RequestOptions, Response, UnresolvedReason, VenueError, status};
 
 /// How a venue takes its symbols apart.
@@ -86,36 +86,58 @@ pub(super) fn each_entry<'b>(
 pub(super) fn tickers(asked: &[Instrument], body: &[u8], split: Split) -> Result<Parsed, VenueError> {
     let mut gather = Gather::new(asked);
     gather.reserve(body.len() / TICKER_LEN_MIN);
-    each_entry(body, &mut gather, |reader, gather| ticker(reader, gather, split))?;
+    let mut shape = Shape::default();
+    each_entry(body, &mut gather, |reader, gather| ticker(reader, gather, &mut shape, split))?;
     Ok(gather.finish())
 }
 
-fn ticker(reader: &mut Reader<'_>, gather: &mut Gather<'_>, split: Split) -> Result<(), JsonError> {
-    let mut entry = TickerEntry::default();
-    let (mut symbol, mut close_time, mut time) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
-    reader.object(|reader, key| {
-        match key {
-            b"symbol" => symbol = reader.scalar()?,
-            b"lastPrice" => entry.last.set("lastPrice", reader.scalar()?),
-            b"price" => entry.last.set("price", reader.scalar()?),
-            b"bidPrice" => entry.bid.set("bidPrice", reader.scalar()?),
-            b"askPrice" => entry.ask.set("askPrice", reader.scalar()?),
-            b"openPrice" => entry.open.set("openPrice", reader.scalar()?),
-            b"highPrice" => entry.high.set("highPrice", reader.scalar()?),
-            b"lowPrice" => entry.low.set("lowPrice", reader.scalar()?),
-            b"volume" => entry.base_volume.set("volume", reader.scalar()?),
-            b"quoteVolume" => entry.quote_volume.set("quoteVolume", reader.scalar()?),
-            b"closeTime" => close_time = reader.scalar()?,
-            b"time" => time = reader.scalar()?,
-            _ => reader.skip()?,
-        }
-        Ok(())
+/// The keys of a ticker that are of use, each with its place among an entry's values.
+const TICKER_KEYS: [&str; 12] = [
+    "symbol",
+    "lastPrice",
+    "price",
+    "bidPrice",
+    "askPrice",
+    "openPrice",
+    "highPrice",
+    "lowPrice",
+    "volume",
+    "quoteVolume",
+    "closeTime",
+    "time",
+];
+
+fn ticker_key(key: &[u8]) -> Option<usize> {
+    TICKER_KEYS.iter().position(|known| known.as_bytes() == key)
+}
+
+fn ticker<'b>(
+    reader: &mut Reader<'b>,
+    gather: &mut Gather<'_>,
+    shape: &mut Shape<'b, Option<usize>>,
+    split: Split,
+) -> Result<(), JsonError> {
+    let mut values = [Scalar::Missing; TICKER_KEYS.len()];
+    reader.object_like(shape, ticker_key, |reader, slot| match slot.and_then(|slot| values.get_mut(slot)) {
+        Some(value) => reader.scalar().map(|scalar| *value = scalar),
+        None => reader.skip(),
     })?;
-    if let Some(subject) = gather.subject(symbol, split) {
-        let event_time =
-            if close_time.is_absent() { time.millis().at("time") } else { close_time.millis().at("closeTime") };
-        gather.settle(&subject, event_time.and_then(|event_time| statement(&entry, event_time)));
-    }
+    let [symbol, last, price, bid, ask, open, high, low, volume, quote_volume, close_time, time] = values;
+    let Some(subject) = gather.subject(symbol, split) else { return Ok(()) };
+    let field = |name, value| Field { name, value };
+    let entry = TickerEntry {
+        last: if matches!(last, Scalar::Missing) { field("price", price) } else { field("lastPrice", last) },
+        bid: field("bidPrice", bid),
+        ask: field("askPrice", ask),
+        open: field("openPrice", open),
+        high: field("highPrice", high),
+        low: field("lowPrice", low),
+        base_volume: field("volume", volume),
+        quote_volume: field("quoteVolume", quote_volume),
+    };
+    let event_time =
+        if close_time.is_absent() { time.millis().at("time") } else { close_time.millis().at("closeTime") };
+    gather.settle(&subject, event_time.and_then(|event_time| statement(&entry, event_time)));
     Ok(())
 }
 

@@ -46,7 +46,10 @@ fn instrument(symbol: &str) -> Option<Instrument> {
     // A dated future carries its day, `BTCUSDT_260327`; a coin-margined perpetual of the sister market ends in `_PERP`.
     let (pair, kind) = match symbol.split_once('_') {
         None => (symbol, InstrumentKind::PerpetualLinear),
-        Some((pair, "PERP")) => (pair, InstrumentKind::PerpetualInverse),
+        Some((pair, "PERP")) => {
+            let base = pair.strip_suffix("USD")?;
+            return gather::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
+        }
         Some((pair, _)) => (pair, InstrumentKind::Other),
     };
     let (base, quote) = symbols::split_joined(pair)?;

@@ -93,20 +93,22 @@ fn spot_instrument(symbol: &str) -> Option<Instrument> {
 
 /// `ABCUSDT` and `ABCPERP` (in USDC) are linear, `ABCUSD` is inverse; `ABC-27MAR26`, `ABCUSDH26` and options are dated.
 fn derivative(symbol: &str) -> Option<Instrument> {
-    if let Some((base, _)) = symbol.split_once('-') {
-        let pair = symbols::split_joined(base).unwrap_or((base, "USDC"));
-        return gather::derivative(symbol, pair.0, pair.1, InstrumentKind::Other);
+    if let Some((pair, _)) = symbol.split_once('-') {
+        let (base, quote) = pair.strip_suffix("USDT").map_or((pair, "USDC"), |base| (base, "USDT"));
+        return gather::derivative(symbol, base, quote, InstrumentKind::Other);
     }
     if let Some(base) = symbol.strip_suffix("PERP") {
         return gather::derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
     }
     if let Some(pair) = without_delivery_month(symbol) {
-        let (base, quote) = symbols::split_joined(pair)?;
-        return gather::derivative(symbol, base, quote, InstrumentKind::Other);
+        return gather::derivative(symbol, pair.strip_suffix("USD")?, "USD", InstrumentKind::Other);
+    }
+    // Not a matter for the list of quote assets, which would take `BNBUSD` for `BN` in `BUSD`.
+    if let Some(base) = symbol.strip_suffix("USD") {
+        return gather::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
     }
     let (base, quote) = symbols::split_joined(symbol)?;
-    let kind = if quote == "USD" { InstrumentKind::PerpetualInverse } else { InstrumentKind::PerpetualLinear };
-    gather::derivative(symbol, base, quote, kind)
+    gather::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear)
 }
 
 /// `ABCUSD` of `ABCUSDH26`: a month's letter and two digits of the year.
@@ -355,8 +357,7 @@ impl<'a> Row<'a> {
         })?;
         row.of_derivative |= !row.open_interest.name.is_empty();
         // An inverse contract's volume counts dollars, which is its quote asset, and its turnover the coin.
-        let inverse = derivative(&row.symbol.text().unwrap_or_default())
-            .is_some_and(|found| found.quote == "USD" && found.symbol.contains("USD"));
+        let inverse = derivative(&row.symbol.text().unwrap_or_default()).is_some_and(|found| found.quote == "USD");
         (row.ticker.base_volume, row.ticker.quote_volume) =
             if inverse { (turnover, volume) } else { (volume, turnover) };
         Ok(row)

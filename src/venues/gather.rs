@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
+use crate::domain::instrument::ASSET_CODE_LEN_MAX;
 use crate::domain::observation::{LongShort, Ticker};
 use crate::domain::{
     AssetCode, Candle, CandleInterval, Decimal, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
@@ -467,15 +468,23 @@ pub(super) fn derivative(symbol: &str, base: &str, quote: &str, kind: Instrument
 }
 
 fn instrument(symbol: &str, base: &str, quote: &str, kind: InstrumentKind, multiplier: u32) -> Option<Instrument> {
-    let base = AssetCode::parse(base)?;
-    let quote = AssetCode::parse(quote)?;
     Some(Instrument {
         symbol: SmolStr::new(symbol),
-        base: SmolStr::new(base.as_str()),
-        quote: SmolStr::new(quote.as_str()),
+        base: asset_code(base)?,
+        quote: asset_code(quote)?,
         kind,
         multiplier,
     })
+}
+
+/// An asset's code in upper case, `None` when it cannot be one.
+fn asset_code(text: &str) -> Option<SmolStr> {
+    // Nearly every code is plain, and a list has thousands of them.
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    if (1..=ASSET_CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        return Some(SmolStr::new(text));
+    }
+    AssetCode::parse(text).map(|code| SmolStr::new(code.as_str()))
 }
 
 /// Assets whose `…UP` and `…DOWN` tokens exist: the endings alone would catch `JUP` and `SYRUP`.
@@ -486,6 +495,9 @@ const UP_DOWN_ASSETS: &[&str] = &[
 
 /// True for `BTC3L`, `ETH5S`, `BTCUP`: tokens that follow a multiple of an asset's moves, not its price.
 pub(super) fn is_leveraged(base: &str) -> bool {
+    if !base.ends_with(['P', 'p', 'N', 'n', 'L', 'l', 'S', 's']) {
+        return false;
+    }
     let base = base.to_ascii_uppercase();
     let up_down = base.strip_suffix("UP").or_else(|| base.strip_suffix("DOWN"));
     if up_down.is_some_and(|asset| UP_DOWN_ASSETS.contains(&asset)) {
