@@ -10,7 +10,11 @@ use smol_str::SmolStr;
 
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
 
+pub mod binance;
+mod binance_format;
+pub mod binance_usdm;
 pub mod bitget;
+pub mod bybit;
 pub mod coinbase;
 pub mod coingecko;
 pub mod coinpaprika;
@@ -21,6 +25,8 @@ pub mod json;
 pub mod kraken;
 pub mod kucoin;
 pub mod listings;
+pub mod mexc;
+pub mod okx;
 pub mod status;
 pub mod symbols;
 
@@ -284,11 +290,16 @@ pub enum Frame {
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
 #[rustfmt::skip] // one row a line, so that additions do not touch each other
 pub static REGISTRY: &[&dyn Venue] = &[
+    &binance::Binance,
+    &binance_usdm::BinanceUsdm,
     &coinbase::Coinbase,
     &kraken::Kraken,
+    &okx::Okx,
+    &bybit::Bybit,
     &bitget::Bitget,
     &gate::Gate,
     &kucoin::Kucoin,
+    &mexc::Mexc,
     &htx::Htx,
     &coingecko::CoinGecko,
     &coinpaprika::CoinPaprika,

@@ -170,29 +170,55 @@ impl From<i64> for Decimal {
 /// Reads at most 19 digits with at most one point; `None` hands everything else to [`parse_long`].
 #[inline]
 fn parse_short(text: &[u8], negative: bool) -> Option<Result<Decimal, DecimalError>> {
-    let mut mantissa: u64 = 0;
-    let mut digit_count = 0u32;
-    let mut point_at = None;
-    for (index, &byte) in text.iter().enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-            digit_count += 1;
-        } else if byte == b'.' && point_at.is_none() && index > 0 {
-            point_at = Some(index);
-        } else {
-            return None;
+    let (whole, whole_len) = leading_digits(text, 0);
+    let (mantissa, scale) = match text.get(whole_len) {
+        None => (whole, 0),
+        Some(b'.') => {
+            let fraction = &text[whole_len + 1..];
+            let (mantissa, fraction_len) = match eight_digits(fraction) {
+                // Most venues write 8 places.
+                Some(value) => (whole.wrapping_mul(100_000_000).wrapping_add(value), 8),
+                None => leading_digits(fraction, whole),
+            };
+            if fraction_len == 0 || fraction_len != fraction.len() {
+                return None;
+            }
+            (mantissa, fraction_len)
         }
-    }
-    let scale = match point_at {
-        Some(index) => text.len() - index - 1,
-        None => 0,
+        Some(_) => return None,
     };
-    if digit_count == 0 || digit_count > 19 || (point_at.is_some() && scale == 0) {
+    if whole_len == 0 || whole_len + scale > 19 {
         return None;
     }
     let (low, middle) = (mantissa as u32, (mantissa >> 32) as u32);
     Some(Ok(Decimal(rust_decimal::Decimal::from_parts(low, middle, 0, negative && mantissa != 0, scale as u32))))
+}
+
+/// Appends the decimal digits in front of `text` to `value`, and says how many they are. The value is right up to 19 digits.
+#[inline]
+fn leading_digits(text: &[u8], mut value: u64) -> (u64, usize) {
+    for (index, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (value, index);
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    (value, text.len())
+}
+
+/// The value of exactly eight digits, all of them at once: pairs, then fours, then the eight.
+#[inline]
+fn eight_digits(text: &[u8]) -> Option<u64> {
+    let word = u64::from_le_bytes(text.try_into().ok()?);
+    let digits = word.wrapping_sub(0x3030_3030_3030_3030);
+    // A byte under `0` or over `9` sets its high bit in one of the two sums.
+    if (digits | word.wrapping_add(0x4646_4646_4646_4646)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (digits.wrapping_mul(10)).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100)).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000)).wrapping_add(fours >> 32) & 0xffff_ffff)
 }
 
 /// The general case: exponents, and more digits than a u64 holds.
@@ -321,6 +347,9 @@ mod tests {
         check("1e-7", "0.0000001");
         check("1E+3", "1000");
         check("0e99", "0");
+        check("1.12345678", "1.12345678");
+        check("99999999999.00000001", "99999999999.00000001");
+        check("123456789012.87654321", "123456789012.87654321");
     }
 
     #[test]
@@ -332,9 +361,30 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_number() {
-        for text in
-            ["", "-", ".", "1.", ".5", "1..2", "1e", "1e+", "e5", "NaN", "inf", "+1", " 1", "1 ", "0x10", "1,5", "١"]
-        {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "1..2",
+            "1e",
+            "1e+",
+            "e5",
+            "NaN",
+            "inf",
+            "+1",
+            " 1",
+            "1 ",
+            "0x10",
+            "1,5",
+            "١",
+            "1.1234567/",
+            "1.1234567:",
+            "1./2345678",
+            "1.12:45678",
+            "1.1234\u{80}56",
+        ] {
             assert!(Decimal::parse(text).is_err(), "{text:?} was accepted");
         }
         assert_eq!(Decimal::parse("1e30"), Err(DecimalError::OutOfRange));

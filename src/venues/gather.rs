@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
+use crate::domain::instrument::ASSET_CODE_LEN_MAX;
 use crate::domain::observation::{LongShort, Ticker};
 use crate::domain::{
     AssetCode, Candle, CandleInterval, Decimal, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
@@ -43,6 +44,16 @@ pub(super) struct Subject {
     asked_index: Option<usize>,
 }
 
+/// More than the entries of the longest list of a venue (Binance has about 3,500 symbols).
+const OBSERVATIONS_RESERVED_MAX: usize = 4_096;
+
+impl Subject {
+    /// The instrument.
+    pub fn instrument(&self) -> &Instrument {
+        &self.instrument
+    }
+}
+
 /// Collects an answer's entries. With nothing asked everything is kept; otherwise only what was asked for, and
 /// [`Gather::finish`] adds the instruments that stayed without an observation.
 pub(super) struct Gather<'a> {
@@ -71,6 +82,12 @@ impl<'a> Gather<'a> {
     pub fn by_pair(asked: &'a [Instrument]) -> Self {
         let pairs = asked.iter().enumerate().map(|(index, asked)| ((asked.base.as_str(), asked.quote.as_str()), index));
         Self { by_pair: pairs.collect(), ..Self::new(asked) }
+    }
+
+    /// Makes room for as many observations as an answer of that many entries gives, within reason.
+    pub fn reserve(&mut self, entry_count_max: usize) {
+        let count_max = if self.asked.is_empty() { OBSERVATIONS_RESERVED_MAX } else { self.asked.len() };
+        self.parsed.observations.reserve(entry_count_max.min(count_max));
     }
 
     /// Whom the entry with this symbol is about, or `None` when it is to be passed over. `split` takes the symbol apart.
@@ -115,6 +132,24 @@ impl<'a> Gather<'a> {
                 None
             }
         }
+    }
+
+    /// [`Gather::only_subject`], except that where nothing tells whom a body is about it is about an instrument without a name, so
+    /// that a recorded body can be read without its request.
+    pub fn subject_of_path(
+        &mut self,
+        named: Option<&str>,
+        split: impl Fn(&str) -> Option<Instrument>,
+    ) -> Option<Subject> {
+        if named.is_some() || !self.asked.is_empty() {
+            return self.only_subject(named, split);
+        }
+        let nameless = SmolStr::default();
+        let instrument = Instrument {
+            kind: InstrumentKind::Other,
+            ..Instrument::spot(nameless.clone(), nameless.clone(), nameless)
+        };
+        Some(Subject { instrument, asked_index: None })
     }
 
     /// Records what an entry turned into.
@@ -230,11 +265,15 @@ impl TickerEntry<'_> {
     /// The entry of a stream, which must have any figure.
     pub fn partial(&self) -> Result<Ticker, Failure> {
         let ticker = self.read()?;
-        let priced = [ticker.last_price, ticker.bid_price, ticker.ask_price, ticker.open_24h, ticker.high_24h];
-        if priced.iter().all(Option::is_none) && ticker.low_24h.is_none() {
-            return Err(Failure { reason: UnresolvedReason::NoValue, field: or_else(self.last.name, "last_price") });
+        if ticker == Ticker::default() {
+            return Err(Failure { reason: UnresolvedReason::NoValue, field: self.price_field() });
         }
         Ok(ticker)
+    }
+
+    /// The field to name when there is no price: the venue's own key, if it sent one.
+    pub fn price_field(&self) -> &'static str {
+        or_else(self.last.name, "last_price")
     }
 
     fn read(&self) -> Result<Ticker, Failure> {
@@ -429,15 +468,23 @@ pub(super) fn derivative(symbol: &str, base: &str, quote: &str, kind: Instrument
 }
 
 fn instrument(symbol: &str, base: &str, quote: &str, kind: InstrumentKind, multiplier: u32) -> Option<Instrument> {
-    let base = AssetCode::parse(base)?;
-    let quote = AssetCode::parse(quote)?;
     Some(Instrument {
         symbol: SmolStr::new(symbol),
-        base: SmolStr::new(base.as_str()),
-        quote: SmolStr::new(quote.as_str()),
+        base: asset_code(base)?,
+        quote: asset_code(quote)?,
         kind,
         multiplier,
     })
+}
+
+/// An asset's code in upper case, `None` when it cannot be one.
+fn asset_code(text: &str) -> Option<SmolStr> {
+    // Nearly every code is plain, and a list has thousands of them.
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    if (1..=ASSET_CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        return Some(SmolStr::new(text));
+    }
+    AssetCode::parse(text).map(|code| SmolStr::new(code.as_str()))
 }
 
 /// Assets whose `…UP` and `…DOWN` tokens exist: the endings alone would catch `JUP` and `SYRUP`.
@@ -448,6 +495,9 @@ const UP_DOWN_ASSETS: &[&str] = &[
 
 /// True for `BTC3L`, `ETH5S`, `BTCUP`: tokens that follow a multiple of an asset's moves, not its price.
 pub(super) fn is_leveraged(base: &str) -> bool {
+    if !base.ends_with(['P', 'p', 'N', 'n', 'L', 'l', 'S', 's']) {
+        return false;
+    }
     let base = base.to_ascii_uppercase();
     let up_down = base.strip_suffix("UP").or_else(|| base.strip_suffix("DOWN"));
     if up_down.is_some_and(|asset| UP_DOWN_ASSETS.contains(&asset)) {

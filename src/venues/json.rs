@@ -17,6 +17,9 @@ use super::{UnresolvedReason, VenueError};
 /// Deepest nesting accepted. The venues need 8.
 pub const DEPTH_MAX: u32 = 32;
 
+/// Most keys of an object that a [`Shape`] remembers.
+const SHAPE_LEN_MAX: usize = 64;
+
 /// Where the text stops being JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {at}")]
@@ -181,6 +184,19 @@ fn short_integer(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
+/// The keys of a list's objects, in the order in which the last of them had them, each with what its look-up gave.
+#[derive(Clone, Debug)]
+pub struct Shape<'a, F> {
+    /// The text from a key's opening quote to its colon.
+    keys: Vec<(&'a [u8], F)>,
+}
+
+impl<F> Default for Shape<'_, F> {
+    fn default() -> Self {
+        Self { keys: Vec::with_capacity(SHAPE_LEN_MAX) }
+    }
+}
+
 /// Walks a JSON text from front to back.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -234,6 +250,64 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads an object of a list whose objects have the same keys in the same order: [`Reader::object`], but where the next
+    /// bytes are the key that `shape` learned from the objects before, they are neither searched for their end nor looked up.
+    /// `name` looks a key up, and `field` is called with what it found and must consume the value.
+    #[inline]
+    pub fn object_like<F: Copy>(
+        &mut self,
+        shape: &mut Shape<'a, F>,
+        name: impl Fn(&[u8]) -> F,
+        mut field: impl FnMut(&mut Self, F) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.open(b'{', "expected an object")?;
+        if self.peek()? == b'}' {
+            return self.close();
+        }
+        let mut index = 0;
+        loop {
+            let found = match shape.keys.get(index) {
+                Some((text, found)) if self.bytes[self.at..].starts_with(text) => {
+                    self.at += text.len();
+                    *found
+                }
+                _ => self.learn_key(shape, index, &name)?,
+            };
+            index += 1;
+            field(self, found)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => return self.close(),
+                _ => return Err(self.error("expected a comma or the object's end")),
+            }
+        }
+    }
+
+    /// Reads the key at `index` and its colon, and remembers them.
+    #[cold]
+    fn learn_key<F: Copy>(
+        &mut self,
+        shape: &mut Shape<'a, F>,
+        index: usize,
+        name: impl Fn(&[u8]) -> F,
+    ) -> Result<F, JsonError> {
+        if self.peek()? != b'"' {
+            return Err(self.error("expected a key"));
+        }
+        let start = self.at;
+        let key = self.string()?;
+        if self.peek()? != b':' {
+            return Err(self.error("expected a colon"));
+        }
+        self.at += 1;
+        let found = name(key);
+        shape.keys.truncate(index);
+        if index < SHAPE_LEN_MAX {
+            shape.keys.push((&self.bytes[start..self.at], found));
+        }
+        Ok(found)
+    }
+
     /// Reads an array: `item` is called at each element and must consume it.
     #[inline]
     pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
@@ -283,7 +357,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over the next value.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), JsonError> {
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b'0'..=b'9' | b'-' => self.number().map(drop),
+            _ => self.skip_other(),
+        }
+    }
+
+    fn skip_other(&mut self) -> Result<(), JsonError> {
         match self.peek()? {
             b'{' => self.object(|reader, _| reader.skip()),
             b'[' => self.array(Self::skip),
@@ -397,18 +480,17 @@ fn offset_of_quote_or_backslash(bytes: &[u8]) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     // The lowest byte with its high bit set is the first zero byte of the word.
     let zero_bytes = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let mut chunks = bytes.chunks_exact(8);
-    let mut offset = 0;
-    for chunk in &mut chunks {
-        let word = chunk.iter().rev().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
         let found = zero_bytes(word ^ (LOW * b'"' as u64)) | zero_bytes(word ^ (LOW * b'\\' as u64));
         if found != 0 {
-            return offset + (found.trailing_zeros() / 8) as usize;
+            return bytes.len() - rest.len() + (found.trailing_zeros() / 8) as usize;
         }
-        offset += 8;
+        rest = after;
     }
-    let tail = chunks.remainder();
-    offset + tail.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(tail.len())
+    let tail = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
+    bytes.len() - rest.len() + tail
 }
 
 fn unescape(bytes: &[u8]) -> Option<String> {
@@ -446,6 +528,31 @@ mod tests {
         {
             assert!(skip(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn reads_objects_by_their_shape_whatever_it_is() {
+        let text =
+            br#"[{"a":1,"b":2},{"a":3,"b":4},{"b":5,"a":6},{ "a" : 7 , "c":{"b":0},"b":8},{},{"a":9,"ab":0,"b":10}]"#;
+        let mut reader = Reader::new(text);
+        let (mut shape, mut read) = (Shape::default(), Vec::new());
+        let name = |key: &[u8]| if key == b"a" { Some(0) } else { (key == b"b").then_some(1) };
+        reader
+            .array(|reader| {
+                let mut found = [Scalar::Missing; 2];
+                reader.object_like(&mut shape, name, |reader, slot: Option<usize>| {
+                    match slot {
+                        Some(slot) => found[slot] = reader.scalar()?,
+                        None => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+                read.push(found.map(|scalar| scalar.integer().expect("a number")));
+                Ok(())
+            })
+            .expect("an array");
+        let pair = |a, b| [Some(a), Some(b)];
+        assert_eq!(read, [pair(1, 2), pair(3, 4), pair(6, 5), pair(7, 8), [None, None], pair(9, 10)]);
     }
 
     #[test]

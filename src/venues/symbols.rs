@@ -2,21 +2,40 @@
 
 use smol_str::SmolStr;
 
-/// Quote assets that symbols without a separator may end in, the longer before any that is its ending.
-const QUOTES: &[&str] = &[
-    "FDUSD", "BUSD", "TUSD", "USDT", "USDC", "USD1", "USDE", "BFUSD", "RLUSD", "PYUSD", "EURC", "EURI", "USDD", "USDP",
-    "DAI", "UST", "BIDR", "IDRT", "BVND", "USD", "EUR", "GBP", "JPY", "TRY", "BRL", "AUD", "CAD", "CHF", "KRW", "RUB",
-    "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "MXN", "COP", "CZK", "IDR", "HUSD", "PAX", "VAI", "BTC", "ETH", "BNB",
-    "XRP", "TRX", "DOGE", "DOT", "SOL", "HT", "KCS", "MNT", "BRZ", "MX", "BIT",
-];
+/// Quote assets that symbols without a separator may end in, by their last letter, the longer before the shorter.
+fn quotes_ending_in(last: u8) -> &'static [&'static str] {
+    match last {
+        b'C' => &["USDC", "EURC", "BTC"],
+        b'D' => &["FDUSD", "BFUSD", "RLUSD", "PYUSD", "BUSD", "TUSD", "USDD", "BVND", "HUSD", "USD", "AUD", "CAD"],
+        b'T' => &["USDT", "IDRT", "UST", "DOT", "MNT", "BIT", "HT"],
+        b'1' => &["USD1"],
+        b'B' => &["RUB", "BNB"],
+        b'E' => &["USDE", "DOGE"],
+        b'F' => &["CHF"],
+        b'H' => &["UAH", "ETH"],
+        b'I' => &["EURI", "DAI", "VAI"],
+        b'K' => &["CZK"],
+        b'L' => &["BRL", "SOL"],
+        b'N' => &["NGN", "PLN", "RON", "MXN"],
+        b'P' => &["USDP", "GBP", "COP", "XRP"],
+        b'R' => &["BIDR", "EUR", "ZAR", "IDR"],
+        b'S' => &["ARS", "KCS"],
+        b'W' => &["KRW"],
+        b'X' => &["PAX", "TRX", "MX"],
+        b'Y' => &["JPY", "TRY"],
+        b'Z' => &["BRZ"],
+        _ => &[],
+    }
+}
 
 /// Splits `BTCUSDT` into `BTC` and `USDT` at a known quote asset. `None` when no known quote ends it or nothing is left in front.
 /// Among several quotes that fit, the longest wins: `ABCFDUSD` is quoted in `FDUSD`.
+#[inline]
 pub fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
-    QUOTES
+    let quotes = quotes_ending_in(*symbol.as_bytes().last()?);
+    quotes
         .iter()
-        .filter_map(|quote| symbol.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
-        .max_by_key(|(_, quote)| quote.len())
+        .find_map(|quote| symbol.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
 }
 
 /// Splits `BTC-USDT` at a separator that occurs once. `None` when it does not or a side is empty.
@@ -56,6 +75,18 @@ mod tests {
         assert_eq!(split_joined("USDT"), None);
         assert_eq!(split_joined("币安人生USDT"), Some(("币安人生", "USDT")));
         assert_eq!(split_joined("QQQ"), None);
+    }
+
+    #[test]
+    fn lists_quotes_by_their_last_letter_and_longest_first() {
+        for last in 0..=u8::MAX {
+            let quotes = quotes_ending_in(last);
+            assert!(quotes.iter().all(|quote| quote.as_bytes().last() == Some(&last)), "{quotes:?}");
+            assert!(quotes.is_sorted_by_key(|quote| std::cmp::Reverse(quote.len())), "{quotes:?}");
+            for quote in quotes {
+                assert_eq!(split_joined(&format!("XX{quote}")), Some(("XX", *quote)));
+            }
+        }
     }
 
     #[test]
