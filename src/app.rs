@@ -112,7 +112,9 @@ pub enum AppError {
         problem: String,
     },
     /// A role that this store does not allow.
-    #[error("--role {role} needs a store that several processes share; store.url is a store of one process: use --role all")]
+    #[error(
+        "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"
+    )]
     Role {
         /// The role.
         role: &'static str,
@@ -198,13 +200,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     let shutdown = Shutdown::default();
     let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
     let mut background = JoinSet::new();
-    background.spawn(follow::follow_shard(
-        Arc::clone(&image),
-        Arc::clone(&store),
-        SHARD,
-        clock,
-        shutdown.stop.clone(),
-    ));
+    background.spawn(follow::follow_shard(Arc::clone(&image), Arc::clone(&store), SHARD, clock, shutdown.stop.clone()));
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     background.spawn(keep_durable(Arc::clone(&store), config.store.flush_interval));
     let api = services::api(Services {

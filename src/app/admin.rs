@@ -109,7 +109,8 @@ async fn status(Shared(admin): Shared<Admin>) -> Html<String> {
          td,th{padding:.2em .8em;text-align:left}.DOWN{color:#b00}.note{background:#fe9;padding:.5em}</style><h1>crossmarket</h1>",
     );
     if admin.simulated {
-        page += "<p class=note><b>Simulated data.</b> This process runs on simulated venues; no figure here is real.</p>";
+        page +=
+            "<p class=note><b>Simulated data.</b> This process runs on simulated venues; no figure here is real.</p>";
     }
     // Writing to a string does not fail.
     let _ = write!(page, "<p>{} UTC, {} fresh prices", admin.clock.now(), admin.image.fresh_price_count());

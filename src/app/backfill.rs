@@ -57,7 +57,11 @@ async fn known_codes(store: &dyn store::Store) -> Result<Vec<AssetCode>, AppErro
             _ => None,
         })
         .collect();
-    if known.is_empty() { Ok(CODES_DEFAULT.iter().filter_map(|code| AssetCode::parse(code)).collect()) } else { Ok(known) }
+    if known.is_empty() {
+        Ok(CODES_DEFAULT.iter().filter_map(|code| AssetCode::parse(code)).collect())
+    } else {
+        Ok(known)
+    }
 }
 
 fn progress_bar() -> ProgressBar {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
-use crate::collector::{CollectorSettings, UniverseMode};
-use crate::simulator::{self, SimulatorOptions, VenueEndpoint, replay};
+use crate::collector::CollectorSettings;
+use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store;
 
 /// Assets tracked at least, so that the whole simulated market is.
@@ -39,22 +39,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             simulator.shutdown().await;
             result
         }
-        Some(directory) => {
-            let problem = |problem| AppError::Replay { directory: directory.clone(), problem };
-            let recording = replay::Recording::read(directory).map_err(|error| problem(error.to_string()))?;
-            for refused in &recording.refused {
-                tracing::warn!(file = %refused.file, reason = %refused.reason, "recorded file not replayed");
-            }
-            tracing::info!(bodies = recording.body_count(), frames = recording.frame_count(), refused = recording.refused.len(), "recording read");
-            let clock = Clock::system();
-            let replay = replay::start(recording).await.map_err(AppError::Simulator)?;
-            redirect(&mut settings, &replay.endpoints());
-            settings.universe_mode = UniverseMode::Everything;
-            settings.replay = true;
-            let result = run(process(clock, settings, replay_banner)).await;
-            replay.shutdown().await;
-            result
-        }
+        Some(_) => unimplemented!(),
     }
 }
 
@@ -81,7 +66,10 @@ fn demo_banner(address: SocketAddr) -> String {
 }
 
 fn replay_banner(address: SocketAddr) -> String {
-    format!("\nREPLAYED DATA: recorded venue answers on loopback venues, as old as they are.\n{}", commands(address, "BTC --full"))
+    format!(
+        "\nREPLAYED DATA: recorded venue answers on loopback venues, as old as they are.\n{}",
+        commands(address, "BTC --full")
+    )
 }
 
 fn commands(address: SocketAddr, get: &str) -> String {

@@ -116,7 +116,7 @@ pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
         seed: arguments.seed,
         speed: arguments.speed,
         replay: arguments.replay,
-        listen: arguments.overrides.listen,
+        store: arguments.overrides.store,
     };
     super::block_on(async move { Ok(app::demo(options).await?) })
 }
