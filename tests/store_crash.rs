@@ -18,7 +18,6 @@ use rand::{Rng, SeedableRng};
 
 const CHILD_DIRECTORY: &str = "CROSSMARKET_TEST_STORE_CRASH_DIRECTORY";
 const SEED_SETTING: &str = "CROSSMARKET_TEST_SEED";
-const TEST_NAME: &str = "what_was_flushed_survives_kill_9";
 const ROUNDS: u32 = 6;
 const BATCH_LEN: u64 = 3;
 
@@ -31,6 +30,24 @@ async fn what_was_flushed_survives_kill_9() {
     }
 }
 
+/// Nobody calls for a flush here: the store makes durable what was written, a flush interval later.
+#[tokio::test]
+async fn what_was_written_becomes_durable_by_itself() {
+    if let Some(directory) = std::env::var_os(CHILD_DIRECTORY) {
+        let store = EmbeddedStore::open(Path::new(&directory)).await.expect("opens");
+        let (epoch, _) = store.open_writer(0, Timestamp::EPOCH).await.expect("a writer");
+        write_batch(&store, epoch, 0).await;
+        report(BATCH_LEN);
+        return std::future::pending().await;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    // Twenty flush intervals.
+    let delay = Duration::from_secs(2);
+    let written = run_child_for("what_was_written_becomes_durable_by_itself", directory.path(), delay).await;
+    let store = EmbeddedStore::open(directory.path()).await.expect("opens after a crash");
+    assert_eq!(check_store(&store, written).await.1, BATCH_LEN);
+}
+
 async fn kill_and_reopen() {
     let seed = std::env::var(SEED_SETTING).ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u64>);
     println!("{SEED_SETTING}={seed}");
@@ -40,7 +57,7 @@ async fn kill_and_reopen() {
     let mut revision_before = 0;
     for round in 0..ROUNDS {
         let delay = Duration::from_micros(random.random_range(0..250_000));
-        let flushed = run_child_for(directory.path(), delay).await;
+        let flushed = run_child_for("what_was_flushed_survives_kill_9", directory.path(), delay).await;
         println!("round {round}: killed after {delay:?}, flushed {flushed}");
         assert!(flushed > revision_before, "the child continued where the store stood");
         let store = EmbeddedStore::open(directory.path()).await.expect("opens after a crash");
@@ -50,10 +67,10 @@ async fn kill_and_reopen() {
     }
 }
 
-/// Starts a child, kills it some time after its first flush, and returns the last revision that it reported as flushed.
-async fn run_child_for(directory: &Path, delay: Duration) -> u64 {
+/// Starts a child, kills it some time after its first report, and returns the last revision that it reported.
+async fn run_child_for(test_name: &str, directory: &Path, delay: Duration) -> u64 {
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
-        .args([TEST_NAME, "--exact", "--nocapture"])
+        .args([test_name, "--exact", "--nocapture"])
         .env(CHILD_DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()
@@ -61,20 +78,20 @@ async fn run_child_for(directory: &Path, delay: Duration) -> u64 {
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     // Only whole lines count: what follows the last line end was cut off by the kill.
     let reported =
-        |line: &str| line.split_once("flushed ").and_then(|(_, number)| number.strip_suffix('.')?.parse().ok());
-    let (first_flush, mut first_flushed) = tokio::sync::oneshot::channel();
+        |line: &str| line.split_once("reached ").and_then(|(_, number)| number.strip_suffix('.')?.parse().ok());
+    let (report_first, mut reported_first) = tokio::sync::oneshot::channel();
     let reader = std::thread::spawn(move || {
-        let mut first_flush = Some(first_flush);
+        let mut report_first = Some(report_first);
         let mut last = 0;
         for revision in lines.map_while(Result::ok).filter_map(|line| reported(&line)) {
             last = revision;
-            if let Some(first_flush) = first_flush.take() {
-                let _ = first_flush.send(());
+            if let Some(report_first) = report_first.take() {
+                let _ = report_first.send(());
             }
         }
         last
     });
-    (&mut first_flushed).await.expect("the child writes");
+    (&mut reported_first).await.expect("the child writes");
     match EmbeddedStore::open(directory).await {
         Err(StoreError::Unavailable(text)) => assert!(text.contains(&directory.display().to_string()), "{text}"),
         Err(error) => panic!("{error}"),
@@ -126,19 +143,28 @@ async fn write_until_killed(directory: &Path) {
     let store = EmbeddedStore::open(directory).await.expect("opens");
     let (epoch, mut revision) = store.open_writer(0, Timestamp::EPOCH).await.expect("a writer");
     loop {
-        // The point comes first: a batch that survives has its point, also after the next child continues behind it.
-        store.put_points(&series(), &[point(revision + BATCH_LEN)]).await.expect("put");
-        let batch = (1..=BATCH_LEN).map(|offset| update(revision + offset)).map(|entry| (entry.key, entry.state));
-        let written = store.write(0, epoch, batch.collect()).await.expect("written");
-        assert_eq!(written, revision + BATCH_LEN);
-        revision = written;
+        revision = write_batch(&store, epoch, revision).await;
         // Most batches are made durable by the store itself, at its own time.
         if revision.is_multiple_of(7) {
             store.flush().await.expect("flushed");
-            let mut output = std::io::stdout().lock();
-            writeln!(output, "flushed {revision}.").and_then(|()| output.flush()).expect("the parent reads");
+            report(revision);
         }
     }
+}
+
+async fn write_batch(store: &EmbeddedStore, epoch: u64, after: u64) -> u64 {
+    // The point comes first: a batch that survives has its point, also after the next child continues behind it.
+    store.put_points(&series(), &[point(after + BATCH_LEN)]).await.expect("put");
+    let batch = (1..=BATCH_LEN).map(|offset| update(after + offset)).map(|entry| (entry.key, entry.state));
+    let written = store.write(0, epoch, batch.collect()).await.expect("written");
+    assert_eq!(written, after + BATCH_LEN);
+    written
+}
+
+/// Tells the parent, in one whole line.
+fn report(revision: u64) {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "reached {revision}.").and_then(|()| output.flush()).expect("the parent reads");
 }
 
 /// What is written at a revision: one of a few keys, removed now and then.

@@ -8,7 +8,7 @@
 //! are skipped, so a newer version may add some; a change that older readers must not misread is a new format byte.
 //! Everything of a [`State`] is kept exactly: the scale of decimals, the bits of floats, what is absent.
 //!
-//! One file for each kind of [`Body`]: [`price`], [`asset`], [`feed`]. A new kind is a file, a row in `BodyMessage` and
+//! One file for each kind of [`Body`]: `price`, `asset`, `feed`. A new kind is a file, a row in `BodyMessage` and
 //! its two lines in [`Body`]'s conversions; a new kind of [`Key`] is its line in [`key_name`] and in [`parse_key`].
 
 mod asset;
