@@ -279,8 +279,14 @@ pub enum Frame {
 }
 
 /// Every venue, in the order of the documentation. A new venue is one file and one row.
-pub static REGISTRY: &[&dyn Venue] =
-    &[&binance::Binance, &binance_usdm::BinanceUsdm, &bybit::Bybit, &mexc::Mexc, &okx::Okx];
+#[rustfmt::skip] // One row a line, so that a new venue is one line of a change.
+pub static REGISTRY: &[&dyn Venue] = &[
+    &binance::Binance,
+    &binance_usdm::BinanceUsdm,
+    &bybit::Bybit,
+    &mexc::Mexc,
+    &okx::Okx,
+];
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
