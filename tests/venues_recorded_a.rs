@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Once;
 
 use bytes::Bytes;
 use crossmarket::domain::observation::{LongShort, OpenInterest, Ticker};
@@ -9,7 +10,10 @@ use crossmarket::domain::{Decimal, Feed, InstrumentKind, Observation, Payload};
 use crossmarket::venues::{self, Frame, Parsed, Response, UnresolvedReason, VenueError};
 use serde_json::Value;
 
-/// The recorded file, or `None` with one line about it.
+/// Says once, however many tests meet it, that recorded answers are not at hand.
+static SKIPPED: Once = Once::new();
+
+/// The recorded file, or `None` when it is not at hand.
 fn recorded(name: &str) -> Option<Bytes> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
@@ -17,7 +21,7 @@ fn recorded(name: &str) -> Option<Bytes> {
     match std::fs::read(&path) {
         Ok(body) => Some(body.into()),
         Err(error) => {
-            eprintln!("skipped: {} cannot be read: {error}", path.display());
+            SKIPPED.call_once(|| eprintln!("skipped: recorded answers: {} cannot be read: {error}", path.display()));
             None
         }
     }

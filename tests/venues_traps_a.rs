@@ -210,6 +210,8 @@ fn errors_of_binance() {
         assert!(matches!(error("binance", Feed::Tickers, 200, body), VenueError::Malformed(_)), "{body}");
     }
     assert!(matches!(error("mexc", Feed::Tickers, 510, ""), VenueError::RateLimited { .. }));
+    let too_many = r#"{"success":false,"code":510,"message":"Too many."}"#;
+    assert!(matches!(error("mexc", Feed::Tickers, 200, too_many), VenueError::RateLimited { .. }));
     assert!(matches!(error("binance", Feed::MarketCaps, 200, "[]"), VenueError::Rejected(_)));
 }
 

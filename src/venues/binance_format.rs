@@ -44,7 +44,7 @@ pub(super) fn refusal(body: &[u8]) -> Option<VenueError> {
         let value = reader.scalar()?;
         match key {
             b"code" => code = value,
-            b"msg" => message = value,
+            b"msg" | b"message" => message = value,
             b"status" => state = value,
             _ => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! Venues disagree with their own documentation about strings and numbers, and one broken entry must not cost the others.
 //! So a decoder walks the structure with [`Reader`], keeps the [`Scalar`]s that it knows by key, and converts them entry by
-//! entry; numbers stay text until they become exact decimals. Nothing is allocated on the way.
+//! entry; numbers stay text until they become exact decimals. Nothing is allocated for an entry.
 //!
 //! Limits: nesting of [`DEPTH_MAX`]; the body's length is the caller's to limit.
 
