@@ -141,7 +141,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
         Role::Server => return Err(AppError::Role { role: "server" }),
         Role::Collector => return Err(AppError::Role { role: "collector" }),
     }
-    let store = store::open(&config.store.url).await?;
+    let store = store::open(&config.store.url, config.store.flush_interval).await?;
     let collector = config.collector.enabled.then(|| collector_settings(&config));
     let venues = venue_entries(&config, false);
     let banner = |_| String::new();
@@ -202,7 +202,6 @@ async fn run(process: Process) -> Result<(), AppError> {
     let mut background = JoinSet::new();
     background.spawn(follow::follow_shard(Arc::clone(&image), Arc::clone(&store), SHARD, clock, shutdown.stop.clone()));
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
-    background.spawn(keep_durable(Arc::clone(&store), config.store.flush_interval));
     let api = services::api(Services {
         image: Arc::clone(&image),
         store: Arc::clone(&store),
@@ -275,22 +274,6 @@ async fn run(process: Process) -> Result<(), AppError> {
         Err(_) => {
             warn!("the last batch was not flushed in time");
             ended
-        }
-    }
-}
-
-/// Makes what was written durable again and again. A store that cannot be flushed says so in its own operations too.
-async fn keep_durable(store: Arc<dyn Store>, interval: Duration) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(interval).await;
-        match store.flush().await {
-            Ok(()) => failing = false,
-            Err(error) if !failing => {
-                failing = true;
-                warn!(%error, "store not flushed");
-            }
-            Err(_) => {}
         }
     }
 }

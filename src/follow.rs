@@ -16,6 +16,9 @@ use crate::store::{Bootstrap, Entry, Store, StoreError, Tail};
 /// Longest wait for the next entries of a feed before asking again.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Pause before looking again for a shard's first writer.
+const NO_WRITER_PAUSE: Duration = Duration::from_millis(20);
+
 /// First and longest pause after a store error. The pause doubles in between and is jittered by half.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -52,7 +55,7 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     let mut epoch: Option<Epoch> = None;
     loop {
         let step = match epoch {
-            None => bootstrap(image, store, shard, clock).await.map(Some),
+            None => bootstrap(image, store, shard, clock).await,
             Some(current) => tail(image, store, shard, current, clock).await,
         };
         match step {
@@ -76,12 +79,22 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     }
 }
 
-async fn bootstrap(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) -> Result<Epoch, StoreError> {
+/// Loads the shard. `None` while it has never had a writer: an empty image must not pass for a complete one.
+async fn bootstrap(
+    image: &Image,
+    store: &dyn Store,
+    shard: ShardId,
+    clock: Clock,
+) -> Result<Option<Epoch>, StoreError> {
     let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
+    if epoch == 0 {
+        tokio::time::sleep(NO_WRITER_PAUSE).await;
+        return Ok(None);
+    }
     let entry_count = entries.len();
     image.bootstrap(shard, Position { epoch, revision }, changes(entries), clock.now());
     info!(shard, epoch, revision, entry_count, "shard bootstrapped");
-    Ok(epoch)
+    Ok(Some(epoch))
 }
 
 /// Applies what comes next. `None` when the shard must be bootstrapped again.

@@ -1,5 +1,6 @@
 //! `backfill`: history from the venues into the store, with progress.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,7 +9,8 @@ use super::{AppError, BackfillOptions, collector_settings};
 use crate::clock::Clock;
 use crate::collector::{self, BackfillProgress};
 use crate::config::Config;
-use crate::domain::AssetCode;
+use crate::domain::state::Key;
+use crate::domain::{AssetCode, VenueId};
 use crate::store;
 
 /// How far back a backfill goes when it is not told: ten years.
@@ -21,29 +23,27 @@ const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE
 pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let store = store::open(&config.store.url).await?;
+    let store = store::open(&config.store.url, config.store.flush_interval).await?;
     let clock = Clock::system();
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
     let codes = if options.codes.is_empty() { known_codes(store.as_ref()).await? } else { options.codes };
     let settings = collector_settings(&config);
     let bar = progress_bar();
-    let mut failed = 0u64;
-    let failures = std::sync::atomic::AtomicU64::new(0);
+    let failures = AtomicU64::new(0);
     let shown = |progress: BackfillProgress| {
         bar.set_length(progress.series_count as u64);
         bar.set_position(progress.series_done as u64);
-        let from = progress.venue.map_or("", crate::domain::VenueId::as_str);
+        let from = progress.venue.map_or("", VenueId::as_str);
         let interval = progress.interval.as_str();
         bar.set_message(format!("{} {interval}: {} candles {from}", progress.asset, progress.candle_count));
         if let Some(error) = progress.error {
-            failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            failures.fetch_add(1, Ordering::Relaxed);
             bar.suspend(|| eprintln!("{} {interval}: {error}", progress.asset));
         }
     };
     collector::backfill(settings, store, clock, since, &codes, shown).await?;
-    failed += failures.into_inner();
     bar.finish_and_clear();
-    eprintln!("{} assets, {failed} series without an answer", codes.len());
+    eprintln!("{} assets, {} series without an answer", codes.len(), failures.into_inner());
     Ok(())
 }
 
@@ -53,7 +53,7 @@ async fn known_codes(store: &dyn store::Store) -> Result<Vec<AssetCode>, AppErro
     let known: Vec<AssetCode> = entries
         .into_iter()
         .filter_map(|entry| match entry.key {
-            crate::domain::state::Key::Price(asset) => Some(asset),
+            Key::Price(asset) => Some(asset),
             _ => None,
         })
         .collect();

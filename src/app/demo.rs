@@ -14,7 +14,7 @@ const UNIVERSE_SIZE_MIN: usize = 250;
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
-    let store = store::open(options.store.as_deref().unwrap_or("memory:")).await?;
+    let store = store::open(options.store.as_deref().unwrap_or("memory:"), options.config.store.flush_interval).await?;
     let mut settings = collector_settings(&options.config);
     settings.simulated = true;
     settings.seed = options.seed;

@@ -82,12 +82,21 @@ pub struct Published {
 /// Candles to be stored, in US dollars.
 pub type ToStore = (AssetCode, CandleInterval, Candle);
 
+/// One market of one venue. Not its symbol: Kraken calls one market `XXBTZUSD` in answers and `BTC/USD` in streams, and counting it twice
+/// would double its weight.
+type MarketKey = (u16, InstrumentKind, SmolStr, SmolStr, u32);
+
+fn market_key(venue_index: u16, instrument: &Instrument) -> MarketKey {
+    let Instrument { base, quote, kind, multiplier, .. } = instrument;
+    (venue_index, *kind, base.clone(), quote.clone(), *multiplier)
+}
+
 /// The board.
 pub struct Board {
     venues: Vec<BoardVenue>,
     universe: Universe,
     assets: BTreeMap<AssetCode, Asset>,
-    places: HashMap<(u16, InstrumentKind, SmolStr), (AssetCode, usize)>,
+    places: HashMap<MarketKey, (AssetCode, usize)>,
     simulated: bool,
     listings_changed: bool,
     instruments_changed: bool,
@@ -154,7 +163,7 @@ impl Board {
     }
 
     fn place_of(&self, venue_index: u16, instrument: &Instrument) -> Option<(AssetCode, usize)> {
-        self.places.get(&(venue_index, instrument.kind, instrument.symbol.clone())).cloned()
+        self.places.get(&market_key(venue_index, instrument)).cloned()
     }
 
     fn last_good(&self, (code, slot): &(AssetCode, usize)) -> Option<LastGood> {
@@ -204,7 +213,7 @@ impl Board {
         if asset.quotes.len() >= QUOTES_MAX {
             return None;
         }
-        let key = (stamp.venue_index, instrument.kind, instrument.symbol.clone());
+        let key = market_key(stamp.venue_index, &instrument);
         asset.quotes.push(Quote {
             venue: SmolStr::new_static(venue.id.as_str()),
             instrument,

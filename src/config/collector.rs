@@ -10,7 +10,7 @@ use crate::domain::AssetCode;
 pub struct CollectorConfig {
     /// Whether this process collects, where its role lets it; default true.
     pub enabled: bool,
-    /// Number of shards that assets are hashed into, 1 to 256, default 1. The same in every process of an installation.
+    /// Number of shards that assets are hashed into: 1, until stores that several processes share bring more.
     pub shards: u16,
     /// Least time between two batches to the store, 10 ms to 60 s, default 250 ms.
     pub publish_interval: Duration,
@@ -22,7 +22,7 @@ impl CollectorConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             enabled: reader.boolean("collector.enabled", true),
-            shards: reader.integer("collector.shards", 1, 1..=256, "shards") as u16,
+            shards: reader.integer("collector.shards", 1, 1..=1, "shards") as u16,
             publish_interval: Duration::from_millis(reader.integer(
                 "collector.publish_interval_ms",
                 250,

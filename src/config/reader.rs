@@ -165,18 +165,6 @@ impl Reader {
         self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
     }
 
-    /// Reads an optional secret, which is never shown.
-    pub(super) fn secret<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        self.raw(
-            key,
-            None,
-            allowed,
-            |raw| raw.text().and_then(&parse).map(Some),
-            |value| value.as_ref().map(|_| REDACTED.to_owned()),
-            |_| REDACTED.to_owned(),
-        )
-    }
-
     fn raw<T>(
         &mut self,
         key: &str,

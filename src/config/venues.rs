@@ -1,7 +1,6 @@
 //! `venues.<id>.*`: which venues are asked, and where they are. The ids are those of [`REGISTRY`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::Reader;
 use crate::domain::VenueId;
@@ -32,8 +31,6 @@ pub struct VenueConfig {
     pub rest_url: String,
     /// Where its stream is: an absolute `ws` or `wss` URL without a trailing slash; default the venue's own. `None` for a venue without a stream.
     pub ws_url: Option<String>,
-    /// The key of a paid plan, where the venue has such; default none.
-    pub api_key: Option<Secret>,
 }
 
 impl VenueConfig {
@@ -45,39 +42,7 @@ impl VenueConfig {
             ws_url: venue
                 .stream()
                 .map(|stream| url(reader, &format!("venues.{id}.ws_url"), stream.ws_url(), ["ws", "wss"])),
-            api_key: reader.secret(
-                &format!("venues.{id}.api_key"),
-                "1 to 256 printable ASCII characters",
-                Secret::parse,
-            ),
         }
-    }
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself. Take care where it goes.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-        (printable && (1..=256).contains(&text.len())).then(|| Self::new(text))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
     }
 }
 

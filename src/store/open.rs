@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::embedded::EmbeddedOptions;
 use super::{EmbeddedStore, MemoryStore, Store, StoreError};
 
 const ALLOWED: &str = "allowed are memory: and embedded:DIR; stores in Redis (redis://, rediss://, redis+sentinel://, \
@@ -10,12 +12,13 @@ const ALLOWED: &str = "allowed are memory: and embedded:DIR; stores in Redis (re
 
 /// Opens the store that `store.url` names: `memory:`, or `embedded:DIR`, whose directory is created. Anything else is
 /// [`StoreError::Url`]; a directory that another process has open, or that cannot be written, is
-/// [`StoreError::Unavailable`].
-pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+/// [`StoreError::Unavailable`]. `flush_interval` is how long what was written may wait to become durable.
+pub async fn open(url: &str, flush_interval: Duration) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(MemoryStore::new())),
         Some(("embedded", directory)) if !directory.is_empty() => {
-            Ok(Arc::new(EmbeddedStore::open(Path::new(directory)).await?))
+            let options = EmbeddedOptions { flush_interval, ..EmbeddedOptions::default() };
+            Ok(Arc::new(EmbeddedStore::open_with(Path::new(directory), options).await?))
         }
         _ => Err(StoreError::Url { url: without_secrets(url), allowed: ALLOWED }),
     }
@@ -42,8 +45,10 @@ fn without_secrets(url: &str) -> String {
 mod tests {
     use super::*;
 
+    const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
     async fn refusal(url: &str) -> String {
-        match open(url).await {
+        match open(url, FLUSH_INTERVAL).await {
             Err(error @ StoreError::Url { .. }) => error.to_string(),
             Err(error) => panic!("{url}: {error}"),
             Ok(_) => panic!("{url} was opened"),
@@ -52,10 +57,10 @@ mod tests {
 
     #[tokio::test]
     async fn opens_what_it_knows_and_says_so_otherwise() {
-        assert!(open("memory:").await.is_ok());
+        assert!(open("memory:", FLUSH_INTERVAL).await.is_ok());
         let directory = tempfile::tempdir().expect("a directory");
         let nested = directory.path().join("a/b");
-        assert!(open(&format!("embedded:{}", nested.display())).await.is_ok());
+        assert!(open(&format!("embedded:{}", nested.display()), FLUSH_INTERVAL).await.is_ok());
         assert!(nested.is_dir());
         for url in ["", "memory", "memory:x", "embedded:", "redis://localhost", "rediss://localhost", "file:///tmp"] {
             let text = refusal(url).await;
@@ -82,7 +87,7 @@ mod tests {
         let file = directory.path().join("file");
         std::fs::write(&file, b"x").expect("written");
         let url = format!("embedded:{}", file.join("below").display());
-        match open(&url).await {
+        match open(&url, FLUSH_INTERVAL).await {
             Err(StoreError::Unavailable(text)) => assert!(text.contains("below"), "{text}"),
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("opened"),
