@@ -27,7 +27,7 @@ fn every_setting_is_shown_with_its_value_and_origin() {
     let file = directory.path().join("settings.toml");
     std::fs::write(&file, "[universe]\nsize = 50\nassets = [\"xmr\", \"zec\"]\n").expect("written");
     let path = file.to_str().expect("UTF-8");
-    let arguments = ["config", "show", "--json", "--config", path, "--set", "collector.shards=4"];
+    let arguments = ["config", "show", "--json", "--config", path, "--set", "collector.publish_interval_ms=500"];
     let output = crossmarket(&arguments, &[("CROSSMARKET__TELEMETRY__LOG_FORMAT", "json")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let settings: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -40,7 +40,7 @@ fn every_setting_is_shown_with_its_value_and_origin() {
     check("universe.size", "50", "file");
     check("universe.assets", "XMR,ZEC", "file");
     check("telemetry.log_format", "json", "env");
-    check("collector.shards", "4", "flag");
+    check("collector.publish_interval_ms", "500", "flag");
     assert_eq!(setting(&settings, "universe.size")["from"], format!("file {path} line 2"));
 
     let table = crossmarket(&["config", "show"], &[]);
@@ -48,20 +48,14 @@ fn every_setting_is_shown_with_its_value_and_origin() {
 }
 
 #[test]
-fn every_venue_has_its_settings_and_its_key_is_not_printed() {
-    let Some(venue) = crossmarket::venues::REGISTRY.first() else {
-        eprintln!("skipped: no venue is registered");
-        return;
-    };
-    let id = venue.id();
-    let name = format!("CROSSMARKET__VENUES__{}__API_KEY", id.as_str().to_uppercase().replace('-', "_"));
-    let output = crossmarket(&["config", "show"], &[(&name, "hunter2")]);
+fn every_venue_has_its_settings() {
+    let output = crossmarket(&["config", "show"], &[("CROSSMARKET__VENUES__OKX__ENABLED", "false")]);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(!shown.contains("hunter2") && shown.contains("[redacted]"), "{shown}");
     for venue in crossmarket::venues::REGISTRY {
         assert!(shown.contains(&format!("venues.{}.enabled", venue.id())), "{}", venue.id());
     }
+    assert!(shown.lines().any(|line| line.starts_with("venues.okx.enabled") && line.contains("false")), "{shown}");
 }
 
 #[test]
