@@ -19,9 +19,9 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::domain::state::Epoch;
-use crate::domain::{AssetCode, Feed, Instrument, VenueId};
+use crate::domain::{AssetCode, Feed, Instrument, Timestamp, VenueId};
 use crate::store::{ShardId, Store, StoreError};
-use crate::venues::Venue;
+use crate::venues::{Request, Venue};
 
 pub mod backfill;
 pub mod board;
@@ -85,13 +85,24 @@ pub struct VenueSettings {
     pub ws_url: Option<String>,
     /// False for a venue that is switched off: its feeds are in the catalogue as DISABLED.
     pub enabled: bool,
+    /// What a recording has of it, when it is one that answers; `None` in life.
+    pub recorded: Option<RecordedVenue>,
+}
+
+/// What a recording has of a venue. It is asked for once: a recording says nothing new.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedVenue {
+    /// The requests that are made, in this order, instead of the venue's own.
+    pub requests: Vec<(Feed, Request)>,
+    /// The instruments that are streamed, instead of those that the answers name.
+    pub streamed: Vec<Instrument>,
 }
 
 impl VenueSettings {
     /// The venue at its own addresses, enabled.
     pub fn of(venue: &'static dyn Venue) -> Self {
         let ws_url = venue.stream().filter(|stream| stream.connects()).map(|stream| stream.ws_url().to_owned());
-        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true }
+        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, recorded: None }
     }
 }
 
@@ -118,6 +129,9 @@ pub struct CollectorSettings {
     pub fetch_limits: FetchLimits,
     /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
     pub backfill: bool,
+    /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
+    /// and when is not known.
+    pub undated_time: Option<Timestamp>,
 }
 
 impl Default for CollectorSettings {
@@ -134,6 +148,7 @@ impl Default for CollectorSettings {
             seed: 0,
             fetch_limits: FetchLimits::default(),
             backfill: true,
+            undated_time: None,
         }
     }
 }
@@ -197,7 +212,7 @@ pub async fn run(
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
     let universe = universe(&settings);
     let pipeline = Pipeline {
-        board: Board::new(started.venues, universe, settings.simulated),
+        board: Board::new(started.venues, universe, settings.simulated).with_undated_time(settings.undated_time),
         publisher: Publisher::new(settings.required_venue_count),
         monitors: started.monitors,
         store,
@@ -223,7 +238,7 @@ pub async fn run(
 fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
     let fetcher = Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?;
     let link = |(index, venue_settings): (usize, &VenueSettings)| {
-        let VenueSettings { venue, rest_url, ws_url, enabled } = venue_settings;
+        let VenueSettings { venue, rest_url, ws_url, enabled, .. } = venue_settings;
         let venue = *venue;
         let setup = |source| CollectorError::Setup { venue: venue.id(), source };
         if *enabled {
@@ -288,7 +303,10 @@ impl Started {
         tasks: &mut JoinSet<()>,
     ) {
         let venue = link.venue;
-        let streaming = venue_settings.ws_url.is_some() && venue.stream().is_some_and(|stream| stream.connects());
+        let recorded = venue_settings.recorded.as_ref();
+        // A replay needs nothing that the venue's own stream may.
+        let connects = venue.stream().is_some_and(|stream| stream.connects() || recorded.is_some());
+        let streaming = venue_settings.ws_url.is_some() && connects;
         let mut monitors: HashMap<Feed, Arc<FeedMonitor>> = HashMap::new();
         for (place, feed) in venue.feeds().iter().enumerate() {
             let schedule = schedule(venue.id(), *feed);
@@ -310,6 +328,7 @@ impl Started {
                     interval_streaming,
                     row_count_max: u32::try_from(settings.universe_size).ok().filter(|_| *feed == Feed::MarketCaps),
                     instruments: listed_instruments(venue, settings),
+                    recorded: recorded.map(|recorded| recorded_requests(recorded, *feed)),
                     seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
                 };
                 tasks.spawn(polled.run(stop.clone()));
@@ -320,7 +339,7 @@ impl Started {
         let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.enabled && streaming);
         self.streams.push(tickers.and_then(|monitor| {
             let url = format!("{}{}", venue_settings.ws_url.as_deref()?, venue.stream()?.path());
-            let (wanted, wanted_receiver) = watch::channel::<Arc<[Instrument]>>(Arc::from([]));
+            let (wanted, wanted_receiver) = watch::channel(streamed(recorded));
             let context = StreamContext {
                 venue_index: link.index,
                 stream: venue.stream()?,
@@ -331,7 +350,8 @@ impl Started {
                 seed: settings.seed.wrapping_add(u64::from(link.index)),
             };
             tasks.spawn(session::run(context, wanted_receiver, stop.clone()));
-            Some(wanted)
+            // What a recording streams does not change.
+            recorded.is_none().then_some(wanted)
         }));
         self.venues.push(BoardVenue {
             id: venue.id(),
@@ -340,6 +360,16 @@ impl Started {
             monitors,
         });
     }
+}
+
+fn recorded_requests(recorded: &RecordedVenue, feed: Feed) -> Vec<Request> {
+    let of_feed = recorded.requests.iter().filter(|(of, _)| *of == feed);
+    of_feed.map(|(_, request)| request.clone()).collect()
+}
+
+/// What is streamed at first. One instrument is enough for a recording: it is sent whole, over one connection, whatever is subscribed to.
+fn streamed(recorded: Option<&RecordedVenue>) -> Arc<[Instrument]> {
+    recorded.iter().flat_map(|recorded| recorded.streamed.first()).cloned().collect()
 }
 
 /// How long a ticker is fresh. A stream sends only what changes, so between two polls a quiet instrument is silent.

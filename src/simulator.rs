@@ -23,6 +23,7 @@ mod exchange;
 mod market;
 mod noise;
 mod path;
+pub mod replay;
 mod socket;
 mod venues;
 

@@ -18,6 +18,7 @@ pub mod bybit;
 pub mod coinbase;
 pub mod coingecko;
 pub mod coinpaprika;
+pub mod envelope;
 pub mod gate;
 mod gather;
 pub mod htx;

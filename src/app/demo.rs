@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
-use crate::collector::CollectorSettings;
+use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
+use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store;
 
@@ -39,7 +40,21 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             simulator.shutdown().await;
             result
         }
-        Some(_) => unimplemented!(),
+        Some(directory) => {
+            let problem = |problem| AppError::Replay { directory: directory.clone(), problem };
+            let recording = replay::Recording::read(directory).map_err(|error| problem(error.to_string()))?;
+            for refused in &recording.refused {
+                tracing::warn!(file = %refused.file, reason = %refused.reason, "recorded file not replayed");
+            }
+            let (bodies, frames) = (recording.body_count(), recording.frame_count());
+            tracing::info!(bodies, frames, refused = recording.refused.len(), "recording read");
+            let clock = Clock::system();
+            let replay = replay::start(recording).await.map_err(AppError::Simulator)?;
+            replay_from(&mut settings, replay.endpoints());
+            let result = run(process(clock, settings, replay_banner)).await;
+            replay.shutdown().await;
+            result
+        }
     }
 }
 
@@ -55,6 +70,19 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
             None => venue.enabled = false,
         }
     }
+}
+
+/// Sends the collector to the recorded venues, for what they have.
+fn replay_from(settings: &mut CollectorSettings, endpoints: Vec<ReplayEndpoint>) {
+    let addresses: Vec<VenueEndpoint> = endpoints.iter().map(|recorded| recorded.endpoint.clone()).collect();
+    redirect(settings, &addresses);
+    for ReplayEndpoint { endpoint, requests, streamed } in endpoints {
+        if let Some(venue) = settings.venues.iter_mut().find(|venue| venue.venue.id().as_str() == endpoint.venue) {
+            venue.recorded = Some(RecordedVenue { requests, streamed });
+        }
+    }
+    settings.universe_mode = UniverseMode::Everything;
+    settings.undated_time = Some(replay::undated_time());
 }
 
 fn demo_banner(address: SocketAddr) -> String {

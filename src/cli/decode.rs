@@ -5,13 +5,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::error::CliError;
 use super::table::printable;
 use crate::domain::{Feed, Instrument, Observation};
-use crate::venues::{self, Frame, REGISTRY, Response, Unresolved, UnresolvedReason, Venue};
+use crate::venues::{self, Frame, REGISTRY, Response, Unresolved, UnresolvedReason, Venue, envelope};
 
 mod observation;
 
@@ -171,28 +169,6 @@ fn tell(unresolved: &[Unresolved], line: Option<u64>) -> Verdict {
     verdict
 }
 
-/// A recorded message in its envelope.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    msg: &'a RawValue,
-    #[serde(borrow)]
-    recv_ts: Option<&'a RawValue>,
-    #[serde(borrow)]
-    case: Option<&'a RawValue>,
-}
-
-/// The message of a line: what is in the envelope, if it is one, else the line itself. The digits of its numbers stay as they are.
-fn message(line: &[u8]) -> Vec<u8> {
-    match serde_json::from_slice::<Envelope<'_>>(line) {
-        Ok(envelope) if envelope.recv_ts.is_some() || envelope.case.is_some() => {
-            let text = envelope.msg.get();
-            serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned()).into_bytes()
-        }
-        _ => line.to_vec(),
-    }
-}
-
 fn decode_stream(asked: &Asked, mut input: impl BufRead, out: &mut impl Write) -> Result<Verdict, CliError> {
     let Some(stream) = asked.venue.stream() else { return Ok(Verdict::Clean) };
     let mut verdict = Verdict::Clean;
@@ -208,7 +184,7 @@ fn decode_stream(asked: &Asked, mut input: impl BufRead, out: &mut impl Write) -
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let told = match stream.parse_frame(message(line.trim_ascii()).trim_ascii()) {
+        let told = match stream.parse_frame(envelope::open(line.trim_ascii()).message.trim_ascii()) {
             Ok(Frame::Data(parsed)) => {
                 print(asked, &parsed.observations, out)?;
                 tell(&parsed.unresolved, Some(number))
@@ -233,19 +209,6 @@ fn decode_stream(asked: &Asked, mut input: impl BufRead, out: &mut impl Write) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn envelopes_are_opened_and_digits_kept() {
-        let check = |line: &str, expected: &str| {
-            assert_eq!(String::from_utf8_lossy(&message(line.as_bytes())), expected, "{line}");
-        };
-        check(r#"{"recv_ts":1,"msg":{"p":1.50000000000000000001}}"#, r#"{"p":1.50000000000000000001}"#);
-        check(r#"{"case":"ack","msg":"{\"id\":1}"}"#, r#"{"id":1}"#);
-        check(r#"{"recv_ts":1,"msg":[1,"a"]}"#, r#"[1,"a"]"#);
-        check(r#"{"msg":{"p":1}}"#, r#"{"msg":{"p":1}}"#);
-        check("[1,2]", "[1,2]");
-        check("pong", "pong");
-    }
 
     #[test]
     fn only_what_is_broken_is_malformed() {

@@ -98,6 +98,7 @@ pub struct Board {
     assets: BTreeMap<AssetCode, Asset>,
     places: HashMap<MarketKey, (AssetCode, usize)>,
     simulated: bool,
+    undated_time: Option<Timestamp>,
     listings_changed: bool,
     instruments_changed: bool,
     to_store: Vec<ToStore>,
@@ -112,10 +113,16 @@ impl Board {
             assets: BTreeMap::new(),
             places: HashMap::new(),
             simulated,
+            undated_time: None,
             listings_changed: false,
             instruments_changed: false,
             to_store: Vec::new(),
         }
+    }
+
+    /// The same with a time for observations that have none; `None` for that of their reception.
+    pub fn with_undated_time(self, undated_time: Option<Timestamp>) -> Self {
+        Self { undated_time, ..self }
     }
 
     /// Takes a message in.
@@ -143,7 +150,7 @@ impl Board {
                 continue;
             }
             let Observation { instrument, event_time, payload } = observation;
-            let event_time = event_time.unwrap_or(receive_time);
+            let event_time = event_time.or(self.undated_time).unwrap_or(receive_time);
             match payload {
                 Payload::Ticker(ticker) => {
                     let stamp = Stamp { venue_index, event_time, receive_time, streaming };

@@ -98,6 +98,8 @@ pub struct PolledFeed {
     pub row_count_max: Option<u32>,
     /// What to ask for when the venue cannot answer for everything at once.
     pub instruments: Vec<Instrument>,
+    /// The requests that get what a recording has, made once, one after another; `None` in life.
+    pub recorded: Option<Vec<Request>>,
     /// Decides the jitter.
     pub seed: u64,
 }
@@ -122,6 +124,9 @@ impl PolledFeed {
         loop {
             let started = Instant::now();
             if self.cycle().await {
+                if self.recorded.is_some() {
+                    return;
+                }
                 breaker.success();
             } else {
                 breaker.failure(Instant::now());
@@ -148,16 +153,14 @@ impl PolledFeed {
 
     /// Asks everything once. True when anything was answered.
     async fn cycle(&self) -> bool {
-        let options = RequestOptions { limit: self.row_count_max, ..RequestOptions::default() };
-        let mut requests = self.link.venue.requests(self.feed, &[], &options);
-        if requests.is_empty() {
-            requests = self.link.venue.requests(self.feed, &self.instruments, &options);
-        }
+        let requests = self.requests();
         if requests.is_empty() {
             return true;
         }
         let request_count = requests.len();
-        let concurrent_max = if self.feed == Feed::Categories { 1 } else { CONCURRENT_REQUESTS_MAX };
+        // Of two recorded answers about the same the later is to come later.
+        let one_by_one = self.feed == Feed::Categories || self.recorded.is_some();
+        let concurrent_max = if one_by_one { 1 } else { CONCURRENT_REQUESTS_MAX };
         let mut answered_count = 0;
         let mut waiting = requests.iter().enumerate();
         let mut asked = FuturesUnordered::new();
@@ -175,6 +178,18 @@ impl PolledFeed {
             let _ = self.intake.send(Intake::ListingComplete { venue_index: self.link.index }).await;
         }
         answered_count > 0
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        if let Some(recorded) = &self.recorded {
+            return recorded.clone();
+        }
+        let options = RequestOptions { limit: self.row_count_max, ..RequestOptions::default() };
+        let requests = self.link.venue.requests(self.feed, &[], &options);
+        if !requests.is_empty() {
+            return requests;
+        }
+        self.link.venue.requests(self.feed, &self.instruments, &options)
     }
 
     async fn request(&self, index: usize, request: &Request) -> bool {
