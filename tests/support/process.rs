@@ -1,0 +1,193 @@
+//! The real binary as a child process, and what tests do with one: wait for it, signal it, call it.
+
+// Each test binary has this module as its own and uses a part of it.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossmarket::proto::v1::catalog_service_client::CatalogServiceClient;
+use crossmarket::proto::v1::price_service_client::PriceServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long anything may take that is waited for: far more than it does, so that a busy machine fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A running service. It is killed, by its id, when it goes out of scope.
+pub struct Process {
+    child: Child,
+    /// Where it answers gRPC: `ADDRESS:PORT`.
+    pub grpc: String,
+    /// The first line that it printed.
+    pub first_line: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// `demo` on free ports.
+    pub fn demo(arguments: &[&str]) -> Self {
+        Self::start("demo", arguments)
+    }
+
+    /// `demo` whose values are kept in a directory.
+    pub fn demo_in(directory: &Path) -> Self {
+        Self::demo(&["--store", &embedded(directory)])
+    }
+
+    /// `serve` on what a directory holds, with every venue switched off.
+    pub fn serve_in(directory: &Path) -> Self {
+        let settings = directory.join("no-venues.toml");
+        let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
+        let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
+        std::fs::write(&settings, format!("[venues]\n{lines}")).expect("written");
+        let settings = settings.to_str().expect("UTF-8");
+        Self::start("serve", &["--store", &embedded(directory), "--config", settings])
+    }
+
+    fn start(command: &str, arguments: &[&str]) -> Self {
+        let mut child = binary()
+            .args([command, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        let log = text_of(child.stderr.take().expect("piped"));
+        let mut process = Self { child, grpc: String::new(), first_line: String::new(), log };
+        process.first_line = match lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(_) => panic!("{command} printed no line:\n{}", process.log()),
+        };
+        let address = process.first_line.split_whitespace().find_map(|word| word.strip_prefix("grpc="));
+        process.grpc = address.unwrap_or_else(|| panic!("no address in {:?}", process.first_line)).to_owned();
+        process
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").clone()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        // The shell's own `kill`, since the standard library sends no signal but the hardest.
+        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status();
+        assert!(status.expect("a shell").success(), "no such process");
+    }
+
+    /// Ends it without a chance to do anything.
+    pub fn kill(mut self) {
+        self.child.kill().expect("still running");
+        self.child.wait().expect("its parent");
+    }
+
+    /// Waits for the end, at most so long; `None` when it still runs then.
+    pub async fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let status = self.child.try_wait().expect("its parent");
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// A connection of its own. Its windows are the smallest there are, so that a client that does not read is noticed early.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an address");
+        let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        endpoint.connect().await.expect("connected")
+    }
+
+    /// A client of the prices on a connection of its own.
+    pub async fn prices(&self) -> PriceServiceClient<Channel> {
+        PriceServiceClient::new(self.channel().await).max_decoding_message_size(64 << 20)
+    }
+
+    /// A client of the catalogue on a connection of its own.
+    pub async fn catalog(&self) -> CatalogServiceClient<Channel> {
+        CatalogServiceClient::new(self.channel().await)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of process {}:\n{}", self.child.id(), self.log());
+        }
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary, without this shell's settings.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossmarket"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CROSSMARKET_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The URL of the embedded store in a directory.
+pub fn embedded(directory: &Path) -> String {
+    format!("embedded:{}", directory.join("store").display())
+}
+
+/// Looks until there is something to see, and returns it.
+pub async fn wait_until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Something that must come in the time of a test's patience.
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited in vain: {what}"),
+    }
+}
+
+/// Reads lines on a thread, to the end, so that the writer is never held up.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Nobody listens after the first line; the rest is still read.
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+fn text_of(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let written = Arc::clone(&text);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let mut text = written.lock().expect("not poisoned");
+            text.push_str(&line);
+            text.push('\n');
+        }
+    });
+    text
+}
