@@ -408,14 +408,7 @@ pub(super) fn long_short_of_shares(
     let (long, short) = (long.to_f64(), short.to_f64());
     let sum = long + short;
     let ratio = long / short;
-    let long_share = long / sum;
-    (ratio.is_finite() && ratio > 0.0 && long_share > 0.0 && long_share < 1.0).then_some(LongShort {
-        kind,
-        period,
-        long_share,
-        short_share: short / sum,
-        ratio,
-    })
+    normal_form(LongShort { kind, period, long_share: long / sum, short_share: short / sum, ratio })
 }
 
 /// Long and short from their ratio alone. `None` for 0, which venues write when there was nothing to compare.
@@ -423,13 +416,14 @@ pub(super) fn long_short_of_ratio(kind: LongShortKind, period: Option<Period>, r
     let ratio = Some(ratio.to_f64()).filter(|ratio| ratio.is_finite() && *ratio > 0.0)?;
     let short_share = 1.0 / (1.0 + ratio);
     let long_share = ratio / (1.0 + ratio);
-    (short_share > 0.0 && long_share > 0.0 && long_share < 1.0).then_some(LongShort {
-        kind,
-        period,
-        long_share,
-        short_share,
-        ratio,
-    })
+    normal_form(LongShort { kind, period, long_share, short_share, ratio })
+}
+
+/// A pair whose shares are above 0 and below 1; `None` when one side is so small that the other rounds to the whole.
+fn normal_form(pair: LongShort) -> Option<LongShort> {
+    let within = |share: f64| share > 0.0 && share < 1.0;
+    let ratio_is_usable = pair.ratio.is_finite() && pair.ratio > 0.0;
+    (ratio_is_usable && within(pair.long_share) && within(pair.short_share)).then_some(pair)
 }
 
 /// The value of a path's query parameter, as it stands there.
@@ -575,6 +569,11 @@ mod tests {
         assert_eq!((one.long_share, one.short_share, one.ratio), (0.75, 0.25, 3.0));
         assert_eq!(long_short_of_ratio(kind, None, Decimal::ZERO), None);
         assert_eq!(long_short_of_shares(kind, None, Decimal::ONE, Decimal::ZERO), None);
+        let (tiny, huge) = (decimal("0.00000000000000000001"), decimal("100000000000000000000"));
+        assert_eq!(long_short_of_shares(kind, None, tiny, Decimal::ONE), None);
+        assert_eq!(long_short_of_shares(kind, None, Decimal::ONE, tiny), None);
+        assert_eq!(long_short_of_ratio(kind, None, tiny), None);
+        assert_eq!(long_short_of_ratio(kind, None, huge), None);
     }
 
     #[test]
