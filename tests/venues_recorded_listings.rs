@@ -44,7 +44,7 @@ fn same(observed: Option<Decimal>, row: &Value, what: &str) {
 fn caps(parsed: &Parsed) -> Vec<&MarketCap> {
     fn cap(payload: &Payload) -> &MarketCap {
         match payload {
-            Payload::MarketCap(cap) => &**cap,
+            Payload::MarketCap(cap) => cap,
             other => panic!("{other:?}"),
         }
     }
