@@ -117,6 +117,7 @@ struct Expected {
     tickers: BTreeMap<(String, String), Vec<Observation>>,
     market_caps: Vec<Observation>,
     ticker_count: usize,
+    not_collected_count: usize,
     market_cap_count: usize,
 }
 
@@ -170,6 +171,10 @@ fn read_recording(root: &Path) -> BTreeMap<&'static str, Expected> {
 fn take_frame(venue: &dyn Venue, line: &[u8], held: &mut Expected) {
     let frame = envelope::open(line.trim_ascii()).message;
     if let Some(Ok(Frame::Data(parsed))) = venue.stream().map(|stream| stream.parse_frame(frame.trim_ascii())) {
+        // A stream's other observations come in with its tickers, and are refused there.
+        let others = parsed.observations.iter().filter(|one| !matches!(one.payload, Payload::Ticker(_))).count();
+        held.ticker_count += others;
+        held.not_collected_count += others;
         parsed.observations.into_iter().for_each(|observation| held.take(observation));
     }
 }
@@ -293,6 +298,10 @@ async fn wrong_counts(demo: &mut Demo, venue: &str, expected: &Expected) -> Vec<
     let never = expected.tickers.values().flatten().filter(|one| !aggregated(one.instrument.kind)).count();
     let feed = demo.feed(venue, Feed::Tickers).await;
     let refused = feed.rejections.iter().find(|one| one.reason == "not_aggregated").map_or(0, |one| one.count);
+    let others = feed.rejections.iter().find(|one| one.reason == "not_collected").map_or(0, |one| one.count);
+    if usize::try_from(others) != Ok(expected.not_collected_count) {
+        wrong.push(format!("{venue}: {} other observations, {others} counted", expected.not_collected_count));
+    }
     if (never > 0) != (refused > 0) {
         wrong.push(format!("{venue}: {never} observations are of no asset's price, {refused} were counted"));
     }

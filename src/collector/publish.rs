@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use super::board::{Asset, Board};
 use super::universe::classify;
-use crate::analytics::aggregate::{Aggregate, Aggregator, Quote, Settings};
+use crate::analytics::aggregate::{Aggregate, Aggregator, ObservedTime, Quote, Settings};
 use crate::analytics::drawdown::{Peak, SOURCE_HISTORY};
 use crate::analytics::rates::{RateSettings, RateTable, quote_assets, usd_rates};
 use crate::analytics::returns::Candles;
@@ -86,6 +86,7 @@ impl Publisher {
         asset.published.next_stale =
             asset.quotes.iter().map(|quote| quote.known_time() + quote.budget).filter(|stale| *stale > now).min();
         let observed = aggregate.observed;
+        let unconverted = newest_quote(&asset.quotes);
         let fresh = observed.is_some_and(|observed| observed.stale_since() > now);
         let carried = aggregate.aggregation.method == AggregationMethod::LastKnown;
         if let Some(price) = aggregate.price.filter(|_| fresh && !carried) {
@@ -99,11 +100,13 @@ impl Publisher {
         let never = published.snapshot.is_none();
         let observed = match observed {
             Some(observed) => observed,
-            // Nothing to say yet.
-            None if never && snapshot.market_cap.is_none() => return None,
-            None => {
-                crate::analytics::aggregate::ObservedTime { event_time: now, receive_time: now, budget: ASSET_BUDGET }
-            }
+            // There may be prices that nothing converts: they are told, as old as they are.
+            None => match unconverted {
+                Some(observed) => observed,
+                // Nothing to say yet.
+                None if never && snapshot.market_cap.is_none() => return None,
+                None => ObservedTime { event_time: now, receive_time: now, budget: ASSET_BUDGET },
+            },
         };
         let fresh_until = observed.stale_since();
         let refreshed = fresh_until > published.fresh_until + observed.budget / 4;
@@ -214,6 +217,13 @@ pub fn forget(board: &mut Board, keys: &[Key]) {
             Key::Feed(..) => {}
         }
     }
+}
+
+/// The times of the newest quote that has a price, converted or not.
+fn newest_quote(quotes: &[Quote]) -> Option<ObservedTime> {
+    let priced = quotes.iter().filter(|quote| quote.observed_price().is_some());
+    let newest = priced.max_by_key(|quote| quote.known_time())?;
+    Some(ObservedTime { event_time: newest.event_time, receive_time: newest.receive_time, budget: newest.budget })
 }
 
 fn is_due(asset: &Asset, now: Timestamp) -> bool {

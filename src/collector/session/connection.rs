@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StreamContext;
 use crate::collector::intake::{Intake, Observed, conflate};
-use crate::domain::{Feed, Instrument, Observation};
+use crate::domain::{Feed, Instrument, InstrumentKind, Observation, Payload};
 use crate::venues::{Frame, Ping, SessionPolicy, VenueError};
 
 /// The half of a connection that is written to.
@@ -265,6 +265,9 @@ async fn write(
     "closed".into()
 }
 
+/// What waits to be handed on. A spot market and a perpetual may share a symbol.
+type Pending = HashMap<(InstrumentKind, SmolStr), Observation>;
+
 struct Reader {
     context: StreamContext,
     replies: mpsc::Sender<String>,
@@ -276,7 +279,7 @@ impl Reader {
     /// Reads frames and hands their observations on. While the pipeline is busy they wait here, the latest of each instrument.
     async fn run(self, mut source: FrameSource) -> SmolStr {
         let intake = self.context.intake.clone();
-        let mut pending: HashMap<SmolStr, Observation> = HashMap::new();
+        let mut pending = Pending::new();
         let mut end = None;
         loop {
             tokio::select! {
@@ -302,7 +305,7 @@ impl Reader {
         }
     }
 
-    fn observed(&self, pending: &mut HashMap<SmolStr, Observation>) -> Intake {
+    fn observed(&self, pending: &mut Pending) -> Intake {
         Intake::Observed(Observed {
             venue_index: self.context.venue_index,
             feed: Feed::Tickers,
@@ -313,7 +316,7 @@ impl Reader {
     }
 
     /// Reads one message; the text says that it was the last.
-    fn take(&self, message: Message, pending: &mut HashMap<SmolStr, Observation>) -> Option<SmolStr> {
+    fn take(&self, message: Message, pending: &mut Pending) -> Option<SmolStr> {
         let frame = match &message {
             Message::Text(text) => self.context.stream.parse_frame(text.as_bytes()),
             Message::Binary(bytes) => self.context.stream.parse_frame(bytes),
@@ -324,7 +327,10 @@ impl Reader {
             Ok(Frame::Data(parsed)) => {
                 self.context.monitor.frame(parsed.observations.len(), &parsed.unresolved);
                 for observation in parsed.observations {
-                    self.hold(pending, observation);
+                    match observation.payload {
+                        Payload::Ticker(_) => self.hold(pending, observation),
+                        _ => self.context.monitor.rejected("not_collected", 1),
+                    }
                 }
                 self.advance(&Phase::Delivering);
             }
@@ -350,12 +356,13 @@ impl Reader {
         None
     }
 
-    fn hold(&self, pending: &mut HashMap<SmolStr, Observation>, observation: Observation) {
+    fn hold(&self, pending: &mut Pending, observation: Observation) {
         let pending_count = pending.len();
-        match pending.get_mut(&observation.instrument.symbol) {
+        let key = (observation.instrument.kind, observation.instrument.symbol.clone());
+        match pending.get_mut(&key) {
             Some(held) => conflate(held, observation),
             None if pending_count < PENDING_MAX => {
-                pending.insert(observation.instrument.symbol.clone(), observation);
+                pending.insert(key, observation);
             }
             None => self.context.monitor.rejected("overflow", 1),
         }

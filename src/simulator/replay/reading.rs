@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::undated_time;
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
-use crate::venues::{Request, RequestOptions, Response, Venue};
+use crate::venues::{Parsed, Request, RequestOptions, Response, Unresolved, Venue};
 
 /// A recorded body as one feed's answer.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ struct Reading {
     feed: Feed,
     asked: Vec<Instrument>,
     observations: Vec<Observation>,
+    unresolved: Vec<Unresolved>,
 }
 
 /// The body for every feed that it says something for; `Err` says why there is none.
@@ -59,8 +60,11 @@ fn read(venue: &dyn Venue, feed: Feed, file: &str, content: &Bytes) -> Result<Re
     let named = stem.split('_').filter_map(|word| venue.instrument(word)).map(|instrument| vec![instrument]);
     let mut problem = None;
     for asked in std::iter::once(Vec::new()).chain(named) {
-        match observations(venue, feed, &asked, file, content) {
-            Ok(observations) => return Ok(Reading { feed, asked, observations }),
+        match parse(venue, feed, &asked, file, content) {
+            Ok(parsed) => {
+                let Parsed { observations, unresolved } = parsed;
+                return Ok(Reading { feed, asked, observations, unresolved });
+            }
             // The first is of the body as it is.
             Err(reason) => {
                 problem.get_or_insert(reason);
@@ -70,23 +74,16 @@ fn read(venue: &dyn Venue, feed: Feed, file: &str, content: &Bytes) -> Result<Re
     Err(problem.unwrap_or_default())
 }
 
-/// The feed's observations in a body that was the answer at that path, at least one.
-fn observations(
-    venue: &dyn Venue,
-    feed: Feed,
-    asked: &[Instrument],
-    path: &str,
-    content: &Bytes,
-) -> Result<Vec<Observation>, String> {
+/// What a body says for a feed if it was the answer at that path, with at least one observation.
+fn parse(venue: &dyn Venue, feed: Feed, asked: &[Instrument], path: &str, content: &Bytes) -> Result<Parsed, String> {
     let response = Response { status: 200, path: path.to_owned(), body: content.clone(), ..Response::default() };
-    let parsed = venue.parse(feed, asked, &response).map_err(|error| error.to_string())?;
-    let observations: Vec<Observation> =
-        parsed.observations.into_iter().filter(|observation| feed_of(&observation.payload) == feed).collect();
-    if observations.is_empty() {
+    let mut parsed = venue.parse(feed, asked, &response).map_err(|error| error.to_string())?;
+    parsed.observations.retain(|observation| feed_of(&observation.payload) == feed);
+    if parsed.observations.is_empty() {
         let reason = parsed.unresolved.first().map_or("it is empty", |entry| entry.reason.as_str());
         return Err(format!("says nothing for {feed}: {reason}"));
     }
-    Ok(observations)
+    Ok(parsed)
 }
 
 /// The first of the venue's requests whose answer, if it were this body, would say the same. The venue may also have recorded endpoints
@@ -105,9 +102,10 @@ fn request(venue: &dyn Venue, file: &str, content: &Bytes, reading: &Reading) ->
             candidates.extend(venue.requests(feed, &[], &options));
         }
     }
+    // What is broken in the body counts too: asked for one instrument only, a venue's other entries are passed over.
     let says_the_same = |request: &Request| {
-        let heard = observations(venue, reading.feed, &request.asked, &request.path, content);
-        heard.is_ok_and(|heard| heard == reading.observations)
+        let heard = parse(venue, reading.feed, &request.asked, &request.path, content);
+        heard.is_ok_and(|heard| heard.observations == reading.observations && heard.unresolved == reading.unresolved)
     };
     candidates.into_iter().find(says_the_same).unwrap_or_else(|| Request {
         path: format!("/{}", url::form_urlencoded::byte_serialize(file.as_bytes()).collect::<String>()),
