@@ -60,6 +60,9 @@ fn answer(venue: &dyn Venue, feed: Feed, response: &Response) {
         asked.extend(unusable.take(ASKED_AGAIN_MAX));
     }
     asked.extend(["USDT", "USD"].iter().filter_map(|quote| venue.listing("BTC", quote)));
+    if asked.is_empty() {
+        return;
+    }
     if let Ok(parsed) = read_twice(venue, feed, &asked, response) {
         bounded(&parsed, response.body.len(), asked.len());
         observations(&parsed);
