@@ -105,6 +105,9 @@ fn run_target(target: &str, runs: u64, seed: u64, root: Option<&Path>) {
     // A target's inputs do not depend on which targets there are besides.
     let name_sum = target.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let mut mutator = Mutator::new(seed ^ name_sum);
+    // One run of these takes several times as long as one of the others.
+    let slow = ["configuration", "cursor-and-tokens", "history-csv"];
+    let runs = if slow.contains(&target) { runs.div_ceil(4) } else { runs };
     for run in 0..runs {
         // Own seeds get half of the runs, however many recorded answers there are.
         let pool = if run % 2 == 0 { &seeds[..own_count] } else { &seeds[..] };

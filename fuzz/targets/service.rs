@@ -130,11 +130,11 @@ fn change((code, revision): (&str, u64)) -> Change {
 fn page_token(text: &str, data: &[u8]) {
     CATALOGUE.with(|catalogue| {
         let mangled = mangled(&catalogue.token, data);
-        // An empty token asks for the first page, and a token of this very list is one.
-        for foreign in [text, &mangled].into_iter().filter(|token| !token.is_empty() && **token != catalogue.token) {
-            assert_eq!(catalogue.list(foreign), Err(Code::InvalidArgument), "{foreign:?}");
-        }
+        assert_eq!(catalogue.list(&mangled), Err(Code::InvalidArgument), "{mangled} was {}", catalogue.token);
         assert!(catalogue.list(&catalogue.token).is_ok());
+        // Whoever knows the format can make a token; it may lead anywhere in the list and nowhere else.
+        let listed = catalogue.list(text);
+        assert!(matches!(listed, Ok(_) | Err(Code::InvalidArgument)), "{text:?}: {listed:?}");
     });
 }
 
@@ -157,7 +157,11 @@ pub fn configuration(data: &[u8]) {
         handle.write_all(file.as_bytes()).expect("written");
         let load = || config::load(Some(temporary.path()), environment.clone(), &flags);
         let first = load();
-        assert_eq!(format!("{first:?}"), format!("{:?}", load()), "read twice");
+        match (&first, &load()) {
+            (Ok(first), Ok(second)) => assert_eq!(first.config, second.config),
+            (Err(first), Err(second)) => assert_eq!(first, second),
+            (first, second) => panic!("read once as {first:?} and once as {second:?}"),
+        }
         match first {
             Ok(loaded) => readable(&loaded),
             Err(error) => told(&error, &text),

@@ -114,8 +114,9 @@ pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
         }
     };
     let mut order = Order::default();
+    let mut lines = Lines { bytes, at: 0, line: 1 };
     while let Ok(true) = reader.read_byte_record(&mut record) {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of_record(record.position().map_or(0, csv::Position::byte));
         history.line_count += 1;
         match columns.row(&record, line, &mut history) {
             Ok(row) => order.push(row, &mut history),
@@ -125,6 +126,33 @@ pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
     order.finish(&mut history);
     history.problems.sort_by_key(|problem| problem.line);
     history
+}
+
+/// Counts lines itself: the reader's count is one short behind `\r\n`, whose second half it passes over with the next record.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, of the first byte of the record that is found from `position` on. Positions must ascend.
+    fn of_record(&mut self, position: u64) -> u64 {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        while let Some(byte) = self.bytes.get(self.at) {
+            if self.at >= position && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            let ends_line = match byte {
+                b'\n' => true,
+                b'\r' => self.bytes.get(self.at + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            self.line += u64::from(ends_line);
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 /// The separator that the header line has most of; a comma in doubt.

@@ -85,7 +85,8 @@ impl Venue for CoinGecko {
             Feed::MarketCaps => asked
                 .chunks(PAGE_SIZE_MAX as usize)
                 .map(|chunk| {
-                    let ids: Vec<&str> = chunk.iter().map(|instrument| instrument.symbol.as_str()).collect();
+                    let ids: Vec<String> =
+                        chunk.iter().map(|instrument| super::gather::url_encoded(&instrument.symbol)).collect();
                     markets(&format!("page=1&ids={}", ids.join("%2C")), chunk)
                 })
                 .collect(),

@@ -64,7 +64,8 @@ impl Venue for CoinPaprika {
         match (feed, asked) {
             (Feed::MarketCaps, []) => vec![request("/tickers?quotes=USD".to_owned(), Vec::new())],
             (Feed::MarketCaps, [one]) => {
-                vec![request(format!("/tickers/{}?quotes=USD", one.symbol), vec![one.clone()])]
+                let id = super::gather::url_encoded(&one.symbol);
+                vec![request(format!("/tickers/{id}?quotes=USD"), vec![one.clone()])]
             }
             (Feed::MarketCaps, many) => vec![request("/tickers?quotes=USD".to_owned(), many.to_vec())],
             _ => Vec::new(),

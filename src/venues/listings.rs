@@ -54,7 +54,8 @@ pub fn keep_asked(parsed: &mut Parsed, asked: &[Instrument]) {
     }
     let is_asked = |symbol: &str| asked.iter().any(|instrument| instrument.symbol == symbol);
     parsed.observations.retain(|observation| is_asked(&observation.instrument.symbol));
-    parsed.unresolved.retain(|entry| is_asked(&entry.symbol));
+    let mut told = std::collections::HashSet::new();
+    parsed.unresolved.retain(|entry| is_asked(&entry.symbol) && told.insert(entry.symbol.clone()));
     for instrument in asked {
         let symbol = &instrument.symbol;
         let observed = parsed.observations.iter().any(|observation| &observation.instrument.symbol == symbol);

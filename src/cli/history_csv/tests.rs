@@ -37,6 +37,18 @@ fn columns_are_found_by_name_in_any_case() {
 }
 
 #[test]
+fn lines_are_counted_alike_however_they_end() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text =
+            ["date,close", "2024-01-01,1", "", "2024-01-02,x", "\"2024-01-03", " \",3", "2024-01-04,4"].join(end);
+        let history = parse(text.as_bytes(), None);
+        let lines: Vec<u64> = history.rows.iter().map(|row| row.line).collect();
+        let problems: Vec<u64> = history.problems.iter().map(|problem| problem.line).collect();
+        assert_eq!((lines, problems), (vec![2, 5, 7], vec![4, 7]), "{end:?}: {:?}", told(&history));
+    }
+}
+
+#[test]
 fn wrong_columns_refuse_the_file() {
     for (text, part) in
         [("", "empty"), ("a,b\n1,2\n", "no column of dates"), ("date,price\n2024-01-02,2\n", "no column of closes")]
