@@ -28,6 +28,8 @@ pub struct Subscription {
     resumed: Vec<Position>,
     /// Where the next round over explicit keys begins, so that the first keys do not starve the last.
     next_key: usize,
+    /// The round over all slots that a reader who is behind is on.
+    lap: Option<Lap>,
 }
 
 /// One frame's worth of states.
@@ -69,6 +71,16 @@ enum Phase {
     Live,
 }
 
+/// A round over all slots by their place. In the order of changes, a key that changes again before its turn goes to the end, and a
+/// reader who stays behind would never get the busiest keys.
+#[derive(Clone, Copy, Debug)]
+struct Lap {
+    /// The slot that is next.
+    next: usize,
+    /// The newest change when the round began. At its end everything up to there has been looked at.
+    sequence: u64,
+}
+
 #[derive(Default)]
 struct Gathered {
     entries: Vec<Bytes>,
@@ -91,6 +103,7 @@ impl Subscription {
             seen: Vec::new(),
             resumed: Vec::new(),
             next_key: 0,
+            lap: None,
         };
         subscription.begin(&image.read(collection));
         subscription
@@ -215,6 +228,7 @@ impl Subscription {
         self.resumed.clear();
         self.phase = Phase::Full { next: 0, resumed: false };
         self.next_key = 0;
+        self.lap = None;
     }
 
     fn take_full(
@@ -260,8 +274,20 @@ impl Subscription {
     }
 
     fn take_changed(&mut self, slots: &Slots, len_max: usize, gathered: &mut Gathered) {
+        if let Some(Lap { mut next, sequence }) = self.lap.take() {
+            while next < slots.len() {
+                if gathered.len >= len_max {
+                    self.lap = Some(Lap { next, sequence });
+                    return;
+                }
+                self.offer(slots, next, gathered);
+                next += 1;
+            }
+            self.sequence = sequence;
+        }
         for (sequence, at) in slots.changed_after(self.sequence) {
             if gathered.len >= len_max {
+                self.lap = Some(Lap { next: 0, sequence: slots.sequence });
                 return;
             }
             self.offer(slots, at, gathered);

@@ -357,6 +357,21 @@ fn the_last_of_the_keys_asked_for_does_not_starve() {
     assert_eq!(reader.take(1).map(|batch| texts(&batch) == ["ETH@4"]), Some(true));
 }
 
+#[test]
+fn the_busiest_key_does_not_starve_a_reader_who_stays_behind() {
+    let assets: Vec<String> = (0..50).map(|number| format!("A{number}")).collect();
+    let names: Vec<&str> = assets.iter().map(String::as_str).collect();
+    let image = image(&names);
+    let mut reader = live(&image, Filter::default());
+    let mut busiest = 0;
+    for round in 0..100 {
+        apply(&image, 51 + round * 50, &names);
+        let batch = reader.take(50).expect("always news");
+        busiest += texts(&batch).iter().filter(|text| text.starts_with("A49@")).count();
+    }
+    assert!(busiest >= 5, "seen {busiest} times");
+}
+
 #[tokio::test]
 async fn a_waiting_reader_is_woken() {
     let image = image(&["BTC"]);
