@@ -28,8 +28,7 @@ const RESIDENT_MAX: u64 = 100_000_000;
 /// The part of it that does not grow with the assets: the program, its threads, connections, and the cache of the store.
 const RESIDENT_FIXED: u64 = 40_000_000;
 
-const VENUES: [&str; 10] =
-    ["binance", "coinbase", "kraken", "okx", "bybit", "bitget", "gate", "kucoin", "mexc", "htx"];
+const VENUES: [&str; 10] = ["binance", "coinbase", "kraken", "okx", "bybit", "bitget", "gate", "kucoin", "mexc", "htx"];
 
 const LISTING: &str = "coingecko";
 
@@ -69,14 +68,22 @@ async fn a_thousand_assets_at_ten_venues_fit_in_100_megabytes() {
         if complete * 100 >= asset_count * 99 {
             break;
         }
-        assert!(started.elapsed() < READY_WAIT_MAX, "only {complete} of {asset_count} complete: {:?}", snapshots.first());
+        assert!(
+            started.elapsed() < READY_WAIT_MAX,
+            "only {complete} of {asset_count} complete: {:?}",
+            snapshots.first()
+        );
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
     let loaded = memory_of(process);
     tokio::time::sleep(STEADY).await;
     let steady = memory_of(process);
 
-    println!("{asset_count} assets at {} venues, embedded store, {} requests answered", VENUES.len(), requests.load(Ordering::Relaxed));
+    println!(
+        "{asset_count} assets at {} venues, embedded store, {} requests answered",
+        VENUES.len(),
+        requests.load(Ordering::Relaxed)
+    );
     println!("resident before any data   {}", megabytes(empty.resident));
     println!("resident, histories loaded {}", megabytes(loaded.resident));
     println!("resident {:2} s later        {}", STEADY.as_secs(), megabytes(steady.resident));
@@ -166,7 +173,6 @@ async fn start_service(venues: SocketAddr, asset_count: usize, directory: &std::
         .args(["serve", "--config"])
         .arg(&file)
         .env_clear()
-        .envs(std::env::vars().filter(|(name, _)| name.starts_with("MIMALLOC")))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -223,9 +229,9 @@ fn code(index: usize) -> String {
 }
 
 fn index_of(code: &str) -> Option<usize> {
-    code.strip_prefix('N')?.chars().try_fold(0, |index, letter| {
-        Some(index * LETTERS.len() + LETTERS.iter().position(|known| *known == letter)?)
-    })
+    code.strip_prefix('N')?
+        .chars()
+        .try_fold(0, |index, letter| Some(index * LETTERS.len() + LETTERS.iter().position(|known| *known == letter)?))
 }
 
 /// Between 0.00003 and 60,000 dollars.
