@@ -58,8 +58,9 @@ use session::StreamContext;
 use session::connection::WebSocketDial;
 use universe::Universe;
 
-/// Messages between the feeds and the pipeline at most.
-const INTAKE_MAX: usize = 256;
+/// Messages between the feeds and the pipeline at most. One may be a venue's whole list of tickers, a megabyte of memory, so few wait; polls
+/// wait longer then, and streams conflate.
+const INTAKE_MAX: usize = 16;
 
 /// Time for the feeds to end after a stop; what is late is cut off.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -200,12 +201,14 @@ pub async fn run(
         started.venue(&settings, settings_of_venue, link, &intake, &stop, &mut tasks);
     }
     let (targets, targets_receiver) = watch::channel::<Arc<[Target]>>(Arc::from([]));
+    let (backlog, backlog_receiver) = watch::channel(0);
     let nobody = || started.candles.iter().map(|_| None).collect();
     let backfiller = Backfiller {
         // Without venues to ask it still loads what is stored.
         links: if settings.backfill { started.candles } else { nobody() },
         store: Arc::clone(&store),
         intake: intake.clone(),
+        backlog: backlog_receiver,
         clock,
         seed: settings.seed,
     };
@@ -221,6 +224,7 @@ pub async fn run(
         publish_interval: settings.publish_interval,
         streams: started.streams,
         targets,
+        backlog,
         seed: settings.seed,
     };
     let outcome = pipeline.run(epoch, receiver, stop.clone()).await;

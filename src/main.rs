@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// The whole process allocates through it: streams make many small short-lived buffers on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     crossmarket::cli::run()
 }

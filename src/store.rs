@@ -76,7 +76,7 @@ pub struct SeriesInfo {
 }
 
 /// Most entries that one [`Store::tail`] answers; the caller asks again from the last of them.
-pub const TAIL_LEN_MAX: usize = 1_024;
+pub const TAIL_LEN_MAX: usize = 128;
 
 /// How much of a shard's feed is kept. The oldest entries go first, also within the batch that goes beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,9 @@ const FAILURE_WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// An asset that no venue has candles of is looked at again after this time, which costs nothing.
 const NOBODY_WAIT: Duration = Duration::from_secs(5);
 
+/// Candles that wait for the store at most before further ones are asked for: 100 bytes of memory each, and a venue may be faster than a disk.
+const BACKLOG_MAX: usize = 20_000;
+
 /// How long one request may be retried.
 const RETRY_SPAN: Duration = Duration::from_secs(20);
 
@@ -73,6 +76,8 @@ pub struct Backfiller {
     pub store: Arc<dyn Store>,
     /// Where candles go.
     pub intake: mpsc::Sender<Intake>,
+    /// How many candles wait to be stored.
+    pub backlog: watch::Receiver<usize>,
     /// The time.
     pub clock: Clock,
     /// Decides the jitter.
@@ -142,6 +147,8 @@ impl Backfiller {
             known.loaded = true;
         }
         let from = known.covered_until.unwrap_or(span_start).max(span_start);
+        // The sender ends with the pipeline, and everything else with it.
+        let _ = self.backlog.clone().wait_for(|waiting_count| *waiting_count < BACKLOG_MAX).await;
         match self.fetch(target, interval, from, now).await {
             Some(Ok(covered_until)) => {
                 known.failures = 0;

@@ -24,7 +24,7 @@ use crate::domain::{Candle, CandleInterval, Instrument};
 use crate::store::{ShardId, Store, StoreError};
 
 /// Messages taken in one go at most.
-const MESSAGES_MAX: usize = 64;
+const MESSAGES_MAX: usize = 8;
 
 /// How often the rates are found anew, the universe decided and the catalogue looked through.
 const RATES_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,6 +69,8 @@ pub struct Pipeline {
     pub streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
     /// Whose histories to fill.
     pub targets: watch::Sender<Arc<[Target]>>,
+    /// How many candles wait to be stored.
+    pub backlog: watch::Sender<usize>,
     /// Decides the jitter.
     pub seed: u64,
 }
@@ -94,6 +96,8 @@ struct Run {
     writing: Option<Writing>,
     archiving: Option<JoinHandle<Result<(), StoreError>>>,
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
+    /// How many candles are under way to the store.
+    archiving_count: usize,
     gone: BTreeSet<Key>,
     retry: Jitter,
     retry_at: Option<Instant>,
@@ -122,6 +126,7 @@ impl Pipeline {
             writing: None,
             archiving: None,
             candles: BTreeMap::new(),
+            archiving_count: 0,
             gone: BTreeSet::new(),
             retry_at: None,
             unavailable: false,
@@ -235,6 +240,10 @@ impl Run {
                     info!("store is back");
                 }
                 self.retry.reset();
+                if self.pipeline.publisher.is_behind() {
+                    let batch = self.batch(Instant::now());
+                    self.write(batch);
+                }
                 Ok(())
             }
             Err(StoreError::Fenced { epoch, holder }) => Err(CollectorError::Fenced { epoch, holder }),
@@ -294,6 +303,12 @@ impl Run {
             }
             waiting.push(candle);
         }
+        self.tell_backlog();
+    }
+
+    fn tell_backlog(&self) {
+        let waiting_count = self.candles.values().map(Vec::len).sum::<usize>() + self.archiving_count;
+        self.pipeline.backlog.send_if_modified(|told| std::mem::replace(told, waiting_count) != waiting_count);
     }
 
     /// Stores the candles that wait, when nothing is being stored.
@@ -302,6 +317,7 @@ impl Run {
             return;
         }
         let waiting = std::mem::take(&mut self.candles);
+        self.archiving_count = waiting.values().map(Vec::len).sum();
         let store = Arc::clone(&self.pipeline.store);
         let now = self.pipeline.clock.now();
         self.archiving = Some(tokio::spawn(async move {
@@ -319,6 +335,8 @@ impl Run {
 
     fn archived(&mut self, outcome: Result<(), StoreError>) {
         self.archiving = None;
+        self.archiving_count = 0;
+        self.tell_backlog();
         if let Err(error) = outcome {
             // The running candles are stored again in 5 minutes at the latest, and the venues have the others.
             warn!(%error, "history not stored");

@@ -1,6 +1,7 @@
 //! From the board to states: which assets are due, and what is published of them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -15,8 +16,9 @@ use crate::analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build}
 use crate::domain::state::{AggregationMethod, AssetInfo, Body, Key, PriceSnapshot, State};
 use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 
-/// Snapshots made at one time at most; the rest follow a moment later.
-const SNAPSHOTS_MAX: usize = 2_000;
+/// Snapshots made at one time at most; the rest follow as soon as these are written. A snapshot with what is behind it is about 10 kB of
+/// memory, several times over on its way through the store to the readers.
+const SNAPSHOTS_MAX: usize = 128;
 
 /// How long a catalogue entry is fresh.
 const ASSET_BUDGET: Duration = Duration::from_secs(24 * 3_600);
@@ -35,6 +37,8 @@ pub struct Publisher {
     /// Quote assets whose rates are wanted.
     wanted: Vec<SmolStr>,
     scratch: [Vec<Candle>; 3],
+    /// The last asset of a round of snapshots that did not hold all that was due.
+    paused_after: Option<AssetCode>,
 }
 
 impl Publisher {
@@ -46,6 +50,7 @@ impl Publisher {
             rates: RateTable::default(),
             wanted: Vec::new(),
             scratch: [const { Vec::new() }; 3],
+            paused_after: None,
         }
     }
 
@@ -65,16 +70,27 @@ impl Publisher {
     }
 
     /// The price snapshots that are due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost a
-    /// contribution to age.
+    /// contribution to age. No more than a small batch at a time, going on where the last one ended: see [`Publisher::is_behind`].
     pub fn snapshots(&mut self, board: &mut Board, now: Timestamp) -> Vec<Update> {
-        let due: Vec<AssetCode> = board
-            .assets()
-            .iter()
+        let paused_after = self.paused_after.take();
+        let after = paused_after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let later = board.assets().range::<AssetCode, _>((after, Bound::Unbounded));
+        let earlier = paused_after.as_ref().map(|code| board.assets().range::<AssetCode, _>(..=code));
+        let due: Vec<AssetCode> = later
+            .chain(earlier.into_iter().flatten())
             .filter(|(_, asset)| is_due(asset, now))
             .map(|(code, _)| code.clone())
             .take(SNAPSHOTS_MAX)
             .collect();
+        if due.len() == SNAPSHOTS_MAX {
+            self.paused_after = due.last().cloned();
+        }
         due.into_iter().filter_map(|code| self.snapshot(board, code, now)).collect()
+    }
+
+    /// True when the last snapshots were a full batch, so that there may be more due.
+    pub fn is_behind(&self) -> bool {
+        self.paused_after.is_some()
     }
 
     fn snapshot(&mut self, board: &mut Board, code: AssetCode, now: Timestamp) -> Option<Update> {

@@ -52,12 +52,12 @@ pub struct EmbeddedOptions {
 }
 
 impl Default for EmbeddedOptions {
-    /// 100 ms, [`FEED_LEN_MAX`] entries, [`EMBEDDED_FEED_BYTES_MAX`] bytes of feed, 16 MiB of cache.
+    /// 100 ms, [`FEED_LEN_MAX`] entries, [`EMBEDDED_FEED_BYTES_MAX`] bytes of feed, 8 MiB of cache.
     fn default() -> Self {
         Self {
             flush_interval: Duration::from_millis(100),
             feed: FeedLimits { len_max: FEED_LEN_MAX, bytes_max: EMBEDDED_FEED_BYTES_MAX },
-            cache_bytes: 16 << 20,
+            cache_bytes: 8 << 20,
         }
     }
 }
