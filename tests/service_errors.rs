@@ -163,6 +163,14 @@ async fn too_many_assets_are_refused_with_the_limit(client: &mut Prices) {
 }
 
 async fn paging_walks_everything_once(client: &mut Prices, catalog: &mut CatalogServiceClient<Channel>) {
+    // The market must be complete before it is counted: the catalogue is, when it has what the listings rank.
+    wait_until("the whole catalogue", async || {
+        let assets = catalog.list_assets(ListAssetsRequest::default()).await.ok()?.into_inner().total_size;
+        let prices =
+            client.list_price_snapshots(ListPriceSnapshotsRequest::default()).await.ok()?.into_inner().total_size;
+        (assets >= 150 && assets == prices).then_some(())
+    })
+    .await;
     let mut seen = Vec::new();
     let mut request = ListPriceSnapshotsRequest {
         order_by: "asset".to_owned(),

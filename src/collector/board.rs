@@ -82,21 +82,12 @@ pub struct Published {
 /// Candles to be stored, in US dollars.
 pub type ToStore = (AssetCode, CandleInterval, Candle);
 
-/// One market of one venue. Not its symbol: Kraken calls one market `XXBTZUSD` in answers and `BTC/USD` in streams, and counting it twice
-/// would double its weight.
-type MarketKey = (u16, InstrumentKind, SmolStr, SmolStr, u32);
-
-fn market_key(venue_index: u16, instrument: &Instrument) -> MarketKey {
-    let Instrument { base, quote, kind, multiplier, .. } = instrument;
-    (venue_index, *kind, base.clone(), quote.clone(), *multiplier)
-}
-
 /// The board.
 pub struct Board {
     venues: Vec<BoardVenue>,
     universe: Universe,
     assets: BTreeMap<AssetCode, Asset>,
-    places: HashMap<MarketKey, (AssetCode, usize)>,
+    places: HashMap<(u16, InstrumentKind, SmolStr), (AssetCode, usize)>,
     simulated: bool,
     undated_time: Option<Timestamp>,
     listings_changed: bool,
@@ -170,7 +161,7 @@ impl Board {
     }
 
     fn place_of(&self, venue_index: u16, instrument: &Instrument) -> Option<(AssetCode, usize)> {
-        self.places.get(&market_key(venue_index, instrument)).cloned()
+        self.places.get(&(venue_index, instrument.kind, instrument.symbol.clone())).cloned()
     }
 
     fn last_good(&self, (code, slot): &(AssetCode, usize)) -> Option<LastGood> {
@@ -220,7 +211,7 @@ impl Board {
         if asset.quotes.len() >= QUOTES_MAX {
             return None;
         }
-        let key = market_key(stamp.venue_index, &instrument);
+        let key = (stamp.venue_index, instrument.kind, instrument.symbol.clone());
         asset.quotes.push(Quote {
             venue: SmolStr::new_static(venue.id.as_str()),
             instrument,

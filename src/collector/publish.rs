@@ -98,7 +98,8 @@ impl Publisher {
         let asset = board.asset_mut(&code)?;
         asset.dirty = false;
         asset.confirmed = false;
-        let aggregate = self.aggregator.aggregate(&asset.quotes, &self.rates, listing_price.as_ref(), now);
+        let markets = one_quote_a_market(&asset.quotes, now);
+        let aggregate = self.aggregator.aggregate(&markets, &self.rates, listing_price.as_ref(), now);
         asset.published.next_stale =
             asset.quotes.iter().map(|quote| quote.known_time() + quote.budget).filter(|stale| *stale > now).min();
         let observed = aggregate.observed;
@@ -235,6 +236,28 @@ pub fn forget(board: &mut Board, keys: &[Key]) {
     }
 }
 
+/// Leaves out the older of two fresh quotes of one market. Kraken calls one market `XXBTZUSD` in answers and `BTC/USD` in streams, and
+/// counting it twice would double its weight. A stale quote stays, to be told as stale.
+fn one_quote_a_market(quotes: &[Quote], now: Timestamp) -> Vec<&Quote> {
+    let is_fresh = |quote: &Quote| quote.known_time() + quote.budget > now;
+    let same_market = |a: &Quote, b: &Quote| {
+        let (one, other) = (&a.instrument, &b.instrument);
+        a.venue == b.venue
+            && one.kind == other.kind
+            && one.base == other.base
+            && one.quote == other.quote
+            && one.multiplier == other.multiplier
+    };
+    let is_replaced = |(place, quote): (usize, &Quote)| {
+        quotes.iter().enumerate().any(|(other_place, other)| {
+            let newer = (other.known_time(), other_place) > (quote.known_time(), place);
+            newer && same_market(quote, other) && is_fresh(other)
+        })
+    };
+    let kept = quotes.iter().enumerate().filter(|(place, quote)| !is_fresh(quote) || !is_replaced((*place, quote)));
+    kept.map(|(_, quote)| quote).collect()
+}
+
 /// The times of the newest quote that has a price, converted or not.
 fn newest_quote(quotes: &[Quote]) -> Option<ObservedTime> {
     let priced = quotes.iter().filter(|quote| quote.observed_price().is_some());
@@ -324,4 +347,41 @@ fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
         (contribution.status as u8, contribution.weight.to_bits()).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Instrument;
+
+    fn quote(symbol: &'static str, seconds: i64) -> Quote {
+        Quote {
+            venue: "kraken".into(),
+            instrument: Instrument::spot(symbol, "BTC", "USD"),
+            last_price: Some(Decimal::ONE),
+            bid_price: None,
+            ask_price: None,
+            base_volume_24h: None,
+            quote_volume_24h: None,
+            high_24h: None,
+            low_24h: None,
+            event_time: Timestamp::from_seconds(seconds),
+            receive_time: Timestamp::from_seconds(seconds),
+            budget: Duration::from_secs(30),
+            simulated: false,
+        }
+    }
+
+    #[test]
+    fn a_market_with_two_symbols_counts_once_while_it_is_fresh() {
+        let check = |quotes: &[Quote], expected: &[&str]| {
+            let kept = one_quote_a_market(quotes, Timestamp::from_seconds(100));
+            let symbols: Vec<&str> = kept.iter().map(|quote| quote.instrument.symbol.as_str()).collect();
+            assert_eq!(symbols, expected);
+        };
+        check(&[quote("XXBTZUSD", 95), quote("BTC/USD", 99)], &["BTC/USD"]);
+        check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 95)], &["XXBTZUSD"]);
+        check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 99)], &["BTC/USD"]);
+        check(&[quote("XXBTZUSD", 10), quote("BTC/USD", 99)], &["XXBTZUSD", "BTC/USD"]);
+    }
 }
