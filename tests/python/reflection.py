@@ -108,7 +108,9 @@ def check(api):
     resumed = next(api.call("PriceService", "WatchPriceSnapshots", {"assets": ["BTC"], "resume_cursor": cursor}, timeout=20))
     print(f"watched {len(frames)} frames, resumed with state {resumed.state}")
 
-    candles = api.call("PriceService", "ListCandles", {"asset": "BTC", "interval": 3})
+    daily = {"asset": "BTC", "interval": 3}
+    wait_until("BTC has a history", lambda: api.call("PriceService", "ListCandles", daily).candles)
+    candles = api.call("PriceService", "ListCandles", daily)
     print(f"{len(candles.candles)} daily candles of BTC")
     venues = api.call("CatalogService", "ListVenues").venues
     feeds = api.call("CatalogService", "ListFeeds").feeds
