@@ -33,15 +33,6 @@ const LONG_SHORT_ENDPOINTS: &[(&str, LongShortKind)] = &[
     ("takerlongshortRatio", LongShortKind::TakerVolume),
 ];
 
-const PERIODS: &[(&str, Period)] = &[
-    ("5m", Period::FiveMinutes),
-    ("15m", Period::FifteenMinutes),
-    ("30m", Period::ThirtyMinutes),
-    ("1h", Period::OneHour),
-    ("4h", Period::FourHours),
-    ("1d", Period::OneDay),
-];
-
 fn instrument(symbol: &str) -> Option<Instrument> {
     // A dated future carries its day, `BTCUSDT_260327`; a coin-margined perpetual of the sister market ends in `_PERP`.
     let (pair, kind) = match symbol.split_once('_') {
@@ -167,7 +158,7 @@ fn long_short_ratios(asked: &[Instrument], response: &Response) -> Result<Parsed
     let path = response.path.to_ascii_lowercase();
     let told = LONG_SHORT_ENDPOINTS.iter().find(|(endpoint, _)| path.contains(&endpoint.to_ascii_lowercase()));
     let kind = told.map(|(_, kind)| *kind);
-    let period = gather::period_in_path(&response.path, "period", PERIODS);
+    let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
     let named = binance_format::symbol_in_path(&response.path, "symbol", instrument);
     let mut gather = Gather::new(asked);
     binance_format::each_entry(&response.body, &mut gather, |reader, gather| {

@@ -31,15 +31,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Topics in one subscription frame.
 const TOPICS_PER_FRAME_MAX: usize = 50;
 
-const PERIODS: &[(&str, Period)] = &[
-    ("5m", Period::FiveMinutes),
-    ("15m", Period::FifteenMinutes),
-    ("30m", Period::ThirtyMinutes),
-    ("1h", Period::OneHour),
-    ("4h", Period::FourHours),
-    ("1d", Period::OneDay),
-];
-
 /// Which market a symbol belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Market {
@@ -187,7 +178,7 @@ impl Venue for Bitget {
                 })?;
             }
             Feed::LongShortRatios => {
-                let period = gather::period_in_path(&response.path, "period", PERIODS);
+                let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
                 let named = symbol_in_path(&response.path);
                 each_object(&mut reader, &mut gather, |reader, gather| read_shares(reader, gather, period, named))?;
             }

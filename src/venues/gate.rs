@@ -30,15 +30,6 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 const STATS_ROWS_MAX: u32 = 100;
 
-const PERIODS: &[(&str, Period)] = &[
-    ("5m", Period::FiveMinutes),
-    ("15m", Period::FifteenMinutes),
-    ("30m", Period::ThirtyMinutes),
-    ("1h", Period::OneHour),
-    ("4h", Period::FourHours),
-    ("1d", Period::OneDay),
-];
-
 /// Which market a symbol belongs to: both write `BTC_USDT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Market {
@@ -141,7 +132,7 @@ impl Venue for Gate {
                 each_object(&mut reader, &mut gather, |reader, gather| read_ticker(reader, gather, Ok(None)))?;
             }
             Feed::LongShortRatios | Feed::OpenInterest => {
-                let period = gather::period_in_path(&response.path, "interval", PERIODS);
+                let period = gather::period_in_path(&response.path, "interval", gather::COMMON_PERIODS);
                 let named = contract_in_path(&response.path);
                 let context = StatsContext { feed, period, contract: named.as_deref() };
                 each_object(&mut reader, &mut gather, |reader, gather| read_stats(reader, gather, context))?;

@@ -437,6 +437,16 @@ pub(super) fn path_words(path: &str) -> impl Iterator<Item = &str> {
     path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter(|word| !word.is_empty())
 }
 
+/// The words for the periods that most venues use, which are ours too.
+pub(super) const COMMON_PERIODS: &[(&str, Period)] = &[
+    ("5m", Period::FiveMinutes),
+    ("15m", Period::FifteenMinutes),
+    ("30m", Period::ThirtyMinutes),
+    ("1h", Period::OneHour),
+    ("4h", Period::FourHours),
+    ("1d", Period::OneDay),
+];
+
 /// The period that the query's `key` or a word of a file name gives, in the venue's words.
 pub(super) fn period_in_path(path: &str, key: &str, words: &[(&str, Period)]) -> Option<Period> {
     let word = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, period)| *period);
