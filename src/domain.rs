@@ -5,6 +5,7 @@ pub mod decimal;
 pub mod instrument;
 pub mod observation;
 pub mod series;
+pub mod shard;
 pub mod state;
 pub mod time;
 
@@ -12,4 +13,5 @@ pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
 pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
+pub use shard::{ShardId, Shards};
 pub use time::Timestamp;
