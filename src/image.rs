@@ -158,6 +158,7 @@ impl Collection {
     pub fn is_in(self, shard: ShardId, shards: Shards) -> bool {
         match self {
             Self::Prices | Self::Assets => shards.of_assets().contains(&shard),
+            Self::Indices => shard == shards.cross_asset(),
             Self::Feeds => shards.all().contains(&shard),
         }
     }

@@ -60,7 +60,7 @@ impl Shards {
     pub fn of_key(self, key: &Key) -> ShardId {
         match key {
             Key::Price(asset) | Key::Asset(asset) => self.of_asset(asset),
-            Key::Feed(_, Feed::IndexLevels) => self.cross_asset(),
+            Key::Index(_) | Key::Feed(_, Feed::IndexLevels) => self.cross_asset(),
             Key::Feed(..) => 0,
         }
     }

@@ -253,10 +253,12 @@ fn a_closed_market_s_level_is_closed_until_the_next_one_is_overdue() {
         state(Body::Index(Box::new(IndexSnapshot { closed_until, ..snapshot })), at(0))
     };
     let image = image(&[]);
+    let cross_asset = image.shards().cross_asset();
+    image.bootstrap(cross_asset, Position { epoch: EPOCH, revision: 0 }, Vec::new(), at(0));
     let key = Key::Index(index.clone());
     let put = |revision, state| {
         let change = Change { key: key.clone(), revision, state: Some(state) };
-        image.apply(0, EPOCH, vec![change], at(0)).expect("continues");
+        image.apply(cross_asset, EPOCH, vec![change], at(0)).expect("continues");
     };
     let shown = || image.get(&key).map(|item| item.freshness);
     put(1, level(MarketSession::Closed, Some(at(1_000))));
