@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use cursor::{Cursor, CursorMangled, Position};
-pub use filter::Filter;
+pub use filter::{Filter, LongShortSeries};
 use slots::Slots;
 pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
 
@@ -38,6 +38,8 @@ pub enum Collection {
     Prices,
     /// Catalogue entries of assets.
     Assets,
+    /// Long/short ratios.
+    LongShortRatios,
     /// The feeds' health.
     Feeds,
 }
@@ -137,13 +139,14 @@ struct Shared {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 3] = [Self::Prices, Self::Assets, Self::Feeds];
+    pub const ALL: [Self; 4] = [Self::Prices, Self::Assets, Self::LongShortRatios, Self::Feeds];
 
     /// The collection that holds a key.
     pub fn of(key: &Key) -> Self {
         match key {
             Key::Price(_) => Self::Prices,
             Key::Asset(_) => Self::Assets,
+            Key::LongShort(_) => Self::LongShortRatios,
             Key::Feed(..) => Self::Feeds,
         }
     }
@@ -154,6 +157,7 @@ impl Collection {
             Self::Prices => 1,
             Self::Assets => 2,
             Self::Feeds => 3,
+            Self::LongShortRatios => 4,
         }
     }
 }
@@ -296,6 +300,11 @@ impl Image {
         self.read(Collection::Prices).fresh_count()
     }
 
+    /// How many long/short ratios are fresh.
+    pub fn fresh_long_short_count(&self) -> usize {
+        self.read(Collection::LongShortRatios).fresh_count()
+    }
+
     /// A key's newest item.
     pub fn get(&self, key: &Key) -> Option<Arc<Item>> {
         let slots = self.read(Collection::of(key));
@@ -328,10 +337,11 @@ impl Image {
     }
 
     fn shared(&self, collection: Collection) -> &Shared {
-        let [prices, assets, feeds] = &self.shared;
+        let [prices, assets, long_short_ratios, feeds] = &self.shared;
         match collection {
             Collection::Prices => prices,
             Collection::Assets => assets,
+            Collection::LongShortRatios => long_short_ratios,
             Collection::Feeds => feeds,
         }
     }
@@ -393,7 +403,7 @@ fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
 /// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
 fn deadline(state: &State) -> Option<Timestamp> {
     match state.body {
-        Body::Price(_) => Some(state.stale_since()),
+        Body::Price(_) | Body::LongShort(_) => Some(state.stale_since()),
         Body::Asset(_) | Body::Feed(_) => None,
     }
 }
