@@ -2,6 +2,7 @@
 
 pub mod candle;
 pub mod decimal;
+pub mod index;
 pub mod instrument;
 pub mod long_short;
 pub mod observation;
@@ -11,6 +12,7 @@ pub mod time;
 
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
+pub use index::IndexCode;
 pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
 pub use time::Timestamp;

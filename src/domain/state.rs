@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::index::{IndexCode, IndexSnapshot};
 use super::long_short::{LongShortKey, LongShortRatio};
 use super::{AssetCode, Decimal, Feed, Timestamp};
 
@@ -16,6 +17,8 @@ pub enum Key {
     Asset(AssetCode),
     /// A long/short ratio.
     LongShort(LongShortKey),
+    /// An index's snapshot.
+    Index(IndexCode),
     /// A feed's health: venue id and feed.
     Feed(SmolStr, Feed),
 }
@@ -54,6 +57,8 @@ pub enum Body {
     Asset(Box<AssetInfo>),
     /// A long/short ratio.
     LongShort(Box<LongShortRatio>),
+    /// An index's snapshot.
+    Index(Box<IndexSnapshot>),
     /// A feed's health.
     Feed(Box<FeedStatus>),
 }
@@ -162,6 +167,10 @@ pub enum ContributionStatus {
     NoVolume,
     /// Nothing is fresh, and this is the price that is carried.
     Carried,
+    /// It differs from the preferred source by more than the tolerance.
+    Disagrees,
+    /// It agrees with the preferred source, which was taken instead.
+    Standby,
 }
 
 /// How a price was aggregated.
