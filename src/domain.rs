@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod candle;
 pub mod decimal;
+pub mod index;
 pub mod instrument;
 pub mod observation;
 pub mod series;
@@ -11,6 +12,7 @@ pub mod time;
 
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
+pub use index::IndexCode;
 pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
 pub use time::Timestamp;

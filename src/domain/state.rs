@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::index::{IndexCode, IndexSnapshot};
 use super::{AssetCode, Decimal, Feed, Timestamp};
 
 /// What a state is the value of. Keys order by kind, then by name.
@@ -13,6 +14,8 @@ pub enum Key {
     Price(AssetCode),
     /// An asset's catalogue entry.
     Asset(AssetCode),
+    /// An index's snapshot.
+    Index(IndexCode),
     /// A feed's health: venue id and feed.
     Feed(SmolStr, Feed),
 }
@@ -49,6 +52,8 @@ pub enum Body {
     Price(Box<PriceSnapshot>),
     /// A catalogue entry.
     Asset(Box<AssetInfo>),
+    /// An index's snapshot.
+    Index(Box<IndexSnapshot>),
     /// A feed's health.
     Feed(Box<FeedStatus>),
 }
@@ -157,6 +162,10 @@ pub enum ContributionStatus {
     NoVolume,
     /// Nothing is fresh, and this is the price that is carried.
     Carried,
+    /// It differs from the preferred source by more than the tolerance.
+    Disagrees,
+    /// It agrees with the preferred source, which was taken instead.
+    Standby,
 }
 
 /// How a price was aggregated.

@@ -22,7 +22,7 @@ impl Filter {
         let (categories, rank) = match &item.state.body {
             Body::Price(price) => (price.categories.as_slice(), price.market_cap_rank),
             Body::Asset(asset) => (asset.categories.as_slice(), asset.market_cap_rank),
-            Body::Feed(_) => (Default::default(), None),
+            Body::Index(_) | Body::Feed(_) => (Default::default(), None),
         };
         let in_category =
             self.categories.is_empty() || self.categories.iter().any(|wanted| categories.contains(wanted));

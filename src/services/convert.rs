@@ -14,6 +14,8 @@ use crate::domain::{Candle, CandleInterval, Decimal, Instrument, InstrumentKind,
 use crate::image::{Encoder, Encoding, Freshness};
 use crate::proto::v1;
 
+pub mod index;
+
 /// Encodes states as entries of the responses' field 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WireEncoder;
@@ -39,6 +41,7 @@ impl Encoder for WireEncoder {
                 entry.assets.iter_mut().for_each(|message| message.instruments.clear());
                 Encoding { basic: entry.encode_to_vec().into(), full }
             }
+            Body::Index(index) => index::encode(index, state, revision, freshness),
             // A feed's answer holds its age at the time of the call, so it is made then.
             Body::Feed(_) => Encoding { basic: Bytes::new(), full: Bytes::new() },
         }
@@ -187,10 +190,11 @@ fn wire_freshness(state: &State, freshness: Freshness) -> v1::Freshness {
         state: match freshness {
             Freshness::Fresh => v1::FreshnessState::Fresh,
             Freshness::Stale => v1::FreshnessState::Stale,
+            Freshness::Closed => v1::FreshnessState::Closed,
         }
         .into(),
         budget: Some(span(state.budget)),
-        stale_since_time: Some(time(state.stale_since())),
+        stale_since_time: (freshness != Freshness::Closed).then(|| time(state.stale_since())),
     }
 }
 
@@ -220,16 +224,7 @@ fn contribution(contribution: &state::Contribution) -> v1::PriceContribution {
         price: contribution.price.map(decimal),
         weight: finite(Some(contribution.weight)).unwrap_or(0.0),
         event_time: Some(time(contribution.event_time)),
-        status: match contribution.status {
-            ContributionStatus::Used => v1::ContributionStatus::Used,
-            ContributionStatus::Stale => v1::ContributionStatus::Stale,
-            ContributionStatus::Outlier => v1::ContributionStatus::Outlier,
-            ContributionStatus::UnpricedQuote => v1::ContributionStatus::UnpricedQuote,
-            ContributionStatus::NoPrice => v1::ContributionStatus::NoPrice,
-            ContributionStatus::NoVolume => v1::ContributionStatus::NoVolume,
-            ContributionStatus::Carried => v1::ContributionStatus::Carried,
-        }
-        .into(),
+        status: contribution_status(contribution.status).into(),
         observed_price: contribution.observed_price.map(decimal),
         quote_asset: contribution.quote_asset.to_string(),
         conversion_rate: contribution.conversion_rate.map(decimal),
@@ -238,6 +233,20 @@ fn contribution(contribution: &state::Contribution) -> v1::PriceContribution {
         receive_time: Some(time(contribution.receive_time)),
         deviation_percent: finite(contribution.deviation_percent),
         simulated: contribution.simulated,
+    }
+}
+
+fn contribution_status(status: ContributionStatus) -> v1::ContributionStatus {
+    match status {
+        ContributionStatus::Used => v1::ContributionStatus::Used,
+        ContributionStatus::Stale => v1::ContributionStatus::Stale,
+        ContributionStatus::Outlier => v1::ContributionStatus::Outlier,
+        ContributionStatus::UnpricedQuote => v1::ContributionStatus::UnpricedQuote,
+        ContributionStatus::NoPrice => v1::ContributionStatus::NoPrice,
+        ContributionStatus::NoVolume => v1::ContributionStatus::NoVolume,
+        ContributionStatus::Carried => v1::ContributionStatus::Carried,
+        ContributionStatus::Disagrees => v1::ContributionStatus::Disagrees,
+        ContributionStatus::Standby => v1::ContributionStatus::Standby,
     }
 }
 

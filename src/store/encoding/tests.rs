@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::*;
+use crate::domain::index::*;
 use crate::domain::state::*;
 use crate::domain::{Decimal, Instrument, InstrumentKind};
 
@@ -168,6 +169,85 @@ impl Maker {
         }
     }
 
+    fn index_code(&mut self) -> IndexCode {
+        let texts = ["RUT", "BTC.D", "category:privacy-coins", "basket:ai"];
+        IndexCode::parse(texts[self.0.random_range(0..texts.len())]).expect("a code")
+    }
+
+    fn index(&mut self) -> IndexSnapshot {
+        use MarketSession::*;
+        let methodology = self.methodology();
+        let session = [Open, Closed, Pre, Post, Continuous][self.0.random_range(0..5)];
+        IndexSnapshot {
+            title: self.text(),
+            level: self.maybe(Self::decimal),
+            change_1d_percent: self.maybe(Self::float),
+            change_7d_percent: self.maybe(Self::float),
+            change_30d_percent: self.maybe(Self::float),
+            change_ytd_percent: self.maybe(Self::float),
+            all_time_high: self.maybe(|maker| IndexHigh {
+                level: maker.decimal(),
+                time: maker.time(),
+                drawdown_percent: maker.maybe(Self::float),
+                is_new: maker.0.random(),
+                closes_only: maker.0.random(),
+                history_start: maker.maybe(Self::time),
+            }),
+            market_cap: self.maybe(Self::decimal),
+            market_cap_change_ytd: self.maybe(Self::decimal),
+            market_cap_reference: self.maybe(|maker| MarketCapReference {
+                market_cap: maker.decimal(),
+                level: maker.decimal(),
+                time: maker.time(),
+                source: maker.text(),
+            }),
+            closed_until: self.maybe(Self::time),
+            constituents: self.some(|maker| IndexConstituent {
+                asset: maker.code(),
+                weight: maker.float(),
+                market_cap: maker.maybe(Self::decimal),
+                price: maker.maybe(Self::decimal),
+                units: maker.maybe(Self::decimal),
+                contribution_1d_percent: maker.maybe(Self::float),
+                stale: maker.0.random(),
+            }),
+            sources: self.some(|maker| IndexSource {
+                venue: maker.text(),
+                venue_symbol: maker.text(),
+                level: maker.maybe(Self::decimal),
+                event_time: maker.maybe(Self::time),
+                deviation_percent: maker.maybe(Self::float),
+                status: [ContributionStatus::Disagrees, ContributionStatus::Standby][maker.0.random_range(0..2)],
+                adjusted: maker.0.random(),
+            }),
+            derivations: self.some(Self::derivation),
+            ..IndexSnapshot::empty(self.index_code(), methodology, session)
+        }
+    }
+
+    fn methodology(&mut self) -> IndexMethodology {
+        use ExclusionReason::*;
+        use IndexWeighting::*;
+        IndexMethodology {
+            weighting: self.maybe(|maker| [MarketCap, CappedMarketCap, Equal][maker.0.random_range(0..3)]),
+            constituent_count: self.maybe(|maker| maker.0.random()),
+            weight_cap_percent: self.maybe(Self::float),
+            divisor: self.maybe(Self::decimal),
+            base_level: self.maybe(Self::decimal),
+            base_time: self.maybe(Self::time),
+            last_rebalance: self.maybe(Self::time),
+            next_rebalance: self.maybe(Self::time),
+            proxy_for: self.maybe(Self::text),
+            operands: self.some(Self::text),
+            excluded: self.some(|maker| Exclusion {
+                asset: maker.code(),
+                reason: [Stablecoin, InsufficientHistory, NoMarketCap][maker.0.random_range(0..3)],
+                message: maker.text(),
+            }),
+            ..IndexMethodology::observed(self.text(), self.text(), IndexCalendar::NewYork)
+        }
+    }
+
     fn feed(&mut self) -> FeedStatus {
         use FeedErrorKind::*;
         let states = [FeedState::Starting, FeedState::Ok, FeedState::Degraded, FeedState::Down, FeedState::Disabled];
@@ -198,9 +278,10 @@ impl Maker {
     }
 
     fn entry(&mut self) -> Entry {
-        let (key, body) = match self.0.random_range(0..3) {
+        let (key, body) = match self.0.random_range(0..4) {
             0 => (Key::Price(self.code()), Body::Price(Box::new(self.price()))),
             1 => (Key::Asset(self.code()), Body::Asset(Box::new(self.asset()))),
+            2 => (Key::Index(self.index_code()), Body::Index(Box::new(self.index()))),
             _ => (Key::Feed(self.text(), Feed::ALL[self.0.random_range(0..7)]), Body::Feed(Box::new(self.feed()))),
         };
         let state = self.maybe(|maker| maker.state(body));
@@ -276,6 +357,9 @@ fn names_are_these() {
     let feed = Key::Feed("binance-usdm".into(), Feed::LongShortRatios);
     assert_eq!(key_name(&feed), "feed:long-short-ratios:binance-usdm");
     assert_eq!(parse_key("feed:long-short-ratios:binance-usdm").expect("a key"), feed);
+    let category = Key::Index(IndexCode::parse("category:privacy-coins").expect("a code"));
+    assert_eq!(key_name(&category), "index:category:privacy-coins");
+    assert_eq!(parse_key("index:category:privacy-coins").expect("a key"), category);
     let check = |kind, expected: &str| assert_eq!(series_name(&SeriesKey { subject: "BTC".into(), kind }), expected);
     check(SeriesKind::Candles(CandleInterval::OneHour), "candles:1h:BTC");
     check(SeriesKind::DailyMarketCap, "market-cap:1d:BTC");
