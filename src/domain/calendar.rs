@@ -10,24 +10,10 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use super::Timestamp;
+use super::index::MarketSession;
 
 /// The years for which closures and half-days are known. Outside of them the rules are applied as they stand at the nearer end.
 pub const COVERED_YEARS: RangeInclusive<i16> = 1990..=2030;
-
-/// Where a market is in its day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MarketSession {
-    /// Regular trading.
-    Open,
-    /// Night, weekend or holiday.
-    Closed,
-    /// Before the regular session.
-    Pre,
-    /// After the regular session.
-    Post,
-    /// The market never closes.
-    Continuous,
-}
 
 /// One day of regular trading in New York.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
