@@ -1,5 +1,6 @@
 //! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no serialization, no wire types.
 
+pub mod calendar;
 pub mod candle;
 pub mod decimal;
 pub mod index;
