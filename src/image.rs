@@ -160,7 +160,7 @@ impl Collection {
     /// True when a shard may hold keys of it. Watchers of it need not know of the other shards.
     pub fn is_in(self, shard: ShardId, shards: Shards) -> bool {
         match self {
-            Self::Prices | Self::Assets => shards.of_assets().contains(&shard),
+            Self::Prices | Self::Assets | Self::LongShortRatios => shards.of_assets().contains(&shard),
             Self::Indices => shard == shards.cross_asset(),
             Self::Feeds => shards.all().contains(&shard),
         }

@@ -60,6 +60,7 @@ impl Shards {
     pub fn of_key(self, key: &Key) -> ShardId {
         match key {
             Key::Price(asset) | Key::Asset(asset) => self.of_asset(asset),
+            Key::LongShort(ratio) => self.of_asset(&ratio.asset),
             Key::Index(_) | Key::Feed(_, Feed::IndexLevels) => self.cross_asset(),
             Key::Feed(..) => 0,
         }
