@@ -19,7 +19,7 @@ const ENDPOINTS_MAX: usize = 256;
 const API_KEY_HEADER: &str = "x-api-key";
 
 /// What a client is made of. Everything but the endpoints has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientBuilder {
     endpoints: Vec<String>,
@@ -27,18 +27,6 @@ pub struct ClientBuilder {
     settings: Settings,
     retry_budget: RetryBudget,
     secret: Option<(&'static str, String)>,
-}
-
-impl Default for ClientBuilder {
-    fn default() -> Self {
-        Self {
-            endpoints: Vec::new(),
-            transport: Transport::default(),
-            settings: Settings::default(),
-            retry_budget: RetryBudget::default(),
-            secret: None,
-        }
-    }
 }
 
 impl ClientBuilder {
