@@ -29,6 +29,8 @@ pub struct Admin {
     pub drain: CancellationToken,
     /// True when the process runs on simulated venues.
     pub simulated: bool,
+    /// True when the process answers gRPC, for which a fresh price is needed.
+    pub serves: bool,
 }
 
 impl Admin {
@@ -47,13 +49,14 @@ impl Admin {
     }
 }
 
-/// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down.
+/// Ready is: the image is loaded, a price in it is fresh (where gRPC is answered; a new collector helps no venue), and the process is not
+/// shutting down.
 async fn ready(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
     if admin.drain.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if !admin.image.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "the image is not loaded yet\n")
-    } else if admin.image.fresh_price_count() == 0 {
+    } else if admin.serves && admin.image.fresh_price_count() == 0 {
         (StatusCode::SERVICE_UNAVAILABLE, "no price is fresh\n")
     } else {
         (StatusCode::OK, "ready\n")

@@ -25,6 +25,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store,
+        serves: true,
         collector: Some(settings),
         venues,
         simulated: true,
