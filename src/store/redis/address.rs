@@ -32,7 +32,7 @@ impl fmt::Debug for Credentials {
 #[derive(Clone)]
 pub enum Place {
     /// One server.
-    Server(ConnectionInfo),
+    Server(Box<ConnectionInfo>),
     /// The master of a name that any of the sentinels knows.
     Sentinel {
         /// The sentinels.
@@ -40,7 +40,7 @@ pub enum Place {
         /// The master's name.
         master: String,
         /// How to connect to the master, with a sentinel's address in place of its own.
-        template: ConnectionInfo,
+        template: Box<ConnectionInfo>,
     },
     /// The nodes of a Cluster, of which any tells the others.
     Cluster(Vec<ConnectionInfo>),
@@ -102,7 +102,7 @@ impl Address {
             info.set_redis_settings(settings)
         };
         let place = match kind {
-            "" if hosts.len() == 1 => Place::Server(with_login(info(&user, hosts[0], path, ":6379")?)),
+            "" if hosts.len() == 1 => Place::Server(Box::new(with_login(info(&user, hosts[0], path, ":6379")?))),
             "sentinel" => {
                 let (master, database) = path.split_once('/').unwrap_or((path, ""));
                 let plain = master.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -112,7 +112,7 @@ impl Address {
                 // Sentinels are asked without a login: their users are not the servers'.
                 let sentinels: Option<Vec<ConnectionInfo>> =
                     hosts.iter().map(|host| info("", host, "", ":26379")).collect();
-                let template = with_login(info(&user, hosts[0], database, ":26379")?);
+                let template = Box::new(with_login(info(&user, hosts[0], database, ":26379")?));
                 Place::Sentinel { sentinels: sentinels?, master: master.to_owned(), template }
             }
             "cluster" if path.is_empty() => {

@@ -30,6 +30,9 @@ pub(super) struct Readers {
     pub keys: Keys,
 }
 
+/// An entry's id in the feed.
+type FeedId = (Epoch, Revision);
+
 /// What a feed holds at one place.
 enum Fed {
     Opened,
@@ -113,7 +116,7 @@ fn bootstrap_of(pairs: Vec<(Value, Value)>) -> Result<Bootstrap, StoreError> {
 }
 
 /// Reads the answer to `XREAD` of one stream: id by id what it holds.
-fn fed_of(answer: Value) -> Result<Vec<((Epoch, Revision), Fed)>, StoreError> {
+fn fed_of(answer: Value) -> Result<Vec<(FeedId, Fed)>, StoreError> {
     let rows = match answer {
         Value::Nil => return Ok(Vec::new()),
         // RESP2 has a list of pairs where RESP3 has a map.
@@ -128,7 +131,7 @@ fn fed_of(answer: Value) -> Result<Vec<((Epoch, Revision), Fed)>, StoreError> {
     rows.into_iter().map(row_of).collect()
 }
 
-fn row_of(row: Value) -> Result<((Epoch, Revision), Fed), StoreError> {
+fn row_of(row: Value) -> Result<(FeedId, Fed), StoreError> {
     let Value::Array(mut row) = row else { return Err(strange("a feed")) };
     let (Some(fields), Some(id)) = (row.pop(), row.pop()) else { return Err(strange("a feed")) };
     let id = text_of(&id)?;
@@ -144,7 +147,7 @@ fn row_of(row: Value) -> Result<((Epoch, Revision), Fed), StoreError> {
     Err(strange("a feed's entry"))
 }
 
-fn tail_of(fed: Vec<((Epoch, Revision), Fed)>, epoch: Epoch, after: Revision) -> Result<Tail, StoreError> {
+fn tail_of(fed: Vec<(FeedId, Fed)>, epoch: Epoch, after: Revision) -> Result<Tail, StoreError> {
     let mut entries: Vec<Entry> = Vec::with_capacity(fed.len());
     for (position, fed) in fed {
         let revision = after.saturating_add(1 + entries.len() as u64);

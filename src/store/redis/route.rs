@@ -11,28 +11,19 @@ use super::pool::{RESPONSE_TIMEOUT, connect};
 /// Ranges of slots in a Cluster at most; one slot each.
 const RANGES_MAX: usize = 16_384;
 
-/// Who has what.
-pub(super) enum Routes {
-    /// One server has all slots.
-    One(ConnectionInfo, String),
-    /// By the first slot of a range: its last slot, and the node.
-    Slots(BTreeMap<u16, (u16, ConnectionInfo, String)>),
-}
+/// Who has what: by the first slot of a range its last slot, the way to its server, and that server's address.
+pub(super) struct Routes(BTreeMap<u16, (u16, ConnectionInfo, String)>);
 
 impl Routes {
+    /// One server has all slots.
     fn one(info: ConnectionInfo) -> Self {
         let address = info.addr().to_string();
-        Self::One(info, address)
+        Self(BTreeMap::from([(0, (u16::MAX, info, address))]))
     }
 
     fn of(&self, slot: u16) -> Option<(&ConnectionInfo, &str)> {
-        match self {
-            Self::One(info, address) => Some((info, address)),
-            Self::Slots(ranges) => {
-                let (_, (last, info, address)) = ranges.range(..=slot).next_back()?;
-                (slot <= *last).then_some((info, address.as_str()))
-            }
-        }
+        let (_, (last, info, address)) = self.0.range(..=slot).next_back()?;
+        (slot <= *last).then_some((info, address.as_str()))
     }
 
     /// The address of the server that has a slot.
@@ -49,7 +40,7 @@ impl Routes {
 /// Asks who has what. The error is a text for people.
 pub(super) async fn find(place: &Place, certificates: Option<&[u8]>) -> Result<Routes, String> {
     match place {
-        Place::Server(info) => Ok(Routes::one(info.clone())),
+        Place::Server(info) => Ok(Routes::one((**info).clone())),
         Place::Sentinel { sentinels, master, template } => {
             let mut last_error = String::new();
             for sentinel in sentinels {
@@ -69,7 +60,7 @@ pub(super) async fn find(place: &Place, certificates: Option<&[u8]>) -> Result<R
                 let mut command = redis::cmd("CLUSTER");
                 command.arg("SLOTS");
                 match ask::<Vec<Vec<Value>>>(seed, certificates, &command).await.and_then(|rows| ranges(seed, &rows)) {
-                    Ok(ranges) => return Ok(Routes::Slots(ranges)),
+                    Ok(ranges) => return Ok(Routes(ranges)),
                     Err(error) => last_error = format!("redis cluster node {}: {error}", seed.addr()),
                 }
             }
