@@ -23,6 +23,7 @@ pub mod drawdown;
 pub mod history;
 pub mod index_level;
 pub mod levels;
+pub mod long_short;
 pub mod plausibility;
 pub mod ranges;
 pub mod rates;

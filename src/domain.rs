@@ -1,8 +1,11 @@
 //! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no serialization, no wire types.
 
+pub mod calendar;
 pub mod candle;
 pub mod decimal;
+pub mod index;
 pub mod instrument;
+pub mod long_short;
 pub mod observation;
 pub mod series;
 pub mod state;
@@ -10,6 +13,7 @@ pub mod time;
 
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
+pub use index::IndexCode;
 pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
 pub use time::Timestamp;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use cursor::{Cursor, CursorMangled, Position};
-pub use filter::Filter;
+pub use filter::{Filter, LongShortSeries};
 use slots::Slots;
 pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
 
@@ -38,6 +38,10 @@ pub enum Collection {
     Prices,
     /// Catalogue entries of assets.
     Assets,
+    /// Long/short ratios.
+    LongShortRatios,
+    /// Index snapshots.
+    Indices,
     /// The feeds' health.
     Feeds,
 }
@@ -58,6 +62,8 @@ pub enum Freshness {
     Fresh,
     /// It is not.
     Stale,
+    /// The market is closed and nothing newer is due.
+    Closed,
 }
 
 /// Turns states into bytes. Those bytes are one entry of a response's repeated field 1: tag, length and message.
@@ -137,13 +143,15 @@ struct Shared {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 3] = [Self::Prices, Self::Assets, Self::Feeds];
+    pub const ALL: [Self; 5] = [Self::Prices, Self::Assets, Self::LongShortRatios, Self::Indices, Self::Feeds];
 
     /// The collection that holds a key.
     pub fn of(key: &Key) -> Self {
         match key {
             Key::Price(_) => Self::Prices,
             Key::Asset(_) => Self::Assets,
+            Key::LongShort(_) => Self::LongShortRatios,
+            Key::Index(_) => Self::Indices,
             Key::Feed(..) => Self::Feeds,
         }
     }
@@ -154,6 +162,8 @@ impl Collection {
             Self::Prices => 1,
             Self::Assets => 2,
             Self::Feeds => 3,
+            Self::LongShortRatios => 4,
+            Self::Indices => 5,
         }
     }
 }
@@ -163,7 +173,10 @@ impl Freshness {
     pub fn of(state: &State, now: Timestamp) -> Self {
         match deadline(state) {
             Some(deadline) if deadline <= now => Self::Stale,
-            _ => Self::Fresh,
+            _ => match &state.body {
+                Body::Index(index) if index.closed_until.is_some() => Self::Closed,
+                _ => Self::Fresh,
+            },
         }
     }
 }
@@ -291,9 +304,14 @@ impl Image {
         Collection::ALL.into_iter().filter_map(|collection| self.read(collection).next_deadline()).min()
     }
 
+    /// How many items of a collection are not stale, of those that can become so.
+    pub fn fresh_count(&self, collection: Collection) -> usize {
+        self.read(collection).fresh_count()
+    }
+
     /// How many price snapshots are fresh.
     pub fn fresh_price_count(&self) -> usize {
-        self.read(Collection::Prices).fresh_count()
+        self.fresh_count(Collection::Prices)
     }
 
     /// A key's newest item.
@@ -328,10 +346,12 @@ impl Image {
     }
 
     fn shared(&self, collection: Collection) -> &Shared {
-        let [prices, assets, feeds] = &self.shared;
+        let [prices, assets, long_short_ratios, indices, feeds] = &self.shared;
         match collection {
             Collection::Prices => prices,
             Collection::Assets => assets,
+            Collection::LongShortRatios => long_short_ratios,
+            Collection::Indices => indices,
             Collection::Feeds => feeds,
         }
     }
@@ -392,8 +412,10 @@ fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
 
 /// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
 fn deadline(state: &State) -> Option<Timestamp> {
-    match state.body {
-        Body::Price(_) => Some(state.stale_since()),
+    match &state.body {
+        Body::Price(_) | Body::LongShort(_) => Some(state.stale_since()),
+        // While the market is closed nothing newer is due; the first level after it opens has the usual time to come.
+        Body::Index(index) => Some(index.closed_until.map_or(state.stale_since(), |until| until + state.budget)),
         Body::Asset(_) | Body::Feed(_) => None,
     }
 }

@@ -116,7 +116,9 @@ async fn venues_that_disagree_are_left_out(client: &mut PriceServiceClient<Chann
 async fn privacy_coins_follow_monero(client: &mut PriceServiceClient<Channel>) {
     let leading = wait_until("the history of all privacy coins", async || {
         let listed = list(client, "privacy-coins", "change_7d_percent desc").await?;
-        listed.iter().all(|snapshot| snapshot.change_7d_percent.is_some()).then_some(listed)
+        // The categories are asked for after everything else.
+        let complete = listed.len() >= 3 && listed.iter().all(|snapshot| snapshot.change_7d_percent.is_some());
+        complete.then_some(listed)
     })
     .await;
     let assets: Vec<&str> = leading.iter().map(|snapshot| snapshot.asset.as_str()).collect();

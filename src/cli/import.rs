@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use super::history_csv::{self, Effect, History, Row};
-use super::serve::asset;
 use super::settings::SettingsArguments;
+use crate::domain::index::Subject;
 use crate::domain::series::{Point, SeriesKey, SeriesKind};
-use crate::domain::{AssetCode, Candle, CandleInterval};
+use crate::domain::{Candle, CandleInterval};
 use crate::store::{self, Store, StoreError};
 
 /// Largest file that is read, in bytes: more than a daily history of many centuries.
@@ -22,9 +22,6 @@ const ROWS_PER_WRITE: usize = 500;
 
 /// Problems of one effect that are printed one by one, unless --verbose asks for all.
 const PROBLEMS_SHOWN: usize = 10;
-
-/// Codes that name an equity or currency index, whose volume counts shares.
-const INDEX_CODES: &[&str] = &["RUT", "SPX", "NDX", "VIX", "DXY"];
 
 /// Reads a daily history of an asset or index from a CSV file into the store.
 #[derive(Args, Debug)]
@@ -39,8 +36,8 @@ Examples:
   crossmarket import DXY macro.csv --column dxy")]
 pub(super) struct ImportArguments {
     /// The asset or index: BTC, RUT.
-    #[arg(value_name = "CODE", value_parser = asset)]
-    code: AssetCode,
+    #[arg(value_name = "CODE", value_parser = subject)]
+    code: Subject,
     /// The file.
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,
@@ -116,13 +113,19 @@ fn in_use(error: StoreError, url: &str) -> CliError {
     }
 }
 
-fn guess_volume(code: &AssetCode, rows: &[Row]) -> Volume {
-    let has_turnover = rows.iter().any(|row| row.quote_volume.is_some());
-    if has_turnover || INDEX_CODES.contains(&code.as_str()) { Volume::Units } else { Volume::Money }
+fn subject(text: &str) -> Result<Subject, String> {
+    let expected = "expected an asset or index, such as BTC, RUT or asset:SPX";
+    Subject::parse(text).ok_or_else(|| expected.to_owned())
 }
 
-async fn write(store: &dyn Store, code: &AssetCode, rows: &[Row], volume: Volume) -> Result<(), CliError> {
-    let series = |kind| SeriesKey { subject: code.as_str().into(), kind };
+fn guess_volume(code: &Subject, rows: &[Row]) -> Volume {
+    let is_index = matches!(code, Subject::Index(_));
+    let has_turnover = rows.iter().any(|row| row.quote_volume.is_some());
+    if has_turnover || is_index { Volume::Units } else { Volume::Money }
+}
+
+async fn write(store: &dyn Store, code: &Subject, rows: &[Row], volume: Volume) -> Result<(), CliError> {
+    let series = |kind| SeriesKey { subject: code.series_subject(), kind };
     let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
     let market_caps = series(SeriesKind::DailyMarketCap);
     let progress = progress(rows.len());
@@ -281,7 +284,7 @@ mod tests {
         let store = Recorder::default();
         let mut rows = vec![row(None, None, None, 5); ROWS_PER_WRITE + 1];
         rows.last_mut().expect("a row").market_cap = Some(Decimal::from(70));
-        let code = AssetCode::parse("BTC").expect("valid");
+        let code = Subject::parse("BTC").expect("valid");
         write(&store, &code, &rows, Volume::Money).await.expect("written");
         let series = |kind| SeriesKey { subject: "BTC".into(), kind };
         let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
@@ -324,7 +327,7 @@ mod tests {
 
     #[test]
     fn volume_counts_shares_for_an_index() {
-        let code = |text| AssetCode::parse(text).expect("valid");
+        let code = |text| Subject::parse(text).expect("valid");
         assert_eq!(guess_volume(&code("RUT"), &[]), Volume::Units);
         assert_eq!(guess_volume(&code("BTC"), &[row(None, None, None, 5)]), Volume::Money);
     }

@@ -14,6 +14,7 @@ use super::history::{self, Source};
 use super::intake::Intake;
 use super::monitor::FeedMonitor;
 use crate::clock::Clock;
+use crate::domain::index::asset_subject;
 use crate::domain::series::{SeriesKey, SeriesKind};
 use crate::domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Payload, Timestamp, VenueId};
 use crate::store::Store;
@@ -237,7 +238,7 @@ impl Backfiller {
 
 /// The key of an asset's candles.
 pub fn series_key(asset: &AssetCode, interval: CandleInterval) -> SeriesKey {
-    SeriesKey { subject: asset.as_str().into(), kind: SeriesKind::Candles(interval) }
+    SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Candles(interval) }
 }
 
 /// The end of the last candle before the first gap; candles are oldest first and not empty.

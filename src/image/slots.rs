@@ -148,7 +148,7 @@ impl Slots {
             slot.revision_changes = slot.changes;
         }
         if let Some(deadline) = item.deadline() {
-            let side = if item.freshness == Freshness::Fresh { &mut self.fresh } else { &mut self.stale };
+            let side = if item.freshness == Freshness::Stale { &mut self.stale } else { &mut self.fresh };
             side.insert((deadline, at));
         }
         slot.item = Some(item);

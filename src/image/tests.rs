@@ -82,9 +82,17 @@ struct TextEncoder;
 
 impl Encoder for TextEncoder {
     fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding {
-        let Body::Price(price) = &state.body else { panic!("only prices here") };
-        let mark = if freshness == Freshness::Stale { "!" } else { "" };
-        let text = Bytes::from(format!("{}@{revision}{mark}", price.asset));
+        let name = match &state.body {
+            Body::Price(price) => price.asset.as_str(),
+            Body::Index(index) => index.index.as_str(),
+            _ => panic!("only prices and indices here"),
+        };
+        let mark = match freshness {
+            Freshness::Fresh => "",
+            Freshness::Stale => "!",
+            Freshness::Closed => "-",
+        };
+        let text = Bytes::from(format!("{name}@{revision}{mark}"));
         Encoding { basic: text.clone(), full: text }
     }
 }
@@ -231,6 +239,32 @@ fn staleness_is_told_under_the_same_revision_and_moves_no_cursor() {
     assert_eq!(taken(&mut reader), ["BTC@3"]);
     assert_eq!(image.refresh(at(10)), 1);
     assert_eq!(taken(&mut reader), ["ETH@2"]);
+}
+
+#[test]
+fn a_closed_market_s_level_is_closed_until_the_next_one_is_overdue() {
+    use crate::domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
+    let index = IndexCode::parse("RUT").expect("an index");
+    let methodology = IndexMethodology::observed("", "yahoo", IndexCalendar::NewYork);
+    let level = |session, closed_until| {
+        let snapshot = IndexSnapshot::empty(index.clone(), methodology.clone(), session);
+        state(Body::Index(Box::new(IndexSnapshot { closed_until, ..snapshot })), at(0))
+    };
+    let image = image(&[]);
+    let key = Key::Index(index.clone());
+    let put = |revision, state| {
+        let change = Change { key: key.clone(), revision, state: Some(state) };
+        image.apply(0, EPOCH, vec![change], at(0)).expect("continues");
+    };
+    let shown = || image.get(&key).map(|item| item.freshness);
+    put(1, level(MarketSession::Closed, Some(at(1_000))));
+    assert_eq!((image.refresh(at(999)), shown()), (0, Some(Freshness::Closed)), "age does not count");
+    assert_eq!((image.refresh(at(1_059)), shown()), (0, Some(Freshness::Closed)), "a first level takes a while");
+    assert_eq!((image.refresh(at(1_060)), shown()), (1, Some(Freshness::Stale)));
+    put(2, level(MarketSession::Open, None));
+    assert_eq!((shown(), image.refresh(at(60)), shown()), (Some(Freshness::Fresh), 1, Some(Freshness::Stale)));
+    let mut reader = Subscription::open(&image, Collection::Indices, Filter::default(), View::Basic);
+    assert_eq!(taken(&mut reader), ["RUT@2!"]);
 }
 
 #[test]

@@ -14,6 +14,11 @@ use crate::domain::{Candle, CandleInterval, Decimal, Instrument, InstrumentKind,
 use crate::image::{Encoder, Encoding, Freshness};
 use crate::proto::v1;
 
+pub mod index;
+mod long_short;
+
+pub use long_short::{long_short_kind, long_short_period, wire_long_short_kind, wire_long_short_period};
+
 /// Encodes states as entries of the responses' field 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WireEncoder;
@@ -39,6 +44,17 @@ impl Encoder for WireEncoder {
                 entry.assets.iter_mut().for_each(|message| message.instruments.clear());
                 Encoding { basic: entry.encode_to_vec().into(), full }
             }
+            Body::LongShort(ratio) => {
+                let message = long_short::ratio(ratio, state, revision, freshness);
+                let mut entry = v1::GetLongShortRatioResponse { ratio: Some(message) };
+                let full = entry.encode_to_vec().into();
+                if let Some(message) = &mut entry.ratio {
+                    message.derivations.clear();
+                    message.aggregation.iter_mut().for_each(|aggregation| aggregation.contributions.clear());
+                }
+                Encoding { basic: entry.encode_to_vec().into(), full }
+            }
+            Body::Index(index) => index::encode(index, state, revision, freshness),
             // A feed's answer holds its age at the time of the call, so it is made then.
             Body::Feed(_) => Encoding { basic: Bytes::new(), full: Bytes::new() },
         }
@@ -187,10 +203,11 @@ fn wire_freshness(state: &State, freshness: Freshness) -> v1::Freshness {
         state: match freshness {
             Freshness::Fresh => v1::FreshnessState::Fresh,
             Freshness::Stale => v1::FreshnessState::Stale,
+            Freshness::Closed => v1::FreshnessState::Closed,
         }
         .into(),
         budget: Some(span(state.budget)),
-        stale_since_time: Some(time(state.stale_since())),
+        stale_since_time: (freshness != Freshness::Closed).then(|| time(state.stale_since())),
     }
 }
 
@@ -220,16 +237,7 @@ fn contribution(contribution: &state::Contribution) -> v1::PriceContribution {
         price: contribution.price.map(decimal),
         weight: finite(Some(contribution.weight)).unwrap_or(0.0),
         event_time: Some(time(contribution.event_time)),
-        status: match contribution.status {
-            ContributionStatus::Used => v1::ContributionStatus::Used,
-            ContributionStatus::Stale => v1::ContributionStatus::Stale,
-            ContributionStatus::Outlier => v1::ContributionStatus::Outlier,
-            ContributionStatus::UnpricedQuote => v1::ContributionStatus::UnpricedQuote,
-            ContributionStatus::NoPrice => v1::ContributionStatus::NoPrice,
-            ContributionStatus::NoVolume => v1::ContributionStatus::NoVolume,
-            ContributionStatus::Carried => v1::ContributionStatus::Carried,
-        }
-        .into(),
+        status: contribution_status(contribution.status).into(),
         observed_price: contribution.observed_price.map(decimal),
         quote_asset: contribution.quote_asset.to_string(),
         conversion_rate: contribution.conversion_rate.map(decimal),
@@ -238,6 +246,20 @@ fn contribution(contribution: &state::Contribution) -> v1::PriceContribution {
         receive_time: Some(time(contribution.receive_time)),
         deviation_percent: finite(contribution.deviation_percent),
         simulated: contribution.simulated,
+    }
+}
+
+fn contribution_status(status: ContributionStatus) -> v1::ContributionStatus {
+    match status {
+        ContributionStatus::Used => v1::ContributionStatus::Used,
+        ContributionStatus::Stale => v1::ContributionStatus::Stale,
+        ContributionStatus::Outlier => v1::ContributionStatus::Outlier,
+        ContributionStatus::UnpricedQuote => v1::ContributionStatus::UnpricedQuote,
+        ContributionStatus::NoPrice => v1::ContributionStatus::NoPrice,
+        ContributionStatus::NoVolume => v1::ContributionStatus::NoVolume,
+        ContributionStatus::Carried => v1::ContributionStatus::Carried,
+        ContributionStatus::Disagrees => v1::ContributionStatus::Disagrees,
+        ContributionStatus::Standby => v1::ContributionStatus::Standby,
     }
 }
 
@@ -358,7 +380,7 @@ pub fn feed(status: &FeedStatus, state: &State, now: Timestamp) -> v1::Feed {
         instrument_count: count(status.instrument_count),
         resolved_count: count(status.resolved_count),
         schedule_interval: polled.then(|| span(status.interval)),
-        plan: Vec::new(),
+        plan: status.plan.iter().map(plan_tier).collect(),
         reconnect_count: status.streaming.then(|| long_count(status.reconnect_count)),
         simulated: state.simulated,
         next_request_time: None,
@@ -381,8 +403,19 @@ fn rate_limit(budget: &state::RateBudget) -> v1::RateLimitBudget {
         limit: long_count(budget.limit),
         used: long_count(budget.used),
         window: Some(span(budget.window)),
-        planned: long_count(budget.limit),
+        planned: long_count(budget.planned.clamp(1, budget.limit.max(1))),
         retry_time: None,
+    }
+}
+
+fn plan_tier(tier: &state::PlanTier) -> v1::FeedPlanTier {
+    v1::FeedPlanTier {
+        market_cap_rank_min: count(tier.rank_min),
+        market_cap_rank_max: tier.rank_max.map(count),
+        instrument_count: count(tier.instrument_count),
+        interval: Some(span(tier.interval)),
+        weight_per_minute: tier.milliweight_per_minute as f64 / 1_000.0,
+        scope: tier.scope.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::order::{self, OrderField, SortValue};
 use super::paging::{self, Pages};
 use super::watch::{self, Frame, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
+use crate::domain::index::asset_subject;
 use crate::domain::series::{SeriesKey, SeriesKind};
 use crate::domain::state::{Body, Key};
 use crate::domain::{AssetCode, CandleInterval, Timestamp};
@@ -144,7 +145,7 @@ impl Price {
         let query = CandleQuery::of(request)?;
         self.services.check_serving()?;
         let CandleQuery { asset, interval, page_size, pages, .. } = &query;
-        let series = SeriesKey { subject: SmolStr::new(asset.as_str()), kind: SeriesKind::Candles(*interval) };
+        let series = SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Candles(*interval) };
         let candles = self.services.store.candles(&series, query.from, query.until).await?;
         if candles.is_empty() && !self.is_known(asset) {
             return Err(ServiceError::unknown_asset(&query.name));
@@ -269,6 +270,7 @@ fn filter(categories: &[String], market_cap_rank_max: Option<i32>) -> Result<Fil
         keys: None,
         categories: categories.iter().map(|category| SmolStr::from(category.to_lowercase())).collect(),
         market_cap_rank_max: paging::rank_max("market_cap_rank_max", market_cap_rank_max)?,
+        ..Filter::default()
     })
 }
 

@@ -123,5 +123,8 @@ fn status_order(status: ContributionStatus) -> u8 {
         ContributionStatus::Stale => 4,
         ContributionStatus::UnpricedQuote => 5,
         ContributionStatus::NoPrice => 6,
+        // Never of a price: an index has preferred sources.
+        ContributionStatus::Standby => 7,
+        ContributionStatus::Disagrees => 8,
     }
 }

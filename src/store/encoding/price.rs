@@ -20,6 +20,8 @@ codes!(ContributionStatus {
     NoPrice = 5,
     NoVolume = 6,
     Carried = 7,
+    Disagrees = 11,
+    Standby = 12,
 });
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -138,7 +140,7 @@ struct ContributionMessage {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct DerivationMessage {
+pub(super) struct DerivationMessage {
     #[prost(string, tag = "1")]
     field: String,
     #[prost(string, tag = "2")]
