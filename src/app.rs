@@ -147,7 +147,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     if let Some(role) = part.filter(|_| !config.store.is_shared()) {
         return Err(AppError::Role { role });
     }
-    let store = store::open(&config.store.url, config.store.flush_interval).await?;
+    let store = store::open(&config.store.open_options()).await?;
     let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
     let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;
