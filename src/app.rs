@@ -15,11 +15,12 @@ use crate::clock::Clock;
 use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
 use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Timestamp};
+use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
-use crate::{follow, venues};
+use crate::{follow, histories, venues};
 
 mod admin;
 mod backfill;
@@ -202,9 +203,12 @@ async fn run(process: Process) -> Result<(), AppError> {
     let mut background = JoinSet::new();
     background.spawn(follow::follow_shard(Arc::clone(&image), Arc::clone(&store), SHARD, clock, shutdown.stop.clone()));
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
+    let histories = Arc::new(Histories::default());
+    background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
     let api = services::api(Services {
         image: Arc::clone(&image),
         store: Arc::clone(&store),
+        histories: Arc::clone(&histories),
         clock,
         drain: shutdown.drain.clone(),
         venues: venues.into(),

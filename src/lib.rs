@@ -20,6 +20,7 @@ pub mod collector;
 pub mod config;
 pub mod domain;
 pub mod follow;
+pub mod histories;
 pub mod image;
 pub mod proto;
 pub mod services;
