@@ -13,6 +13,7 @@
 pub mod aggregate;
 pub mod drawdown;
 pub mod history;
+pub mod long_short;
 pub mod plausibility;
 pub mod ranges;
 pub mod rates;

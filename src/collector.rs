@@ -31,6 +31,7 @@ pub mod feed;
 pub mod fetch;
 pub mod history;
 pub mod import;
+pub mod index_news;
 pub mod intake;
 pub mod monitor;
 pub mod pipeline;

@@ -1,9 +1,11 @@
 //! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no serialization, no wire types.
 
+pub mod calendar;
 pub mod candle;
 pub mod decimal;
 pub mod index;
 pub mod instrument;
+pub mod long_short;
 pub mod observation;
 pub mod series;
 pub mod state;

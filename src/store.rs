@@ -14,17 +14,21 @@ pub mod packing;
 
 mod heads;
 mod history;
+mod lease;
 mod open;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use smol_str::SmolStr;
+use tokio::time::Instant;
 
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
 
 pub use embedded::EmbeddedStore;
+pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
 pub use open::open;
 
@@ -101,9 +105,37 @@ pub trait Store: Send + Sync {
     /// Returns it with the newest revision; the next write starts one above that.
     async fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError>;
 
+    /// Claims the shard for `holder` (visible ASCII, at most [`HOLDER_LEN_MAX`] bytes, unique to its process) for `life` (at most
+    /// [`LEASE_LIFE_MAX`]). Granted when nobody else holds it: that opens the writer as [`Store::open_writer`] does, so the epoch rises with every
+    /// grant. Whoever holds it already is granted it anew, with a larger epoch, which is the way on after [`StoreError::Lost`].
+    ///
+    /// This default is for a store whose writer nobody contests.
+    async fn acquire_lease(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError> {
+        let since = Instant::now();
+        let (epoch, revision) = self.open_writer(shard, now).await?;
+        Ok(LeaseClaim::Granted(Lease { shard, holder: SmolStr::new(holder), epoch, revision, life, since }))
+    }
+
+    /// Gives the lease a new life from now. [`StoreError::LeaseLost`] when it has run out or is another's: acquire again.
+    async fn renew_lease(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        Ok(Lease { since: Instant::now(), ..lease.clone() })
+    }
+
+    /// Gives the lease back, so that the next holder need not wait for its end. One that is no longer held is left alone.
+    async fn release_lease(&self, _lease: &Lease) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Writes a batch: latest values and feed together, all or nothing. Revisions are given out in order from the newest + 1; the last one
     /// is returned. An update whose `receive_time` is older than what is stored for its key is left out (`None` entries always count).
-    /// An epoch other than the one that the last [`Store::open_writer`] gave out is refused as [`StoreError::Fenced`].
+    /// An epoch other than the one that the last [`Store::open_writer`] gave out is refused as [`StoreError::Fenced`], and one that the store no
+    /// longer knows, or whose last revisions it no longer has, as [`StoreError::Lost`].
     async fn write(
         &self,
         shard: ShardId,
@@ -142,7 +174,8 @@ pub trait Store: Send + Sync {
     async fn flush(&self) -> Result<(), StoreError>;
 }
 
-/// Why a store could not do it.
+/// Why a store could not do it. What a writer does about it: [`Fenced`](Self::Fenced) stop, [`Lost`](Self::Lost) open again and publish
+/// everything, [`Unavailable`](Self::Unavailable) try again later.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A later writer holds the shard.
@@ -152,6 +185,27 @@ pub enum StoreError {
         epoch: Epoch,
         /// The epoch in the store.
         holder: Epoch,
+    },
+    /// The store no longer has what this epoch wrote: it was emptied, restarted, or failed over and lost the end of the feed. Readers may
+    /// have seen what is gone, so the writer must open again, for a larger epoch, and publish every state anew.
+    #[error("the store lost shard {shard}: writer at epoch {epoch} revision {revision}, {found}")]
+    Lost {
+        /// The shard.
+        shard: ShardId,
+        /// The writer's epoch.
+        epoch: Epoch,
+        /// The writer's newest revision.
+        revision: Revision,
+        /// What the store has instead, in words.
+        found: String,
+    },
+    /// The lease has run out or is another's.
+    #[error("lease of shard {shard} lost to {}", holder.as_deref().unwrap_or("nobody"))]
+    LeaseLost {
+        /// The shard.
+        shard: ShardId,
+        /// Who holds it now, if anybody does.
+        holder: Option<SmolStr>,
     },
     /// The store cannot be reached or cannot work now.
     #[error("store unavailable: {0}")]

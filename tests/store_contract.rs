@@ -9,7 +9,7 @@ use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
 use crossmarket::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket::store::embedded::EmbeddedOptions;
 use crossmarket::store::{
-    Bootstrap, EmbeddedStore, Entry, FeedLimits, MemoryStore, Store, StoreError, TAIL_LEN_MAX, Tail,
+    Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, MemoryStore, Store, StoreError, TAIL_LEN_MAX, Tail,
 };
 
 const LIMITS: FeedLimits = FeedLimits { len_max: 5_000, bytes_max: 1 << 20 };
@@ -103,6 +103,62 @@ async fn epochs_rise_and_fence() {
         assert_eq!(bootstrap.epoch, second);
         assert_eq!(bootstrap.entries, [entry("A", 2, Some(state(1, 3)))]);
         assert_eq!(tail_now(&*store, first, 1).await, Tail::Gap);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_and_opens_a_writer() {
+    on_every_store(LIMITS, |store| async move {
+        let life = Duration::from_millis(400);
+        let acquire = async |holder| store.acquire_lease(0, holder, life, now(1_000)).await.expect("an answer");
+        let LeaseClaim::Granted(first) = acquire("a").await else { panic!("nobody holds it") };
+        assert_eq!((first.shard, first.holder.as_str(), first.epoch, first.revision), (0, "a", 1_000, 0));
+        assert!(first.renew_at() < first.stop_at() && first.stop_at() < first.ends_at());
+        match acquire("b").await {
+            LeaseClaim::Held { holder, remaining } => {
+                assert!(holder == "a" && remaining <= life, "{holder} {remaining:?}")
+            }
+            granted => panic!("{granted:?}"),
+        }
+        let write = |epoch, rank| store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))]);
+        assert_eq!(write(first.epoch, 1).await.expect("written"), 1, "a refused claim deposes nobody");
+
+        let LeaseClaim::Granted(again) = acquire("a").await else { panic!("its own") };
+        assert_eq!((again.epoch, again.revision), (1_001, 1));
+        assert!(
+            matches!(store.renew_lease(&first).await, Err(StoreError::LeaseLost { shard: 0, .. })),
+            "an older grant"
+        );
+        let renewed = store.renew_lease(&again).await.expect("renewed");
+        assert_eq!(renewed.epoch, again.epoch);
+        assert!(renewed.since >= again.since);
+
+        // What is no longer held is left alone.
+        store.release_lease(&first).await.expect("an answer");
+        assert!(matches!(acquire("b").await, LeaseClaim::Held { .. }));
+        store.release_lease(&renewed).await.expect("released");
+        let LeaseClaim::Granted(second) = acquire("b").await else { panic!("released") };
+        assert_eq!(second.epoch, 1_002);
+        assert!(matches!(write(renewed.epoch, 2).await, Err(StoreError::Fenced { .. })));
+
+        // Another shard's lease is another's; and one that is not renewed runs out.
+        let other = store.acquire_lease(1, "c", life, now(1_000)).await.expect("an answer");
+        assert!(matches!(other, LeaseClaim::Granted(_)));
+        let third = loop {
+            match acquire("c").await {
+                LeaseClaim::Granted(lease) => break lease,
+                LeaseClaim::Held { remaining, .. } => tokio::time::sleep(remaining + Duration::from_millis(5)).await,
+            }
+        };
+        assert!(third.epoch > second.epoch);
+        match store.renew_lease(&second).await {
+            Err(StoreError::LeaseLost { holder, .. }) => assert_eq!(holder.as_deref(), Some("c")),
+            other => panic!("{other:?}"),
+        }
+        for (holder, life) in [("", life), ("two words", life), (&*"x".repeat(200), life), ("d", Duration::ZERO)] {
+            assert!(store.acquire_lease(2, holder, life, now(1)).await.is_err(), "{holder} {life:?}");
+        }
     })
     .await;
 }

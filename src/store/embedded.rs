@@ -20,13 +20,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::flusher::Flusher;
 use self::tables::Tables;
 use super::heads::Heads;
 use super::history;
+use super::lease::{self, LocalLeases};
 use super::packing::{self, BlockNumber, Record};
-use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, SeriesInfo, ShardId, Store, StoreError, Tail};
+use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail};
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
@@ -66,6 +68,7 @@ impl Default for EmbeddedOptions {
 pub struct EmbeddedStore {
     tables: Arc<Tables>,
     heads: Arc<Heads>,
+    leases: LocalLeases,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     // Dropped with the store: ends the thread, which waits for a commit under way.
@@ -87,6 +90,7 @@ impl EmbeddedStore {
         Ok(Self {
             tables,
             heads: Arc::default(),
+            leases: LocalLeases::default(),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS_MAX)),
             writes: Arc::new(Semaphore::new(1)),
             flusher,
@@ -173,6 +177,31 @@ impl Store for EmbeddedStore {
             Ok((epoch, revision))
         };
         self.run(&self.writes, job).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError> {
+        lease::check_claim(holder, life)?;
+        if let Some(held) = self.leases.held_by_another(shard, holder) {
+            return Ok(held);
+        }
+        let since = Instant::now();
+        let (epoch, revision) = self.open_writer(shard, now).await?;
+        Ok(self.leases.grant(Lease { shard, holder: holder.into(), epoch, revision, life, since }))
+    }
+
+    async fn renew_lease(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        self.leases.renew(lease)
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
     }
 
     async fn write(

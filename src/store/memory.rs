@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::heads::Heads;
 use super::history::{self, SeriesStats};
+use super::lease::{self, LocalLeases};
 use super::packing::{self, Block, BlockNumber, Record};
 use super::{
-    Bootstrap, Entry, FEED_LEN_MAX, FeedLimits, SeriesInfo, ShardId, Store, StoreError, TAIL_LEN_MAX, Tail, encoding,
+    Bootstrap, Entry, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError,
+    TAIL_LEN_MAX, Tail, encoding,
 };
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
@@ -26,6 +29,7 @@ pub struct MemoryStore {
     limits: FeedLimits,
     contents: Mutex<Contents>,
     heads: Heads,
+    leases: LocalLeases,
 }
 
 #[derive(Default)]
@@ -62,7 +66,7 @@ impl MemoryStore {
 
     /// An empty store with other limits.
     pub fn with_limits(limits: FeedLimits) -> Self {
-        Self { limits, contents: Mutex::default(), heads: Heads::default() }
+        Self { limits, contents: Mutex::default(), heads: Heads::default(), leases: LocalLeases::default() }
     }
 
     /// Every change to the contents is complete before anything can panic, so a poisoned lock is as good as another.
@@ -176,6 +180,31 @@ impl Store for MemoryStore {
         };
         self.heads.announce(shard, epoch, revision);
         Ok((epoch, revision))
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError> {
+        lease::check_claim(holder, life)?;
+        if let Some(held) = self.leases.held_by_another(shard, holder) {
+            return Ok(held);
+        }
+        let since = Instant::now();
+        let (epoch, revision) = self.open_writer(shard, now).await?;
+        Ok(self.leases.grant(Lease { shard, holder: holder.into(), epoch, revision, life, since }))
+    }
+
+    async fn renew_lease(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        self.leases.renew(lease)
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
     }
 
     async fn write(
