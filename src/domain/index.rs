@@ -4,7 +4,6 @@ use std::fmt;
 
 use smol_str::{SmolStr, format_smolstr};
 
-pub use super::calendar::MarketSession;
 use super::state::{ContributionStatus, Derivation};
 use super::{AssetCode, Decimal, Timestamp};
 
@@ -261,6 +260,21 @@ impl fmt::Display for Expression {
             Self::Quotient(numerator, denominator) => write!(f, "{numerator}/{denominator}"),
         }
     }
+}
+
+/// Where a market is in its day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MarketSession {
+    /// Regular trading.
+    Open,
+    /// Night, weekend or holiday.
+    Closed,
+    /// Before the regular session.
+    Pre,
+    /// After the regular session.
+    Post,
+    /// The market never closes.
+    Continuous,
 }
 
 /// The days on which an index has a close.
