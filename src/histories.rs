@@ -176,9 +176,9 @@ impl Loader {
                 continue;
             }
             let subject = info.key.subject.clone();
-            let held = changed.remove(&subject).or_else(|| {
-                Subject::parse(&subject).and_then(|subject| histories.get(&subject))
-            });
+            let held = changed
+                .remove(&subject)
+                .or_else(|| Subject::parse(&subject).and_then(|subject| histories.get(&subject)));
             let mut history = held.unwrap_or_default();
             self.read(Arc::make_mut(&mut history), store, &info, now).await?;
             changed.insert(subject, history);
@@ -209,9 +209,9 @@ impl Loader {
     ) -> Result<(), StoreError> {
         let before = self.known.get(&info.key).copied().filter(|read| read.whole_at.elapsed() <= FULL_INTERVAL);
         // What is new is at the end, unless an import or a backfill has put days before or between.
-        let tail_from = before.filter(|read| read.first == info.first && is_appended(read, info)).map(|read| {
-            (read.last - TAIL_SPAN).max(info.first)
-        });
+        let tail_from = before
+            .filter(|read| read.first == info.first && is_appended(read, info))
+            .map(|read| (read.last - TAIL_SPAN).max(info.first));
         let from = tail_from.unwrap_or(info.first);
         let until = info.last + Duration::from_secs(1);
         let column = match &info.key.kind {
@@ -224,16 +224,18 @@ impl Loader {
             SeriesKind::Candles(CandleInterval::OneHour) => {
                 let from = from.max(now - HOURLY_SPAN);
                 let candles = store.candles(&info.key, from, until).await?;
-                let ends = candles.iter().map(|candle| {
-                    (candle.start + CandleInterval::OneHour.duration(), candle.close.to_f64())
-                });
+                let ends = candles
+                    .iter()
+                    .map(|candle| (candle.start + CandleInterval::OneHour.duration(), candle.close.to_f64()));
                 let closes = ends.filter(|(end, _)| *end <= now);
-                (&mut history.session_closes, closes.filter_map(|(end, close)| Some((session_closed(end)?, close))).collect())
+                (
+                    &mut history.session_closes,
+                    closes.filter_map(|(end, close)| Some((session_closed(end)?, close))).collect(),
+                )
             }
             _ => {
                 let candles = store.candles(&info.key, from, until).await?;
-                let by_session =
-                    matches!(Subject::parse(&info.key.subject), Some(Subject::Index(code)) if code.kind().is_exchange_traded());
+                let by_session = matches!(Subject::parse(&info.key.subject), Some(Subject::Index(code)) if code.kind().is_exchange_traded());
                 let closes = candles.iter().map(|candle| (Day::of(candle.start), candle.close.to_f64()));
                 let is_over = |day: Day| match by_session {
                     true => calendar::session_of_day(day.start()).is_none_or(|session| session.close <= now),

@@ -70,7 +70,9 @@ impl Serving {
 }
 
 async fn tell(reporter: &HealthReporter, serving: Serving) {
-    for (service, is_serving) in [(CATALOG, serving.catalog), (PRICES, serving.prices), (INDICES, serving.indices), ("", serving.prices)] {
+    for (service, is_serving) in
+        [(CATALOG, serving.catalog), (PRICES, serving.prices), (INDICES, serving.indices), ("", serving.prices)]
+    {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

@@ -97,7 +97,8 @@ impl Index {
         if request.order_by.trim().is_empty() {
             fields.push(order::OrderField { name: "index", descending: false });
         }
-        let known_kind = |kind: &i32| v1::IndexKind::try_from(*kind).is_ok_and(|kind| kind != v1::IndexKind::Unspecified);
+        let known_kind =
+            |kind: &i32| v1::IndexKind::try_from(*kind).is_ok_and(|kind| kind != v1::IndexKind::Unspecified);
         if let Some(at) = request.kinds.iter().position(|kind| !known_kind(kind)) {
             let value = request.kinds.get(at).copied().unwrap_or_default();
             return Err(ServiceError::invalid(format!("kinds[{at}]"), value, "must be a kind of index, from 1 to 10"));
@@ -145,8 +146,8 @@ impl Index {
             operands: Operand::find(&self.services, &subject).into_iter().collect(),
             expression: Expression::Single(subject),
         };
-        let message = snapshot::of(&self.services, &side)
-            .unwrap_or_else(|_| snapshot::without_level(&self.services, &side));
+        let message =
+            snapshot::of(&self.services, &side).unwrap_or_else(|_| snapshot::without_level(&self.services, &side));
         Listed { entry: snapshot::entry(message.clone(), view), message }
     }
 

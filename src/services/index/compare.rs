@@ -7,8 +7,8 @@ use jiff::civil::date;
 
 use super::side::{Alignment, Live, Side, worse};
 use crate::analytics::comparison::{
-    COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters, Sample,
-    SESSIONS_PER_YEAR, WEEKS_PER_YEAR, WindowStart,
+    COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters,
+    SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
 };
 use crate::analytics::daily::{Daily, Day};
 use crate::domain::{Timestamp, calendar};
@@ -96,9 +96,7 @@ impl Plan {
     pub fn sample_time(self, day: Day) -> Timestamp {
         match self.alignment {
             Alignment::UtcDailyClose => day.end(),
-            Alignment::SessionClose => {
-                calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close)
-            }
+            Alignment::SessionClose => calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close),
         }
     }
 
@@ -219,12 +217,7 @@ pub fn compare(
 }
 
 /// The error of two sides that cannot be compared.
-pub fn insufficient(
-    subject: &Side,
-    benchmark: &Side,
-    query: &Query,
-    error: Option<ComparisonError>,
-) -> ServiceError {
+pub fn insufficient(subject: &Side, benchmark: &Side, query: &Query, error: Option<ComparisonError>) -> ServiceError {
     let problem = match error {
         Some(ComparisonError::TooFewCommonSessions { found }) => {
             let alignment = match query.alignment {
@@ -290,15 +283,21 @@ fn compare_now(
         };
         let benchmark_column = with_last(&benchmark.side.column(plan.alignment), below);
         let days = plan.days(&benchmark_column, day);
-        samples = Comparer::new(&benchmark_column, &days, plan.parameters(query, day))
-            .samples(&with_last(column, above))?;
+        samples =
+            Comparer::new(&benchmark_column, &days, plan.parameters(query, day)).samples(&with_last(column, above))?;
     }
     let live = subject.live().zip(benchmark.side.live());
     Ok(Outcome { plan, figures, samples, is_provisional: now < plan.sample_time(day), live })
 }
 
 /// A comparison on the wire.
-pub fn message(services: &Services, subject: &Side, benchmark: &Side, query: &Query, outcome: &Outcome) -> v1::Comparison {
+pub fn message(
+    services: &Services,
+    subject: &Side,
+    benchmark: &Side,
+    query: &Query,
+    outcome: &Outcome,
+) -> v1::Comparison {
     let Outcome { plan, figures, samples, is_provisional, live } = outcome;
     v1::Comparison {
         points: samples.iter().map(|sample| point(*plan, sample)).collect(),
@@ -390,8 +389,7 @@ pub fn alignment(alignment: i32) -> Result<Option<Alignment>, ServiceError> {
         Ok(v1::ComparisonAlignment::SessionClose) => Ok(Some(Alignment::SessionClose)),
         Ok(v1::ComparisonAlignment::UtcDailyClose) => Ok(Some(Alignment::UtcDailyClose)),
         Err(_) => {
-            let allowed =
-                "must be COMPARISON_ALIGNMENT_SESSION_CLOSE (1) or COMPARISON_ALIGNMENT_UTC_DAILY_CLOSE (2)";
+            let allowed = "must be COMPARISON_ALIGNMENT_SESSION_CLOSE (1) or COMPARISON_ALIGNMENT_UTC_DAILY_CLOSE (2)";
             Err(ServiceError::invalid("alignment", alignment, allowed))
         }
     }
@@ -400,9 +398,10 @@ pub fn alignment(alignment: i32) -> Result<Option<Alignment>, ServiceError> {
 /// Reads a lookback.
 pub fn lookback(count: Option<i32>) -> Result<usize, ServiceError> {
     let Some(count) = count else { return Ok(LOOKBACK_DEFAULT) };
-    usize::try_from(count).ok().filter(|_| LOOKBACK_RANGE.contains(&count)).ok_or_else(|| {
-        ServiceError::invalid("lookback_observations", count, "must be from 10 to 10,000")
-    })
+    usize::try_from(count)
+        .ok()
+        .filter(|_| LOOKBACK_RANGE.contains(&count))
+        .ok_or_else(|| ServiceError::invalid("lookback_observations", count, "must be from 10 to 10,000"))
 }
 
 /// Refuses too few and too many subjects.
@@ -443,7 +442,10 @@ impl Query {
 }
 
 /// Answers `CompareIndices`.
-pub fn answer(services: &Services, request: &v1::CompareIndicesRequest) -> Result<v1::CompareIndicesResponse, ServiceError> {
+pub fn answer(
+    services: &Services,
+    request: &v1::CompareIndicesRequest,
+) -> Result<v1::CompareIndicesResponse, ServiceError> {
     check_subjects(&request.subjects)?;
     let query = Query::of(request)?;
     super::side::parse("benchmark", &request.benchmark)?;

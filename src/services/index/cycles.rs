@@ -48,8 +48,7 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     .or(held.last().map(|(_, close)| *close));
     let found = cycles::find(&closes, from, until, reversal);
     let levels = levels::find(&found.turning_points, level, tolerance);
-    let (start_time, end_time) =
-        (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
+    let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
     let sources = side.sources();
     let base = v1::Derivation {
@@ -88,7 +87,11 @@ fn percent(field: &str, asked: Option<f64>, default: f64, most: f64) -> Result<f
     if value.is_finite() && value > 0.0 && value <= most {
         return Ok(value);
     }
-    let allowed = if most > 1e9 { "must be a number greater than 0".to_owned() } else { format!("must be greater than 0 and at most {most}") };
+    let allowed = if most > 1e9 {
+        "must be a number greater than 0".to_owned()
+    } else {
+        format!("must be greater than 0 and at most {most}")
+    };
     Err(ServiceError::invalid(field, value, allowed))
 }
 

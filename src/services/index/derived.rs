@@ -165,9 +165,10 @@ impl<D: Derived> Slot<D> {
         self.seen = seen;
         let entry = self.derived.entry(services, now, std::mem::take(&mut self.afresh));
         let had_before = resumed.is_some_and(|from| {
-            items.iter().flatten().all(|(item, _)| {
-                from.get(usize::from(item.shard)).is_some_and(|position| item.position <= *position)
-            })
+            items
+                .iter()
+                .flatten()
+                .all(|(item, _)| from.get(usize::from(item.shard)).is_some_and(|position| item.position <= *position))
         });
         let is_new = entry != self.entry;
         self.entry.clone_from(&entry);

@@ -103,15 +103,15 @@ impl Derived for WatchedComparison {
             Err(_) => false,
         };
         if !follows {
-            self.current = self
-                .prepare(services, now)
-                .map(Box::new)
-                .map_err(|error| (item_state_of(&error), error.to_string()));
+            self.current =
+                self.prepare(services, now).map(Box::new).map_err(|error| (item_state_of(&error), error.to_string()));
         }
         let current = self.current.as_ref().ok()?;
         let comparison =
             compare::message(services, &current.subject, &current.benchmark, &self.query, &current.outcome);
-        Some(v1::WatchComparisonsResponse { comparisons: vec![comparison], ..Default::default() }.encode_to_vec().into())
+        Some(
+            v1::WatchComparisonsResponse { comparisons: vec![comparison], ..Default::default() }.encode_to_vec().into(),
+        )
     }
 
     fn is_outdated(&self, now: Timestamp) -> bool {

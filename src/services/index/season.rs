@@ -88,7 +88,10 @@ impl Universe {
             .iter()
             .map(|member| {
                 let (price, cap) = member.live;
-                (with_today(&member.history.closes, start, today, price), with_today(&member.history.market_caps, today, today, cap))
+                (
+                    with_today(&member.history.closes, start, today, price),
+                    with_today(&member.history.market_caps, today, today, cap),
+                )
             })
             .collect();
         let candidates: Vec<Candidate<'_>> = self
@@ -124,7 +127,8 @@ impl Universe {
 /// The days from `start` to `today` with today's value, and one before them when the history reaches further back, so that it does not
 /// look young.
 fn with_today(column: &Daily, start: Day, today: Day, value: Option<f64>) -> Daily {
-    let before = column.first_day().filter(|first| *first < start).and_then(|first| Some((start.plus(-1), column.get(first)?)));
+    let before =
+        column.first_day().filter(|first| *first < start).and_then(|first| Some((start.plus(-1), column.get(first)?)));
     let window = (start.number()..today.number()).map(Day::from_number);
     let held = window.filter_map(|day| Some((day, column.get(day)?)));
     Daily::new(before.into_iter().chain(held).chain(value.map(|value| (today, value))))
@@ -259,17 +263,21 @@ pub fn list(
     services.check_histories()?;
     let universe = Universe::of(services);
     let candidates = universe.candidates();
-    let btc_days = universe.btc.and_then(|btc| candidates.get(btc)).and_then(|btc| {
-        Some((btc.closes.first_day()?, btc.closes.last_day()?))
-    });
+    let btc_days = universe
+        .btc
+        .and_then(|btc| candidates.get(btc))
+        .and_then(|btc| Some((btc.closes.first_day()?, btc.closes.last_day()?)));
     let mut response = v1::ListAltcoinSeasonHistoryResponse { simulated: services.simulated, ..Default::default() };
     let Some((first, last)) = btc_days else { return Ok(response) };
     let parameters = Parameters { universe_size, window_days, as_of: last };
     // A point's time is the end of its day: `start <= end of day < end`.
     let first = first.plus(i32::try_from(window_days).unwrap_or(i32::MAX));
-    let from = start.map_or(first, |start| Day::of(Timestamp::from_micros(start.as_micros().saturating_sub(1))).max(first));
-    let from = if pages.continued { Day::from_number(i32::try_from(pages.start).unwrap_or(i32::MAX)).max(from) } else { from };
-    let until = end.map_or(last, |end| Day::of(Timestamp::from_micros(end.as_micros().saturating_sub(1))).plus(-1).min(last));
+    let from =
+        start.map_or(first, |start| Day::of(Timestamp::from_micros(start.as_micros().saturating_sub(1))).max(first));
+    let from =
+        if pages.continued { Day::from_number(i32::try_from(pages.start).unwrap_or(i32::MAX)).max(from) } else { from };
+    let until =
+        end.map_or(last, |end| Day::of(Timestamp::from_micros(end.as_micros().saturating_sub(1))).plus(-1).min(last));
     let mut seasons = altcoin_season::history(&candidates, universe.btc, parameters, from, until);
     for (day, season) in seasons.by_ref().take(page_size) {
         let (Some(score), Some(btc_return)) = (season.score, season.btc_return_percent) else { continue };

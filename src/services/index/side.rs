@@ -242,7 +242,8 @@ pub const IMPORTED: &str = "import";
 
 /// Reads the name of an index, an asset or a quotient.
 pub fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
-    let allowed = "must be an index (RUT, TOTAL, category:meme, basket:NAME), an asset (BTC) or a quotient of two (OTHERS/BTC)";
+    let allowed =
+        "must be an index (RUT, TOTAL, category:meme, basket:NAME), an asset (BTC) or a quotient of two (OTHERS/BTC)";
     Expression::parse(name).ok_or_else(|| ServiceError::invalid(field, name, allowed))
 }
 

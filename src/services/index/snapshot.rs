@@ -40,7 +40,8 @@ pub fn entry(message: v1::IndexSnapshot, view: crate::image::View) -> bytes::Byt
 fn of_asset(services: &Services, side: &Side, operand: &Operand, price: &PriceSnapshot) -> v1::IndexSnapshot {
     let Some(item) = &operand.item else { return v1::IndexSnapshot::default() };
     let full = convert::price_message(price, &item.state, item.position.revision, item.freshness);
-    let definition = "The aggregate price of one unit in US dollars; how venues are pooled is told by GetPriceSnapshot.";
+    let definition =
+        "The aggregate price of one unit in US dollars; how venues are pooled is told by GetPriceSnapshot.";
     v1::IndexSnapshot {
         title: full.name.unwrap_or_else(|| full.asset.clone()),
         level: full.price,
@@ -100,7 +101,8 @@ fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
             "The level of {} divided by the level of {}, on days on which both have one.",
             numerator.subject, denominator.subject
         ),
-        _ => "The last daily close of the history in the store; no source of this process gives a newer level.".to_owned(),
+        _ => "The last daily close of the history in the store; no source of this process gives a newer level."
+            .to_owned(),
     };
     let percent = |change: Option<Change>| change.map(|change| change.percent);
     Some(v1::IndexSnapshot {
