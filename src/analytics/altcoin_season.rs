@@ -235,7 +235,7 @@ pub fn history<'a>(
         let closes = candidates.get(index)?.closes;
         Some((closes.first_day()?.max(from), closes.last_day()?.min(until)))
     });
-    let days = btc_days.map_or(1..=0, |(first, last)| first.number()..=last.number());
+    let days = btc_days.into_iter().flat_map(|(first, last)| first.number()..=last.number());
     days.map(Day::from_number).filter_map(move |as_of| {
         let season = season(candidates, btc, Parameters { as_of, ..parameters });
         season.score.is_some().then_some((as_of, season))

@@ -255,10 +255,10 @@ impl Basket<'_> {
         self.is_due |= period_end(self.rule.schedule, day) == Some(day);
         let level = self.history.composition.as_ref()?.level(|member| self.price(member, day))?;
         self.complete = Some((day, level));
-        if self.is_due {
-            if let Some(composition) = self.compose(day, level) {
-                self.set(composition, day, level);
-            }
+        if self.is_due
+            && let Some(composition) = self.compose(day, level)
+        {
+            self.set(composition, day, level);
         }
         Some(level)
     }

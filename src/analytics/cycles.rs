@@ -130,16 +130,13 @@ impl Zigzag {
                 self.low_since_high = Some(close);
             }
         }
-        if rises != Some(true) {
-            if let Some((low_day, low)) = self.low.filter(|(_, low)| level >= low * self.factor) {
-                self.turn(TurningPoint { day: low_day, level: low, is_trough: true }, close);
-                return;
-            }
-        }
-        if rises != Some(false) {
-            if let Some((high_day, high)) = self.high.filter(|(_, high)| level <= high / self.factor) {
-                self.turn(TurningPoint { day: high_day, level: high, is_trough: false }, close);
-            }
+        let trough = self.low.filter(|(_, low)| rises != Some(true) && level >= low * self.factor);
+        let peak = self.high.filter(|(_, high)| rises != Some(false) && level <= high / self.factor);
+        // Never both: they would lie so far apart that one had been confirmed before.
+        if let Some((day, level)) = trough {
+            self.turn(TurningPoint { day, level, is_trough: true }, close);
+        } else if let Some((day, level)) = peak {
+            self.turn(TurningPoint { day, level, is_trough: false }, close);
         }
     }
 
