@@ -219,7 +219,10 @@ mod tests {
             ("CROSSMARKET__INDEX_REFERENCES__RUT__SOURCE", "somebody"),
         ];
         let read = reference(&whole).expect("valid").config.index_references.0;
-        assert_eq!((read.len(), read[0].index.as_str(), read[0].date.to_string().as_str()), (1, "RUT", "2025-12-31T00:00:00Z"));
+        assert_eq!(
+            (read.len(), read[0].index.as_str(), read[0].date.to_string().as_str()),
+            (1, "RUT", "2025-12-31T00:00:00Z")
+        );
         assert!(reference(&whole[..2]).expect_err("no source").to_string().contains("all three"));
         let vix = [("CROSSMARKET__INDEX_REFERENCES__VIX__MARKET_CAP", "1")];
         assert!(reference(&vix).is_err());

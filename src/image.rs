@@ -348,13 +348,6 @@ impl Image {
         Some((slot.item.clone()?, slot.changes))
     }
 
-    /// How far every shard has been applied to a collection, as a cursor.
-    pub fn cursor(&self, collection: Collection) -> Cursor {
-        let nowhere = Position { epoch: 0, revision: 0 };
-        let positions = self.read(collection).positions.iter().map(|position| position.unwrap_or(nowhere)).collect();
-        Cursor { collection, positions }
-    }
-
     /// The items of a collection that are wanted, in no particular order.
     pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
         self.read(collection).items().filter(|item| wanted(item)).cloned().collect()

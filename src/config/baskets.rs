@@ -148,8 +148,7 @@ impl BasketConfig {
             |rebalance| format!("{rebalance:?}").to_lowercase(),
         );
         let level = |text: &str| text.parse().ok().filter(|level: &f64| level.is_finite() && *level > 0.0);
-        let base_level =
-            reader.parsed(&key("base_level"), 1_000.0, "a number greater than 0", level, f64::to_string);
+        let base_level = reader.parsed(&key("base_level"), 1_000.0, "a number greater than 0", level, f64::to_string);
         let members = match (assets.is_empty(), category) {
             (false, None) => BasketMembers::Assets(assets),
             (true, Some(category)) => BasketMembers::Category(category),
@@ -189,12 +188,15 @@ impl IndexReferencesConfig {
             };
             let key = |name: &str| format!("{section}.{name}");
             let positive = |text: &str| Decimal::parse(text).ok().filter(|value| value.is_positive());
-            let market_cap =
-                reader.optional(&key("market_cap"), "an amount in US dollars greater than 0", positive, Decimal::to_string);
+            let market_cap = reader.optional(
+                &key("market_cap"),
+                "an amount in US dollars greater than 0",
+                positive,
+                Decimal::to_string,
+            );
             let date = |text: &str| Timestamp::parse(&format!("{text}T00:00:00Z"));
-            let date = reader.optional(&key("date"), "a date such as 2025-12-31", date, |date| {
-                date.civil().date().to_string()
-            });
+            let date = reader
+                .optional(&key("date"), "a date such as 2025-12-31", date, |date| date.civil().date().to_string());
             let source = reader.optional(
                 &key("source"),
                 "who published it, in at most 200 characters",

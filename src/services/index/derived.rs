@@ -103,7 +103,7 @@ impl<D: Derived> DerivedSource<D> {
     fn positions(&self) -> Vec<Position> {
         let nowhere = Position { epoch: 0, revision: 0 };
         let image = &self.services.image;
-        (0..image.shard_count()).map(|shard| image.position(shard).unwrap_or(nowhere)).collect()
+        image.shards().all().map(|shard| image.position(shard).unwrap_or(nowhere)).collect()
     }
 
     /// Marks everything that time or new histories have overtaken.
