@@ -32,6 +32,7 @@ pub mod fetch;
 pub mod history;
 pub mod import;
 pub mod index_news;
+pub mod indices;
 pub mod intake;
 pub mod monitor;
 pub mod pipeline;

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("venues", &["domain"]),
     ("image", &["domain", "analytics"]),
     ("store", &["domain"]),
-    ("collector", &["domain", "clock", "analytics", "venues", "store"]),
+    ("collector", &["domain", "clock", "analytics", "venues", "image", "histories", "store"]),
     ("histories", &["domain", "clock", "analytics", "store"]),
     ("services", &["domain", "clock", "analytics", "image", "store", "histories", "proto"]),
     ("simulator", &["domain", "clock", "venues"]),
