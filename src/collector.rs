@@ -135,6 +135,8 @@ pub struct CollectorSettings {
     /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
     /// and when is not known.
     pub undated_time: Option<Timestamp>,
+    /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
+    pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
 }
 
 impl Default for CollectorSettings {
@@ -152,6 +154,7 @@ impl Default for CollectorSettings {
             fetch_limits: FetchLimits::default(),
             backfill: true,
             undated_time: None,
+            index_news: None,
         }
     }
 }
