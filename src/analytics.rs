@@ -9,10 +9,12 @@
 //! 4. [`history`]: finding candles in a history; then the figures that rest on it, [`returns`], [`ranges`], [`volatility`], [`rsi`]
 //!    and [`drawdown`].
 //! 5. [`snapshot`]: all of it put together, each figure with its derivation.
+//! 6. [`index_sources`]: which source of an exchange-traded index is used.
 
 pub mod aggregate;
 pub mod drawdown;
 pub mod history;
+pub mod index_sources;
 pub mod plausibility;
 pub mod ranges;
 pub mod rates;

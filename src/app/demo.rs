@@ -8,6 +8,7 @@ use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store;
+use crate::venues::Secret;
 
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
@@ -66,6 +67,8 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
             Some(endpoint) => {
                 venue.rest_url.clone_from(&endpoint.rest_url);
                 venue.ws_url.clone_from(&endpoint.ws_url);
+                // A simulated venue takes any key, and none of the configuration is shown to it.
+                venue.api_key = venue.venue.api_key().and_then(|_| Secret::parse("simulated"));
             }
             None => venue.enabled = false,
         }
