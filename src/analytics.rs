@@ -15,6 +15,7 @@ pub mod aggregate;
 pub mod drawdown;
 pub mod history;
 pub mod index_sources;
+pub mod long_short;
 pub mod plausibility;
 pub mod ranges;
 pub mod rates;

@@ -368,7 +368,8 @@ impl Started {
                     seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
                 };
                 if *feed == Feed::IndexLevels {
-                    self.index_sources.push(IndexSourceLink { link: link.clone(), monitor: Arc::clone(&polled.monitor) });
+                    self.index_sources
+                        .push(IndexSourceLink { link: link.clone(), monitor: Arc::clone(&polled.monitor) });
                 }
                 tasks.spawn(polled.run(stop.clone()));
             }

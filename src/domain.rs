@@ -5,6 +5,7 @@ pub mod candle;
 pub mod decimal;
 pub mod index;
 pub mod instrument;
+pub mod long_short;
 pub mod observation;
 pub mod series;
 pub mod state;

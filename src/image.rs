@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use cursor::{Cursor, CursorMangled, Position};
-pub use filter::Filter;
+pub use filter::{Filter, LongShortSeries};
 use slots::Slots;
 pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
 
@@ -38,6 +38,8 @@ pub enum Collection {
     Prices,
     /// Catalogue entries of assets.
     Assets,
+    /// Long/short ratios.
+    LongShortRatios,
     /// Index snapshots.
     Indices,
     /// The feeds' health.
@@ -141,13 +143,14 @@ struct Shared {
 
 impl Collection {
     /// Every collection.
-    pub const ALL: [Self; 4] = [Self::Prices, Self::Assets, Self::Indices, Self::Feeds];
+    pub const ALL: [Self; 5] = [Self::Prices, Self::Assets, Self::LongShortRatios, Self::Indices, Self::Feeds];
 
     /// The collection that holds a key.
     pub fn of(key: &Key) -> Self {
         match key {
             Key::Price(_) => Self::Prices,
             Key::Asset(_) => Self::Assets,
+            Key::LongShort(_) => Self::LongShortRatios,
             Key::Index(_) => Self::Indices,
             Key::Feed(..) => Self::Feeds,
         }
@@ -159,6 +162,7 @@ impl Collection {
             Self::Prices => 1,
             Self::Assets => 2,
             Self::Feeds => 3,
+            Self::LongShortRatios => 4,
             Self::Indices => 5,
         }
     }
@@ -342,10 +346,11 @@ impl Image {
     }
 
     fn shared(&self, collection: Collection) -> &Shared {
-        let [prices, assets, indices, feeds] = &self.shared;
+        let [prices, assets, long_short_ratios, indices, feeds] = &self.shared;
         match collection {
             Collection::Prices => prices,
             Collection::Assets => assets,
+            Collection::LongShortRatios => long_short_ratios,
             Collection::Indices => indices,
             Collection::Feeds => feeds,
         }
@@ -408,7 +413,7 @@ fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
 /// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
 fn deadline(state: &State) -> Option<Timestamp> {
     match &state.body {
-        Body::Price(_) => Some(state.stale_since()),
+        Body::Price(_) | Body::LongShort(_) => Some(state.stale_since()),
         // While the market is closed nothing newer is due; the first level after it opens has the usual time to come.
         Body::Index(index) => Some(index.closed_until.map_or(state.stale_since(), |until| until + state.budget)),
         Body::Asset(_) | Body::Feed(_) => None,

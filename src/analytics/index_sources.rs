@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use crate::domain::calendar::{latest_session, last_closed_session, previous_session};
+use crate::domain::calendar::{last_closed_session, latest_session, previous_session};
 use crate::domain::index::{IndexKind, IndexSource};
 use crate::domain::state::ContributionStatus;
 use crate::domain::{Decimal, Timestamp};
@@ -60,7 +60,8 @@ pub struct Source {
 
 /// The place of the source that is used, and what became of each. `sources` are in order of preference.
 pub fn resolve(sources: &[Source], kind: IndexKind, now: Timestamp) -> (Option<usize>, Vec<IndexSource>) {
-    let fresh = sources.iter().position(|source| source.reading.as_ref().is_some_and(|reading| is_current(reading, now)));
+    let fresh =
+        sources.iter().position(|source| source.reading.as_ref().is_some_and(|reading| is_current(reading, now)));
     let newest = || {
         let readings = sources.iter().enumerate().filter_map(|(place, source)| Some((place, source.reading.as_ref()?)));
         // Of equally old ones the preferred.
@@ -159,7 +160,7 @@ mod tests {
         (used, told.into_iter().map(|source| source.status).collect())
     }
 
-    use ContributionStatus::{Carried, Disagrees, NoPrice, Standby, Stale, Used};
+    use ContributionStatus::{Carried, Disagrees, NoPrice, Stale, Standby, Used};
 
     #[test]
     fn the_preferred_source_is_used_and_others_stand_by() {
@@ -172,7 +173,10 @@ mod tests {
             source("e", Some(("2600", "2026-01-14T21:00:00Z")), &[("2026-01-14", "2600")]),
             source("f", None, &[]),
         ];
-        assert_eq!(statuses(&sources, "2026-01-15T18:05:00Z"), (Some(0), vec![Used, Standby, Disagrees, Standby, Disagrees, NoPrice]));
+        assert_eq!(
+            statuses(&sources, "2026-01-15T18:05:00Z"),
+            (Some(0), vec![Used, Standby, Disagrees, Standby, Disagrees, NoPrice])
+        );
         let (_, told) = resolve(&sources, IndexKind::Equity, at("2026-01-15T18:05:00Z"));
         assert!((told[2].deviation_percent.expect("compared") - 50.0 / 26.5).abs() < 1e-9);
         // A volatility index may differ by more.

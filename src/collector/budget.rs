@@ -73,6 +73,7 @@ impl Budget {
             limit: u64::from(self.limit.limit),
             used: log.used,
             window: self.limit.window,
+            planned: u64::from(self.limit.limit),
         }
     }
 

@@ -84,6 +84,7 @@ impl FeedMonitor {
             interval,
             reconnect_count: 0,
             rate_budgets: Vec::new(),
+            plan: Vec::new(),
         };
         let inner = Inner {
             status,

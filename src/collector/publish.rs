@@ -231,7 +231,7 @@ pub fn forget(board: &mut Board, keys: &[Key]) {
                     asset.published.info = None;
                 }
             }
-            Key::Index(_) | Key::Feed(..) => {}
+            Key::LongShort(_) | Key::Index(_) | Key::Feed(..) => {}
         }
     }
 }

@@ -56,7 +56,8 @@ fn api_key(reader: &mut Reader, id: &str) -> Option<Secret> {
         let content = std::fs::read_to_string(text).ok()?;
         Secret::parse(content.lines().next()?)
     };
-    let of_file = reader.file_of(&format!("venues.{id}.api_key_file"), "a readable file whose first line is a key", read);
+    let of_file =
+        reader.file_of(&format!("venues.{id}.api_key_file"), "a readable file whose first line is a key", read);
     given.or(of_file)
 }
 

@@ -1,5 +1,7 @@
 //! What one venue said about one instrument at one time.
 
+use std::time::Duration;
+
 use smol_str::SmolStr;
 
 use super::{Candle, CandleInterval, Decimal, Instrument, Timestamp};
@@ -66,12 +68,14 @@ pub enum LongShortKind {
     TopTraderPosition,
     /// Taker buy volume against taker sell volume.
     TakerVolume,
+    /// All positions at the venue, by size. Only some venues split them into long and short, each in its own way.
+    GlobalPosition,
 }
 
 impl LongShortKind {
     /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::GlobalAccount, Self::TopTraderAccount, Self::TopTraderPosition, Self::TakerVolume];
+    pub const ALL: [Self; 5] =
+        [Self::GlobalAccount, Self::TopTraderAccount, Self::TopTraderPosition, Self::TakerVolume, Self::GlobalPosition];
 
     /// The API's name: `GLOBAL_ACCOUNT` and so on.
     pub fn as_str(self) -> &'static str {
@@ -80,7 +84,25 @@ impl LongShortKind {
             Self::TopTraderAccount => "TOP_TRADER_ACCOUNT",
             Self::TopTraderPosition => "TOP_TRADER_POSITION",
             Self::TakerVolume => "TAKER_VOLUME",
+            Self::GlobalPosition => "GLOBAL_POSITION",
         }
+    }
+
+    /// The name in series: `global-account` and so on.
+    pub fn series_word(self) -> &'static str {
+        match self {
+            Self::GlobalAccount => "global-account",
+            Self::TopTraderAccount => "top-trader-account",
+            Self::TopTraderPosition => "top-trader-position",
+            Self::TakerVolume => "taker-volume",
+            Self::GlobalPosition => "global-position",
+        }
+    }
+
+    /// True when venues mean the same by it, so that their values may be pooled. Who a top trader is, and how positions are split, is
+    /// each venue's own rule.
+    pub fn is_pooled(self) -> bool {
+        matches!(self, Self::GlobalAccount | Self::TakerVolume)
     }
 }
 
@@ -116,6 +138,23 @@ impl Period {
             Self::FourHours => "4h",
             Self::OneDay => "1d",
         }
+    }
+
+    /// The period of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|period| period.as_str() == text)
+    }
+
+    /// How long it is.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::FiveMinutes => 300,
+            Self::FifteenMinutes => 900,
+            Self::ThirtyMinutes => 1_800,
+            Self::OneHour => 3_600,
+            Self::FourHours => 14_400,
+            Self::OneDay => 86_400,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::index::{IndexCode, IndexSnapshot};
+use super::long_short::{LongShortKey, LongShortRatio};
 use super::{AssetCode, Decimal, Feed, Timestamp};
 
 /// What a state is the value of. Keys order by kind, then by name.
@@ -14,6 +15,8 @@ pub enum Key {
     Price(AssetCode),
     /// An asset's catalogue entry.
     Asset(AssetCode),
+    /// A long/short ratio.
+    LongShort(LongShortKey),
     /// An index's snapshot.
     Index(IndexCode),
     /// A feed's health: venue id and feed.
@@ -52,6 +55,8 @@ pub enum Body {
     Price(Box<PriceSnapshot>),
     /// A catalogue entry.
     Asset(Box<AssetInfo>),
+    /// A long/short ratio.
+    LongShort(Box<LongShortRatio>),
     /// An index's snapshot.
     Index(Box<IndexSnapshot>),
     /// A feed's health.
@@ -324,6 +329,25 @@ pub struct RateBudget {
     pub used: u64,
     /// The window.
     pub window: Duration,
+    /// Weight that crossmarket allows itself in a window.
+    pub planned: u64,
+}
+
+/// How often one tier of market-cap ranks is asked for within a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanTier {
+    /// First rank, from 1.
+    pub rank_min: u32,
+    /// Last rank; `None` when it is open.
+    pub rank_max: Option<u32>,
+    /// Instruments in it.
+    pub instrument_count: u32,
+    /// Time between two requests for the same instrument.
+    pub interval: Duration,
+    /// What that costs, in thousandths of the scope's weight a minute.
+    pub milliweight_per_minute: u64,
+    /// The scope that it draws on.
+    pub scope: SmolStr,
 }
 
 /// A feed's health.
@@ -361,4 +385,6 @@ pub struct FeedStatus {
     pub reconnect_count: u64,
     /// The rate-limit budgets that it draws on.
     pub rate_budgets: Vec<RateBudget>,
+    /// How it is planned by market-cap rank; empty where ranks are treated alike.
+    pub plan: Vec<PlanTier>,
 }

@@ -3,7 +3,9 @@
 use smol_str::SmolStr;
 
 use super::Item;
+use crate::domain::long_short::LongShortKey;
 use crate::domain::state::{Body, Key};
+use crate::domain::{LongShortKind, Period};
 
 /// All conditions that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,8 +14,29 @@ pub struct Filter {
     pub keys: Option<Vec<Key>>,
     /// Only items in at least one of these categories; empty means all.
     pub categories: Vec<SmolStr>,
+    /// Only items with a rank of at least this.
+    pub market_cap_rank_min: Option<u32>,
     /// Only items with a rank of at most this.
     pub market_cap_rank_max: Option<u32>,
+    /// Of long/short ratios, only those of this series.
+    pub long_short: Option<LongShortSeries>,
+}
+
+/// One kind of long/short ratio of all assets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongShortSeries {
+    /// Which population is counted.
+    pub kind: LongShortKind,
+    /// The interval that a reading covers.
+    pub period: Period,
+    /// The venue's id; `None` for the aggregate.
+    pub venue: Option<SmolStr>,
+}
+
+impl LongShortSeries {
+    fn contains(&self, key: &LongShortKey) -> bool {
+        self.kind == key.kind && self.period == key.period && self.venue == key.venue
+    }
 }
 
 impl Filter {
@@ -22,11 +45,17 @@ impl Filter {
         let (categories, rank) = match &item.state.body {
             Body::Price(price) => (price.categories.as_slice(), price.market_cap_rank),
             Body::Asset(asset) => (asset.categories.as_slice(), asset.market_cap_rank),
+            Body::LongShort(ratio) => (Default::default(), ratio.market_cap_rank),
             Body::Index(_) | Body::Feed(_) => (Default::default(), None),
         };
         let in_category =
             self.categories.is_empty() || self.categories.iter().any(|wanted| categories.contains(wanted));
-        let in_rank = self.market_cap_rank_max.is_none_or(|limit| rank.is_some_and(|rank| rank <= limit));
-        in_category && in_rank
+        let above_min = self.market_cap_rank_min.is_none_or(|limit| rank.is_some_and(|rank| rank >= limit));
+        let below_max = self.market_cap_rank_max.is_none_or(|limit| rank.is_some_and(|rank| rank <= limit));
+        let in_series = match (&self.long_short, &item.key) {
+            (Some(series), Key::LongShort(key)) => series.contains(key),
+            _ => true,
+        };
+        in_series && in_category && above_min && below_max
     }
 }

@@ -186,6 +186,7 @@ impl AssetFilter {
                 keys: None,
                 categories: lower(&request.categories).into_iter().map(Into::into).collect(),
                 market_cap_rank_max: paging::rank_max("market_cap_rank_max", request.market_cap_rank_max)?,
+                ..Filter::default()
             },
         })
     }

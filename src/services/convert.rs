@@ -15,6 +15,9 @@ use crate::image::{Encoder, Encoding, Freshness};
 use crate::proto::v1;
 
 pub mod index;
+mod long_short;
+
+pub use long_short::{long_short_kind, long_short_period, wire_long_short_kind, wire_long_short_period};
 
 /// Encodes states as entries of the responses' field 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +42,16 @@ impl Encoder for WireEncoder {
                 let mut entry = v1::ListAssetsResponse { assets: vec![message], ..Default::default() };
                 let full = entry.encode_to_vec().into();
                 entry.assets.iter_mut().for_each(|message| message.instruments.clear());
+                Encoding { basic: entry.encode_to_vec().into(), full }
+            }
+            Body::LongShort(ratio) => {
+                let message = long_short::ratio(ratio, state, revision, freshness);
+                let mut entry = v1::GetLongShortRatioResponse { ratio: Some(message) };
+                let full = entry.encode_to_vec().into();
+                if let Some(message) = &mut entry.ratio {
+                    message.derivations.clear();
+                    message.aggregation.iter_mut().for_each(|aggregation| aggregation.contributions.clear());
+                }
                 Encoding { basic: entry.encode_to_vec().into(), full }
             }
             Body::Index(index) => index::encode(index, state, revision, freshness),
@@ -367,7 +380,7 @@ pub fn feed(status: &FeedStatus, state: &State, now: Timestamp) -> v1::Feed {
         instrument_count: count(status.instrument_count),
         resolved_count: count(status.resolved_count),
         schedule_interval: polled.then(|| span(status.interval)),
-        plan: Vec::new(),
+        plan: status.plan.iter().map(plan_tier).collect(),
         reconnect_count: status.streaming.then(|| long_count(status.reconnect_count)),
         simulated: state.simulated,
         next_request_time: None,
@@ -390,8 +403,19 @@ fn rate_limit(budget: &state::RateBudget) -> v1::RateLimitBudget {
         limit: long_count(budget.limit),
         used: long_count(budget.used),
         window: Some(span(budget.window)),
-        planned: long_count(budget.limit),
+        planned: long_count(budget.planned.clamp(1, budget.limit.max(1))),
         retry_time: None,
+    }
+}
+
+fn plan_tier(tier: &state::PlanTier) -> v1::FeedPlanTier {
+    v1::FeedPlanTier {
+        market_cap_rank_min: count(tier.rank_min),
+        market_cap_rank_max: tier.rank_max.map(count),
+        instrument_count: count(tier.instrument_count),
+        interval: Some(span(tier.interval)),
+        weight_per_minute: tier.milliweight_per_minute as f64 / 1_000.0,
+        scope: tier.scope.to_string(),
     }
 }
 

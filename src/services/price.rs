@@ -270,6 +270,7 @@ fn filter(categories: &[String], market_cap_rank_max: Option<i32>) -> Result<Fil
         keys: None,
         categories: categories.iter().map(|category| SmolStr::from(category.to_lowercase())).collect(),
         market_cap_rank_max: paging::rank_max("market_cap_rank_max", market_cap_rank_max)?,
+        ..Filter::default()
     })
 }
 

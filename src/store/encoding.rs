@@ -1,19 +1,21 @@
 //! Keys, states and entries as bytes, the same in every store.
 //!
 //! **Keys and series names** are text, so that they can be read in whatever tool shows a store:
-//! `price:BTC`, `asset:BTC`, `index:category:privacy-coins`, `feed:tickers:binance`; `candles:1d:BTC`, `market-cap:1d:BTC`, and for a sampled series its
+//! `price:BTC`, `asset:BTC`, `long-short:global-account:1h:bybit:BTC` (without a venue for the aggregate), `index:category:privacy-coins`,
+//! `feed:tickers:binance`; `candles:1d:BTC`, `market-cap:1d:BTC`, and for a sampled series its
 //! name with the name's length in bytes before it, `sampled:27:global-account:aggregate:1h:BTC`. What is free in its letters comes last.
 //!
 //! **Entries** are one format byte, [`FORMAT`], and then a Protocol Buffers message. Fields that a reader does not know
 //! are skipped, so a newer version may add some; a change that older readers must not misread is a new format byte.
 //! Everything of a [`State`] is kept exactly: the scale of decimals, the bits of floats, what is absent.
 //!
-//! One file for each kind of [`Body`]: `price`, `asset`, `index`, `feed`. A new kind is a file, a row in `BodyMessage` and
+//! One file for each kind of [`Body`]: `price`, `asset`, `long_short`, `index`, `feed`. A new kind is a file, a row in `BodyMessage` and
 //! its two lines in [`Body`]'s conversions; a new kind of [`Key`] is its line in [`key_name`] and in [`parse_key`].
 
 mod asset;
 mod feed;
 mod index;
+mod long_short;
 mod price;
 mod scalar;
 
@@ -33,6 +35,7 @@ pub fn key_name(key: &Key) -> String {
     match key {
         Key::Price(asset) => format!("price:{asset}"),
         Key::Asset(asset) => format!("asset:{asset}"),
+        Key::LongShort(key) => format!("long-short:{}", long_short::key_name(key)),
         Key::Index(index) => format!("index:{index}"),
         Key::Feed(venue, feed) => format!("feed:{feed}:{venue}"),
     }
@@ -44,6 +47,7 @@ pub fn parse_key(name: &str) -> Result<Key, StoreError> {
     let key = match name.split_once(':') {
         Some(("price", code)) => asset(code).map(Key::Price),
         Some(("asset", code)) => asset(code).map(Key::Asset),
+        Some(("long-short", rest)) => long_short::parse_key(rest).map(Key::LongShort),
         Some(("index", code)) => IndexCode::parse(code).map(Key::Index),
         Some(("feed", rest)) => {
             rest.split_once(':').and_then(|(feed, venue)| Some(Key::Feed(venue.into(), Feed::parse(feed)?)))
@@ -146,7 +150,7 @@ struct StateMessage {
     budget: Option<DurationMessage>,
     #[prost(bool, tag = "5")]
     simulated: bool,
-    #[prost(oneof = "BodyMessage", tags = "16, 17, 18, 20")]
+    #[prost(oneof = "BodyMessage", tags = "16, 17, 18, 19, 20")]
     body: Option<BodyMessage>,
 }
 
@@ -158,6 +162,8 @@ enum BodyMessage {
     Asset(asset::AssetMessage),
     #[prost(message, tag = "18")]
     Feed(feed::FeedMessage),
+    #[prost(message, tag = "19")]
+    LongShort(Box<long_short::LongShortMessage>),
     #[prost(message, tag = "20")]
     Index(Box<index::IndexMessage>),
 }
@@ -209,6 +215,7 @@ impl From<&Body> for BodyMessage {
             Body::Price(price) => Self::Price(Box::new((&**price).into())),
             Body::Asset(asset) => Self::Asset((&**asset).into()),
             Body::Feed(feed) => Self::Feed((&**feed).into()),
+            Body::LongShort(ratio) => Self::LongShort(Box::new((&**ratio).into())),
             Body::Index(index) => Self::Index(Box::new((&**index).into())),
         }
     }
@@ -222,6 +229,7 @@ impl TryFrom<BodyMessage> for Body {
             BodyMessage::Price(price) => Self::Price(Box::new((*price).try_into()?)),
             BodyMessage::Asset(asset) => Self::Asset(Box::new(asset.try_into()?)),
             BodyMessage::Feed(feed) => Self::Feed(Box::new(feed.try_into()?)),
+            BodyMessage::LongShort(ratio) => Self::LongShort(Box::new((*ratio).try_into()?)),
             BodyMessage::Index(index) => Self::Index(Box::new((*index).try_into()?)),
         })
     }

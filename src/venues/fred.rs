@@ -130,14 +130,20 @@ mod tests {
     fn closes(parsed: &Parsed) -> Vec<String> {
         let close = |observation: &crate::domain::Observation| {
             let Payload::IndexLevel(level) = &observation.payload else { panic!("{observation:?}") };
-            format!("{} {} {}", observation.instrument.base, level.close_of.expect("a date").civil().date(), level.level)
+            format!(
+                "{} {} {}",
+                observation.instrument.base,
+                level.close_of.expect("a date").civil().date(),
+                level.level
+            )
         };
         parsed.observations.iter().map(close).collect()
     }
 
     #[test]
     fn reads_both_headers_and_leaves_out_what_is_missing() {
-        let new = parse("observation_date,VIXCLS\n2025-12-24,13.47\n2025-12-25,.\n2025-12-26,\n2025-12-29,14.2\n").expect("readable");
+        let new = parse("observation_date,VIXCLS\n2025-12-24,13.47\n2025-12-25,.\n2025-12-26,\n2025-12-29,14.2\n")
+            .expect("readable");
         assert_eq!(closes(&new), ["VIX 2025-12-24 13.47", "VIX 2025-12-29 14.2"]);
         let old = parse("DATE,SP500,DTWEXBGS\r\n2024-12-31,5881.63,129.2775\r\n").expect("readable");
         assert_eq!(closes(&old), ["SPX 2024-12-31 5881.63", "DTWEXBGS 2024-12-31 129.2775"]);

@@ -24,7 +24,10 @@ pub(super) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
     let index = symbols.iter().find(|(_, known)| known.eq_ignore_ascii_case(symbol)).map(|(index, _)| *index);
     let (base, quote) = match index {
         Some(index) => (index, "USD"),
-        None => symbol.split_once('-').filter(|(base, quote)| !base.is_empty() && !quote.is_empty()).unwrap_or((symbol, "USD")),
+        None => symbol
+            .split_once('-')
+            .filter(|(base, quote)| !base.is_empty() && !quote.is_empty())
+            .unwrap_or((symbol, "USD")),
     };
     Some(Instrument {
         symbol: symbol.into(),
@@ -54,7 +57,13 @@ pub(super) struct Bar {
 
 impl Bar {
     /// Reads the four, rounded to `places`.
-    pub fn read(open: Scalar<'_>, high: Scalar<'_>, low: Scalar<'_>, close: Scalar<'_>, places: u32) -> Result<Self, Failure> {
+    pub fn read(
+        open: Scalar<'_>,
+        high: Scalar<'_>,
+        low: Scalar<'_>,
+        close: Scalar<'_>,
+        places: u32,
+    ) -> Result<Self, Failure> {
         let level = |value: Scalar<'_>, field| -> Result<Option<Decimal>, Failure> {
             let read = value.price().map_err(|super::json::FieldError(reason)| Failure { reason, field })?;
             Ok(read.map(|level| rounded(level, places)))
@@ -125,7 +134,12 @@ pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Settles a row of a CSV: a close on a date.
-pub(super) fn settle_row(gather: &mut Gather<'_>, subject: &super::gather::Subject, day: &[u8], bar: impl FnOnce() -> Result<Bar, Failure>) {
+pub(super) fn settle_row(
+    gather: &mut Gather<'_>,
+    subject: &super::gather::Subject,
+    day: &[u8],
+    bar: impl FnOnce() -> Result<Bar, Failure>,
+) {
     let statement = match date(day) {
         None => Err(Failure { reason: UnresolvedReason::Malformed, field: "date" }),
         Some(day) if !may_be_session(&subject.instrument().base, day) => Err(no_close("date")),
@@ -145,7 +159,8 @@ pub(super) fn asked_symbol(path: &str, key: &str) -> Option<String> {
 
 /// The answer to a request for too many requests, where only a text says so.
 pub(super) fn limited_text(body: &[u8]) -> Option<VenueError> {
-    let limited = body.trim_ascii_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"Too Many Requests"));
+    let limited =
+        body.trim_ascii_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"Too Many Requests"));
     limited.then_some(VenueError::RateLimited { retry_after: None })
 }
 

@@ -156,7 +156,14 @@ mod tests {
             .map(|observation| {
                 let Payload::IndexLevel(level) = &observation.payload else { panic!("{observation:?}") };
                 assert_eq!((observation.instrument.base.as_str(), level.close_of), ("RUT", observation.event_time));
-                format!("{} {:?} {:?} {:?} {}", level.close_of.expect("a date"), level.open, level.high, level.low, level.level)
+                format!(
+                    "{} {:?} {:?} {:?} {}",
+                    level.close_of.expect("a date"),
+                    level.open,
+                    level.high,
+                    level.low,
+                    level.level
+                )
             })
             .collect();
         assert_eq!(
@@ -169,7 +176,10 @@ mod tests {
             ]
         );
         let unresolved: Vec<_> = parsed.unresolved.iter().map(|entry| (entry.reason.as_str(), entry.field)).collect();
-        assert_eq!(unresolved, [("no_value", "date"), ("malformed", "date"), ("malformed", "close"), ("no_value", "close")]);
+        assert_eq!(
+            unresolved,
+            [("no_value", "date"), ("malformed", "date"), ("malformed", "close"), ("no_value", "close")]
+        );
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Venue for TwelveData {
                 Some(start) => {
                     let until = options.end.map(|end| format!("&end_date={}", day(end))).unwrap_or_default();
                     let from = day(start);
-                    format!("/time_series?symbol={symbol}&interval=1day&outputsize={ROWS_MAX}&order=asc&start_date={from}{until}")
+                    format!(
+                        "/time_series?symbol={symbol}&interval=1day&outputsize={ROWS_MAX}&order=asc&start_date={from}{until}"
+                    )
                 }
                 None => format!("/quote?symbol={symbol}"),
             };
@@ -283,7 +285,8 @@ mod tests {
         let [observation] = &parsed.observations[..] else { panic!("{parsed:?}") };
         let Payload::IndexLevel(level) = &observation.payload else { panic!("{observation:?}") };
         assert_eq!(observation.event_time, Some(Timestamp::from_seconds(1_768_510_740)));
-        let shown = format!("{} {:?} {:?} {:?} {:?}", level.level, level.open, level.high, level.low, level.previous_close);
+        let shown =
+            format!("{} {:?} {:?} {:?} {:?}", level.level, level.open, level.high, level.low, level.previous_close);
         assert_eq!(shown, "2650.25 Some(2641.50) Some(2655.5) None Some(2639.99)");
         assert_eq!(level.close_of, None);
     }
@@ -317,8 +320,15 @@ mod tests {
     #[test]
     fn history_is_asked_for_with_a_start() {
         let asked = [TwelveData.listing("RUT", "USD").expect("listed")];
-        let path = |start| TwelveData.requests(Feed::IndexLevels, &asked, &RequestOptions { start, ..RequestOptions::default() })[0].path.clone();
+        let path = |start| {
+            TwelveData.requests(Feed::IndexLevels, &asked, &RequestOptions { start, ..RequestOptions::default() })[0]
+                .path
+                .clone()
+        };
         assert_eq!(path(None), "/quote?symbol=RUT");
-        assert!(path(Timestamp::from_date(2016, 1, 4)).contains("interval=1day&outputsize=5000&order=asc&start_date=2016-01-04"));
+        assert!(
+            path(Timestamp::from_date(2016, 1, 4))
+                .contains("interval=1day&outputsize=5000&order=asc&start_date=2016-01-04")
+        );
     }
 }

@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::gather::{Failure, Gather, Subject, no_such_feed, plain_code, rejected, transient, url_encoded, without};
 use super::json::{JsonError, Kind, Reader, Scalar};
 use super::levels::{self, Bar, PLACES_DEFAULT, Symbols, no_close};
-use super::{
-    About, Parsed, RateLimit, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError, status,
-};
+use super::{About, Parsed, RateLimit, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError, status};
 use crate::domain::calendar;
 use crate::domain::{Feed, Instrument, Timestamp, VenueId};
 

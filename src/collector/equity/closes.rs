@@ -64,12 +64,8 @@ pub async fn fill<F: Future<Output = bool>>(
     let series = daily_series(index);
     let held = store.candles(&series, since, now).await?;
     let mut held: BTreeMap<Timestamp, Candle> = held.into_iter().map(|candle| (candle.start, candle)).collect();
-    let mut told = FillProgress {
-        close_count: 0,
-        covered_until: held.keys().next_back().copied(),
-        source: None,
-        error: None,
-    };
+    let mut told =
+        FillProgress { close_count: 0, covered_until: held.keys().next_back().copied(), source: None, error: None };
     let Some(mut from) = first_missing(&held, since, now) else {
         progress(told);
         return Ok(());
@@ -98,7 +94,8 @@ pub async fn fill<F: Future<Output = bool>>(
                 pieces = self::pieces(from, now);
                 continue;
             }
-            let changed: Vec<Candle> = closes.into_iter().filter(|close| held.get(&close.start) != Some(close)).collect();
+            let changed: Vec<Candle> =
+                closes.into_iter().filter(|close| held.get(&close.start) != Some(close)).collect();
             if changed.is_empty() {
                 continue;
             }
@@ -246,9 +243,20 @@ mod tests {
     #[test]
     fn filling_begins_where_something_is_missing() {
         let now = Timestamp::parse("2026-01-15T18:00:00Z").expect("a time");
-        let held = |days: &[&str]| days.iter().filter_map(|text| Some((day(text), candle(&level(Some(text)), now)?))).collect();
+        let held = |days: &[&str]| {
+            days.iter().filter_map(|text| Some((day(text), candle(&level(Some(text)), now)?))).collect()
+        };
         let since = day("2026-01-05");
-        let all = ["2026-01-05", "2026-01-06", "2026-01-07", "2026-01-08", "2026-01-09", "2026-01-12", "2026-01-13", "2026-01-14"];
+        let all = [
+            "2026-01-05",
+            "2026-01-06",
+            "2026-01-07",
+            "2026-01-08",
+            "2026-01-09",
+            "2026-01-12",
+            "2026-01-13",
+            "2026-01-14",
+        ];
         assert_eq!(first_missing(&held(&all), since, now), None);
         assert_eq!(first_missing(&held(&all[1..]), since, now), Some(since));
         assert_eq!(first_missing(&held(&all[..7]), since, now), Some(day("2026-01-07")));

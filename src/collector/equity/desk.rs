@@ -95,7 +95,9 @@ impl Desk {
 
     /// Takes one answer. False when nobody listens any more.
     async fn hear(&mut self, observed: Observed) -> bool {
-        let Some(place) = self.sources.iter().position(|source| source.link.index == observed.venue_index) else { return true };
+        let Some(place) = self.sources.iter().position(|source| source.link.index == observed.venue_index) else {
+            return true;
+        };
         let Some(source) = self.sources.get(place) else { return true };
         let mut touched: BTreeMap<IndexCode, Vec<Candle>> = BTreeMap::new();
         for observation in observed.observations {
@@ -103,9 +105,13 @@ impl Desk {
                 source.monitor.rejected(reason.as_str(), 1);
                 continue;
             }
-            let (Payload::IndexLevel(level), Some(event_time)) = (&observation.payload, observation.event_time) else { continue };
+            let (Payload::IndexLevel(level), Some(event_time)) = (&observation.payload, observation.event_time) else {
+                continue;
+            };
             let Some(index) = IndexCode::parse(&observation.instrument.base) else { continue };
-            let Some(side) = self.books.get_mut(&index).and_then(|book| book.sides.get_mut(place)?.as_mut()) else { continue };
+            let Some(side) = self.books.get_mut(&index).and_then(|book| book.sides.get_mut(place)?.as_mut()) else {
+                continue;
+            };
             let closes = touched.entry(index).or_default();
             if let Some(candle) = candle(level, observed.receive_time) {
                 side.closes.insert(candle.start, candle.close);
@@ -141,7 +147,8 @@ impl Desk {
             .into_iter()
             .filter(|close| close.start >= oldest && book.stored.get(&close.start) != Some(&close.close))
             .collect();
-        let rebased = |close: &Candle| book.stored.get(&close.start).is_some_and(|held| differs_by_factor(*held, close.close));
+        let rebased =
+            |close: &Candle| book.stored.get(&close.start).is_some_and(|held| differs_by_factor(*held, close.close));
         if changed.iter().any(rebased) {
             // Asked for anew as a whole; when a request for that waits already, it will do.
             let _ = self.rebased.try_send(index.clone());
@@ -188,17 +195,18 @@ impl Book {
             self.sides.iter().enumerate().filter_map(|(place, side)| Some((place, side.clone()?))).unzip();
         let (used, told) = resolve(&sources, index.kind(), now);
         let source = used.and_then(|used| sources.get(used));
-        let used_level = source.and_then(|source| Some((source.venue, source.reading.clone()?))).map(|(venue, reading)| UsedLevel {
-            venue,
-            level: reading.level,
-            open: reading.open,
-            high: reading.high,
-            low: reading.low,
-            previous_close: reading.previous_close,
-            event_time: reading.event_time,
-            receive_time: reading.receive_time,
-            budget: LEVEL_AGE_MAX,
-        });
+        let used_level =
+            source.and_then(|source| Some((source.venue, source.reading.clone()?))).map(|(venue, reading)| UsedLevel {
+                venue,
+                level: reading.level,
+                open: reading.open,
+                high: reading.high,
+                low: reading.low,
+                previous_close: reading.previous_close,
+                event_time: reading.event_time,
+                receive_time: reading.receive_time,
+                budget: LEVEL_AGE_MAX,
+            });
         let place = used.and_then(|used| places.get(used).copied());
         (place, EquityLevel { index: index.clone(), used: used_level, sources: told })
     }

@@ -31,6 +31,7 @@ fn feed(revision: Revision, venue: &str, feed: Feed, state_now: FeedState) -> Ch
         interval: Duration::from_secs(10),
         reconnect_count: 0,
         rate_budgets: Vec::new(),
+        plan: Vec::new(),
     };
     let key = Key::Feed(venue.into(), feed);
     Change { key, revision, state: Some(state(Body::Feed(Box::new(status)), at(0))) }

@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use super::scalar::{Coded, DurationMessage, codes, micros, required, timestamp};
-use crate::domain::state::{FeedErrorKind, FeedState, FeedStatus, RateBudget};
+use crate::domain::state::{FeedErrorKind, FeedState, FeedStatus, PlanTier, RateBudget};
 use crate::domain::{Feed, Timestamp};
 use crate::store::StoreError;
 
@@ -45,6 +45,8 @@ pub(super) struct FeedMessage {
     reconnect_count: u64,
     #[prost(message, repeated, tag = "16")]
     rate_budgets: Vec<RateBudgetMessage>,
+    #[prost(message, repeated, tag = "17")]
+    plan: Vec<PlanTierMessage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -75,6 +77,24 @@ struct RateBudgetMessage {
     used: u64,
     #[prost(message, optional, tag = "4")]
     window: Option<DurationMessage>,
+    #[prost(uint64, tag = "5")]
+    planned: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PlanTierMessage {
+    #[prost(uint32, tag = "1")]
+    rank_min: u32,
+    #[prost(uint32, optional, tag = "2")]
+    rank_max: Option<u32>,
+    #[prost(uint32, tag = "3")]
+    instrument_count: u32,
+    #[prost(message, optional, tag = "4")]
+    interval: Option<DurationMessage>,
+    #[prost(uint64, tag = "5")]
+    milliweight_per_minute: u64,
+    #[prost(string, tag = "6")]
+    scope: String,
 }
 
 impl From<&FeedStatus> for FeedMessage {
@@ -102,6 +122,7 @@ impl From<&FeedStatus> for FeedMessage {
             interval: Some(status.interval.into()),
             reconnect_count: status.reconnect_count,
             rate_budgets: status.rate_budgets.iter().map(RateBudgetMessage::from).collect(),
+            plan: status.plan.iter().map(PlanTierMessage::from).collect(),
         }
     }
 }
@@ -134,6 +155,7 @@ impl TryFrom<FeedMessage> for FeedStatus {
             interval: required(message.interval, "interval")?.try_into()?,
             reconnect_count: message.reconnect_count,
             rate_budgets: message.rate_budgets.into_iter().map(RateBudget::try_from).collect::<Result<_, _>>()?,
+            plan: message.plan.into_iter().map(PlanTier::try_from).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -145,6 +167,7 @@ impl From<&RateBudget> for RateBudgetMessage {
             limit: budget.limit,
             used: budget.used,
             window: Some(budget.window.into()),
+            planned: budget.planned,
         }
     }
 }
@@ -158,6 +181,35 @@ impl TryFrom<RateBudgetMessage> for RateBudget {
             limit: message.limit,
             used: message.used,
             window: required(message.window, "window")?.try_into()?,
+            planned: message.planned,
+        })
+    }
+}
+
+impl From<&PlanTier> for PlanTierMessage {
+    fn from(tier: &PlanTier) -> Self {
+        Self {
+            rank_min: tier.rank_min,
+            rank_max: tier.rank_max,
+            instrument_count: tier.instrument_count,
+            interval: Some(tier.interval.into()),
+            milliweight_per_minute: tier.milliweight_per_minute,
+            scope: tier.scope.to_string(),
+        }
+    }
+}
+
+impl TryFrom<PlanTierMessage> for PlanTier {
+    type Error = StoreError;
+
+    fn try_from(message: PlanTierMessage) -> Result<Self, StoreError> {
+        Ok(Self {
+            rank_min: message.rank_min,
+            rank_max: message.rank_max,
+            instrument_count: message.instrument_count,
+            interval: required(message.interval, "interval")?.try_into()?,
+            milliweight_per_minute: message.milliweight_per_minute,
+            scope: message.scope.into(),
         })
     }
 }

@@ -7,8 +7,10 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::*;
 use crate::domain::index::*;
+use crate::domain::long_short::*;
+use crate::domain::observation::OpenInterestUnit;
 use crate::domain::state::*;
-use crate::domain::{Decimal, Instrument, InstrumentKind};
+use crate::domain::{Decimal, Instrument, InstrumentKind, LongShortKind, Period};
 
 /// States with everything in them, each optional part there or not, from a seed.
 struct Maker(SmallRng);
@@ -273,15 +275,70 @@ impl Maker {
                 limit: maker.0.random(),
                 used: maker.0.random(),
                 window: maker.duration(),
+                planned: maker.0.random(),
+            }),
+            plan: self.some(|maker| PlanTier {
+                rank_min: maker.0.random(),
+                rank_max: maker.maybe(|maker| maker.0.random()),
+                instrument_count: maker.0.random(),
+                interval: maker.duration(),
+                milliweight_per_minute: maker.0.random(),
+                scope: maker.text(),
             }),
         }
     }
 
+    fn long_short_key(&mut self) -> LongShortKey {
+        LongShortKey {
+            asset: self.code(),
+            kind: LongShortKind::ALL[self.0.random_range(0..5)],
+            period: Period::ALL[self.0.random_range(0..6)],
+            venue: self.maybe(Self::text),
+        }
+    }
+
+    fn shares(&mut self) -> Shares {
+        Shares { long_share: self.float(), ratio: self.float() }
+    }
+
+    fn long_short(&mut self) -> LongShortRatio {
+        use LongShortMethod::*;
+        LongShortRatio {
+            key: self.long_short_key(),
+            shares: self.maybe(Self::shares),
+            open_interest: self.maybe(Self::decimal),
+            market_cap_rank: self.maybe(|maker| maker.0.random()),
+            rsi_14d: self.maybe(Self::float),
+            day_before: self.maybe(|maker| DayBefore { time: maker.time(), ratio: maker.float() }),
+            method: [OpenInterestWeightedMean, Mean, SingleVenue, LastKnown][self.0.random_range(0..4)],
+            contributions: self.some(Self::long_short_contribution),
+        }
+    }
+
+    fn long_short_contribution(&mut self) -> LongShortContribution {
+        use LongShortStatus::*;
+        let statuses = [Used, Stale, NoOpenInterest, NotOffered, NoValue, NotPooled, Carried];
+        let units = [OpenInterestUnit::Base, OpenInterestUnit::Quote, OpenInterestUnit::Contracts];
+        LongShortContribution {
+            venue: self.text(),
+            instrument: self.text(),
+            venue_symbol: self.text(),
+            shares: self.maybe(Self::shares),
+            weight: self.float(),
+            status: statuses[self.0.random_range(0..7)],
+            open_interest: self.maybe(Self::decimal),
+            observed_open_interest: self.maybe(|maker| (maker.decimal(), units[maker.0.random_range(0..3)])),
+            times: self.maybe(|maker| (maker.time(), maker.time())),
+            simulated: self.0.random(),
+        }
+    }
+
     fn entry(&mut self) -> Entry {
-        let (key, body) = match self.0.random_range(0..4) {
+        let (key, body) = match self.0.random_range(0..5) {
             0 => (Key::Price(self.code()), Body::Price(Box::new(self.price()))),
             1 => (Key::Asset(self.code()), Body::Asset(Box::new(self.asset()))),
-            2 => (Key::Index(self.index_code()), Body::Index(Box::new(self.index()))),
+            2 => (Key::LongShort(self.long_short_key()), Body::LongShort(Box::new(self.long_short()))),
+            3 => (Key::Index(self.index_code()), Body::Index(Box::new(self.index()))),
             _ => (Key::Feed(self.text(), Feed::ALL[self.0.random_range(0..7)]), Body::Feed(Box::new(self.feed()))),
         };
         let state = self.maybe(|maker| maker.state(body));
@@ -341,7 +398,8 @@ proptest! {
 
     #[test]
     fn any_text_is_a_name_or_refused(text in ".{0,40}") {
-        for name in [text.clone(), format!("sampled:{text}"), format!("feed:{text}"), format!("candles:{text}")] {
+        let prefixed = ["", "sampled:", "feed:", "candles:", "long-short:", "long-short:taker-volume:1h:"];
+        for name in prefixed.map(|prefix| format!("{prefix}{text}")) {
             for error in [parse_key(&name).err(), parse_series(&name).err()].into_iter().flatten() {
                 prop_assert!(matches!(error, StoreError::Corrupt(_)));
             }
@@ -353,7 +411,14 @@ proptest! {
 fn names_are_these() {
     let btc = AssetCode::parse("BTC").expect("a code");
     assert_eq!(key_name(&Key::Price(btc.clone())), "price:BTC");
-    assert_eq!(key_name(&Key::Asset(btc)), "asset:BTC");
+    assert_eq!(key_name(&Key::Asset(btc.clone())), "asset:BTC");
+    let (kind, period) = (LongShortKind::TakerVolume, Period::FourHours);
+    for (venue, name) in [(None, "long-short:taker-volume:4h:BTC"), (Some("okx"), "long-short:taker-volume:4h:okx:BTC")]
+    {
+        let key = Key::LongShort(LongShortKey { asset: btc.clone(), kind, period, venue: venue.map(SmolStr::from) });
+        assert_eq!(key_name(&key), name);
+        assert_eq!(parse_key(name).expect("a key"), key);
+    }
     let feed = Key::Feed("binance-usdm".into(), Feed::LongShortRatios);
     assert_eq!(key_name(&feed), "feed:long-short-ratios:binance-usdm");
     assert_eq!(parse_key("feed:long-short-ratios:binance-usdm").expect("a key"), feed);

@@ -38,7 +38,13 @@ fn the_running_session_is_a_level_and_no_close() {
     let levels = levels_of(&parsed);
     let shown: Vec<String> = levels
         .iter()
-        .map(|(time, level)| format!("{time} {} {}", level.level, level.close_of.map_or("-".to_owned(), |day| day.civil().date().to_string())))
+        .map(|(time, level)| {
+            format!(
+                "{time} {} {}",
+                level.level,
+                level.close_of.map_or("-".to_owned(), |day| day.civil().date().to_string())
+            )
+        })
         .collect();
     assert_eq!(shown, ["2026-01-13T14:30:00Z 2619.99 2026-01-13", "2026-01-15T18:00:00Z 2650.25 -"]);
     let (_, now) = levels[1];
@@ -58,7 +64,8 @@ fn a_session_that_is_over_is_a_close() {
         assert_eq!(days.last(), Timestamp::from_date(2026, 1, 15).as_ref());
     }
     // Before the next opening the last trade is the one of the session before.
-    let early = chart("2026-01-14T21:00:00Z", r#","timestamp":[1768401000],"indicators":{"quote":[{"close":[2639.99]}]}"#);
+    let early =
+        chart("2026-01-14T21:00:00Z", r#","timestamp":[1768401000],"indicators":{"quote":[{"close":[2639.99]}]}"#);
     assert_eq!(levels_of(&parse(&early).expect("readable"))[0].1.close_of, Timestamp::from_date(2026, 1, 14));
 }
 
@@ -123,6 +130,10 @@ fn asks_for_five_days_or_a_range() {
     let asked = [Yahoo.listing("RUT", "USD").expect("listed")];
     let path = |options: &RequestOptions| Yahoo.requests(Feed::IndexLevels, &asked, options)[0].path.clone();
     assert_eq!(path(&RequestOptions::default()), "/v8/finance/chart/%5ERUT?interval=1d&range=5d");
-    let since = RequestOptions { start: Some(Timestamp::from_seconds(1)), end: Some(Timestamp::from_seconds(9)), ..RequestOptions::default() };
+    let since = RequestOptions {
+        start: Some(Timestamp::from_seconds(1)),
+        end: Some(Timestamp::from_seconds(9)),
+        ..RequestOptions::default()
+    };
     assert_eq!(path(&since), "/v8/finance/chart/%5ERUT?interval=1d&period1=1&period2=9");
 }

@@ -1,0 +1,158 @@
+//! Long/short ratios as they are stored and answered: the share that is long, of one venue or of several together.
+
+use smol_str::SmolStr;
+
+use super::observation::OpenInterestUnit;
+use super::{AssetCode, Decimal, LongShortKind, Period, Timestamp};
+
+/// What a long/short ratio is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LongShortKey {
+    /// The asset.
+    pub asset: AssetCode,
+    /// Which population is counted.
+    pub kind: LongShortKind,
+    /// The interval that a reading covers.
+    pub period: Period,
+    /// The venue's id; `None` for the aggregate.
+    pub venue: Option<SmolStr>,
+}
+
+/// A long and a short share that sum to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// Share that is long, above 0 and below 1.
+    pub long_share: f64,
+    /// `long_share / short_share`, above 0 and finite.
+    pub ratio: f64,
+}
+
+impl Shares {
+    /// The shares with that long one; `None` unless it is above 0 and below 1 by enough for a finite ratio.
+    pub fn of_long_share(long_share: f64) -> Option<Self> {
+        let ratio = long_share / (1.0 - long_share);
+        (long_share > 0.0 && long_share < 1.0 && ratio.is_finite() && ratio > 0.0).then_some(Self { long_share, ratio })
+    }
+
+    /// Share that is short.
+    pub fn short_share(self) -> f64 {
+        1.0 - self.long_share
+    }
+}
+
+/// The current state of one ratio. It is kept small, since there are thousands: what can be told from these fields (how a figure was
+/// derived) is told when it is encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongShortRatio {
+    /// What it is of.
+    pub key: LongShortKey,
+    /// The shares; absent when no venue has any that can be used.
+    pub shares: Option<Shares>,
+    /// Open interest in US dollars; of an aggregate, the sum over the venues used.
+    pub open_interest: Option<Decimal>,
+    /// The asset's rank by market cap, from 1.
+    pub market_cap_rank: Option<u32>,
+    /// Wilder's relative strength index of the asset's 14 daily closes.
+    pub rsi_14d: Option<f64>,
+    /// The reading of 24 hours before, against which the change is taken.
+    pub day_before: Option<DayBefore>,
+    /// How the shares were made.
+    pub method: LongShortMethod,
+    /// One entry for each venue considered.
+    pub contributions: Vec<LongShortContribution>,
+}
+
+impl LongShortRatio {
+    /// The ratio minus that of 24 hours before.
+    pub fn change_24h(&self) -> Option<f64> {
+        Some(self.shares?.ratio - self.day_before?.ratio)
+    }
+
+    /// Number of venues whose values make it up.
+    pub fn venue_count(&self) -> usize {
+        let is_in = |contribution: &&LongShortContribution| {
+            matches!(contribution.status, LongShortStatus::Used | LongShortStatus::NotPooled)
+        };
+        self.contributions.iter().filter(is_in).count()
+    }
+}
+
+/// A reading of 24 hours before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DayBefore {
+    /// When it was.
+    pub time: Timestamp,
+    /// Its ratio.
+    pub ratio: f64,
+}
+
+/// How shares of several venues became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongShortMethod {
+    /// Mean of the long shares weighted by open interest in US dollars.
+    OpenInterestWeightedMean,
+    /// Unweighted mean: no venue gave its open interest.
+    Mean,
+    /// The value of one venue.
+    SingleVenue,
+    /// No venue has a current value: the newest known ones are carried, weighted as before.
+    LastKnown,
+}
+
+/// What happened to one venue's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongShortStatus {
+    /// It counts.
+    Used,
+    /// Older than its budget.
+    Stale,
+    /// It came without open interest where others have one, so it has no weight.
+    NoOpenInterest,
+    /// The venue has no such series of the asset.
+    NotOffered,
+    /// The venue has the series and gave no usable value.
+    NoValue,
+    /// The venue's own definition: it stands for itself and enters no aggregate.
+    NotPooled,
+    /// Nothing is current, and this is what is carried.
+    Carried,
+}
+
+/// One venue's part in a ratio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongShortContribution {
+    /// The venue's id.
+    pub venue: SmolStr,
+    /// The instrument as `BASE/QUOTE:perpetual`; empty when the venue has none.
+    pub instrument: SmolStr,
+    /// The venue's own symbol.
+    pub venue_symbol: SmolStr,
+    /// The venue's shares.
+    pub shares: Option<Shares>,
+    /// Share of the total weight, 0 to 1; 0 when not used.
+    pub weight: f64,
+    /// What became of it.
+    pub status: LongShortStatus,
+    /// Its open interest in US dollars.
+    pub open_interest: Option<Decimal>,
+    /// Its open interest as the venue gave it.
+    pub observed_open_interest: Option<(Decimal, OpenInterestUnit)>,
+    /// The venue's time of the reading and the time at which it was received.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// True for a simulated venue.
+    pub simulated: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_without_its_other_side_has_no_ratio() {
+        for long_share in [0.0, 1.0, -0.1, 1.1, f64::NAN, 1.0 - f64::EPSILON / 4.0] {
+            assert_eq!(Shares::of_long_share(long_share), None, "{long_share}");
+        }
+        let shares = Shares::of_long_share(0.6).expect("both sides");
+        assert!((shares.ratio - 1.5).abs() < 1e-12 && (shares.long_share + shares.short_share() - 1.0).abs() < 1e-15);
+    }
+}
