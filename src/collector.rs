@@ -217,7 +217,8 @@ pub async fn run(
         store: Arc::clone(&store),
         clock,
         news,
-        backfill: settings.backfill,
+        // A recording has what it has, and no histories besides.
+        backfill: settings.backfill && settings.venues.iter().all(|venue| venue.recorded.is_none()),
         seed: settings.seed,
     };
     tasks.spawn(equity.run(index_receiver, stop.clone()));

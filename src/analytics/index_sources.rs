@@ -110,8 +110,9 @@ fn is_current(reading: &Reading, now: Timestamp) -> bool {
 
 /// Whether it is of one of the last two sessions that are over: some sources tell a close the next morning.
 fn is_recent_close(reading: &Reading, now: Timestamp) -> bool {
-    let last = last_closed_session(now);
-    last.and_then(|last| previous_session(last.date)).is_some_and(|before| reading.day >= before.day_start())
+    let Some(last) = last_closed_session(now) else { return false };
+    let before = previous_session(last.date).unwrap_or(last);
+    (before.day_start()..=last.day_start()).contains(&reading.day)
 }
 
 /// By how many per cent a source differs from the one that is used, on the newest session of which both have something, and how much it may.

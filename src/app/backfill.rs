@@ -26,7 +26,11 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
     let store = store::open(&config.store.url, config.store.flush_interval).await?;
     let clock = Clock::system();
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
-    let codes = if options.codes.is_empty() { known_codes(store.as_ref()).await? } else { options.codes };
+    let mut codes = options.codes;
+    if codes.is_empty() {
+        codes = known_codes(store.as_ref()).await?;
+        codes.extend(collector::equity::indices().filter_map(|index| AssetCode::parse(index.as_str())));
+    }
     let settings = collector_settings(&config);
     let bar = progress_bar();
     let failures = AtomicU64::new(0);

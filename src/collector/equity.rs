@@ -113,11 +113,11 @@ impl EquityCollector {
 
     async fn fill_one(&self, index: &IndexCode, since: Timestamp) {
         let news = |stored: IndexNews| async { self.news.send(stored).await.is_ok() };
-        let told = std::cell::Cell::new(0);
-        let progress = |progress: FillProgress| told.set(progress.close_count);
-        match fill(&self.sources, &*self.store, self.clock, index, since, self.seed, news, progress).await {
-            Ok(()) if told.get() > 0 => tracing::info!(%index, close_count = told.get(), "history filled"),
-            Ok(()) => {}
+        match fill(&self.sources, &*self.store, self.clock, index, since, self.seed, news, |_| {}).await {
+            Ok(told) if told.close_count > 0 => {
+                tracing::info!(%index, close_count = told.close_count, "history filled")
+            }
+            Ok(_) => {}
             Err(error) => tracing::warn!(%index, %error, "history not stored"),
         }
     }

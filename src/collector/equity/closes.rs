@@ -48,7 +48,8 @@ pub fn daily_series(index: &IndexCode) -> SeriesKey {
 }
 
 /// Stores the closes since `since` that the store has not, from the first source (the preferred first) that gives any. Sessions that go on,
-/// days without a session and what the store has stay out. What was stored is told to `news`, piece by piece, the newest first.
+/// days without a session and what the store has stay out. What was stored is told to `news`, piece by piece, the newest first. Returns how far
+/// it has come.
 #[expect(clippy::too_many_arguments, reason = "the collector and the command line have these apart")]
 pub async fn fill<F: Future<Output = bool>>(
     sources: &[IndexSourceLink],
@@ -59,7 +60,7 @@ pub async fn fill<F: Future<Output = bool>>(
     seed: u64,
     news: impl Fn(IndexNews) -> F,
     progress: impl Fn(FillProgress),
-) -> Result<(), StoreError> {
+) -> Result<FillProgress, StoreError> {
     let now = clock.now();
     let series = daily_series(index);
     let held = store.candles(&series, since, now).await?;
@@ -67,8 +68,7 @@ pub async fn fill<F: Future<Output = bool>>(
     let mut told =
         FillProgress { close_count: 0, covered_until: held.keys().next_back().copied(), source: None, error: None };
     let Some(mut from) = first_missing(&held, since, now) else {
-        progress(told);
-        return Ok(());
+        return Ok(told);
     };
     told.error = Some("no source has it".into());
     for source in sources {
@@ -106,7 +106,7 @@ pub async fn fill<F: Future<Output = bool>>(
             held.extend(changed.iter().map(|close| (close.start, close.clone())));
             let source = source.link.venue.id().as_str();
             if !news(IndexNews::Stored { index: index.clone(), candles: changed, source }).await {
-                return Ok(());
+                return Ok(told);
             }
         }
         if any {
@@ -116,8 +116,7 @@ pub async fn fill<F: Future<Output = bool>>(
     if told.close_count > 0 {
         store.flush().await?;
     }
-    progress(told);
-    Ok(())
+    Ok(told)
 }
 
 /// Where to begin: at `since` when what is stored begins later, else a little before the first session that is missing. `None` when none is.
