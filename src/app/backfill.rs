@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::collector::{self, BackfillProgress};
 use crate::config::Config;
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, VenueId};
+use crate::domain::{AssetCode, Shards, VenueId};
 use crate::store;
 
 /// How far back a backfill goes when it is not told: ten years.
@@ -28,7 +28,7 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
     let mut codes = options.codes;
     if codes.is_empty() {
-        codes = known_codes(store.as_ref()).await?;
+        codes = known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?;
         codes.extend(collector::equity::indices().filter_map(|index| AssetCode::parse(index.as_str())));
     }
     let settings = collector_settings(&config);
@@ -52,15 +52,15 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
 }
 
 /// Every asset that the store has a state of, else the largest ones.
-async fn known_codes(store: &dyn store::Store) -> Result<Vec<AssetCode>, AppError> {
-    let entries = store.bootstrap(super::SHARD).await?.entries;
-    let known: Vec<AssetCode> = entries
-        .into_iter()
-        .filter_map(|entry| match entry.key {
+async fn known_codes(store: &dyn store::Store, shards: Shards) -> Result<Vec<AssetCode>, AppError> {
+    let mut known: Vec<AssetCode> = Vec::new();
+    for shard in shards.of_assets() {
+        let entries = store.bootstrap(shard).await?.entries;
+        known.extend(entries.into_iter().filter_map(|entry| match entry.key {
             Key::Price(asset) => Some(asset),
             _ => None,
-        })
-        .collect();
+        }));
+    }
     if known.is_empty() {
         Ok(CODES_DEFAULT.iter().filter_map(|code| AssetCode::parse(code)).collect())
     } else {
