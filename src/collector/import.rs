@@ -84,7 +84,7 @@ pub async fn backfill(
                 interval: CandleInterval::OneDay,
                 candle_count: filled.close_count,
                 covered_until: filled.covered_until,
-                venue: filled.source.and_then(|id| crate::venues::find(id)).map(|venue| venue.id()),
+                venue: filled.source.and_then(crate::venues::find).map(|venue| venue.id()),
                 error: filled.error,
             };
             let nobody = |_| std::future::ready(true);
