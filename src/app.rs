@@ -141,7 +141,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
         Role::Server => return Err(AppError::Role { role: "server" }),
         Role::Collector => return Err(AppError::Role { role: "collector" }),
     }
-    let store = store::open(&config.store.url, config.store.flush_interval).await?;
+    let store = store::open(&config.store.open_options()).await?;
     let collector = config.collector.enabled.then(|| collector_settings(&config));
     let venues = venue_entries(&config, false);
     let banner = |_| String::new();

@@ -23,7 +23,7 @@ const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE
 pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let store = store::open(&config.store.url, config.store.flush_interval).await?;
+    let store = store::open(&config.store.open_options()).await?;
     let clock = Clock::system();
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
     let mut codes = options.codes;
