@@ -25,6 +25,7 @@ mod admin;
 mod backfill;
 mod demo;
 mod listener;
+mod preload;
 
 pub use backfill::backfill;
 pub use demo::demo;

@@ -1,7 +1,9 @@
 //! `demo`: the whole service against simulated venues on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::preload;
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
 use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
@@ -26,7 +28,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     let process = |clock, settings, banner| Process {
         config: options.config.clone(),
         clock,
-        store,
+        store: Arc::clone(&store),
         collector: Some(settings),
         venues,
         simulated: true,
@@ -38,7 +40,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             let simulator_options = SimulatorOptions::new(options.seed, clock);
             let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
             redirect(&mut settings, &simulator.endpoints());
+            let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
             let result = run(process(clock, settings, demo_banner)).await;
+            past.abort();
             simulator.shutdown().await;
             result
         }

@@ -172,8 +172,8 @@ impl Reader {
         self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
     }
 
-    /// Reads a text that is never shown.
-    pub(super) fn secret<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// Reads something that is never shown, as `parse` has it.
+    pub(super) fn hidden<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
         let show = |value: &Option<T>| value.as_ref().map(|_| REDACTED.to_owned());
         self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())

@@ -51,7 +51,7 @@ impl VenueConfig {
 
 /// `api_key`, else the first line of `api_key_file`, so that a key need not stand in a configuration.
 fn api_key(reader: &mut Reader, id: &str) -> Option<Secret> {
-    let given = reader.secret(&format!("venues.{id}.api_key"), "a key: up to 256 printable characters", Secret::parse);
+    let given = reader.hidden(&format!("venues.{id}.api_key"), "a key: up to 256 printable characters", Secret::parse);
     let read = |text: &str| {
         let content = std::fs::read_to_string(text).ok()?;
         Secret::parse(content.lines().next()?)
