@@ -215,7 +215,8 @@ pub async fn run(
     for (settings_of_venue, link) in settings.venues.iter().zip(&links) {
         started.venue(&settings, settings_of_venue, link, [&intake, &index_intake], &stop, &mut tasks);
     }
-    let (news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let (unread_news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let news = settings.index_news.clone().unwrap_or(unread_news);
     let equity = EquityCollector {
         sources: std::mem::take(&mut started.index_sources),
         store: Arc::clone(&store),
@@ -265,7 +266,7 @@ pub async fn run(
     outcome
 }
 
-/// Histories are served from the store; the levels wait for the owner of the cross-asset shard, who takes this receiver.
+/// Reads the news of indices where nobody else does, so that their collection never waits.
 async fn unread(mut news: mpsc::Receiver<index_news::IndexNews>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}

@@ -21,7 +21,6 @@ use self::assets::Assets;
 use self::baskets::Baskets;
 use self::equity::Equities;
 use self::records::Records;
-use self::sums::Sums;
 use super::CollectorError;
 use super::index_news::IndexNews;
 use crate::clock::Clock;
@@ -112,7 +111,6 @@ impl IndexOwner {
     pub async fn run(mut self, epoch: Epoch, stop: CancellationToken) -> Result<(), CollectorError> {
         info!(epoch, shard = self.shard, baskets = self.settings.baskets.len(), "owner of the indices started");
         let mut round = Round {
-            sums: Sums::default(),
             baskets: Baskets::new(self.settings.baskets.clone()),
             equities: Equities::new(self.settings.market_caps.clone()),
             records: Records::default(),
@@ -146,7 +144,6 @@ impl IndexOwner {
 }
 
 struct Round {
-    sums: Sums,
     baskets: Baskets,
     equities: Equities,
     records: Records,
@@ -164,7 +161,7 @@ impl Round {
         if owner.image.is_loaded(Collection::Indices) {
             self.baskets.restore(&owner.image, &assets);
         }
-        let mut made = self.sums.snapshots(&assets, &owner.histories, now);
+        let mut made = sums::snapshots(&assets, &owner.histories, now);
         made.extend(self.baskets.snapshots(&assets, &owner.histories, now));
         for one in &made {
             self.records.note(&one.snapshot, now);

@@ -24,65 +24,59 @@ const LACKING_SHARE_MAX: f64 = 0.02;
 
 const BITCOIN: &str = "BTC";
 
-/// Makes the snapshots.
-#[derive(Default)]
-pub(super) struct Sums;
-
-impl Sums {
-    /// The snapshots of all sums, at the market caps of now.
-    pub fn snapshots(&mut self, assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<Made> {
-        let eligible: Vec<&Asset> = assets.iter().filter(|asset| is_counted(asset.kind)).collect();
-        let caps = eligible.iter().map(|asset| (asset.code.as_str(), asset.cap().unwrap_or(0.0)));
-        let ranking = Ranking::new(caps);
-        let excluded = excluded(assets);
-        let times = |used: &mut dyn Iterator<Item = &Asset>| {
-            used.map(|asset| (asset.event_time, asset.receive_time))
-                .reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
+/// The snapshots of all sums, at the market caps of now.
+pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<Made> {
+    let eligible: Vec<&Asset> = assets.iter().filter(|asset| is_counted(asset.kind)).collect();
+    let caps = eligible.iter().map(|asset| (asset.code.as_str(), asset.cap().unwrap_or(0.0)));
+    let ranking = Ranking::new(caps);
+    let excluded = excluded(assets);
+    let times = |used: &mut dyn Iterator<Item = &Asset>| {
+        used.map(|asset| (asset.event_time, asset.receive_time))
+            .reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
+    };
+    let mut made = Vec::new();
+    for index in CapIndex::ALL {
+        let Some(level) = ranking.level(index) else { continue };
+        let held: Vec<&Asset> =
+            ranking.constituents(index).filter_map(|one| eligible.get(one.source).copied()).collect();
+        let Some((event_time, receive_time)) = times(&mut held.iter().copied()) else { continue };
+        let Some(code) = IndexCode::parse(index.as_str()) else { continue };
+        let before = level_day_ago(&held);
+        let methodology = IndexMethodology {
+            weighting: Some(IndexWeighting::MarketCap),
+            constituent_count: u32::try_from(held.len()).ok(),
+            excluded: excluded.clone(),
+            ..IndexMethodology::observed(definition(index), HERE, IndexCalendar::UtcDays)
         };
-        let mut made = Vec::new();
-        for index in CapIndex::ALL {
-            let Some(level) = ranking.level(index) else { continue };
-            let held: Vec<&Asset> =
-                ranking.constituents(index).filter_map(|one| eligible.get(one.source).copied()).collect();
-            let Some((event_time, receive_time)) = times(&mut held.iter().copied()) else { continue };
-            let Some(code) = IndexCode::parse(index.as_str()) else { continue };
-            let before = level_day_ago(&held);
-            let methodology = IndexMethodology {
-                weighting: Some(IndexWeighting::MarketCap),
-                constituent_count: u32::try_from(held.len()).ok(),
-                excluded: excluded.clone(),
-                ..IndexMethodology::observed(definition(index), HERE, IndexCalendar::UtcDays)
-            };
-            let mut snapshot = IndexSnapshot::empty(code, methodology, MarketSession::Continuous);
-            let history = history_of(histories, &snapshot.index);
-            let changes = fill_continuous(&mut snapshot, level, before, &history.closes, now);
-            snapshot.market_cap = snapshot.level;
-            snapshot.market_cap_change_ytd = changes.year_to_date.and_then(|change| decimal(level - change.reference));
-            snapshot.constituents = held.iter().filter_map(|asset| constituent(asset, level, before)).collect();
-            made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
-        }
-        if let (Some(percent), Some(bitcoin), Some(code)) = (
-            ranking.dominance_percent(BITCOIN),
-            eligible.iter().find(|asset| asset.code.as_str() == BITCOIN),
-            IndexCode::parse("BTC.D"),
-        ) {
-            let held: Vec<&Asset> =
-                ranking.constituents(CapIndex::Total).filter_map(|one| eligible.get(one.source).copied()).collect();
-            let before = level_day_ago(&held).zip(bitcoin.cap()).zip(bitcoin.growth_24h());
-            let before = before.map(|((total, cap), growth)| 100.0 * cap / growth / total);
-            let definition = "The market cap of Bitcoin divided by TOTAL, in per cent.";
-            let methodology = IndexMethodology {
-                operands: vec![BITCOIN.into(), "TOTAL".into()],
-                ..IndexMethodology::observed(definition, HERE, IndexCalendar::UtcDays)
-            };
-            let mut snapshot = IndexSnapshot::empty(code, methodology, MarketSession::Continuous);
-            let history = history_of(histories, &snapshot.index);
-            fill_continuous(&mut snapshot, percent, before, &history.closes, now);
-            let (event_time, receive_time) = (bitcoin.event_time, bitcoin.receive_time);
-            made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
-        }
-        made
+        let mut snapshot = IndexSnapshot::empty(code, methodology, MarketSession::Continuous);
+        let history = history_of(histories, &snapshot.index);
+        let changes = fill_continuous(&mut snapshot, level, before, &history.closes, now);
+        snapshot.market_cap = snapshot.level;
+        snapshot.market_cap_change_ytd = changes.year_to_date.and_then(|change| decimal(level - change.reference));
+        snapshot.constituents = held.iter().filter_map(|asset| constituent(asset, level, before)).collect();
+        made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
     }
+    if let (Some(percent), Some(bitcoin), Some(code)) = (
+        ranking.dominance_percent(BITCOIN),
+        eligible.iter().find(|asset| asset.code.as_str() == BITCOIN),
+        IndexCode::parse("BTC.D"),
+    ) {
+        let held: Vec<&Asset> =
+            ranking.constituents(CapIndex::Total).filter_map(|one| eligible.get(one.source).copied()).collect();
+        let before = level_day_ago(&held).zip(bitcoin.cap()).zip(bitcoin.growth_24h());
+        let before = before.map(|((total, cap), growth)| 100.0 * cap / growth / total);
+        let definition = "The market cap of Bitcoin divided by TOTAL, in per cent.";
+        let methodology = IndexMethodology {
+            operands: vec![BITCOIN.into(), "TOTAL".into()],
+            ..IndexMethodology::observed(definition, HERE, IndexCalendar::UtcDays)
+        };
+        let mut snapshot = IndexSnapshot::empty(code, methodology, MarketSession::Continuous);
+        let history = history_of(histories, &snapshot.index);
+        fill_continuous(&mut snapshot, percent, before, &history.closes, now);
+        let (event_time, receive_time) = (bitcoin.event_time, bitcoin.receive_time);
+        made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
+    }
+    made
 }
 
 /// Whether an asset has a value of its own that is not counted under another name already.
