@@ -7,25 +7,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::collector::index_news::INDEX_NEWS_MAX;
+use crate::collector::indices::IndexOwner;
 use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
 use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
+use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
-use crate::{follow, venues};
+use crate::{follow, histories, venues};
 
 mod admin;
 mod backfill;
 mod demo;
+mod indices;
 mod listener;
+mod preload;
 
 pub use backfill::backfill;
 pub use demo::demo;
@@ -164,6 +170,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
             settings.enabled = configured.enabled;
             settings.rest_url.clone_from(&configured.rest_url);
             settings.ws_url = settings.ws_url.and(configured.ws_url.clone());
+            settings.api_key.clone_from(&configured.api_key);
         }
         settings
     };
@@ -192,8 +199,8 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
             terms_url: about.terms_url.to_owned(),
             terms_note: String::new(),
             official: about.official,
-            key_required: false,
-            key_configured: false,
+            key_required: venue.api_key().is_some(),
+            key_configured: config.venues.get(venue.id()).is_some_and(|configured| configured.api_key.is_some()),
         }
     };
     venues::REGISTRY.iter().map(entry).collect()
@@ -215,6 +222,9 @@ async fn run(process: Process) -> Result<(), AppError> {
         background.spawn(follow::follow_shard(image, store, shard, clock, shutdown.stop.clone()));
     }
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
+    let histories = Arc::new(Histories::default());
+    background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
+    let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     spawn_admin(&mut background, admin, Admin { image: Arc::clone(&image), clock, drain, simulated, serves });
@@ -224,6 +234,7 @@ async fn run(process: Process) -> Result<(), AppError> {
             let api = services::api(Services {
                 image,
                 store: Arc::clone(&store),
+                histories: Arc::clone(&histories),
                 clock,
                 drain: shutdown.drain.clone(),
                 venues: venues.into(),
@@ -252,7 +263,20 @@ async fn run(process: Process) -> Result<(), AppError> {
     // It ends when the drain begins: whoever takes its shards over need not wait for this process's clients.
     let stop = shutdown.drain.clone();
     let mut collecting = match collector {
-        Some(settings) => tokio::spawn(collector::run(settings, Arc::clone(&store), shards, clock, stop)),
+        Some(mut settings) => {
+            let (news, news_receiver) = mpsc::channel(INDEX_NEWS_MAX);
+            settings.index_news = Some(news);
+            let owner = IndexOwner {
+                store: Arc::clone(&store),
+                shard: shards.cross_asset(),
+                clock,
+                image: index_image,
+                histories,
+                news: news_receiver,
+                settings: indices::settings(&config, simulated),
+            };
+            tokio::spawn(collector::run(settings, Some(owner), Arc::clone(&store), shards, clock, stop))
+        }
         None => tokio::spawn(async move {
             stop.cancelled().await;
             Ok(())

@@ -20,7 +20,7 @@ use super::publish::{Publisher, Update, forget};
 use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
-use crate::domain::state::{Key, State};
+use crate::domain::state::Key;
 use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
 
@@ -60,9 +60,6 @@ pub struct Pipeline {
     pub shards: Shards,
     /// The shards that are led.
     pub leads: watch::Receiver<Leads>,
-    /// States made of many assets, from whoever makes them. They are kept here, so that they are told once for every change and not for every
-    /// writer: a shard that is led anew is published whole.
-    pub cross_asset: mpsc::Receiver<Vec<Update>>,
     /// The time.
     pub clock: Clock,
     /// Time between batches, in life.
@@ -89,8 +86,6 @@ struct Run {
     /// One for each shard that is led.
     writers: BTreeMap<ShardId, Writer>,
     writes: JoinSet<Outcome>,
-    /// The newest of what is made of many assets.
-    cross_asset: BTreeMap<Key, Option<State>>,
     archiving: Option<JoinHandle<Result<(), StoreError>>>,
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
     /// How many candles are under way to the store.
@@ -110,7 +105,6 @@ impl Pipeline {
             pipeline: self,
             writers: BTreeMap::new(),
             writes: JoinSet::new(),
-            cross_asset: BTreeMap::new(),
             archiving: None,
             candles: BTreeMap::new(),
             archiving_count: 0,
@@ -135,7 +129,6 @@ impl Pipeline {
                 _ = tick.tick() => run.tick(),
                 Some(outcome) = run.writes.join_next() => run.written(outcome.ok()),
                 Ok(()) = run.pipeline.leads.changed() => run.take_leads(),
-                Some(updates) = run.pipeline.cross_asset.recv() => run.take_cross_asset(updates),
                 archived = finished(run.archiving.as_mut()) => run.archived(archived),
             }
         }
@@ -184,20 +177,7 @@ impl Run {
         for monitor in monitors.iter().filter(|monitor| shards.of_key(&monitor.key()) == shard) {
             monitor.forget_published();
         }
-        if shard == shards.cross_asset() {
-            writer.changed.extend(self.cross_asset.keys().cloned());
-        }
         self.writers.insert(shard, writer);
-    }
-
-    fn take_cross_asset(&mut self, updates: Vec<Update>) {
-        let mut writer = self.writers.get_mut(&self.pipeline.shards.cross_asset());
-        for (key, state) in updates {
-            if let Some(writer) = &mut writer {
-                writer.changed.insert(key.clone());
-            }
-            self.cross_asset.insert(key, state);
-        }
     }
 
     /// Periodic work, and for every shard that is led a batch when none is under way.
@@ -251,13 +231,6 @@ impl Run {
         if take_due(&mut writer.feeds_due, instant, FEEDS_INTERVAL) {
             batch.extend(news_of(monitors, own));
         }
-        let changed = std::mem::take(&mut writer.changed);
-        batch.extend(
-            changed
-                .into_iter()
-                .filter_map(|key| self.cross_asset.get_key_value(&key))
-                .map(|(key, state)| (key.clone(), state.clone())),
-        );
         batch
     }
 
@@ -300,9 +273,7 @@ impl Run {
         let Some(writer) = self.writers.get_mut(&shard) else { return };
         for key in keys {
             let of_board = matches!(&key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code));
-            if self.cross_asset.contains_key(&key) {
-                writer.changed.insert(key);
-            } else if shards.of_key(&key) != shard || (matches!(key, Key::Price(_) | Key::Asset(_)) && !of_board) {
+            if shards.of_key(&key) != shard || (matches!(key, Key::Price(_) | Key::Asset(_)) && !of_board) {
                 writer.gone.insert(key);
             }
         }

@@ -317,6 +317,7 @@ struct Fixture {
 
 fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
     let venue = |venue: &&'static TestVenue| VenueSettings {
+        api_key: None,
         venue: *venue,
         rest_url: if venue.id == "dead" { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
         ws_url: None,
@@ -338,7 +339,7 @@ async fn start(venues: &[&'static TestVenue]) -> Fixture {
     let stop = CancellationToken::new();
     let clock = Clock::simulated(Timestamp::parse("2026-01-15T12:00:00Z").expect("valid"), 20.0);
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-    let task = tokio::spawn(run(settings(&base, venues), port, Shards::default(), clock, stop.clone()));
+    let task = tokio::spawn(run(settings(&base, venues), None, port, Shards::default(), clock, stop.clone()));
     Fixture { world, store, stop, task, started: Instant::now() }
 }
 

@@ -23,8 +23,6 @@ pub struct Writer {
     pub lead: Lead,
     /// Keys to take out.
     pub gone: BTreeSet<Key>,
-    /// Keys whose newest state, made elsewhere, is to be written.
-    pub changed: BTreeSet<Key>,
     /// The last asset of a round of snapshots that did not hold all that was due.
     pub paused_after: Option<AssetCode>,
     /// When the catalogue is looked through.
@@ -56,7 +54,6 @@ impl Writer {
         Self {
             lead,
             gone: BTreeSet::new(),
-            changed: BTreeSet::new(),
             paused_after: None,
             catalogue_due: now,
             feeds_due: now,
