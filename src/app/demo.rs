@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
-use crate::store;
+use crate::store::{self, OpenOptions};
 
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
@@ -15,7 +15,8 @@ const UNIVERSE_SIZE_MIN: usize = 250;
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
-    let store = store::open(options.store.as_deref().unwrap_or("memory:"), options.config.store.flush_interval).await?;
+    let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
+    let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
     let mut settings = collector_settings(&options.config);
     settings.simulated = true;
     settings.seed = options.seed;

@@ -86,9 +86,8 @@ pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
         eprintln!("volume is taken as {taken}; --volume says otherwise");
     }
     if !arguments.dry_run {
-        let store = store::open(&config.store.url, config.store.flush_interval)
-            .await
-            .map_err(|error| in_use(error, &config.store.url))?;
+        let store =
+            store::open(&config.store.open_options()).await.map_err(|error| in_use(error, &config.store.url))?;
         write(store.as_ref(), &arguments.code, &history.rows, volume).await?;
     }
     Ok(summary(&arguments, &history)?)

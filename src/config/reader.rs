@@ -132,6 +132,13 @@ impl Reader {
         self.raw(key, default, allowed, |raw| raw.text().and_then(&parse), |value| Some(show(value)), redact_url)
     }
 
+    /// Reads a text that is never shown.
+    pub(super) fn secret(&mut self, key: &str, allowed: &str) -> Option<String> {
+        let parse = |raw: &Raw| raw.text().filter(|text| !text.is_empty()).map(|text| Some(text.to_owned()));
+        let show = |secret: &Option<String>| secret.as_ref().map(|_| REDACTED.to_owned());
+        self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())
+    }
+
     /// Reads a whole number within a range. `unit` is added to what is allowed, for people.
     pub(super) fn integer(&mut self, key: &str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         let allowed = format!("a whole number from {} to {}, {unit}", range.start(), range.end());
