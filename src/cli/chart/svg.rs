@@ -372,11 +372,13 @@ fn names(page: &mut Page, plot: &Plot<'_>, points: &[Point], taken: &mut Taken) 
         let (Some(x), Some(y)) = (plot.x(point.x), plot.y(point.y)) else { continue };
         let width = width_of(&point.label, LABEL_SIZE);
         let gap = POINT_RADIUS + 4.0;
-        // Right, left, above, below, and the corners.
+        // Right, left, above, below, and the corners; a point that stands out is named above itself.
+        let above = (x - width / 2.0, y - gap);
         let tries = [
+            if point.tone == Tone::Ink { above } else { (x + gap, y + 4.4) },
             (x + gap, y + 4.4),
             (x - gap - width, y + 4.4),
-            (x - width / 2.0, y - gap),
+            above,
             (x - width / 2.0, y + gap + 9.0),
             (x + 5.0, y - gap),
             (x + 5.0, y + gap + 9.0),
