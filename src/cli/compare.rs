@@ -205,34 +205,46 @@ fn method(comparison: &Comparison) -> String {
     )
 }
 
+/// One side of a comparison, rebased to 100.
+struct Line {
+    points: Vec<(f64, f64)>,
+    tone: Tone,
+    label: String,
+}
+
 fn chart(arguments: &CompareArguments, comparisons: &[Comparison]) -> Chart {
     let time = |point: &ComparisonPoint| instant_of(point.time.as_ref()).unwrap_or_default();
-    let mut lines: Vec<(Vec<(f64, f64)>, Tone, String)> = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
     let shown = comparisons.iter().filter(|comparison| !comparison.points.is_empty());
     for (index, comparison) in shown.clone().enumerate() {
         let points = comparison.points.iter().map(|point| (time(point), point.subject)).collect();
-        lines.push((points, Tone::Series(index), label(&comparison.subject, comparison.subject_return_percent)));
+        lines.push(Line {
+            points,
+            tone: Tone::Series(index),
+            label: label(&comparison.subject, comparison.subject_return_percent),
+        });
     }
     // The longest window's benchmark: a subject with gaps has fewer joint sessions.
     if let Some(longest) = shown.clone().max_by_key(|comparison| comparison.points.len()) {
         let points = longest.points.iter().map(|point| (time(point), point.benchmark)).collect();
-        lines.push((points, Tone::Ink, label(&longest.benchmark, longest.benchmark_return_percent)));
+        let label = label(&longest.benchmark, longest.benchmark_return_percent);
+        lines.push(Line { points, tone: Tone::Ink, label });
     }
     let extent = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)))
     };
-    let all = || lines.iter().flat_map(|(points, ..)| points);
+    let all = || lines.iter().flat_map(|line| &line.points);
     let times = extent(&mut all().map(|(time, _)| *time));
     let values = extent(&mut all().map(|(_, value)| *value));
     let logarithmic = values.1 / values.0 > LINEAR_RATIO_MAX;
     let name = |value: f64| ticks::significant(value, 4);
     let (range, y_ticks) = if logarithmic { ticks::logarithmic(values, name) } else { ticks::linear(values, name) };
     let mut marks = vec![Mark::Level { y: 100.0, span: None, tone: Tone::Faint, label: String::new() }];
-    marks.extend(lines.into_iter().map(|(points, tone, label)| Mark::Line {
-        points: points.into_iter().map(|(time, value)| (time, Some(value))).collect(),
-        tone,
-        heavy: tone == Tone::Ink,
-        label,
+    marks.extend(lines.into_iter().map(|line| Mark::Line {
+        points: line.points.into_iter().map(|(time, value)| (time, Some(value))).collect(),
+        tone: line.tone,
+        heavy: line.tone == Tone::Ink,
+        label: line.label,
     }));
     Chart {
         caption: caption(arguments, comparisons, times),
