@@ -1,0 +1,503 @@
+//! Servers, collectors and Redis as processes, under faults: what clients are promised holds, and the figures of an outage, a takeover and a
+//! rolling restart. Each test prints its figures; `cargo test --test faults -- --nocapture` shows them, and `scripts/faults` is the long run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossmarket::client::{Client, WatchEvent};
+use crossmarket::proto::v1::{FreshnessState, StreamState, WatchPriceSnapshotsRequest};
+use crossmarket::store::Store;
+use crossmarket::store::redis::{RedisOptions, RedisStore};
+use tokio::task::{JoinSet, block_in_place};
+use tokio_util::sync::CancellationToken;
+
+use support::faults::history::{self, check};
+use support::faults::schedule::{Fault, schedule};
+use support::faults::world::{POLL, Recorder, World, client_of, free_address, read_feed};
+use support::process::{Process, wait_until};
+use support::proxy;
+use support::redis::RedisServer;
+
+mod support {
+    pub mod faults {
+        pub mod history;
+        pub mod schedule;
+        pub mod world;
+    }
+    pub mod process;
+    pub mod proxy;
+    pub mod redis;
+}
+
+/// From the death of a leader to the first state of the next.
+const TAKEOVER_MAX: Duration = Duration::from_secs(5);
+
+/// From an emptied Redis to everything published anew.
+const REPUBLICATION_MAX: Duration = Duration::from_secs(5);
+
+/// How late a state may be marked stale, a stream resumed, and the writer through after an outage.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
+/// A setting of a run: its length, its seed. The defaults are the short run's.
+fn setting(name: &str, default: u64) -> u64 {
+    let name = format!("CROSSMARKET_FAULTS_{name}");
+    match std::env::var(&name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text:?}: a whole number")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn the_checker_tells_right_histories_from_wrong_ones() {
+    history::self_test();
+}
+
+#[test]
+fn a_seed_repeats_its_schedule() {
+    let span = Duration::from_secs(60);
+    assert_eq!(schedule(7, span), schedule(7, span));
+    assert_ne!(schedule(7, span), schedule(8, span));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_a_seed_break_no_promise() {
+    let seed = setting("SEED", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs());
+    let span = Duration::from_secs(setting("SECONDS", 20));
+    println!("faults for {span:?}; CROSSMARKET_FAULTS_SEED={seed} repeats their schedule");
+    let mut world = World::start(2, RedisServer::start_with(&["--appendonly", "yes"])).await;
+    let addresses = [free_address(), free_address()];
+    let mut servers: Vec<Process> = addresses.iter().map(|address| world.server(address)).collect();
+    let mut collectors = vec![world.collector(), world.collector()];
+    let client = client_of(&addresses);
+    world.ready(&client).await;
+
+    let stop = CancellationToken::new();
+    let feeds: Vec<_> =
+        world.shards.of_assets().map(|shard| read_feed(world.redis.url(), shard, stop.clone())).collect();
+    let clients = [
+        ("of the first server", client_of(&addresses[..1])),
+        ("of the second server", client_of(&addresses[1..])),
+        ("of both", client.clone()),
+        ("of both, too", client_of(&addresses)),
+    ];
+    let recorders = clients.map(|(name, client)| Recorder::start(name, client, world.shards, &stop));
+    let (reads, failed) = keep_reading(&client, &stop);
+    let started = Instant::now();
+    for (pause, fault) in schedule(seed, span) {
+        tokio::time::sleep(pause).await;
+        println!("{:6.2} s {fault:?}", started.elapsed().as_secs_f64());
+        apply(fault, &mut world, &mut collectors, &mut servers, &addresses).await;
+    }
+
+    let heads = wait_until("a leader of every shard that has written", async || {
+        let led = world.shards.of_assets().all(|shard| world.leader(shard).is_some());
+        led.then(|| world.shards.of_assets().map(|shard| world.head(shard)).collect::<Option<Vec<_>>>()).flatten()
+    })
+    .await;
+    wait_until("every client to come up with the feed", async || {
+        recorders.iter().all(|recorder| recorder.has_reached(&heads)).then_some(())
+    })
+    .await;
+    stop.cancel();
+    let histories: Vec<_> = recorders.iter().map(Recorder::history).collect();
+    let mut segments = Vec::new();
+    for feed in feeds {
+        segments.extend(feed.await.expect("no panic"));
+    }
+    let (violations, looked) = check(&histories, &segments);
+    println!(
+        "{looked:?}, {} parts of the feeds, {} unary reads, {} failed",
+        segments.len(),
+        reads.load(Ordering::Relaxed),
+        failed.load(Ordering::Relaxed)
+    );
+    for violation in violations.iter().take(20) {
+        println!("{violation}");
+    }
+    assert!(violations.is_empty(), "{} broken promises with seed {seed}", violations.len());
+    assert!(looked.frames > 20 && looked.compared > 1_000 && looked.gaps > 0, "too little was looked at: {looked:?}");
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "reads failed although one of the servers was there");
+}
+
+/// Reads on and on through a client, and counts.
+fn keep_reading(client: &Client, stop: &CancellationToken) -> (Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    let counts = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let ((reads, failed), client, stop) = (counts.clone(), client.clone(), stop.clone());
+    tokio::spawn(async move {
+        while !stop.is_cancelled() {
+            if let Err(error) = client.prices().get("BTC").await {
+                println!("read failed: {error:?}");
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+            reads.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    counts
+}
+
+async fn apply(
+    fault: Fault,
+    world: &mut World,
+    collectors: &mut Vec<Process>,
+    servers: &mut [Process],
+    addresses: &[String],
+) {
+    let pass = async |world: &World, fault, lasting| {
+        world.proxy.set(fault);
+        tokio::time::sleep(lasting).await;
+        world.proxy.set(proxy::Fault::Pass);
+    };
+    match fault {
+        Fault::KillRedis { down } => {
+            world.redis.kill();
+            tokio::time::sleep(down).await;
+            block_in_place(|| world.redis.restart());
+        }
+        Fault::FlushAll => {
+            world.redis.command(&["FLUSHALL"]);
+        }
+        Fault::KillLeader => {
+            if let Some(place) = leader_of(world, collectors) {
+                collectors.swap_remove(place).kill();
+                collectors.push(world.collector());
+            }
+        }
+        Fault::StopLeader { stopped } => {
+            if let Some(place) = leader_of(world, collectors) {
+                collectors[place].freeze();
+                tokio::time::sleep(stopped).await;
+                collectors[place].thaw();
+            }
+        }
+        Fault::KillServer { which } => {
+            // The other one is to be there meanwhile, as it is when servers are replaced one by one.
+            let other = client_of(&[addresses[1 - which].clone()]);
+            world.ready(&other).await;
+            servers[which].kill_in_place();
+            servers[which] = world.server(&addresses[which]);
+        }
+        Fault::Delay { by, lasting } => pass(world, proxy::Fault::Delay(by), lasting).await,
+        Fault::Cut { lasting } => pass(world, proxy::Fault::Cut, lasting).await,
+        Fault::BlackHole { lasting } => pass(world, proxy::Fault::BlackHole, lasting).await,
+        Fault::LoseAnswers { lasting } => pass(world, proxy::Fault::LoseAnswers, lasting).await,
+    }
+}
+
+fn leader_of(world: &World, collectors: &[Process]) -> Option<usize> {
+    let (id, _) = world.leader(0)?;
+    collectors.iter().position(|collector| collector.id() == id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_dies_or_stands_still_is_replaced() {
+    let rounds = setting("TAKEOVERS", 4);
+    let world = World::start(1, RedisServer::start()).await;
+    let mut collectors = vec![world.collector(), world.collector()];
+    let newest = || {
+        let newest = world.redis.command(&["XREVRANGE", "cm:{0}:feed", "+", "-", "COUNT", "1"]);
+        let entries: Vec<(String, redis::Value)> = redis::from_redis_value(newest).expect("entries");
+        let (epoch, revision) = entries.first()?.0.split_once('-')?;
+        Some((epoch.parse::<u64>().ok()?, revision.parse::<u64>().ok()?))
+    };
+    wait_until("a first state", async || newest()).await;
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let (place, epoch) = wait_until("a leader", async || {
+            let (_, epoch) = world.leader(0)?;
+            Some((leader_of(&world, &collectors)?, epoch))
+        })
+        .await;
+        let stands_still = round % 2 == 1;
+        let mut dead = collectors.swap_remove(place);
+        if stands_still {
+            dead.freeze()
+        } else {
+            dead.kill_in_place()
+        }
+        let begun = Instant::now();
+        wait_until("a state of the next leader", async || newest().filter(|newest| newest.0 > epoch)).await;
+        times.push(begun.elapsed());
+        if stands_still {
+            // It goes on where it stood, believing that it leads.
+            dead.thaw();
+            collectors.push(dead);
+        } else {
+            collectors.push(world.collector());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    times.sort_unstable();
+    let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+    println!("{rounds} takeovers: median {median:?}, longest {longest:?}");
+
+    // Redis itself refuses an id that is not higher; that the values are of the feed's newest entries shows that nothing went past it.
+    let store = RedisStore::new(&world.redis.url(), RedisOptions::default()).expect("a URL");
+    drop(collectors);
+    let entries = world.redis.command(&["XRANGE", "cm:{0}:feed", "-", "+"]);
+    let entries: Vec<(String, redis::Value)> = redis::from_redis_value(entries).expect("entries");
+    let ids = entries.iter().map(|(id, _)| id.split_once('-').expect("EPOCH-REVISION"));
+    let ids: Vec<(u64, u64)> =
+        ids.map(|(epoch, revision)| (epoch.parse().expect("a number"), revision.parse().expect("a number"))).collect();
+    let dense = |pair: &[(u64, u64)]| pair[1].0 >= pair[0].0 && pair[1].1 == pair[0].1 + 1;
+    let gaps = ids.windows(2).filter(|pair| !dense(pair)).count();
+    let state = store.bootstrap(0).await.expect("answers");
+    let epochs: std::collections::BTreeSet<u64> = ids.iter().map(|(epoch, _)| *epoch).collect();
+    println!("{} entries of {} epochs, {gaps} duplicates or gaps", ids.len(), epochs.len());
+    assert_eq!(gaps, 0);
+    assert!(epochs.len() as u64 > rounds, "{epochs:?}");
+    assert_eq!(ids.last(), Some(&(state.epoch, state.revision)));
+    assert!(state.entries.iter().all(|entry| entry.revision <= state.revision));
+    assert!(longest <= TAKEOVER_MAX, "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_filled_and_every_watcher_told() {
+    const WATCHERS: usize = 20;
+    let mut world = World::start(1, RedisServer::start()).await;
+    let (_collector, server) = (world.collector(), world.server("127.0.0.1:0"));
+    let client = client_of(std::slice::from_ref(&server.grpc));
+    world.ready(&client).await;
+    let stop = CancellationToken::new();
+    let recorders: Vec<Recorder> = (0..WATCHERS)
+        .map(|number| Recorder::start(&format!("watcher {number}"), client.clone(), world.shards, &stop))
+        .collect();
+    let before = world.head(0).expect("a head");
+    wait_until("every watcher", async || recorders.iter().all(|one| one.has_reached(&[before])).then_some(())).await;
+    let gaps =
+        |recorder: &Recorder| recorder.history().events.iter().filter(|event| **event == history::Event::Gap).count();
+    let told: Vec<usize> = recorders.iter().map(gaps).collect();
+    let store = RedisStore::new(&world.redis.url(), RedisOptions::default()).expect("a URL");
+    let keys = store.bootstrap(0).await.expect("answers").entries.len();
+
+    block_in_place(|| world.redis.restart());
+    let back = Instant::now();
+    wait_until("everything published anew", async || {
+        let state = store.bootstrap(0).await.ok()?;
+        (state.epoch > before.0 && state.entries.len() >= keys).then_some(())
+    })
+    .await;
+    let republished = back.elapsed();
+    let head = world.head(0).expect("a head");
+    wait_until("every watcher", async || recorders.iter().all(|one| one.has_reached(&[head])).then_some(())).await;
+    stop.cancel();
+    let resynced = recorders.iter().zip(&told).filter(|(recorder, told)| gaps(recorder) > **told).count();
+    println!(
+        "emptied: {keys} keys in epoch {} again after {republished:?}; RESYNC to {resynced} of {WATCHERS} watchers",
+        head.0
+    );
+    assert_eq!(resynced, WATCHERS);
+    assert!(republished <= REPUBLICATION_MAX, "{republished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_go_on_without_redis_and_say_how_old_they_are() {
+    const STREAMS: usize = 200;
+    let outage = Duration::from_secs(setting("OUTAGE_SECONDS", 34));
+    let mut world = World::start(1, RedisServer::start_with(&["--appendonly", "yes"])).await;
+    let (_collector, server) = (world.collector(), world.server("127.0.0.1:0"));
+    let client = client_of(std::slice::from_ref(&server.grpc));
+    world.ready(&client).await;
+    let stop = CancellationToken::new();
+    let stale = Arc::new(StaleMarks::default());
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        streams.spawn(note_stale(client.clone(), Arc::clone(&stale), stop.clone()));
+    }
+    let span = outage.min(Duration::from_secs(10));
+    let normal = load(&client, span).await;
+
+    world.redis.kill();
+    let during = load(&client, outage).await;
+    let marked = stale.count.load(Ordering::Relaxed);
+    let latest = Duration::from_micros(stale.latest_micros.load(Ordering::Relaxed));
+    let before = world_head_after(&mut world).await;
+    let back = Instant::now();
+    wait_until("the writer", async || world.head(0).filter(|head| *head > before)).await;
+    let through = back.elapsed();
+    wait_until("every key fresh", async || all_fresh(&client).await.then_some(())).await;
+    let fresh = back.elapsed();
+    let after = load(&client, span).await;
+    stop.cancel();
+    println!(
+        "Redis down for {outage:?} under {STREAMS} streams and 500 calls/s: {} reads, {} failed; p99 {:?} normal, {:?} without Redis, {:?} after; \
+         {marked} marks of staleness, the latest {latest:?} late; writer through after {through:?}, all fresh after {fresh:?}",
+        normal.count + during.count + after.count,
+        normal.failed + during.failed + after.failed,
+        normal.p99,
+        during.p99,
+        after.p99
+    );
+    assert_eq!(normal.failed + during.failed + after.failed, 0);
+    assert!(during.p99 <= 2 * normal.p99.max(after.p99), "{:?} {:?} {:?}", normal.p99, during.p99, after.p99);
+    assert!(marked as usize >= STREAMS, "{marked} marks");
+    assert!(latest <= LATE_MAX, "{latest:?}");
+    assert!(through <= LATE_MAX, "{through:?}");
+    assert!(fresh <= POLL + LATE_MAX, "{fresh:?}");
+}
+
+/// Starts Redis again, and returns the head that it has from before.
+async fn world_head_after(world: &mut World) -> (u64, u64) {
+    block_in_place(|| world.redis.restart());
+    world.head(0).unwrap_or_default()
+}
+
+async fn all_fresh(client: &Client) -> bool {
+    let request = crossmarket::proto::v1::ListPriceSnapshotsRequest { page_size: 1_000, ..Default::default() };
+    let Ok(answer) = client.prices().raw().list_price_snapshots(request).await else { return false };
+    let snapshots = answer.into_inner().snapshots;
+    let is_fresh = |freshness: &crossmarket::proto::v1::Freshness| freshness.state() == FreshnessState::Fresh;
+    !snapshots.is_empty() && snapshots.iter().all(|one| one.freshness.as_ref().is_some_and(is_fresh))
+}
+
+#[derive(Default)]
+struct StaleMarks {
+    count: AtomicU64,
+    latest_micros: AtomicU64,
+}
+
+/// Watches, and notes how long after its budget a state that was fresh comes as stale.
+async fn note_stale(client: Client, marks: Arc<StaleMarks>, stop: CancellationToken) {
+    let note = async {
+        let request = WatchPriceSnapshotsRequest::default();
+        let mut stream = client.prices().raw().watch_price_snapshots(request).await.expect("a stream").into_inner();
+        while let Some(frame) = stream.message().await.expect("no error") {
+            let now = SystemTime::now();
+            if frame.state() != StreamState::Live {
+                continue;
+            }
+            for freshness in frame.snapshots.iter().filter_map(|snapshot| snapshot.freshness.as_ref()) {
+                if freshness.state() != FreshnessState::Stale {
+                    continue;
+                }
+                let due = freshness.stale_since_time.expect("when it became so");
+                let due = SystemTime::UNIX_EPOCH + Duration::new(due.seconds as u64, due.nanos as u32);
+                // A state that was old when it was published says so in a frame of its own.
+                let late = now.duration_since(due).unwrap_or_default();
+                marks.count.fetch_add(1, Ordering::Relaxed);
+                marks.latest_micros.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+            }
+        }
+    };
+    stop.run_until_cancelled(note).await;
+}
+
+struct Load {
+    count: usize,
+    failed: usize,
+    p99: Duration,
+}
+
+/// 500 unary calls a second, each with a deadline of its own and no retry.
+async fn load(client: &Client, span: Duration) -> Load {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let begun = Instant::now();
+    let mut calls = JoinSet::new();
+    while begun.elapsed() < span {
+        tick.tick().await;
+        for asset in ["BTC", "ETH", "SOL", "BNB", "XMR"] {
+            let mut prices = client.prices().raw();
+            calls.spawn(async move {
+                let called = Instant::now();
+                let request =
+                    crossmarket::proto::v1::GetPriceSnapshotRequest { asset: asset.to_owned(), ..Default::default() };
+                let answer = tokio::time::timeout(Duration::from_secs(5), prices.get_price_snapshot(request)).await;
+                (called.elapsed(), matches!(answer, Ok(Ok(_))))
+            });
+        }
+    }
+    let (mut times, mut failed) = (Vec::new(), 0);
+    while let Some(called) = calls.join_next().await {
+        let (time, answered) = called.expect("no panic");
+        times.push(time);
+        failed += usize::from(!answered);
+    }
+    times.sort_unstable();
+    Load { count: times.len(), failed, p99: times[times.len() * 99 / 100] }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_is_not_noticed() {
+    const STREAMS: usize = 20;
+    const CALLERS: usize = 4;
+    let (rounds, calls_min) = (setting("RESTARTS", 2), setting("CALLS", 2_000));
+    let world = World::start(1, RedisServer::start()).await;
+    let addresses = [free_address(), free_address()];
+    let mut servers: Vec<Process> = addresses.iter().map(|address| world.server(address)).collect();
+    let _collector = world.collector();
+    for address in &addresses {
+        world.ready(&client_of(std::slice::from_ref(address))).await;
+    }
+    let client = client_of(&addresses);
+    let stop = CancellationToken::new();
+    let marks = Arc::new(Resumptions::default());
+    let mut tasks = JoinSet::new();
+    for _ in 0..STREAMS {
+        tasks.spawn(note_resumptions(client.clone(), Arc::clone(&marks), stop.clone()));
+    }
+    let (calls, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    for _ in 0..CALLERS {
+        let (client, stop, calls, failed) = (client.clone(), stop.clone(), Arc::clone(&calls), Arc::clone(&failed));
+        tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                if let Err(error) = client.prices().get("BTC").await {
+                    println!("call failed: {error:?}");
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+                calls.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+    for round in 0..rounds {
+        for (server, address) in servers.iter_mut().zip(&addresses) {
+            server.terminate();
+            assert!(
+                server.ended_within(Duration::from_secs(15)).await.is_some(),
+                "round {round}: a server does not end"
+            );
+            *server = world.server(address);
+            world.ready(&client_of(std::slice::from_ref(address))).await;
+        }
+    }
+    wait_until("calls enough", async || (calls.load(Ordering::Relaxed) >= calls_min).then_some(())).await;
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    let longest = Duration::from_micros(marks.longest_micros.load(Ordering::Relaxed));
+    let (resumed, gaps) = (marks.resumed.load(Ordering::Relaxed), marks.gaps.load(Ordering::Relaxed));
+    let (calls, failed) = (calls.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
+    println!(
+        "{rounds} rolling restarts of two servers: {calls} calls, {failed} failed; {resumed} streams resumed, the last after {longest:?}, {gaps} gaps"
+    );
+    assert_eq!((failed, gaps), (0, 0));
+    assert!(resumed >= rounds * STREAMS as u64, "{resumed}");
+    assert!(longest <= LATE_MAX, "{longest:?}");
+}
+
+#[derive(Default)]
+struct Resumptions {
+    resumed: AtomicU64,
+    longest_micros: AtomicU64,
+    gaps: AtomicU64,
+}
+
+async fn note_resumptions(client: Client, marks: Arc<Resumptions>, stop: CancellationToken) {
+    let note = async {
+        let mut watch = client.prices().watch(WatchPriceSnapshotsRequest::default()).await.expect("a stream");
+        while let Some(event) = watch.next().await {
+            match event.expect("a stream that goes on") {
+                WatchEvent::Resumed { after, .. } => {
+                    marks.resumed.fetch_add(1, Ordering::Relaxed);
+                    marks.longest_micros.fetch_max(after.as_micros() as u64, Ordering::Relaxed);
+                }
+                WatchEvent::Gap(reason) => {
+                    println!("gap: {reason}");
+                    marks.gaps.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+        }
+    };
+    stop.run_until_cancelled(note).await;
+}
