@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The services whose answers are sent as bytes that the live image already holds, and those answers.
-const ENCODED: [(&str, &[&str]); 2] = [
+const ENCODED: [(&str, &[&str]); 3] = [
     (
         "PriceService",
         &[
@@ -32,6 +32,7 @@ const ENCODED: [(&str, &[&str]); 2] = [
             "WatchPriceSnapshotsResponse",
         ],
     ),
+    ("LongShortService", &["GetLongShortRatioResponse", "ListLongShortRatiosResponse", "WatchLongShortRatiosResponse"]),
     ("CatalogService", &["ListAssetsResponse"]),
 ];
 

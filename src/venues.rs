@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
+use crate::domain::{CandleInterval, Feed, Instrument, LongShortKind, Observation, Period, Timestamp, VenueId};
 
 pub mod binance;
 mod binance_format;
@@ -54,6 +54,16 @@ pub trait Venue: Send + Sync {
     /// The symbol under which it would list `base` against `quote` (it need not exist), or `None` when it has no such market.
     /// A spot venue answers for spot, a futures venue for its perpetual.
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument>;
+
+    /// The kinds of long/short ratio that it has.
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[]
+    }
+
+    /// The feeds for which an answer to this feed's request can be read as well.
+    fn also_answers(&self, _feed: Feed) -> &'static [Feed] {
+        &[]
+    }
 
     /// The requests that answer for `asked`. Empty `asked` means all that the venue has, where one request can say that;
     /// where none can, no request is made.

@@ -36,6 +36,21 @@ pub enum ServiceError {
     /// The asset is in the catalogue and has no price yet.
     #[error("asset {0:?} has no price yet")]
     NoPriceYet(String),
+    /// The asset is in the catalogue and there is no such long/short ratio of it.
+    #[error(
+        "asset {asset:?} has no {kind} ratio over {period} {}: no venue offers it, or none has answered yet",
+        of_venue(venue)
+    )]
+    NoRatio {
+        /// The asset.
+        asset: String,
+        /// The kind.
+        kind: &'static str,
+        /// The period.
+        period: &'static str,
+        /// The venue; empty for the aggregate.
+        venue: String,
+    },
     /// The cursor lies further back than the change feed goes.
     #[error("the resume cursor is older than the change feed goes: start again without it")]
     CursorTooOld,
@@ -65,6 +80,10 @@ pub enum ServiceError {
     Store(#[source] StoreError),
 }
 
+fn of_venue(venue: &str) -> String {
+    if venue.is_empty() { "over all venues".to_owned() } else { format!("at {venue}") }
+}
+
 fn with_cursor(cursor: &str) -> String {
     if cursor.is_empty() { String::new() } else { format!(" with resume_cursor {cursor}") }
 }
@@ -84,7 +103,7 @@ impl ServiceError {
     fn code(&self) -> Code {
         match self {
             Self::InvalidArgument { .. } => Code::InvalidArgument,
-            Self::UnknownAsset(_) | Self::NoPriceYet(_) => Code::NotFound,
+            Self::UnknownAsset(_) | Self::NoPriceYet(_) | Self::NoRatio { .. } => Code::NotFound,
             Self::CursorTooOld => Code::OutOfRange,
             Self::NotReady | Self::Draining { .. } | Self::StreamAge { .. } | Self::Store(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
@@ -97,6 +116,7 @@ impl ServiceError {
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::UnknownAsset(_) => "UNKNOWN_ASSET",
             Self::NoPriceYet(_) => "NO_PRICE_YET",
+            Self::NoRatio { .. } => "NO_LONG_SHORT_RATIO",
             Self::CursorTooOld => "CURSOR_TOO_OLD",
             Self::NotReady => "NOT_READY",
             Self::Draining { .. } => "DRAINING",
@@ -112,6 +132,10 @@ impl ServiceError {
         match self {
             Self::InvalidArgument { field, .. } => entry("field", field),
             Self::UnknownAsset(asset) | Self::NoPriceYet(asset) => entry("asset", asset),
+            Self::NoRatio { asset, kind, period, venue } => {
+                let entries = [("asset", asset.as_str()), ("kind", kind), ("period", period), ("venue", venue)];
+                entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+            }
             Self::Draining { cursor } | Self::StreamAge { cursor } if !cursor.is_empty() => entry("cursor", cursor),
             Self::Unimplemented(rpc) => entry("rpc", rpc),
             _ => HashMap::new(),

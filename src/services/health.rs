@@ -8,14 +8,14 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use super::Services;
-use crate::image::Image;
+use crate::image::{Collection, Image};
 
 const PRICES: &str = "crossmarket.v1.PriceService";
 const CATALOG: &str = "crossmarket.v1.CatalogService";
+const LONG_SHORT: &str = "crossmarket.v1.LongShortService";
 
 /// Services without an implementation yet, which are never SERVING.
-const LATER: [&str; 5] = [
-    "crossmarket.v1.LongShortService",
+const LATER: [&str; 4] = [
     "crossmarket.v1.IndexService",
     "crossmarket.v1.SignalService",
     "crossmarket.v1.OverviewService",
@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The health service, NOT_SERVING throughout, and the task that keeps it true.
 ///
 /// The catalogue is SERVING once the image is loaded. Prices, and with them the process as a whole (`""`), are SERVING while any price is
-/// fresh: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
+/// fresh, and long/short ratios while any of them is: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
 pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
     let (reporter, server) = tonic_health::server::health_reporter();
     for service in LATER {
@@ -54,17 +54,21 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
 struct Serving {
     catalog: bool,
     prices: bool,
+    long_short: bool,
 }
 
 impl Serving {
     fn of(image: &Image) -> Self {
         let catalog = image.is_ready();
-        Self { catalog, prices: catalog && image.fresh_price_count() > 0 }
+        let has_fresh = |collection| catalog && image.fresh_count(collection) > 0;
+        Self { catalog, prices: has_fresh(Collection::Prices), long_short: has_fresh(Collection::LongShortRatios) }
     }
 }
 
 async fn tell(reporter: &HealthReporter, serving: Serving) {
-    for (service, is_serving) in [(CATALOG, serving.catalog), (PRICES, serving.prices), ("", serving.prices)] {
+    for (service, is_serving) in
+        [(CATALOG, serving.catalog), (PRICES, serving.prices), (LONG_SHORT, serving.long_short), ("", serving.prices)]
+    {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

@@ -11,6 +11,7 @@ use tonic::metadata::MetadataMap;
 use super::error::ServiceError;
 use super::{Services, StreamSettings, convert};
 use crate::domain::AssetCode;
+use crate::domain::state::Key;
 use crate::image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
 use crate::proto::v1;
 
@@ -37,11 +38,19 @@ pub struct WatchRequest {
 /// An item that the request names.
 pub struct RequestedItem {
     /// The name exactly as it was sent.
-    pub name: String,
-    /// The asset; `None` when the name is not well formed.
-    pub asset: Option<AssetCode>,
+    name: String,
+    /// What it stands for; `None` when the name is not well formed.
+    wanted: Option<Wanted>,
     /// What the client was told of it last.
-    pub told: v1::ItemState,
+    told: v1::ItemState,
+}
+
+/// What a name in a request stands for.
+struct Wanted {
+    /// The key that is watched.
+    key: Key,
+    /// A key that exists when the name is in the catalogue.
+    catalogued: Key,
 }
 
 /// One frame, as far as all kinds of stream have it in common.
@@ -294,9 +303,16 @@ async fn next_batch(subscription: &mut Subscription, after: Instant, len_max: us
 }
 
 impl RequestedItem {
-    /// An item as the request names it.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), asset: AssetCode::parse(name), told: v1::ItemState::Unspecified }
+    /// An asset as the request names it; `key` makes the key that is watched of it.
+    pub fn of_asset(name: &str, key: impl FnOnce(AssetCode) -> Key) -> Self {
+        let wanted =
+            AssetCode::parse(name).map(|asset| Wanted { key: key(asset.clone()), catalogued: Key::Asset(asset) });
+        Self { name: name.to_owned(), wanted, told: v1::ItemState::Unspecified }
+    }
+
+    /// The key that is watched; `None` when the name is not well formed.
+    pub fn key(&self) -> Option<&Key> {
+        self.wanted.as_ref().map(|wanted| &wanted.key)
     }
 
     /// What is to be told of it: always with `all`, otherwise when it has come to exist or to have a value.
@@ -304,9 +320,11 @@ impl RequestedItem {
         if !all && matches!(self.told, v1::ItemState::Ok | v1::ItemState::Invalid) {
             return None;
         }
-        let state = match &self.asset {
+        let state = match &self.wanted {
             None => v1::ItemState::Invalid,
-            Some(asset) => item_state(image, asset),
+            Some(Wanted { key, .. }) if image.get(key).is_some() => v1::ItemState::Ok,
+            Some(Wanted { catalogued, .. }) if image.get(catalogued).is_some() => v1::ItemState::Pending,
+            Some(_) => v1::ItemState::Unknown,
         };
         let changed = state != self.told;
         self.told = state;
@@ -314,7 +332,7 @@ impl RequestedItem {
             item: self.name.clone(),
             state: state.into(),
             message: match state {
-                v1::ItemState::Pending => "in the catalogue, without a price yet",
+                v1::ItemState::Pending => pending_text(self.key()),
                 v1::ItemState::Unknown => "not in the catalogue",
                 v1::ItemState::Invalid => "not a ticker",
                 _ => "",
@@ -324,13 +342,9 @@ impl RequestedItem {
     }
 }
 
-fn item_state(image: &Image, asset: &AssetCode) -> v1::ItemState {
-    use crate::domain::state::Key;
-    if image.get(&Key::Price(asset.clone())).is_some() {
-        v1::ItemState::Ok
-    } else if image.get(&Key::Asset(asset.clone())).is_some() {
-        v1::ItemState::Pending
-    } else {
-        v1::ItemState::Unknown
+fn pending_text(key: Option<&Key>) -> &'static str {
+    match key {
+        Some(Key::LongShort(_)) => "in the catalogue, without such a ratio yet",
+        _ => "in the catalogue, without a price yet",
     }
 }
