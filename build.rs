@@ -14,8 +14,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&files, [proto_dir])?;
     let descriptor_path = Path::new(&env::var("OUT_DIR")?).join("crossmarket.v1.binpb");
     fs::write(&descriptor_path, prost::Message::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors.clone())?;
-    compile_encoded_servers(descriptors)?;
+    let with_servers = env::var_os("CARGO_FEATURE_SERVER").is_some();
+    tonic_prost_build::configure().bytes(".").build_server(with_servers).compile_fds(descriptors.clone())?;
+    if with_servers {
+        compile_encoded_servers(descriptors)?;
+    }
 
     println!("cargo:rerun-if-changed=proto");
     Ok(())

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
 use crate::config::{Config, GrpcConfig};
-use crate::domain::{AssetCode, Timestamp};
+use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::image::{Image, ImageSettings};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
@@ -32,7 +32,7 @@ pub use demo::demo;
 use admin::Admin;
 use listener::ListenerLimits;
 
-/// The only shard there is, until stores that several processes share bring more.
+/// The only shard with a writer, until stores that several processes share bring more.
 const SHARD: store::ShardId = 0;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
@@ -198,9 +198,13 @@ async fn run(process: Process) -> Result<(), AppError> {
     let grpc = bind("grpc.listen", config.grpc.listen).await?;
     let admin = bind("admin.listen", config.admin.listen).await?;
     let shutdown = Shutdown::default();
-    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let shards = Shards::new(config.collector.shards);
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings { shards, ..ImageSettings::default() }));
     let mut background = JoinSet::new();
-    background.spawn(follow::follow_shard(Arc::clone(&image), Arc::clone(&store), SHARD, clock, shutdown.stop.clone()));
+    for shard in shards.all() {
+        let (image, store) = (Arc::clone(&image), Arc::clone(&store));
+        background.spawn(follow::follow_shard(image, store, shard, clock, shutdown.stop.clone()));
+    }
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let api = services::api(Services {
         image: Arc::clone(&image),

@@ -8,6 +8,7 @@ pub mod instrument;
 pub mod long_short;
 pub mod observation;
 pub mod series;
+pub mod shard;
 pub mod state;
 pub mod time;
 
@@ -16,4 +17,5 @@ pub use decimal::Decimal;
 pub use index::IndexCode;
 pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
+pub use shard::{ShardId, Shards};
 pub use time::Timestamp;

@@ -16,8 +16,8 @@ use crate::store::{Bootstrap, Entry, Store, StoreError, Tail};
 /// Longest wait for the next entries of a feed before asking again.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Pause before looking again for a shard's first writer.
-const NO_WRITER_PAUSE: Duration = Duration::from_millis(20);
+/// First and longest pause before looking again for a shard's first writer. It grows, since some shard may never have one.
+const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// First and longest pause after a store error. The pause doubles in between and is jittered by half.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -51,6 +51,7 @@ pub async fn keep_fresh(image: Arc<Image>, clock: Clock, cancel: CancellationTok
 
 async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) {
     let mut back_off = BACK_OFF.0;
+    let mut no_writer_pause = NO_WRITER_PAUSE.0;
     // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
     let mut epoch: Option<Epoch> = None;
     loop {
@@ -60,6 +61,12 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
         };
         match step {
             Ok(next) => {
+                if next.is_none() && epoch.is_none() {
+                    tokio::time::sleep(no_writer_pause).await;
+                    no_writer_pause = (no_writer_pause * 2).min(NO_WRITER_PAUSE.1);
+                } else {
+                    no_writer_pause = NO_WRITER_PAUSE.0;
+                }
                 epoch = next;
                 if back_off > BACK_OFF.0 {
                     info!(shard, "store answers again");
@@ -79,7 +86,8 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     }
 }
 
-/// Loads the shard. `None` while it has never had a writer: an empty image must not pass for a complete one.
+/// Loads the shard. `None` while it has no writer: an empty image must not pass for a complete one, and a store that was emptied takes nothing
+/// away that is in memory, until its next writer has begun.
 async fn bootstrap(
     image: &Image,
     store: &dyn Store,
@@ -88,7 +96,6 @@ async fn bootstrap(
 ) -> Result<Option<Epoch>, StoreError> {
     let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
     if epoch == 0 {
-        tokio::time::sleep(NO_WRITER_PAUSE).await;
         return Ok(None);
     }
     let entry_count = entries.len();

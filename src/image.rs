@@ -16,8 +16,10 @@ pub use filter::{Filter, LongShortSeries};
 use slots::Slots;
 pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
 
-use crate::domain::Timestamp;
 use crate::domain::state::{Body, Epoch, Key, Revision, State};
+use crate::domain::{Shards, Timestamp};
+
+pub use crate::domain::ShardId;
 
 mod cursor;
 mod filter;
@@ -27,9 +29,6 @@ mod subscription;
 
 #[cfg(test)]
 pub(crate) mod tests;
-
-/// A shard's number, from 0.
-pub type ShardId = u16;
 
 /// What is kept and watched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,15 +115,15 @@ pub struct Discontinuity;
 /// How an image is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageSettings {
-    /// How many shards there are, at least 1.
-    pub shard_count: u16,
+    /// How the data is divided, which is the same in the store.
+    pub shards: Shards,
     /// How many revisions a cursor may lie behind. No more than the store's feeds hold.
     pub resume_revisions_max: u64,
 }
 
 impl Default for ImageSettings {
     fn default() -> Self {
-        Self { shard_count: 1, resume_revisions_max: 100_000 }
+        Self { shards: Shards::default(), resume_revisions_max: 100_000 }
     }
 }
 
@@ -132,6 +131,8 @@ impl Default for ImageSettings {
 pub struct Image {
     encoder: Box<dyn Encoder>,
     settings: ImageSettings,
+    /// How far each shard has been applied, in all collections.
+    applied: RwLock<Vec<Option<Position>>>,
     shared: [Shared; Collection::ALL.len()],
 }
 
@@ -153,6 +154,15 @@ impl Collection {
             Key::LongShort(_) => Self::LongShortRatios,
             Key::Index(_) => Self::Indices,
             Key::Feed(..) => Self::Feeds,
+        }
+    }
+
+    /// True when a shard may hold keys of it. Watchers of it need not know of the other shards.
+    pub fn is_in(self, shard: ShardId, shards: Shards) -> bool {
+        match self {
+            Self::Prices | Self::Assets | Self::LongShortRatios => shards.of_assets().contains(&shard),
+            Self::Indices => shard == shards.cross_asset(),
+            Self::Feeds => shards.all().contains(&shard),
         }
     }
 
@@ -209,32 +219,41 @@ impl Item {
 impl Image {
     /// An empty image, in which no shard is ready.
     pub fn new(encoder: impl Encoder + 'static, settings: ImageSettings) -> Self {
-        let settings = ImageSettings { shard_count: settings.shard_count.max(1), ..settings };
-        let shared = Collection::ALL
-            .map(|_| Shared { slots: RwLock::new(Slots::new(settings.shard_count)), wake: watch::Sender::new(()) });
-        Self { encoder: Box::new(encoder), settings, shared }
+        let shards = settings.shards;
+        let shared = Collection::ALL.map(|collection| {
+            let slots = Slots::new(shards.all().map(|shard| collection.is_in(shard, shards)));
+            Shared { slots: RwLock::new(slots), wake: watch::Sender::new(()) }
+        });
+        let applied = RwLock::new(vec![None; usize::from(shards.count())]);
+        Self { encoder: Box::new(encoder), settings, applied, shared }
     }
 
-    /// How many shards there are.
-    pub fn shard_count(&self) -> u16 {
-        self.settings.shard_count
+    /// How the data is divided.
+    pub fn shards(&self) -> Shards {
+        self.settings.shards
     }
 
-    /// True once every shard has been bootstrapped.
+    /// True once everything about assets has been bootstrapped. What is made of many assets comes later, and prices do not wait for it.
     pub fn is_ready(&self) -> bool {
-        (0..self.settings.shard_count).all(|shard| self.position(shard).is_some())
+        self.settings.shards.of_assets().all(|shard| self.position(shard).is_some())
+    }
+
+    /// True once every shard that a collection is in has been bootstrapped.
+    pub fn is_loaded(&self, collection: Collection) -> bool {
+        let shards = self.settings.shards;
+        shards.all().filter(|shard| collection.is_in(*shard, shards)).all(|shard| self.position(shard).is_some())
     }
 
     /// How far a shard has been applied; `None` before its bootstrap.
     pub fn position(&self, shard: ShardId) -> Option<Position> {
-        // The last collection is the last to be applied, so what it has, all have.
-        self.read(Collection::Feeds).positions.get(usize::from(shard)).copied().flatten()
+        let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
+        applied.get(usize::from(shard)).copied().flatten()
     }
 
     /// Replaces everything of a shard by what its store holds at `position`. Watchers are told that continuity was lost.
     pub fn bootstrap(&self, shard: ShardId, position: Position, changes: Vec<Change>, now: Timestamp) {
         let mut prepared = self.prepare(shard, position.epoch, changes, now);
-        for collection in Collection::ALL {
+        for collection in self.collections_in(shard) {
             let changes = take_of(&mut prepared, collection);
             let mut slots = self.write(collection);
             let epoch_changed =
@@ -254,6 +273,7 @@ impl Image {
             drop(slots);
             self.wake(collection);
         }
+        self.set_applied(shard, position);
     }
 
     /// Applies what came next in a shard's feed. Updates that are in the image already are passed over.
@@ -272,7 +292,7 @@ impl Image {
             return Err(Discontinuity);
         }
         let mut prepared = self.prepare(shard, epoch, changes, now);
-        for collection in Collection::ALL {
+        for collection in self.collections_in(shard) {
             let changes = take_of(&mut prepared, collection);
             let changed = !changes.is_empty();
             let mut slots = self.write(collection);
@@ -283,6 +303,7 @@ impl Image {
                 self.wake(collection);
             }
         }
+        self.set_applied(shard, Position { epoch, revision: last });
         Ok(())
     }
 
@@ -325,7 +346,23 @@ impl Image {
         self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
     }
 
+    fn collections_in(&self, shard: ShardId) -> impl Iterator<Item = Collection> {
+        let shards = self.settings.shards;
+        Collection::ALL.into_iter().filter(move |collection| collection.is_in(shard, shards))
+    }
+
+    /// Comes after the collections, so that what a shard's position promises is there.
+    fn set_applied(&self, shard: ShardId, position: Position) {
+        let mut applied = self.applied.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = applied.get_mut(usize::from(shard)) {
+            *place = Some(position);
+        }
+    }
+
     fn prepare(&self, shard: ShardId, epoch: Epoch, changes: Vec<Change>, now: Timestamp) -> Vec<Prepared> {
+        let shards = self.settings.shards;
+        // After `collector.shards` was changed a shard may hold keys that now are another's. They are not its to tell.
+        let its_own = |change: &Change| shards.of_key(&change.key) == shard;
         let prepare = |change: Change| match change.state {
             None => Prepared::Remove(change.key, change.revision),
             Some(state) => {
@@ -342,7 +379,7 @@ impl Image {
                 }))
             }
         };
-        changes.into_iter().map(prepare).collect()
+        changes.into_iter().filter(its_own).map(prepare).collect()
     }
 
     fn shared(&self, collection: Collection) -> &Shared {

@@ -11,20 +11,41 @@
 //! 7. [`services`]: the gRPC services over the image; [`proto`]: the generated API.
 //! 8. [`simulator`]: loopback venues for the demo and the tests.
 //! 9. [`app`]: puts the parts together; [`cli`]: the command line; [`config`], [`telemetry`], [`shutdown`].
+//!
+//! Beside them, [`client`] is what programs that call the service depend on. It stands on [`proto`] alone: with `default-features = false`
+//! and the feature `client` nothing else of this crate is compiled. Everything else is behind the feature `server`.
 
+#[cfg(feature = "server")]
 pub mod analytics;
+#[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "server")]
 pub mod clock;
+#[cfg(feature = "server")]
 pub mod collector;
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
 pub mod domain;
+#[cfg(feature = "server")]
 pub mod follow;
+#[cfg(feature = "server")]
 pub mod image;
+#[cfg(feature = "client")]
 pub mod proto;
+#[cfg(feature = "server")]
 pub mod services;
+#[cfg(feature = "server")]
 pub mod shutdown;
+#[cfg(feature = "server")]
 pub mod simulator;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
 pub mod venues;

@@ -1,4 +1,5 @@
-//! The generated API: messages, clients and servers of package `crossmarket.v1`, and the descriptor for reflection.
+//! The generated API: messages, clients and servers of package `crossmarket.v1`, and the descriptor for reflection. The servers come with
+//! the feature `server` only.
 
 #![allow(missing_docs, clippy::all, clippy::unwrap_used)]
 
@@ -9,6 +10,7 @@ pub mod v1 {
 
 /// The servers of the services that answer with bytes encoded before: the same as in [`v1`], with the types of
 /// [`crate::services::encoded`] in the place of the answers.
+#[cfg(feature = "server")]
 pub mod encoded {
     include!(concat!(env!("OUT_DIR"), "/encoded/crossmarket.v1.rs"));
 }

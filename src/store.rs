@@ -27,13 +27,12 @@ use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
 
+pub use crate::domain::ShardId;
+
 pub use embedded::EmbeddedStore;
 pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
 pub use open::open;
-
-/// A shard's number, from 0. One shard has one writer at a time, one change feed and dense revisions of its own.
-pub type ShardId = u16;
 
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &["domain"]),
     ("proto", &[]),
+    ("client", &["proto"]),
     ("analytics", &["domain"]),
     ("venues", &["domain"]),
     ("image", &["domain", "analytics"]),
@@ -37,7 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("cli", &["app", "domain", "clock", "proto", "venues", "store", "config", "telemetry"]),
+    ("cli", &["app", "client", "domain", "clock", "proto", "venues", "store", "config", "telemetry"]),
 ];
 
 /// What pure modules must not reach for.
@@ -191,4 +192,36 @@ fn the_reader_sees_groups_and_supers() {
     check("use super::{collector, store::x};", "venues", &["collector", "store"]);
     check("use super::status;", "venues::json", &[]);
     check("// crate::store\nlet text = \"crate::store\";", "venues::json", &[]);
+}
+
+/// Dependencies that a program with the client alone compiles. Every other one belongs to the service: it is optional and listed under
+/// the feature `server`.
+const CLIENT_DEPENDENCIES: &[&str] = &[
+    "prost",
+    "prost-types",
+    "tonic",
+    "tonic-prost",
+    "futures-util",
+    "http",
+    "rand",
+    "thiserror",
+    "tokio",
+    "tonic-types",
+];
+
+#[test]
+fn the_client_has_nothing_of_the_service_behind_it() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).expect("a manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let server = manifest["features"]["server"].as_array().expect("a list");
+    let mut wrong = Vec::new();
+    for (name, dependency) in manifest["dependencies"].as_table().expect("a table") {
+        let optional = dependency.get("optional").and_then(toml::Value::as_bool) == Some(true);
+        let behind_server = server.iter().any(|feature| feature.as_str() == Some(&format!("dep:{name}")));
+        if CLIENT_DEPENDENCIES.contains(&name.as_str()) || (optional && behind_server) {
+            continue;
+        }
+        wrong.push(name.as_str());
+    }
+    assert!(wrong.is_empty(), "make these optional and list them as dep:NAME under the feature server: {wrong:?}");
 }

@@ -177,7 +177,8 @@ async fn watch_resumes_from_its_cursor() {
         state: StreamState::Live as i32,
         ..Default::default()
     };
-    let too_old = Status::out_of_range("trimmed");
+    let details = ErrorDetails::with_error_info("CURSOR_TOO_OLD", "crossmarket", std::collections::HashMap::new());
+    let too_old = Status::with_error_details(tonic::Code::OutOfRange, "trimmed", details);
     let service = Scripted::default();
     *service.streams.lock().expect("not poisoned") = vec![
         vec![Ok(frame("one", "1")), Ok(frame("two", "2")), Err(Status::unavailable("draining"))],

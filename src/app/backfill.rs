@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::collector::{self, BackfillProgress};
 use crate::config::Config;
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, VenueId};
+use crate::domain::{AssetCode, Shards, VenueId};
 use crate::store;
 
 /// How far back a backfill goes when it is not told: ten years.
@@ -26,7 +26,11 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
     let store = store::open(&config.store.url, config.store.flush_interval).await?;
     let clock = Clock::system();
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
-    let codes = if options.codes.is_empty() { known_codes(store.as_ref()).await? } else { options.codes };
+    let codes = if options.codes.is_empty() {
+        known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?
+    } else {
+        options.codes
+    };
     let settings = collector_settings(&config);
     let bar = progress_bar();
     let failures = AtomicU64::new(0);
@@ -48,15 +52,15 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
 }
 
 /// Every asset that the store has a state of, else the largest ones.
-async fn known_codes(store: &dyn store::Store) -> Result<Vec<AssetCode>, AppError> {
-    let entries = store.bootstrap(super::SHARD).await?.entries;
-    let known: Vec<AssetCode> = entries
-        .into_iter()
-        .filter_map(|entry| match entry.key {
+async fn known_codes(store: &dyn store::Store, shards: Shards) -> Result<Vec<AssetCode>, AppError> {
+    let mut known: Vec<AssetCode> = Vec::new();
+    for shard in shards.of_assets() {
+        let entries = store.bootstrap(shard).await?.entries;
+        known.extend(entries.into_iter().filter_map(|entry| match entry.key {
             Key::Price(asset) => Some(asset),
             _ => None,
-        })
-        .collect();
+        }));
+    }
     if known.is_empty() {
         Ok(CODES_DEFAULT.iter().filter_map(|code| AssetCode::parse(code)).collect())
     } else {

@@ -1,98 +1,78 @@
 //! The connection to a running service.
 
-use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::{Channel, Endpoint};
 
 use super::error::CliError;
-use crate::proto::v1::price_service_client::PriceServiceClient;
+use super::numbers::parse_duration;
+use crate::client::{Client, Error, Tls};
 
-/// Largest answer that is read, in bytes: 1,000 full snapshots with 50 contributions each fit several times.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How often a call is sent at most: someone is waiting, and wants to be told soon that nobody is there.
+const ATTEMPTS_MAX: u32 = 4;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Where the service is.
+/// Where the service is, and how to reach it.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClientArguments {
-    /// Where the service is.
+    /// Where the service is; several endpoints separated by commas stand in for each other.
     #[arg(long, value_name = "URL", env = "CROSSMARKET_SERVER", default_value = "http://127.0.0.1:50051")]
     server: String,
+    /// The longest time to wait for an answer, such as 500ms or 30s.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
+    timeout: Duration,
+    /// The key by which the service knows this client.
+    #[arg(long, value_name = "KEY", env = "CROSSMARKET_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// A PEM file of the certificate authorities that count for https endpoints, in place of the public ones.
+    #[arg(long, value_name = "FILE", env = "CROSSMARKET_CA")]
+    ca: Option<PathBuf>,
 }
 
 impl ClientArguments {
-    /// Connects to the price service.
-    pub(super) async fn prices(&self) -> Result<PriceServiceClient<Channel>, CliError> {
-        let channel = self.connect().await?;
-        Ok(PriceServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
+    /// The client. Nothing is connected yet.
+    pub(super) fn client(&self) -> Result<Client, CliError> {
+        let mut builder = Client::builder()
+            .endpoints(self.server.split(','))
+            .deadline(self.timeout)
+            .attempt_timeout(self.timeout)
+            .attempts_max(ATTEMPTS_MAX);
+        if let Some(key) = &self.api_key {
+            builder = builder.api_key(key);
+        }
+        if let Some(path) = &self.ca {
+            let pem = std::fs::read(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
+            builder = builder.tls(Tls::default().authority(pem));
+        }
+        builder.build().map_err(|error| match error {
+            Error::Unusable { what: "endpoint", value, reason } => {
+                CliError::Usage(format!("--server {value:?}: {reason}"))
+            }
+            other => CliError::Usage(other.to_string()),
+        })
     }
 
     /// Where the service is, as given.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
-
-    async fn connect(&self) -> Result<Channel, CliError> {
-        let unusable = || CliError::Usage(format!("--server {:?}: expected http://HOST:PORT", self.server));
-        let url = if self.server.contains("://") { self.server.clone() } else { format!("http://{}", self.server) };
-        if !url.starts_with("http://") {
-            return Err(unusable());
-        }
-        // A silent peer is noticed by unanswered pings, so that a watch does not hang on a dead connection.
-        let endpoint = Endpoint::from_shared(url)
-            .map_err(|_| unusable())?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10));
-        endpoint.connect().await.map_err(|source| CliError::Connect { server: self.server.clone(), source })
-    }
-}
-
-/// True for failures that may pass: the service is starting, draining or gone, or the connection broke.
-pub(super) fn may_pass(error: &CliError) -> bool {
-    match error {
-        CliError::Connect { .. } => true,
-        CliError::Status(status) => {
-            status.code() == tonic::Code::Unavailable || status.source().is_some_and(is_transport)
-        }
-        _ => false,
-    }
-}
-
-/// Whether an error, or one of its causes, comes from the connection rather than from the service.
-fn is_transport(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if current.is::<tonic::transport::Error>() || current.is::<std::io::Error>() {
-            return true;
-        }
-        cause = current.source();
-    }
-    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn client(server: &str) -> ClientArguments {
-        ClientArguments { server: server.to_owned() }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_is_no_url_is_wrong_usage() {
-        for server in ["https://127.0.0.1:1", "ftp://a", "http://", "not a host"] {
-            let error = client(server).prices().await.expect_err(server);
-            assert!(matches!(error, CliError::Usage(_)), "{server}: {error}");
-        }
+    fn arguments(server: &str) -> ClientArguments {
+        ClientArguments { server: server.to_owned(), timeout: Duration::from_secs(1), api_key: None, ca: None }
     }
 
     #[test]
-    fn what_may_pass_is_tried_again() {
-        assert!(may_pass(&tonic::Status::unavailable("draining").into()));
-        assert!(!may_pass(&tonic::Status::not_found("no").into()));
-        assert!(!may_pass(&CliError::AlreadyTold));
+    fn a_server_that_is_no_url_is_wrong_usage() {
+        for server in ["ftp://a", "http://", "not a host", "http://a:1,,http://b:1"] {
+            let error = arguments(server).client().expect_err(server);
+            assert!(matches!(error, CliError::Usage(_)), "{server}: {error}");
+        }
+        let several = arguments("127.0.0.1:1,https://127.0.0.1:2").client().expect("usable");
+        assert_eq!(several.endpoints().len(), 2);
     }
 }

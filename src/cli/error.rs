@@ -4,9 +4,8 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
-use tonic_types::StatusExt;
-
 use crate::app::AppError;
+use crate::client;
 use crate::config::ConfigError;
 use crate::store::StoreError;
 use crate::telemetry::TelemetryError;
@@ -26,18 +25,9 @@ pub(super) enum CliError {
     /// The settings are wrong.
     #[error("the configuration is refused")]
     Config(#[source] ConfigError),
-    /// The service could not be reached.
-    #[error("no service answers at {server}")]
-    Connect {
-        /// The address tried.
-        server: String,
-        /// Why.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// The service answered with an error.
-    #[error("{}", status_text(.0))]
-    Status(#[source] Box<tonic::Status>),
+    /// The service could not be reached, refused, or took too long.
+    #[error("{0}")]
+    Client(#[source] client::Error),
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -61,9 +51,9 @@ pub(super) enum CliError {
     Telemetry(#[from] TelemetryError),
 }
 
-impl From<tonic::Status> for CliError {
-    fn from(status: tonic::Status) -> Self {
-        Self::Status(Box::new(status))
+impl From<client::Error> for CliError {
+    fn from(error: client::Error) -> Self {
+        Self::Client(error)
     }
 }
 
@@ -88,18 +78,14 @@ impl CliError {
                     eprintln!("  {problem}");
                 }
             }
-            Self::Status(status) => {
-                eprintln!("error: {self}");
-                for violation in
-                    status.get_details_bad_request().map(|found| found.field_violations).unwrap_or_default()
-                {
-                    eprintln!("  {}: {}", violation.field, violation.description);
+            Self::Client(error) => {
+                eprintln!("error: {error}");
+                for (field, description) in error.field_violations() {
+                    eprintln!("  {field}: {description}");
                 }
-            }
-            Self::Connect { .. } => {
-                eprintln!("error: {}", self.chain());
-                eprintln!("  start one with `crossmarket demo` (a simulated market) or `crossmarket serve`,");
-                eprintln!("  or say where it is: --server http://HOST:PORT or CROSSMARKET_SERVER");
+                for line in hint(error) {
+                    eprintln!("  {line}");
+                }
             }
             _ => eprintln!("error: {}", self.chain()),
         }
@@ -121,53 +107,31 @@ impl CliError {
     }
 }
 
-/// `NOT_FOUND (ASSET_UNKNOWN): no asset "XYZ"`.
-pub(super) fn status_text(status: &tonic::Status) -> String {
-    let reason = status.get_details_error_info().map(|info| format!(" ({})", info.reason)).unwrap_or_default();
-    let code = code_name(status.code());
-    if status.message().is_empty() {
-        format!("{code}{reason}")
-    } else {
-        format!("{code}{reason}: {}", status.message())
-    }
-}
-
-/// The code as gRPC's documentation writes it.
-fn code_name(code: tonic::Code) -> &'static str {
-    match code {
-        tonic::Code::Ok => "OK",
-        tonic::Code::Cancelled => "CANCELLED",
-        tonic::Code::Unknown => "UNKNOWN",
-        tonic::Code::InvalidArgument => "INVALID_ARGUMENT",
-        tonic::Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        tonic::Code::NotFound => "NOT_FOUND",
-        tonic::Code::AlreadyExists => "ALREADY_EXISTS",
-        tonic::Code::PermissionDenied => "PERMISSION_DENIED",
-        tonic::Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        tonic::Code::FailedPrecondition => "FAILED_PRECONDITION",
-        tonic::Code::Aborted => "ABORTED",
-        tonic::Code::OutOfRange => "OUT_OF_RANGE",
-        tonic::Code::Unimplemented => "UNIMPLEMENTED",
-        tonic::Code::Internal => "INTERNAL",
-        tonic::Code::Unavailable => "UNAVAILABLE",
-        tonic::Code::DataLoss => "DATA_LOSS",
-        tonic::Code::Unauthenticated => "UNAUTHENTICATED",
+/// What may help against an error of a call.
+fn hint(error: &client::Error) -> &'static [&'static str] {
+    match (error, error.code()) {
+        (client::Error::Unreachable { .. }, _) => &[
+            "start one with `crossmarket demo` (a simulated market) or `crossmarket serve`,",
+            "or say where it is: --server http://HOST:PORT or CROSSMARKET_SERVER",
+        ],
+        (client::Error::Deadline { .. }, _) => &["--timeout gives it more time"],
+        (_, tonic::Code::Unavailable) => &["the service is starting or shutting down; try again in a moment"],
+        (_, tonic::Code::Unimplemented) => &["the service does not offer this; it may be older than this client"],
+        (_, tonic::Code::Unauthenticated) => &["give a key: --api-key KEY or CROSSMARKET_API_KEY"],
+        _ => &[],
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic_types::ErrorDetails;
-
     use super::*;
 
     #[test]
-    fn a_status_is_told_with_code_and_reason() {
-        let mut details = ErrorDetails::new();
-        details.set_error_info("ASSET_UNKNOWN", "crossmarket", std::collections::HashMap::new());
-        let status = tonic::Status::with_error_details(tonic::Code::NotFound, "no asset \"XYZ\"", details);
-        assert_eq!(status_text(&status), "NOT_FOUND (ASSET_UNKNOWN): no asset \"XYZ\"");
-        assert_eq!(status_text(&tonic::Status::unavailable("")), "UNAVAILABLE");
+    fn what_helps_is_said() {
+        let of = |code| hint(&client::Error::Status(Box::new(tonic::Status::new(code, "text")))).concat();
+        assert!(of(tonic::Code::Unimplemented).contains("older"));
+        assert!(of(tonic::Code::Unavailable).contains("again"));
+        assert!(of(tonic::Code::NotFound).is_empty());
     }
 
     #[test]

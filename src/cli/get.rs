@@ -52,12 +52,12 @@ pub(super) async fn run(arguments: GetArguments) -> Result<(), CliError> {
 }
 
 async fn fetch(arguments: &GetArguments) -> Result<(Vec<PriceSnapshot>, Vec<String>), CliError> {
-    let mut client = arguments.client.prices().await?;
+    let prices = arguments.client.client()?.prices();
     let view = if arguments.full { View::Full } else { View::Basic } as i32;
     // One asset is asked for alone: its error then says what is wrong with it.
     if let [asset] = arguments.assets.as_slice() {
         let request = GetPriceSnapshotRequest { asset: asset.to_string(), view };
-        let response = client.get_price_snapshot(request).await?.into_inner();
+        let response = prices.get_price_snapshot(request).await?;
         return Ok((response.snapshot.into_iter().collect(), Vec::new()));
     }
     let request = BatchGetPriceSnapshotsRequest {
@@ -65,6 +65,6 @@ async fn fetch(arguments: &GetArguments) -> Result<(Vec<PriceSnapshot>, Vec<Stri
         view,
         allow_partial: true,
     };
-    let response = client.batch_get_price_snapshots(request).await?.into_inner();
+    let response = prices.batch_get_price_snapshots(request).await?;
     Ok((response.snapshots, response.missing))
 }

@@ -44,7 +44,7 @@ pub(super) struct ListArguments {
 }
 
 pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
-    let mut client = arguments.client.prices().await?;
+    let prices = arguments.client.client()?.prices();
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     let mut request = ListPriceSnapshotsRequest {
         categories: arguments.category,
@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
     let mut snapshots: Vec<PriceSnapshot> = Vec::new();
     let total = loop {
         request.page_size = (limit - snapshots.len()).min(PAGE_SIZE_MAX) as i32;
-        let response = client.list_price_snapshots(request.clone()).await?.into_inner();
+        let response = prices.list_price_snapshots(request.clone()).await?;
         snapshots.extend(response.snapshots);
         snapshots.truncate(limit);
         if response.next_page_token.is_empty() || snapshots.len() >= limit {

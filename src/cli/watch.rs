@@ -1,21 +1,20 @@
 //! `watch`: a live table in a terminal; elsewhere a line for every new state.
 //!
-//! The stream is resumed by its cursor when it breaks, after a jittered pause that grows with each failure in a row.
+//! The client resumes the stream by its cursor when it breaks; what it tells of that is shown here.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
-use rand::Rng;
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use tonic::Streaming;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::client::{ClientArguments, may_pass};
+use super::client::ClientArguments;
 use super::error::CliError;
 use super::json;
 use super::numbers::{change, parse_duration, price, time};
 use super::serve::asset;
+use crate::client::{Watch, WatchEvent, describe};
 use crate::domain::AssetCode;
 use crate::proto::v1::{
     ItemState, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
@@ -24,9 +23,6 @@ use crate::proto::v1::{
 mod screen;
 
 use screen::Screen;
-
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Least time between two drawings of the table.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
@@ -141,13 +137,13 @@ impl Output {
 pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
     let mut board = Board::default();
     // Connect before the screen is taken over: a service that is not there is told plainly.
-    let mut stream = Some(open(&arguments, &board.cursor).await?);
+    let mut watch = open(&arguments).await?;
     let mut output = match (arguments.json, io::stdout().is_terminal()) {
         (true, _) => Output::Json,
         (false, true) => Output::Table(Screen::enter(arguments.client.server())?),
         (false, false) => Output::Lines,
     };
-    let follow = follow(&arguments, &mut stream, &mut board, &mut output);
+    let follow = follow(&mut watch, &mut board, &mut output);
     let result = tokio::select! {
         result = follow => result,
         ended = stop_signal() => ended,
@@ -158,46 +154,7 @@ pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
     result
 }
 
-/// Shows frames for ever, opening the stream again whenever it breaks.
-async fn follow(
-    arguments: &WatchArguments,
-    stream: &mut Option<Streaming<WatchPriceSnapshotsResponse>>,
-    board: &mut Board,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let mut failures_in_a_row = 0;
-    loop {
-        let opened = match stream.take() {
-            Some(opened) => Ok(opened),
-            None => open(arguments, &board.cursor).await,
-        };
-        let error = match opened {
-            Ok(mut frames) => {
-                let (frame_count, ended) = show(&mut frames, board, output).await;
-                if frame_count > 0 {
-                    failures_in_a_row = 0;
-                }
-                ended?
-            }
-            Err(error) => error,
-        };
-        if is_cursor_too_old(&error) && !board.cursor.is_empty() {
-            output.notice(board, "the cursor is too old; starting from the full state".to_owned());
-            *board = Board { notice: std::mem::take(&mut board.notice), ..Board::default() };
-        } else if !may_pass(&error) {
-            return Err(error);
-        } else {
-            let pause = pause(failures_in_a_row, rand::rng().random_range(0.5..1.0));
-            let text = format!("{error}; trying again in {:.1} s, from the last cursor", pause.as_secs_f64());
-            output.notice(board, text);
-            output.draw(board)?;
-            sleep(pause).await;
-            failures_in_a_row += 1;
-        }
-    }
-}
-
-async fn open(arguments: &WatchArguments, cursor: &str) -> Result<Streaming<WatchPriceSnapshotsResponse>, CliError> {
+async fn open(arguments: &WatchArguments) -> Result<Watch<WatchPriceSnapshotsResponse>, CliError> {
     let request = WatchPriceSnapshotsRequest {
         assets: arguments.assets.iter().map(AssetCode::to_string).collect(),
         categories: arguments.category.clone(),
@@ -205,47 +162,52 @@ async fn open(arguments: &WatchArguments, cursor: &str) -> Result<Streaming<Watc
         view: View::Basic as i32,
         min_interval: arguments.min_interval.and_then(|span| span.try_into().ok()),
         heartbeat_interval: None,
-        resume_cursor: cursor.to_owned(),
+        resume_cursor: String::new(),
     };
-    let mut client = arguments.client.prices().await?;
-    Ok(client.watch_price_snapshots(request).await?.into_inner())
+    Ok(arguments.client.client()?.prices().watch(request).await?)
 }
 
-/// Shows one stream until it ends. Returns how many frames came, and why it ended: an inner error is the stream's, an outer one our output's.
-async fn show(
-    frames: &mut Streaming<WatchPriceSnapshotsResponse>,
+/// Shows frames for ever.
+async fn follow(
+    watch: &mut Watch<WatchPriceSnapshotsResponse>,
     board: &mut Board,
     output: &mut Output,
-) -> (u64, Result<CliError, CliError>) {
-    let mut frame_count = 0;
+) -> Result<(), CliError> {
     let mut ticks = interval(DRAW_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let shown = tokio::select! {
-            message = frames.message() => match message {
-                Ok(Some(frame)) => {
-                    frame_count += 1;
-                    board.apply(&frame);
-                    output.frame(&frame)
-                }
-                Ok(None) => return (frame_count, Ok(tonic::Status::unavailable("the stream ended").into())),
-                Err(status) => return (frame_count, Ok(status.into())),
+        tokio::select! {
+            event = watch.next() => match event {
+                Some(event) => take(event?, board, output)?,
+                None => return Ok(()),
             },
-            _ = ticks.tick() => output.draw(board),
-        };
-        if let Err(error) = shown {
-            return (frame_count, Err(error.into()));
+            _ = ticks.tick() => output.draw(board)?,
         }
     }
 }
 
-fn is_cursor_too_old(error: &CliError) -> bool {
-    matches!(error, CliError::Status(status) if status.code() == tonic::Code::OutOfRange)
-}
-
-/// The pause after so many failures in a row: doubling, capped, times `jitter` (0.5 to 1).
-fn pause(failures_in_a_row: u32, jitter: f64) -> Duration {
-    PAUSE_MIN.saturating_mul(1 << failures_in_a_row.min(10)).min(PAUSE_MAX).mul_f64(jitter)
+/// Takes what happened to the stream in.
+fn take(event: WatchEvent<WatchPriceSnapshotsResponse>, board: &mut Board, output: &mut Output) -> io::Result<()> {
+    match event {
+        WatchEvent::Update(frame) => {
+            board.apply(&frame);
+            output.frame(&frame)?;
+        }
+        WatchEvent::Interrupted { cause, pause } => {
+            let text =
+                format!("{}; trying again in {:.1} s, from the last cursor", describe(&cause), pause.as_secs_f64());
+            output.notice(board, text);
+        }
+        WatchEvent::Resumed { endpoint, after } => {
+            let text = format!("goes on at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
+            output.notice(board, text);
+        }
+        WatchEvent::Gap(reason) => {
+            *board = Board::default();
+            output.notice(board, reason.to_string());
+        }
+    }
+    Ok(())
 }
 
 /// One state as a line of words.
@@ -321,12 +283,5 @@ mod tests {
         board.apply(&WatchPriceSnapshotsResponse { items: vec![item], ..first });
         assert_eq!(board.notice, "XYZ: unknown");
         assert_eq!(assets(&board), ["BTC"]);
-    }
-
-    #[test]
-    fn pauses_grow_to_a_cap() {
-        assert_eq!(pause(0, 1.0), PAUSE_MIN);
-        assert_eq!(pause(3, 0.5), PAUSE_MIN * 4);
-        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
     }
 }

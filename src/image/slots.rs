@@ -44,9 +44,11 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub fn new(shard_count: u16) -> Self {
-        let shard_count = usize::from(shard_count);
-        Self { positions: vec![None; shard_count], removals: vec![0; shard_count], ..Self::default() }
+    /// Empty slots; for each shard, whether it may hold keys of this collection. One that may not never moves.
+    pub fn new(is_in: impl Iterator<Item = bool>) -> Self {
+        let nowhere = Position { epoch: 0, revision: 0 };
+        let positions: Vec<_> = is_in.map(|is_in| if is_in { None } else { Some(nowhere) }).collect();
+        Self { removals: vec![0; positions.len()], positions, ..Self::default() }
     }
 
     pub fn len(&self) -> usize {

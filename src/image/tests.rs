@@ -145,7 +145,9 @@ fn taken(reader: &mut Subscription) -> Vec<String> {
 }
 
 fn cursor(epoch: Epoch, revision: Revision) -> Cursor {
-    Cursor { collection: Collection::Prices, positions: vec![Position { epoch, revision }] }
+    // The cross-asset shard has no prices.
+    let nowhere = Position { epoch: 0, revision: 0 };
+    Cursor { collection: Collection::Prices, positions: vec![Position { epoch, revision }, nowhere] }
 }
 
 #[test]
@@ -251,10 +253,12 @@ fn a_closed_market_s_level_is_closed_until_the_next_one_is_overdue() {
         state(Body::Index(Box::new(IndexSnapshot { closed_until, ..snapshot })), at(0))
     };
     let image = image(&[]);
+    let cross_asset = image.shards().cross_asset();
+    image.bootstrap(cross_asset, Position { epoch: EPOCH, revision: 0 }, Vec::new(), at(0));
     let key = Key::Index(index.clone());
     let put = |revision, state| {
         let change = Change { key: key.clone(), revision, state: Some(state) };
-        image.apply(0, EPOCH, vec![change], at(0)).expect("continues");
+        image.apply(cross_asset, EPOCH, vec![change], at(0)).expect("continues");
     };
     let shown = || image.get(&key).map(|item| item.freshness);
     put(1, level(MarketSession::Closed, Some(at(1_000))));
@@ -356,12 +360,41 @@ fn updates_that_do_not_follow_are_refused_and_old_ones_passed_over() {
 
 #[test]
 fn an_image_is_ready_when_every_shard_is() {
-    let image = Image::new(TextEncoder, ImageSettings { shard_count: 2, ..ImageSettings::default() });
+    let image = Image::new(TextEncoder, ImageSettings { shards: Shards::new(2), ..ImageSettings::default() });
+    let begun = Position { epoch: 1, revision: 0 };
     assert!(!image.is_ready());
-    image.bootstrap(1, Position { epoch: 1, revision: 0 }, Vec::new(), at(0));
+    image.bootstrap(1, begun, Vec::new(), at(0));
     assert!(!image.is_ready());
-    image.bootstrap(0, Position { epoch: 1, revision: 0 }, Vec::new(), at(0));
-    assert!(image.is_ready());
+    image.bootstrap(0, begun, Vec::new(), at(0));
+    assert!(image.is_ready() && image.is_loaded(Collection::Prices), "prices do not wait for what is made of them");
+    assert!(!image.is_loaded(Collection::Feeds));
+    image.bootstrap(2, begun, Vec::new(), at(0));
+    assert!(image.is_loaded(Collection::Feeds));
+}
+
+#[test]
+fn another_shard_disturbs_no_watcher_and_no_cursor() {
+    let settings = ImageSettings { shards: Shards::new(2), ..ImageSettings::default() };
+    let image = Arc::new(Image::new(TextEncoder, settings));
+    let shard_of = |asset: &str| settings.shards.of_asset(&code(asset));
+    assert_eq!(["BTC", "ETH", "BNB"].map(shard_of), [0, 1, 1], "by their hashes");
+    let position = |epoch, revision| Position { epoch, revision };
+    image.bootstrap(0, position(7, 1), vec![change(1, "BTC")], at(0));
+    image.bootstrap(1, position(9, 2), vec![change(1, "ETH"), change(2, "BNB")], at(0));
+    let mut reader = live(&image, Filter::default());
+    image.bootstrap(2, position(3, 5), Vec::new(), at(0));
+    assert_eq!(reader.take(ALL), None, "the cross-asset shard has no prices");
+    let cursor = reader.cursor();
+    assert_eq!(cursor.positions, [position(7, 1), position(9, 2), position(0, 0)]);
+    let mut resumed = resume(&image, &cursor).expect("resumed");
+    assert_eq!(resumed.take(ALL).map(|batch| (batch.stage, batch.entries.len())), Some((Stage::Live, 0)));
+    image.apply(1, 9, vec![change(3, "ETH")], at(0)).expect("continues");
+    let batch = resumed.take(ALL).expect("news");
+    assert_eq!((texts(&batch), batch.cursor.positions[1]), (vec!["ETH@3"], position(9, 3)));
+    // A key in a shard that is not its own is left from another division of the assets.
+    image.apply(1, 9, vec![Change { state: None, ..change(4, "BTC") }], at(0)).expect("continues");
+    assert_eq!(resumed.take(ALL), None);
+    assert!(image.get(&Key::Price(code("BTC"))).is_some());
 }
 
 #[test]

@@ -146,7 +146,9 @@ def redis_external(found):
 @check
 def redis_external_password(found):
     assert settings(found, "collector")["store"] == {
-        "url": "rediss://redis.data:6380", "username": "market", "password_file": "/etc/crossmarket/redis/password"}
+        "url": "rediss://redis.data:6380", "username": "market", "password_file": "/etc/crossmarket/redis/password",
+        "tls_ca_file": "/etc/crossmarket/redis-ca/ca.crt"}
+    assert volume(found, "collector", "redis-ca")["secret"]["items"] == [{"key": "ca.pem", "path": "ca.crt"}]
     assert volume(found, "collector", "redis")["secret"]["items"] == [{"key": "pass", "path": "password"}]
     assert "kubernetes.io/metadata.name" in str(found.get("NetworkPolicy", "cm-crossmarket-server")["spec"]["egress"][1]["to"])
     template = found.get("Deployment", "cm-crossmarket-server")["spec"]["template"]

@@ -61,3 +61,30 @@ def test_panels_do_not_overlap():
         cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
         assert not cells & taken and place["x"] + place["w"] <= 24, panel["title"]
         taken |= cells
+
+
+def compose():
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+def test_compose_has_its_parts_and_files():
+    services = compose()["services"]
+    assert {"server-1", "server-2", "collector-1", "collector-2", "redis", "otel", "prometheus", "grafana"} <= set(services)
+    for name, service in services.items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith(".") else source in compose()["volumes"], (name, volume)
+        for port in service.get("ports", []):
+            # Grafana lets anybody in, Redis has no password: nothing but loopback is for this.
+            assert port.startswith("127.0.0.1:"), (name, port)
+    scraped = yaml.safe_load((ROOT / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    targets = {target.split(":")[0] for job in scraped for static in job["static_configs"] for target in static["targets"]}
+    assert targets == {name for name, service in services.items() if service.get("build") == "."}
+
+
+@needs_promtool
+def test_compose_s_prometheus_is_configured(tmp_path):
+    # Where they lie in the container.
+    for source in (ROOT / "compose" / "prometheus.yaml", FILES / "alerts.yaml"):
+        shutil.copy(source, tmp_path)
+    run(PROMTOOL, "check", "config", tmp_path / "prometheus.yaml")

@@ -148,6 +148,11 @@ spec:
           mountPath: /etc/crossmarket/redis
           readOnly: true
         {{- end }}
+        {{- if $values.redis.tlsCa.existingSecret }}
+        - name: redis-ca
+          mountPath: /etc/crossmarket/redis-ca
+          readOnly: true
+        {{- end }}
         {{- if $tlsSecret }}
         - name: tls
           mountPath: /etc/crossmarket/tls
@@ -170,6 +175,15 @@ spec:
         items:
           - key: {{ $values.redis.existingSecret.passwordKey }}
             path: password
+    {{- end }}
+    {{- with $values.redis.tlsCa.existingSecret }}
+    - name: redis-ca
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+        items:
+          - key: {{ $values.redis.tlsCa.key }}
+            path: ca.crt
     {{- end }}
     {{- if $tlsSecret }}
     - name: tls

@@ -1,0 +1,34 @@
+# The image: one static binary, the certificates that it checks venues with, and an empty data directory. No shell, no package, no root.
+#
+#   docker build -t crossmarket .      (or buildah build; podman build)
+#
+# The same sources, builder image and SOURCE_DATE_EPOCH give the same binary: locked dependencies, no paths of the build in it, no build id.
+ARG BUILDER=rust:1-bookworm
+FROM ${BUILDER} AS build
+ARG SOURCE_DATE_EPOCH=0
+ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
+WORKDIR /src
+# Puts the list of dependencies into the binary, where scanners (syft, trivy, grype, cargo audit bin) read it: the bill of materials cannot get lost.
+RUN cargo install --quiet --locked --root /tools cargo-auditable@0.7.7
+COPY . .
+# A target of its own keeps the static linking away from build scripts and procedural macros.
+RUN --mount=type=cache,target=/src/target \
+    target=$(rustc --version --verbose | sed -n 's/^host: //p') && \
+    export PATH=/tools/bin:$PATH && \
+    export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none --remap-path-prefix=/src=crossmarket --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" && \
+    cargo auditable build --release --locked --bin crossmarket --target "$target" && \
+    install -D "target/$target/release/crossmarket" /image/crossmarket && \
+    install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt && \
+    mkdir /image/data
+
+FROM scratch
+LABEL org.opencontainers.image.title="crossmarket" \
+      org.opencontainers.image.description="Market data over gRPC, with the provenance of every figure" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build --chown=65532:65532 /image/ /
+# By number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+# 50051 is gRPC, 9090 probes and metrics. The embedded store, where it is used, is in /data.
+EXPOSE 50051 9090
+ENTRYPOINT ["/crossmarket"]
+CMD ["serve", "--listen", "0.0.0.0:50051", "--admin-listen", "0.0.0.0:9090"]

@@ -1,0 +1,281 @@
+//! The client itself and its unary calls: attempts, pauses and the deadline over all of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::{Request, Response, Status};
+
+use super::budget::BudgetLeft;
+use super::error::{Error, is_local, is_timeout, may_pass, retry_delay};
+use super::options::ClientBuilder;
+use super::pool::{Connection, EndpointHealth, Pool};
+
+/// The first pause before a call is sent again when no endpoint is well; it doubles with each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The client of a crossmarket service with one or more endpoints. Cheap to clone: clones share connections, health and retry budget.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) pool: Arc<Pool>,
+    pub(super) settings: Settings,
+    budget: Arc<BudgetLeft>,
+    tally: Arc<Tally>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) deadline: Duration,
+    pub(super) attempt_timeout: Duration,
+    pub(super) attempts_max: u32,
+    pub(super) watch_patience: Option<Duration>,
+    pub(super) answer_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(3),
+            attempts_max: 8,
+            watch_patience: None,
+            // 1,000 full snapshots with 50 contributions each fit several times.
+            answer_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// What a client has done so far, over all its clones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls begun, openings of streams included.
+    pub calls: u64,
+    /// Attempts sent again after a failure.
+    pub retries: u64,
+    /// Calls that ended with an error, an answer of the service included.
+    pub failures: u64,
+    /// Streams that went on after an interruption.
+    pub streams_resumed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    calls: AtomicU64,
+    retries: AtomicU64,
+    failures: AtomicU64,
+    streams_resumed: AtomicU64,
+}
+
+impl Client {
+    /// A client with defaults of one endpoint, or of several separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] when one is not `http://HOST:PORT` or `https://HOST:PORT`.
+    ///
+    /// ```
+    /// use crossmarket::client::Client;
+    ///
+    /// let client = Client::new("http://10.0.0.1:50051,http://10.0.0.2:50051").expect("two endpoints");
+    /// assert_eq!(client.endpoints().len(), 2);
+    /// ```
+    pub fn new(endpoints: &str) -> Result<Self, Error> {
+        Self::builder().endpoints(endpoints.split(',')).build()
+    }
+
+    /// A client with other settings.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    pub(super) fn assemble(pool: Arc<Pool>, budget: Arc<BudgetLeft>, settings: Settings) -> Self {
+        Self { pool, settings, budget, tally: Arc::default() }
+    }
+
+    /// The same client, whose calls get so much time.
+    ///
+    /// ```
+    /// # use crossmarket::client::Client;
+    /// # let client = Client::new("http://127.0.0.1:50051").expect("an endpoint");
+    /// let patient = client.with_deadline(std::time::Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        let settings = Settings { deadline, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
+    /// How each endpoint does, in the order in which they were given.
+    pub fn endpoints(&self) -> Vec<EndpointHealth> {
+        self.pool.endpoints()
+    }
+
+    /// What the client has done so far.
+    pub fn counters(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            calls: read(&self.tally.calls),
+            retries: read(&self.tally.retries),
+            failures: read(&self.tally.failures),
+            streams_resumed: read(&self.tally.streams_resumed),
+        }
+    }
+
+    /// The connection to the endpoint that is next, for a generated client of one's own. Nothing is tried again on it.
+    pub fn connection(&self) -> Connection {
+        self.pool.connection(self.pool.pick(None).index)
+    }
+
+    /// Runs a unary RPC with everything that the typed methods do, and returns the whole answer with its metadata. `attempt` is called
+    /// with a connection and the request once for every attempt; the RPC must be safe to repeat, as all of this API are.
+    ///
+    /// # Errors
+    ///
+    /// When no endpoint can be reached, the deadline passes, or the service answers with an error that may not pass.
+    ///
+    /// ```no_run
+    /// use crossmarket::proto::v1::GetPriceSnapshotRequest;
+    /// use crossmarket::proto::v1::price_service_client::PriceServiceClient;
+    ///
+    /// # async fn example(client: crossmarket::client::Client) -> Result<(), crossmarket::client::Error> {
+    /// let request = GetPriceSnapshotRequest { asset: "BTC".to_owned(), ..Default::default() };
+    /// let answer = client
+    ///     .call(request, |connection, request| async move {
+    ///         PriceServiceClient::new(connection).get_price_snapshot(request).await
+    ///     })
+    ///     .await?;
+    /// println!("simulated: {}", answer.metadata().contains_key("crossmarket-simulated"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn call<Q, A, F>(
+        &self,
+        request: Q,
+        attempt: impl Fn(Connection, Request<Q>) -> F + Send + Sync,
+    ) -> Result<Response<A>, Error>
+    where
+        Q: Clone + Send + Sync,
+        F: Future<Output = Result<Response<A>, Status>> + Send,
+    {
+        let deadline = Instant::now() + self.settings.deadline;
+        let send = |index: usize| {
+            let mut sent = Request::new(request.clone());
+            sent.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            attempt(self.pool.connection(index), sent)
+        };
+        self.attempt(deadline, send).await.map(|(_, answer)| answer)
+    }
+
+    /// Runs attempts until one is answered. Returns the endpoint that answered, and the answer.
+    pub(super) async fn attempt<A, F>(
+        &self,
+        deadline: Instant,
+        send: impl Fn(usize) -> F + Send,
+    ) -> Result<(usize, A), Error>
+    where
+        F: Future<Output = Result<A, Status>> + Send,
+    {
+        count(&self.tally.calls);
+        let result = self.attempt_uncounted(deadline, send).await;
+        if result.is_err() {
+            count(&self.tally.failures);
+        }
+        result
+    }
+
+    async fn attempt_uncounted<A, F>(
+        &self,
+        deadline: Instant,
+        send: impl Fn(usize) -> F + Send,
+    ) -> Result<(usize, A), Error>
+    where
+        F: Future<Output = Result<A, Status>> + Send,
+    {
+        let mut failed_at = None;
+        let mut attempts = 0;
+        let mut last: Option<Status> = None;
+        loop {
+            let picked = self.pool.pick(failed_at);
+            if attempts > 0 && !picked.is_well {
+                // What asked to be left alone is; another that failed before may have come back, and is only tried gently.
+                let same = failed_at == Some(picked.index);
+                let asked_for = last.as_ref().filter(|_| same).and_then(retry_delay).unwrap_or_default();
+                let pause = pause(attempts - 1, rand::rng().random_range(0.5..1.0)).max(asked_for.min(PAUSE_MAX));
+                if Instant::now() + pause >= deadline {
+                    return Err(self.out_of_time(attempts, last));
+                }
+                sleep(pause).await;
+            }
+            let attempt_end = match self.pool.has_several() && attempts + 1 < self.settings.attempts_max {
+                true => deadline.min(Instant::now() + self.settings.attempt_timeout),
+                false => deadline,
+            };
+            let status = match timeout_at(attempt_end, send(picked.index)).await {
+                Ok(Ok(answer)) => {
+                    self.pool.succeeded(picked.index);
+                    self.budget.deposit();
+                    return Ok((picked.index, answer));
+                }
+                Ok(Err(status)) if is_timeout(&status) => return Err(self.out_of_time(attempts, last)),
+                Ok(Err(status)) if may_pass(&status) => status,
+                Ok(Err(status)) => {
+                    self.pool.succeeded(picked.index);
+                    return Err(Error::Status(Box::new(status)));
+                }
+                Err(_) if Instant::now() >= deadline => return Err(self.out_of_time(attempts, last)),
+                Err(_) => Status::unavailable("the attempt took too long"),
+            };
+            self.pool.failed(picked.index, retry_delay(&status));
+            failed_at = Some(picked.index);
+            attempts += 1;
+            if attempts >= self.settings.attempts_max || !self.budget.withdraw() {
+                return Err(self.given_up(attempts, status));
+            }
+            count(&self.tally.retries);
+            last = Some(status);
+        }
+    }
+
+    pub(super) fn count_resumed(&self) {
+        count(&self.tally.streams_resumed);
+    }
+
+    fn out_of_time(&self, attempts: u32, last: Option<Status>) -> Error {
+        Error::Deadline { deadline: self.settings.deadline, attempts, last: last.map(Box::new) }
+    }
+
+    pub(super) fn given_up(&self, attempts: u32, status: Status) -> Error {
+        let status = Box::new(status);
+        if is_local(&status) {
+            Error::Unreachable { endpoints: self.pool.urls(), attempts, status }
+        } else {
+            Error::Status(status)
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The pause after so many attempts before: doubling, capped, times `jitter` (0.5 to 1).
+fn pause(attempts_before: u32, jitter: f64) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << attempts_before.min(10)).min(PAUSE_MAX).mul_f64(jitter)
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        assert_eq!(pause(0, 1.0), PAUSE_MIN);
+        assert_eq!(pause(3, 0.5), PAUSE_MIN * 4);
+        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
+    }
+}

@@ -1,0 +1,256 @@
+//! How a client is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use super::budget::{BudgetLeft, RetryBudget};
+use super::call::{Client, Settings};
+use super::error::Error;
+use super::pool::{Credentials, Pool, Transport};
+
+/// Most endpoints of one client.
+const ENDPOINTS_MAX: usize = 256;
+
+/// The request metadata in which an API key is sent.
+const API_KEY_HEADER: &str = "x-api-key";
+
+/// What a client is made of. Everything but the endpoints has a default.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ClientBuilder {
+    endpoints: Vec<String>,
+    transport: Transport,
+    settings: Settings,
+    retry_budget: RetryBudget,
+    secret: Option<(&'static str, String)>,
+}
+
+impl ClientBuilder {
+    /// Adds an endpoint: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT` for the former. Several are used in turn.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Adds endpoints.
+    pub fn endpoints<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
+        self.endpoints.extend(endpoints.into_iter().map(Into::into));
+        self
+    }
+
+    /// The time that a call gets, all its attempts and pauses included; 10 s. It is told to the server. [`Client::with_deadline`] sets
+    /// another for single calls.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = deadline;
+        self
+    }
+
+    /// The time after which an attempt is given up and made at another endpoint, when there is one; 3 s.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = timeout;
+        self
+    }
+
+    /// How often a call is sent at most, at least once; 8.
+    pub fn attempts_max(mut self, attempts: u32) -> Self {
+        self.settings.attempts_max = attempts.max(1);
+        self
+    }
+
+    /// How many retries the client allows itself over all its calls.
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = budget;
+        self
+    }
+
+    /// How long a stream tries to go on after it was interrupted, before it fails; for ever unless set.
+    pub fn watch_patience(mut self, patience: Duration) -> Self {
+        self.settings.watch_patience = Some(patience);
+        self
+    }
+
+    /// The largest answer that is read, in bytes; 64 MiB.
+    pub fn answer_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.answer_bytes_max = bytes;
+        self
+    }
+
+    /// The time that a connection may take to be made; 2 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.transport.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a connection is pinged, and how long an answer may take before the connection is given up; 10 s and 5 s.
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.transport.keep_alive_interval = interval;
+        self.transport.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// How `https` endpoints are verified, and how this client proves who it is. Without it, the public certificate authorities count.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.transport.tls = tls;
+        self
+    }
+
+    /// Sends an API key with every call, as `x-api-key`.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.secret = Some((API_KEY_HEADER, key.into()));
+        self
+    }
+
+    /// Sends a bearer token with every call, as `authorization: Bearer …`.
+    pub fn bearer_token(mut self, token: impl AsRef<str>) -> Self {
+        self.secret = Some(("authorization", format!("Bearer {}", token.as_ref())));
+        self
+    }
+
+    /// The client. Nothing is connected before the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] when there is no endpoint, one is not a URL, or a certificate, key or token cannot be used.
+    ///
+    /// ```
+    /// use crossmarket::client::Client;
+    ///
+    /// assert!(Client::builder().build().is_err(), "no endpoint");
+    /// assert!(Client::builder().endpoint("ftp://there").build().is_err());
+    /// let client = Client::builder().endpoint("127.0.0.1:50051").api_key("secret").build().expect("usable");
+    /// assert!(!format!("{client:?}").contains("secret"));
+    /// ```
+    pub fn build(self) -> Result<Client, Error> {
+        let urls = self.endpoints.iter().map(|endpoint| url(endpoint)).collect::<Result<Vec<String>, Error>>()?;
+        if urls.is_empty() || urls.len() > ENDPOINTS_MAX {
+            let reason = format!("from 1 to {ENDPOINTS_MAX} endpoints, such as http://HOST:50051");
+            return Err(unusable("endpoints", &urls.len().to_string(), reason));
+        }
+        let credentials = self.secret.map(|(name, value)| secret(name, &value)).transpose()?;
+        let pool = Pool::new(urls, &self.transport, Credentials(credentials))?;
+        Ok(Client::assemble(Arc::new(pool), Arc::new(BudgetLeft::new(self.retry_budget)), self.settings))
+    }
+}
+
+/// How `https` endpoints are verified, and the client's own certificate. PEM throughout.
+///
+/// ```no_run
+/// use crossmarket::client::{Client, Tls};
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::default().authority(std::fs::read("ca.pem")?).identity(std::fs::read("me.pem")?, std::fs::read("me.key")?);
+/// let client = Client::builder().endpoint("https://crossmarket.internal:50051").tls(tls).build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Tls {
+    authority_pem: Option<Vec<u8>>,
+    identity_pem: Option<(Vec<u8>, Vec<u8>)>,
+    server_name: Option<String>,
+}
+
+impl Tls {
+    /// The only certificate authorities that may have signed the server's certificate, in place of the public ones.
+    pub fn authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authority_pem = Some(pem.into());
+        self
+    }
+
+    /// The client's own certificate and private key, for servers that ask for one.
+    pub fn identity(mut self, certificate_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
+        self.identity_pem = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// The name that the server's certificate must carry, when it is not the endpoint's host.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    pub(super) fn config(&self) -> ClientTlsConfig {
+        let mut config = match &self.authority_pem {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_webpki_roots(),
+        };
+        if let Some((certificate, key)) = &self.identity_pem {
+            config = config.identity(Identity::from_pem(certificate, key));
+        }
+        match &self.server_name {
+            Some(name) => config.domain_name(name),
+            None => config,
+        }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let identity = self.identity_pem.as_ref().map(|_| "…");
+        let authority = self.authority_pem.as_ref().map(|_| "…");
+        let mut shown = formatter.debug_struct("Tls");
+        shown.field("authority", &authority).field("identity", &identity).field("server_name", &self.server_name);
+        shown.finish()
+    }
+}
+
+pub(super) fn unusable(what: &'static str, value: &str, reason: impl Into<String>) -> Error {
+    Error::Unusable { what, value: value.to_owned(), reason: reason.into() }
+}
+
+/// The endpoint with its scheme.
+fn url(endpoint: &str) -> Result<String, Error> {
+    let text = endpoint.trim();
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let expected = || unusable("endpoint", endpoint, "expected http://HOST:PORT or https://HOST:PORT");
+    let uri: Uri = text.parse().map_err(|_| expected())?;
+    let scheme_known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    // A name and a password in a URL would show up in logs; credentials have options of their own.
+    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if scheme_known && has_host && plain { Ok(text.trim_end_matches('/').to_owned()) } else { Err(expected()) }
+}
+
+fn secret(name: &'static str, value: &str) -> Result<(&'static str, MetadataValue<Ascii>), Error> {
+    let mut value = MetadataValue::try_from(value)
+        .map_err(|_| unusable(name, "", "it has characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_urls_or_host_and_port() {
+        let check = |endpoint: &str, expected: Option<&str>| {
+            assert_eq!(url(endpoint).ok().as_deref(), expected, "{endpoint}");
+        };
+        check("127.0.0.1:50051", Some("http://127.0.0.1:50051"));
+        check(" https://crossmarket:443/ ", Some("https://crossmarket:443"));
+        check("[::1]:50051", Some("http://[::1]:50051"));
+        for bad in ["", "http://", "ftp://a", "not a host", "http://user:password@host:1"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn secrets_that_no_header_can_carry_are_refused_without_being_shown() {
+        let error = Client::builder().endpoint("a:1").api_key("se\ncret").build().expect_err("a line break");
+        assert!(!error.to_string().contains("se"), "{error}");
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_refused() {
+        let tls = Tls::default().authority("no certificate").identity("none", "none");
+        assert!(!format!("{tls:?}").contains("none"));
+        let built = Client::builder().endpoint("https://a:1").tls(tls).build();
+        assert!(matches!(built, Err(Error::Unusable { .. })), "{built:?}");
+    }
+}

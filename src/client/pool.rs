@@ -1,0 +1,260 @@
+//! The endpoints of a client: one connection each, taken in turn, and passed over for a while after they failed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::time::Instant;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::error::Error;
+use super::options::{Tls, unusable};
+
+/// How long an endpoint is passed over after its first failure in a row; it doubles with each further one.
+const SHUNNED_MIN: Duration = Duration::from_millis(200);
+
+/// The longest that an endpoint is passed over, whatever it asked for.
+const SHUNNED_MAX: Duration = Duration::from_secs(5);
+
+/// While one call tries an endpoint that had failed, others stay away for so long.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+
+/// What the generated tonic clients work on: the connection to one endpoint, with the credentials of the client.
+pub type Connection = InterceptedService<Channel, Credentials>;
+
+/// Puts the key or token of a client into the metadata of each request.
+#[derive(Clone, Debug)]
+pub struct Credentials(pub(super) Option<(&'static str, MetadataValue<Ascii>)>);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some((name, value)) = &self.0 {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// How one endpoint does, as this client has seen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointHealth {
+    /// The endpoint's URL.
+    pub endpoint: String,
+    /// How many calls in a row it failed.
+    pub failures_in_a_row: u32,
+    /// Whether it is passed over now while there is another.
+    pub shunned: bool,
+}
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    pub(super) connect_timeout: Duration,
+    pub(super) keep_alive_interval: Duration,
+    pub(super) keep_alive_timeout: Duration,
+    pub(super) tls: Tls,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            keep_alive_interval: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(5),
+            tls: Tls::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    members: Vec<Member>,
+    next: AtomicUsize,
+    credentials: Credentials,
+}
+
+#[derive(Debug)]
+struct Member {
+    url: String,
+    endpoint: Endpoint,
+    /// Made at the first use: it needs a runtime, which a client does not need to be built.
+    channel: OnceLock<Channel>,
+    health: Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    failures_in_a_row: u32,
+    shunned_until: Option<Instant>,
+}
+
+/// The endpoint for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Picked {
+    /// Which one.
+    pub(super) index: usize,
+    /// False when there was none but those that have failed a moment ago: pause before it is used.
+    pub(super) is_well: bool,
+}
+
+impl Pool {
+    pub(super) fn new(urls: Vec<String>, transport: &Transport, credentials: Credentials) -> Result<Self, Error> {
+        let members = urls.into_iter().map(|url| Member::new(url, transport)).collect::<Result<Vec<_>, Error>>()?;
+        // Clients that start together do not all begin with the first.
+        let next = AtomicUsize::new(rand::rng().random_range(0..members.len().max(1)));
+        Ok(Self { members, next, credentials })
+    }
+
+    /// The next endpoint that is well, in turn; else the one that has been left alone for the longest. Not `except` if there is another.
+    pub(super) fn pick(&self, except: Option<usize>) -> Picked {
+        let count = self.members.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut fallback: Option<(bool, Instant, usize)> = None;
+        for index in (0..count).map(|step| first.wrapping_add(step) % count) {
+            let mut health = self.health(index);
+            let shunned_until = health.shunned_until.filter(|until| *until > now);
+            if shunned_until.is_none() && except != Some(index) {
+                if health.failures_in_a_row > 0 {
+                    health.shunned_until = Some(now + PROBE_TIME);
+                }
+                return Picked { index, is_well: true };
+            }
+            let candidate = (except == Some(index), shunned_until.unwrap_or(now), index);
+            fallback = Some(fallback.map_or(candidate, |best| best.min(candidate)));
+        }
+        Picked { index: fallback.map_or(0, |(_, _, index)| index), is_well: false }
+    }
+
+    /// The connection to an endpoint.
+    pub(super) fn connection(&self, index: usize) -> Connection {
+        let member = &self.members[index];
+        let channel = member.channel.get_or_init(|| member.endpoint.connect_lazy()).clone();
+        InterceptedService::new(channel, self.credentials.clone())
+    }
+
+    /// The endpoint has answered.
+    pub(super) fn succeeded(&self, index: usize) {
+        *self.health(index) = Health::default();
+    }
+
+    /// The endpoint has failed; it is left alone for a while, and for `retry_delay` if it asked for that.
+    pub(super) fn failed(&self, index: usize, retry_delay: Option<Duration>) {
+        let mut health = self.health(index);
+        let shunned = shunned_for(health.failures_in_a_row, rand::rng().random_range(0.5..1.0), retry_delay);
+        health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
+        health.shunned_until = Some(Instant::now() + shunned);
+    }
+
+    pub(super) fn url(&self, index: usize) -> &str {
+        &self.members[index].url
+    }
+
+    /// Every endpoint's URL, separated by commas.
+    pub(super) fn urls(&self) -> String {
+        self.members.iter().map(|member| member.url.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    pub(super) fn has_several(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<EndpointHealth> {
+        let now = Instant::now();
+        let health = |(index, member): (usize, &Member)| {
+            let health = self.health(index);
+            EndpointHealth {
+                endpoint: member.url.clone(),
+                failures_in_a_row: health.failures_in_a_row,
+                shunned: health.shunned_until.is_some_and(|until| until > now),
+            }
+        };
+        self.members.iter().enumerate().map(health).collect()
+    }
+
+    fn health(&self, index: usize) -> std::sync::MutexGuard<'_, Health> {
+        self.members[index].health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn new(url: String, transport: &Transport) -> Result<Self, Error> {
+        let expected = |_| unusable("endpoint", &url, "expected http://HOST:PORT or https://HOST:PORT");
+        // A peer that has gone without a word is noticed by unanswered pings, before the next call has to wait for it.
+        let mut endpoint = Endpoint::from_shared(url.clone())
+            .map_err(expected)?
+            .connect_timeout(transport.connect_timeout)
+            .http2_keep_alive_interval(transport.keep_alive_interval)
+            .keep_alive_timeout(transport.keep_alive_timeout)
+            .keep_alive_while_idle(true);
+        if url.starts_with("https://") {
+            let refused = |_| unusable("tls", "", "a certificate or key is not PEM, or they do not belong together");
+            endpoint = endpoint.tls_config(transport.tls.config()).map_err(refused)?;
+        }
+        Ok(Self { url, endpoint, channel: OnceLock::new(), health: Mutex::default() })
+    }
+}
+
+/// How long an endpoint is passed over after so many failures before; `jitter` is from 0.5 to 1.
+fn shunned_for(failures_before: u32, jitter: f64, retry_delay: Option<Duration>) -> Duration {
+    let grown = SHUNNED_MIN.saturating_mul(1 << failures_before.min(10)).min(SHUNNED_MAX).mul_f64(jitter);
+    grown.max(retry_delay.unwrap_or_default()).min(SHUNNED_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(count: usize) -> Pool {
+        let urls = (0..count).map(|index| format!("http://127.0.0.1:{}", index + 1)).collect();
+        let pool = Pool::new(urls, &Transport::default(), Credentials(None)).expect("valid");
+        pool.next.store(0, Ordering::Relaxed);
+        pool
+    }
+
+    fn picks(pool: &Pool, count: usize) -> Vec<usize> {
+        (0..count).map(|_| pool.pick(None).index).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_dead_are_passed_over_and_tried_again_by_one() {
+        let pool = pool(3);
+        assert_eq!(picks(&pool, 4), [0, 1, 2, 0]);
+        pool.failed(1, None);
+        assert!(!picks(&pool, 6).contains(&1));
+        tokio::time::advance(SHUNNED_MIN).await;
+        let later = picks(&pool, 9);
+        assert_eq!(later.iter().filter(|index| **index == 1).count(), 1, "one call tries it: {later:?}");
+        pool.succeeded(1);
+        assert_eq!(picks(&pool, 6).iter().filter(|index| **index == 1).count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_nobody_well_the_longest_alone_is_taken_after_a_pause() {
+        let pool = pool(2);
+        pool.failed(0, Some(Duration::from_secs(2)));
+        pool.failed(1, Some(Duration::from_secs(4)));
+        assert_eq!(pool.pick(None), Picked { index: 0, is_well: false });
+        assert_eq!(pool.pick(Some(0)), Picked { index: 1, is_well: false }, "another than the one that just failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_endpoint_is_always_taken() {
+        let pool = pool(1);
+        assert_eq!(pool.pick(Some(0)), Picked { index: 0, is_well: false });
+        assert_eq!(pool.pick(None), Picked { index: 0, is_well: true });
+    }
+
+    #[test]
+    fn the_time_alone_grows_to_a_limit() {
+        assert_eq!(shunned_for(0, 1.0, None), SHUNNED_MIN);
+        assert_eq!(shunned_for(2, 0.5, None), SHUNNED_MIN * 2);
+        assert_eq!(shunned_for(0, 1.0, Some(Duration::from_secs(1))), Duration::from_secs(1));
+        assert_eq!(shunned_for(u32::MAX, 1.0, Some(Duration::from_secs(3_600))), SHUNNED_MAX);
+    }
+}
