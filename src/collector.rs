@@ -33,6 +33,7 @@ pub mod history;
 pub mod import;
 pub mod index_news;
 pub mod intake;
+pub mod long_short;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;
@@ -52,6 +53,7 @@ use budget::Budgets;
 use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
 use intake::Intake;
+use long_short::RatioVenue;
 use monitor::FeedMonitor;
 use pipeline::Pipeline;
 use publish::Publisher;
@@ -213,6 +215,16 @@ pub async fn run(
         clock,
         seed: settings.seed,
     };
+    let context = long_short::Context {
+        store: Arc::clone(&store),
+        intake: intake.clone(),
+        targets: targets_receiver.clone(),
+        clock,
+        simulated: settings.simulated,
+        backfill: settings.backfill,
+        seed: settings.seed,
+    };
+    long_short::start(started.ratios, &context, &stop, &mut tasks);
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
     let universe = universe(&settings);
     let pipeline = Pipeline {
@@ -295,6 +307,7 @@ struct Started {
     monitors: Vec<Arc<FeedMonitor>>,
     streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
     candles: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
+    ratios: Vec<RatioVenue>,
 }
 
 impl Started {
@@ -323,7 +336,8 @@ impl Started {
                 Arc::new(FeedMonitor::new(venue.id(), *feed, interval, enabled, simulated, budgets, link.clock));
             self.monitors.push(Arc::clone(&monitor));
             monitors.insert(*feed, Arc::clone(&monitor));
-            if enabled && *feed != Feed::Candles {
+            let is_planned = matches!(feed, Feed::LongShortRatios | Feed::OpenInterest) && recorded.is_none();
+            if enabled && *feed != Feed::Candles && !is_planned {
                 let polled = PolledFeed {
                     link: link.clone(),
                     feed: *feed,
@@ -338,6 +352,14 @@ impl Started {
                 };
                 tasks.spawn(polled.run(stop.clone()));
             }
+        }
+        let both = (monitors.get(&Feed::LongShortRatios), monitors.get(&Feed::OpenInterest));
+        if let (Some(ratios), Some(open_interest)) = both
+            && venue_settings.enabled
+            && recorded.is_none()
+        {
+            let (ratios, open_interest) = (Arc::clone(ratios), Arc::clone(open_interest));
+            self.ratios.push(RatioVenue { link: link.clone(), ratios, open_interest });
         }
         let candles = monitors.get(&Feed::Candles).filter(|_| venue_settings.enabled);
         self.candles.push(candles.map(|monitor| (link.clone(), Arc::clone(monitor))));
@@ -362,6 +384,7 @@ impl Started {
             id: venue.id(),
             budget: if streaming { TICKER_BUDGET_STREAMING } else { TICKER_BUDGET },
             has_candles: candles.is_some(),
+            long_short_kinds: if venue_settings.enabled { venue.long_short_kinds() } else { &[] },
             monitors,
         });
     }
@@ -389,7 +412,8 @@ fn schedule(venue: VenueId, feed: Feed) -> Option<(Duration, Duration)> {
         Feed::MarketCaps => (300, 300),
         Feed::Categories => (600, 600),
         Feed::Candles => (300, 300),
-        Feed::LongShortRatios | Feed::OpenInterest | Feed::IndexLevels => return None,
+        Feed::LongShortRatios | Feed::OpenInterest => (300, 300),
+        Feed::IndexLevels => return None,
     };
     Some((Duration::from_secs(interval), Duration::from_secs(interval_streaming)))
 }

@@ -60,6 +60,16 @@ pub trait Venue: Send + Sync {
         &[]
     }
 
+    /// Rows of long/short ratios in one answer at most.
+    fn long_short_rows_max(&self) -> u32 {
+        100
+    }
+
+    /// True when it has the past of open interest in dollars, asked for as [`Feed::OpenInterest`] with a period.
+    fn has_open_interest_history(&self) -> bool {
+        false
+    }
+
     /// The feeds for which an answer to this feed's request can be read as well.
     fn also_answers(&self, _feed: Feed) -> &'static [Feed] {
         &[]

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
-use super::budget::Budgets;
+use super::budget::{Budget, Budgets};
 use super::fetch::Fetcher;
 use super::intake::{Intake, Observed};
 use super::monitor::FeedMonitor;
 use super::retry::{Jitter, with_retries};
 use crate::clock::Clock;
 use crate::domain::{Feed, Instrument};
-use crate::venues::{Parsed, Request, RequestOptions, Venue, VenueError};
+use crate::venues::{Parsed, Request, RequestOptions, Response, Venue, VenueError};
 
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
@@ -54,18 +54,43 @@ impl VenueLink {
         if let Some(budget) = budget {
             budget.acquire(request.weight).await;
         }
+        let response = self.fetch(request).await?;
+        self.read(feed, request, &response, budget)
+    }
+
+    async fn fetch(&self, request: &Request) -> Result<Response, VenueError> {
         let base = match request.host {
             Some(host) if !self.redirected => host,
             _ => &self.rest_url,
         };
-        let response = self.fetcher.get(base, request).await?;
-        let parsed = self.venue.parse(feed, &request.asked, &response);
+        self.fetcher.get(base, request).await
+    }
+
+    /// Reads an answer. A limit pauses the whole scope.
+    fn read(
+        &self,
+        feed: Feed,
+        request: &Request,
+        response: &Response,
+        budget: Option<&Budget>,
+    ) -> Result<Parsed, VenueError> {
+        let parsed = self.venue.parse(feed, &request.asked, response);
         if let Err(VenueError::RateLimited { retry_after }) = &parsed
             && let Some(budget) = budget
         {
             budget.penalize(retry_after.or(response.retry_after).unwrap_or(RETRY_AFTER_DEFAULT));
         }
         parsed
+    }
+
+    /// Asks once, within the part of the scope's budget that is for planned requests, and reads the answer as each of the feeds.
+    pub async fn ask_planned(&self, feeds: &[Feed], request: &Request) -> Result<Vec<Parsed>, VenueError> {
+        let budget = self.budgets.scope(request.scope);
+        if let Some(budget) = budget {
+            budget.acquire_planned(request.weight).await;
+        }
+        let response = self.fetch(request).await?;
+        feeds.iter().map(|feed| self.read(*feed, request, &response, budget)).collect()
     }
 
     /// [`VenueLink::ask`], repeated while that helps, for at most `span`.

@@ -14,13 +14,14 @@ use super::CollectorError;
 use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
 use super::intake::Intake;
+use super::long_short;
 use super::monitor::FeedMonitor;
 use super::publish::{Publisher, Update, forget};
 use super::retry::Jitter;
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
 use crate::domain::state::{Epoch, Key, Revision};
-use crate::domain::{Candle, CandleInterval, Instrument};
+use crate::domain::{AssetCode, Candle, CandleInterval, Instrument};
 use crate::store::{ShardId, Store, StoreError};
 
 /// Messages taken in one go at most.
@@ -164,6 +165,15 @@ async fn finished<T>(task: Option<&mut JoinHandle<Result<T, StoreError>>>) -> Re
     }
 }
 
+/// The asset that a key is gone with.
+fn asset_of(key: &Key) -> Option<&AssetCode> {
+    match key {
+        Key::Price(code) | Key::Asset(code) => Some(code),
+        Key::LongShort(key) => Some(&key.asset),
+        _ => None,
+    }
+}
+
 /// True, and set to its next time, when something is due.
 fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
     let is_due = now >= *due;
@@ -179,10 +189,8 @@ impl Run {
         let instant = Instant::now();
         let now = self.pipeline.clock.now();
         if take_due(&mut self.due.universe, instant, UNIVERSE_INTERVAL) {
-            for code in self.pipeline.board.retrack() {
-                self.gone.insert(Key::Price(code.clone()));
-                self.gone.insert(Key::Asset(code));
-            }
+            let gone = self.pipeline.board.retrack();
+            self.gone.extend(gone);
         }
         let changed = self.pipeline.board.take_instruments_changed();
         self.instruments_changed |= changed;
@@ -209,10 +217,11 @@ impl Run {
         let now = clock.now();
         let mut batch: Vec<Update> = std::mem::take(&mut self.gone)
             .into_iter()
-            .filter(|key| !matches!(key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code)))
+            .filter(|key| !asset_of(key).is_some_and(|code| board.assets().contains_key(code)))
             .map(|key| (key, None))
             .collect();
         batch.extend(publisher.snapshots(board, now));
+        batch.extend(board.long_short_updates(now));
         if take_due(&mut self.due.catalogue, instant, CATALOGUE_INTERVAL) {
             batch.extend(publisher.asset_infos(board, now));
         }
@@ -240,7 +249,7 @@ impl Run {
                     info!("store is back");
                 }
                 self.retry.reset();
-                if self.pipeline.publisher.is_behind() {
+                if self.pipeline.publisher.is_behind() || self.pipeline.board.long_short_book().is_behind() {
                     let batch = self.batch(Instant::now());
                     self.write(batch);
                 }
@@ -255,10 +264,7 @@ impl Run {
                 }
                 let assets = self.pipeline.board.assets();
                 self.gone.extend(
-                    writing
-                        .keys
-                        .into_iter()
-                        .filter(|key| matches!(key, Key::Price(code) | Key::Asset(code) if !assets.contains_key(code))),
+                    writing.keys.into_iter().filter(|key| asset_of(key).is_some_and(|code| !assets.contains_key(code))),
                 );
                 self.retry_at = Some(Instant::now() + self.retry.next_wait());
                 if !std::mem::replace(&mut self.unavailable, true) {
@@ -313,7 +319,11 @@ impl Run {
 
     /// Stores the candles that wait, when nothing is being stored.
     fn archive(&mut self) {
-        if self.archiving.is_some() || self.candles.is_empty() {
+        if self.archiving.is_some() {
+            return;
+        }
+        let points = self.pipeline.board.long_short_book().take_points();
+        if self.candles.is_empty() && points.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut self.candles);
@@ -329,6 +339,7 @@ impl Run {
                     store.trim_series(series, now - FIVE_MINUTES_KEPT).await?;
                 }
             }
+            long_short::store_points(store.as_ref(), &points, now).await?;
             store.flush().await
         }));
     }
@@ -366,6 +377,9 @@ impl Run {
         for (code, interval, candle) in self.pipeline.board.open_candles() {
             self.candles.entry(series_key(&code, interval)).or_default().push(candle);
         }
+        let points = self.pipeline.board.long_short_book().take_points();
+        let (store, now) = (self.pipeline.store.as_ref(), self.pipeline.clock.now());
+        long_short::store_points(store, &points, now).await.map_err(CollectorError::Store)?;
         for (series, candles) in &self.candles {
             self.pipeline.store.put_candles(series, candles).await.map_err(CollectorError::Store)?;
         }

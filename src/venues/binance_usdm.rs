@@ -96,6 +96,14 @@ impl Venue for BinanceUsdm {
         KINDS
     }
 
+    fn long_short_rows_max(&self) -> u32 {
+        STATISTICS_ROWS_MAX
+    }
+
+    fn has_open_interest_history(&self) -> bool {
+        true
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
             Feed::Tickers => vec![ticker_request(asked)],

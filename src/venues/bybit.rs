@@ -171,6 +171,10 @@ impl Venue for Bybit {
         &[LongShortKind::GlobalAccount]
     }
 
+    fn long_short_rows_max(&self) -> u32 {
+        RATIOS_MAX
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
             Feed::OpenInterest if options.period.is_none() && options.start.is_none() => ticker_requests(feed, asked),
