@@ -253,7 +253,7 @@ pub async fn run(
 
 /// The HTTP side of every venue.
 fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
-    let fetcher = Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?;
+    let fetcher: Arc<dyn fetch::Fetch> = Arc::new(Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?);
     let link = |(index, venue_settings): (usize, &VenueSettings)| {
         let VenueSettings { venue, rest_url, ws_url, enabled, .. } = venue_settings;
         let venue = *venue;
@@ -271,7 +271,7 @@ fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, C
             rest_url: rest_url.trim_end_matches('/').into(),
             redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
             budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
-            fetcher: fetcher.clone(),
+            fetcher: Arc::clone(&fetcher),
             clock,
         })
     };

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 mod assets;
 mod book;
 mod exchange;
+mod long_short;
 mod market;
 mod noise;
 mod path;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
 use super::budget::{Budget, Budgets};
-use super::fetch::Fetcher;
+use super::fetch::Fetch;
 use super::intake::{Intake, Observed};
 use super::monitor::FeedMonitor;
 use super::retry::{Jitter, with_retries};
@@ -42,7 +42,7 @@ pub struct VenueLink {
     /// Its metered scopes.
     pub budgets: Budgets,
     /// The HTTP client.
-    pub fetcher: Fetcher,
+    pub fetcher: Arc<dyn Fetch>,
     /// The time.
     pub clock: Clock,
 }

@@ -11,6 +11,9 @@ pub mod day;
 pub mod past;
 pub mod plan;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
