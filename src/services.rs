@@ -33,7 +33,7 @@ pub mod encoded;
 pub mod error;
 mod health;
 mod index;
-mod long_short;
+pub mod long_short;
 mod order;
 mod overview;
 mod paging;

@@ -77,7 +77,15 @@ impl Budget {
 
     /// [`Budget::acquire`] for a request that can wait: it leaves a part of the limit to others and holds nobody up while it waits.
     pub async fn acquire_planned(&self, weight: u32) {
-        let most = planned_limit(&self.limit);
+        self.acquire_within(weight, planned_limit(&self.limit)).await;
+    }
+
+    /// [`Budget::acquire_planned`] for a request that is of no hurry at all: it takes only what planned ones leave.
+    pub async fn acquire_spare(&self, weight: u32) {
+        self.acquire_within(weight, (planned_limit(&self.limit) / 2).max(1)).await;
+    }
+
+    async fn acquire_within(&self, weight: u32, most: u32) {
         let weight = weight.clamp(1, most);
         loop {
             let wake = {

@@ -89,6 +89,24 @@ impl VenueLink {
         if let Some(budget) = budget {
             budget.acquire_planned(request.weight).await;
         }
+        self.ask_as(feeds, request, budget).await
+    }
+
+    /// [`VenueLink::ask_planned`] within what planned requests leave.
+    pub async fn ask_spare(&self, feeds: &[Feed], request: &Request) -> Result<Vec<Parsed>, VenueError> {
+        let budget = self.budgets.scope(request.scope);
+        if let Some(budget) = budget {
+            budget.acquire_spare(request.weight).await;
+        }
+        self.ask_as(feeds, request, budget).await
+    }
+
+    async fn ask_as(
+        &self,
+        feeds: &[Feed],
+        request: &Request,
+        budget: Option<&Budget>,
+    ) -> Result<Vec<Parsed>, VenueError> {
         let response = self.fetch(request).await?;
         feeds.iter().map(|feed| self.read(*feed, request, &response, budget)).collect()
     }

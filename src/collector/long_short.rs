@@ -64,6 +64,9 @@ const EMPTY_MAX: u32 = 3;
 /// The first round after the start is spread over so long, in life.
 const FIRST_ROUND: Duration = Duration::from_secs(20);
 
+/// Series of the longest periods are asked for so long after the start, when the others have had their first round.
+const LONG_PERIODS_DELAY: Duration = Duration::from_secs(3_600);
+
 /// Quote assets in which an asset's perpetual is preferred, the first first.
 const QUOTES: [&str; 4] = ["USDT", "USDC", "USD", "FDUSD"];
 
@@ -114,6 +117,7 @@ pub fn start(venues: Vec<RatioVenue>, context: &Context, stop: &CancellationToke
             open_interest,
             intake: context.intake.clone(),
             instruments,
+            simulated: context.simulated,
         };
         tasks.spawn(feed.run(context.targets.clone(), stop.clone()));
     }
@@ -159,6 +163,8 @@ pub struct LongShortFeed {
     pub intake: mpsc::Sender<Intake>,
     /// The venue's perpetuals of the tracked assets, for whoever fills their past.
     pub instruments: watch::Sender<Arc<[(u32, Instrument)]>>,
+    /// True for a simulated venue.
+    pub simulated: bool,
     /// Decides the jitter.
     pub seed: u64,
 }
@@ -184,8 +190,9 @@ enum Outcome {
 #[derive(Default)]
 struct Jobs {
     waiting: HashMap<Series, Waiting>,
-    /// Jobs that are not running, by when they are due and how important they are.
-    order: BTreeSet<(Timestamp, u32, Series)>,
+    /// Jobs that are not running, by when they are due and how important they are; the urgent ones, which go first, apart.
+    urgent: BTreeSet<(Timestamp, u32, Series)>,
+    others: BTreeSet<(Timestamp, u32, Series)>,
 }
 
 impl LongShortFeed {
@@ -278,7 +285,8 @@ impl LongShortFeed {
 
     /// When to look again.
     fn wake(&self, jobs: &Jobs, periodic: Instant, shut: Option<Instant>, has_room: bool) -> Instant {
-        let next = jobs.order.first().filter(|_| has_room).map(|(due, ..)| {
+        let periodic = shut.map_or(periodic, |shut| periodic.max(shut));
+        let next = jobs.next_due().filter(|_| has_room).map(|due| {
             let wait = due.since(self.link.clock.now());
             (Instant::now() + self.link.clock.real(wait)).max(shut.unwrap_or_else(Instant::now))
         });
@@ -351,26 +359,31 @@ impl LongShortFeed {
         let instruments: Vec<(u32, Instrument)> = targets.iter().zip(1u32..).filter_map(of_target).collect();
         let venue = self.link.venue;
         let by_instrument = venue.requests(Feed::OpenInterest, &[], &RequestOptions::default()).is_empty();
-        let Plan { jobs: planned, ratio_tiers, open_interest_tiers } = plan(venue, &instruments, by_instrument);
+        let Plan { jobs: planned, ratio_tiers, open_interest_tiers } =
+            plan(venue, &instruments, by_instrument, self.simulated);
         self.ratios.planned(ratio_tiers);
         self.open_interest.planned(open_interest_tiers);
         let now = self.link.clock.now();
         let count = u32::try_from(planned.len()).unwrap_or(u32::MAX).max(1);
         let first_round = FIRST_ROUND.mul_f64(self.link.clock.speed());
         let mut before = std::mem::take(&mut jobs.waiting);
-        jobs.order.clear();
+        (jobs.urgent, jobs.others) = Default::default();
         for (job, index) in planned.into_iter().zip(0u32..) {
             let waiting = match before.remove(&job.series()) {
                 Some(held) => Waiting { due: held.due.min(now + job.interval.max(REFUSED_WAIT)), job, ..held },
                 None => {
-                    let due = now + first_round * index / count;
+                    // Who waits for the longest periods can wait for the others to be there.
+                    let is_long = matches!(job.period, Some(Period::FourHours | Period::OneDay)) && !self.simulated;
+                    let delay = if is_long { LONG_PERIODS_DELAY } else { Duration::ZERO };
+                    let due = now + delay + first_round * index / count;
                     Waiting { job, due, failures: 0, empty: 0, answered: None, running: false }
                 }
             };
+            let series = waiting.job.series();
             if !waiting.running {
-                jobs.order.insert((waiting.due, waiting.job.place, waiting.job.series()));
+                jobs.put(&waiting.job, waiting.due);
             }
-            jobs.waiting.insert(waiting.job.series(), waiting);
+            jobs.waiting.insert(series, waiting);
         }
         self.instruments.send_if_modified(|held| {
             let is_other = **held != *instruments;
@@ -476,8 +489,13 @@ impl LongShortFeed {
 impl Jobs {
     /// The most urgent job, and how long ago it was answered.
     fn take_due(&mut self, now: Timestamp) -> Option<(Job, Option<Duration>)> {
-        let (due, place, series) = self.order.first().filter(|(due, ..)| *due <= now)?.clone();
-        self.order.remove(&(due, place, series.clone()));
+        let is_due = |first: &&(Timestamp, u32, Series)| first.0 <= now;
+        let (_, _, series) = match self.urgent.first().filter(is_due) {
+            Some(_) => self.urgent.pop_first()?,
+            None => self.others.first().filter(is_due).and(self.others.first().cloned()).inspect(|first| {
+                self.others.remove(first);
+            })?,
+        };
         let waiting = self.waiting.get_mut(&series)?;
         waiting.running = true;
         Some((waiting.job.clone(), waiting.answered.map(|answered| now.since(answered))))
@@ -507,7 +525,17 @@ impl Jobs {
                 now + (FAILURE_WAIT * (1 << waiting.failures.min(6))).min(interval)
             }
         };
-        self.order.insert((waiting.due, waiting.job.place, series.clone()));
+        let (job, due) = (waiting.job.clone(), waiting.due);
+        self.put(&job, due);
+    }
+
+    fn put(&mut self, job: &Job, due: Timestamp) {
+        let order = if job.is_urgent() { &mut self.urgent } else { &mut self.others };
+        order.insert((due, job.place, job.series()));
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        [&self.urgent, &self.others].into_iter().filter_map(|order| Some(order.first()?.0)).min()
     }
 }
 

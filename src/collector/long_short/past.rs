@@ -222,7 +222,7 @@ impl Past {
                 tokio::time::sleep(PAUSE).await;
             }
             monitor.requested();
-            match link.ask_planned(&feeds, &request).await {
+            match link.ask_spare(&feeds, &request).await {
                 Ok(answers) => {
                     for parsed in answers {
                         monitor.answered(parsed.observations.len(), &parsed.unresolved);

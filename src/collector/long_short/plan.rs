@@ -24,6 +24,9 @@ const ROWS_SPARE: u32 = 2;
 /// An interval is not stretched beyond this to fit a limit.
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// The last place whose jobs are urgent: the first tier's.
+const URGENT_PLACE_MAX: u32 = 50;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -38,7 +41,22 @@ struct TierRule {
     open_interest: Duration,
 }
 
-const TIERS: [TierRule; 3] = [
+/// Of simulated venues less is asked: everything is made up, and the demo shares a machine with whoever looks at it.
+const TIERS_SIMULATED: &[TierRule] = &[
+    TierRule {
+        rank_max: Some(20),
+        periods: &[
+            (Period::OneHour, HOUR),
+            (Period::FiveMinutes, Duration::from_secs(5 * 60)),
+            (Period::FourHours, Duration::from_secs(4 * 3_600)),
+            (Period::OneDay, DAY),
+        ],
+        open_interest: Duration::from_secs(5 * 60),
+    },
+    TierRule { rank_max: None, periods: &[(Period::OneHour, HOUR)], open_interest: HOUR },
+];
+
+const TIERS: &[TierRule] = &[
     TierRule {
         rank_max: Some(50),
         periods: &[
@@ -97,6 +115,11 @@ impl Job {
         if self.period.is_some() { Feed::LongShortRatios } else { Feed::OpenInterest }
     }
 
+    /// True when it goes before what has been due for longer: the most important assets' newest figures do not wait for a long round.
+    pub fn is_urgent(&self) -> bool {
+        self.place <= URGENT_PLACE_MAX && matches!(self.period, Some(Period::FiveMinutes | Period::OneHour))
+    }
+
     /// The first time after `now` at which it is due.
     pub fn due_after(&self, now: Timestamp) -> Timestamp {
         let due = now.floor_to(self.interval) + self.offset;
@@ -152,10 +175,16 @@ impl Group<'_> {
 
 /// Plans a venue's requests for these instruments, each with its place in the order of importance. Where a limit does not allow the usual
 /// intervals, those of the least important tier grow first.
-pub fn plan(venue: &dyn Venue, instruments: &[(u32, Instrument)], open_interest_by_instrument: bool) -> Plan {
+pub fn plan(
+    venue: &dyn Venue,
+    instruments: &[(u32, Instrument)],
+    open_interest_by_instrument: bool,
+    simulated: bool,
+) -> Plan {
+    let rules = if simulated { TIERS_SIMULATED } else { TIERS };
     let mut groups = Vec::new();
     let mut rank_min = 1;
-    for (tier, rule) in TIERS.iter().enumerate() {
+    for (tier, rule) in rules.iter().enumerate() {
         let rank_max = rule.rank_max.unwrap_or(u32::MAX);
         let of_tier: Vec<&(u32, Instrument)> =
             instruments.iter().filter(|(place, _)| (rank_min..=rank_max).contains(place)).collect();
@@ -174,7 +203,7 @@ pub fn plan(venue: &dyn Venue, instruments: &[(u32, Instrument)], open_interest_
     for group in &groups {
         plan.jobs.extend(jobs(group));
         let tiers = if group.period.is_some() { &mut plan.ratio_tiers } else { &mut plan.open_interest_tiers };
-        tiers.extend(tiers_of(group, venue));
+        tiers.extend(tiers_of(group, venue, rules));
     }
     plan.jobs.sort_by_key(|job| job.place);
     plan
@@ -217,9 +246,9 @@ fn jobs<'g>(group: &'g Group<'_>) -> impl Iterator<Item = Job> + 'g {
     })
 }
 
-fn tiers_of<'g>(group: &'g Group<'_>, venue: &dyn Venue) -> impl Iterator<Item = PlanTier> + 'g {
-    let rank_min = group.tier.checked_sub(1).and_then(|before| TIERS.get(before)?.rank_max).map_or(1, |rank| rank + 1);
-    let rank_max = TIERS.get(group.tier).and_then(|rule| rule.rank_max);
+fn tiers_of<'g>(group: &'g Group<'_>, venue: &dyn Venue, rules: &[TierRule]) -> impl Iterator<Item = PlanTier> + 'g {
+    let rank_min = group.tier.checked_sub(1).and_then(|before| rules.get(before)?.rank_max).map_or(1, |rank| rank + 1);
+    let rank_max = rules.get(group.tier).and_then(|rule| rule.rank_max);
     let limits: Vec<RateLimit> = venue.limits().to_vec();
     let id = venue.id();
     group.weights.keys().map(move |scope| {
@@ -256,7 +285,7 @@ mod tests {
     fn five_hundred_assets_fit_into_every_venue_s_limits() {
         for id in VENUES {
             let venue = venues::find(id).expect("registered");
-            let plan = plan(venue, &instruments(500), true);
+            let plan = plan(venue, &instruments(500), true, false);
             for limit in venue.limits() {
                 let scope = format!("{id}:{}", limit.scope);
                 let of_scope =
@@ -276,7 +305,7 @@ mod tests {
     fn the_top_two_hundred_keep_their_intervals_in_every_kind() {
         for id in VENUES {
             let venue = venues::find(id).expect("registered");
-            let plan = plan(venue, &instruments(500), false);
+            let plan = plan(venue, &instruments(500), false, false);
             let interval = |place: u32, period: Period| {
                 let job = plan.jobs.iter().find(|job| job.place == place && job.period == Some(period));
                 job.map(|job| job.interval.as_secs() / 60)
@@ -292,7 +321,7 @@ mod tests {
     #[test]
     fn a_narrow_limit_stretches_the_last_tier_first() {
         let venue = venues::find("bitget").expect("registered");
-        let plan = plan(venue, &instruments(4_000), false);
+        let plan = plan(venue, &instruments(4_000), false, false);
         let interval = |place: u32| {
             plan.jobs
                 .iter()
@@ -306,7 +335,7 @@ mod tests {
     #[test]
     fn a_job_is_due_once_in_each_interval_after_its_boundary() {
         let venue = venues::find("okx").expect("registered");
-        let plan = plan(venue, &instruments(50), false);
+        let plan = plan(venue, &instruments(50), false, false);
         let mut last = Duration::ZERO;
         for job in plan.jobs.iter().filter(|job| job.period == Some(Period::FiveMinutes)) {
             let boundary = Timestamp::from_seconds(1_768_478_400);
@@ -321,7 +350,7 @@ mod tests {
     #[test]
     fn rows_cover_the_interval() {
         let venue = venues::find("okx").expect("registered");
-        let plan = plan(venue, &instruments(200), false);
+        let plan = plan(venue, &instruments(200), false, false);
         let of =
             |place: u32| plan.jobs.iter().find(|job| job.place == place && job.period == Some(Period::FiveMinutes));
         assert_eq!(of(1).and_then(|job| job.options(Some(Duration::ZERO)).limit), Some(3));

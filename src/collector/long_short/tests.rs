@@ -228,6 +228,7 @@ impl Bench {
                 open_interest: Arc::clone(&open_interest),
                 intake: intake.clone(),
                 instruments: watch::channel::<Arc<[(u32, Instrument)]>>(Arc::from([])).0,
+                simulated: false,
                 seed: u64::from(index),
             };
             tokio::spawn(feed.run(targets.clone(), stop.clone()));

@@ -62,7 +62,8 @@ impl LongShort {
                 venue_count: counted.unwrap_or(1.0) as i32,
             }
         };
-        let due = self.services.clock.now() - query.series.period.duration() * 2;
+        // The newest reading may be late by a period.
+        let due = self.services.clock.now() - query.series.period.duration();
         let simulated = self.services.simulated;
         Ok(v1::ListLongShortRatioHistoryResponse {
             points: page.iter().map(wire_point).collect(),

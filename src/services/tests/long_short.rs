@@ -246,7 +246,7 @@ async fn breadth_tells_tiers_the_correlation_and_what_was_left_out() {
     let excluded: Vec<(&str, v1::ExclusionReason)> =
         answer.excluded.iter().map(|one| (one.asset.as_str(), one.reason())).collect();
     assert_eq!(excluded, [("USDX", v1::ExclusionReason::Stablecoin), ("NONE", v1::ExclusionReason::NoData)]);
-    assert!(answer.simulated && answer.start_time.is_some());
+    assert!(!answer.simulated && answer.start_time.is_some());
     let tier = |least: i32, most: i32| v1::RankTier { market_cap_rank_min: least, market_cap_rank_max: most };
     let own = breadth(v1::GetLongShortBreadthRequest { tiers: vec![tier(50, 70), tier(1, 2)], ..Default::default() });
     let own = own.await.expect("answers").into_inner().breadth.expect("a distribution");
@@ -287,11 +287,7 @@ async fn history_comes_in_pages_with_its_gaps() {
     assert_eq!(first.gaps.iter().map(|gap| gap.missing_count).collect::<Vec<_>>(), [2], "between the pages");
     let second = page(v1::ListLongShortRatioHistoryRequest { page_token: first.next_page_token, ..request }).await;
     assert_eq!((shares(&second), second.next_page_token.as_str()), (vec![0.6, 0.7], ""));
-    assert_eq!(
-        second.gaps.iter().map(|gap| gap.missing_count).collect::<Vec<_>>(),
-        [2],
-        "from the last one to the end"
-    );
+    assert_eq!(second.gaps.iter().map(|gap| gap.missing_count).collect::<Vec<_>>(), [1], "the newest may be late");
 }
 
 /// Hourly readings from nine hours before, of which the fourth and fifth are missing, and those after the seventh.
