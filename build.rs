@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The services whose answers are sent as bytes that the live image already holds, and those answers.
-const ENCODED: [(&str, &[&str]); 3] = [
+const ENCODED: [(&str, &[&str]); 4] = [
     (
         "PriceService",
         &[
@@ -37,6 +37,16 @@ const ENCODED: [(&str, &[&str]); 3] = [
     ),
     ("LongShortService", &["GetLongShortRatioResponse", "ListLongShortRatiosResponse", "WatchLongShortRatiosResponse"]),
     ("CatalogService", &["ListAssetsResponse"]),
+    (
+        "IndexService",
+        &[
+            "GetIndexSnapshotResponse",
+            "BatchGetIndexSnapshotsResponse",
+            "ListIndicesResponse",
+            "WatchIndexSnapshotsResponse",
+            "WatchComparisonsResponse",
+        ],
+    ),
 ];
 
 /// Generates the servers of those services a second time, with `crate::services::encoded` in the place of the messages that they

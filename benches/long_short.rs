@@ -77,6 +77,7 @@ fn history_of_30_days(criterion: &mut Criterion) {
         let service = LongShort::new(Services {
             image,
             store: Arc::clone(&store) as Arc<dyn Store>,
+            histories: Arc::default(),
             clock: Clock::system(),
             drain: CancellationToken::new(),
             venues: Arc::new([bybit]),

@@ -1,16 +1,19 @@
-//! The store port: latest values, a change feed and histories, behind one trait. `memory:` and `embedded:DIR` are here.
+//! The store port: latest values, a change feed and histories, behind one trait.
 //!
 //! - [`encoding`] and [`packing`]: what keys, states and series look like as bytes, the same in every store.
 //! - [`memory`]: everything in this process, gone when it ends.
 //! - [`embedded`]: a file in a directory, for one process at a time.
+//! - [`redis`]: Redis or Valkey, for many processes.
 //!
 //! A feed is a buffer for readers that are a little behind, not an archive: it holds at most a number of entries and a
 //! number of bytes, and whoever falls out of it bootstraps again.
 
+pub mod daily;
 pub mod embedded;
 pub mod encoding;
 pub mod memory;
 pub mod packing;
+pub mod redis;
 
 mod heads;
 mod history;
@@ -27,12 +30,12 @@ use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Candle, Timestamp};
 
+pub use self::redis::RedisStore;
 pub use crate::domain::ShardId;
-
 pub use embedded::EmbeddedStore;
 pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
-pub use open::open;
+pub use open::{ALLOWED, OpenOptions, is_store_url, open};
 
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,6 +220,9 @@ pub enum StoreError {
         /// What was asked of it: `candles` or `points`.
         wanted: &'static str,
     },
+    /// The store cannot keep that, and will not another time: a name that is too long, a lease without a life.
+    #[error("refused by the store: {0}")]
+    Refused(String),
     /// What is stored cannot be read.
     #[error("stored data unreadable: {0}")]
     Corrupt(String),

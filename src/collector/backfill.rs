@@ -41,7 +41,7 @@ const FAILURE_WAIT_MAX: Duration = Duration::from_secs(3_600);
 const NOBODY_WAIT: Duration = Duration::from_secs(5);
 
 /// Candles that wait for the store at most before further ones are asked for: 100 bytes of memory each, and a venue may be faster than a disk.
-const BACKLOG_MAX: usize = 20_000;
+const BACKLOG_MAX: usize = 8_000;
 
 /// How long one request may be retried.
 const RETRY_SPAN: Duration = Duration::from_secs(20);

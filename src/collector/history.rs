@@ -1,7 +1,7 @@
-//! An asset's past in memory: 25 hours of 5-minute candles, 32 days of hourly and 400 days of daily ones, packed.
+//! An asset's past in memory: 25 hours of 5-minute candles, 8 days of hourly and 400 days of daily ones, packed.
 //!
-//! A candle takes 16 bytes here: high, low and close as 32-bit integers of one scale, which holds nine digits. That is 23 kB for an
-//! asset with every slot taken. The exact candles are in the store.
+//! A candle takes 16 bytes here: high, low and close as 32-bit integers of one scale, which holds nine digits. That is 14 kB for an
+//! asset with every slot taken. The exact candles are in the store, which also has the hourly ones of longer ago.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,18 +10,23 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::domain::{Candle, CandleInterval, Decimal, Timestamp, VenueId};
 
-/// How much of each interval is kept: 25 hours, 32 days, 400 days.
+/// How much of each interval is kept in memory: 25 hours, 8 days, 400 days. It is what the figures of a snapshot need.
 pub fn slot_count_max(interval: CandleInterval) -> usize {
     match interval {
         CandleInterval::FiveMinutes => 300,
-        CandleInterval::OneHour => 768,
+        CandleInterval::OneHour => 192,
         CandleInterval::OneDay => 400,
     }
 }
 
-/// How far back an interval is kept.
+/// How far back the venues are asked for an interval: 25 hours, 32 days, 400 days.
 pub fn span(interval: CandleInterval) -> Duration {
-    interval.duration() * slot_count_max(interval) as u32
+    let candle_count = match interval {
+        CandleInterval::FiveMinutes => 300,
+        CandleInterval::OneHour => 768,
+        CandleInterval::OneDay => 400,
+    };
+    interval.duration() * candle_count
 }
 
 /// Digits that a packed price keeps.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::board::{Asset, Board};
+use super::history::History;
 use super::universe::classify;
 use crate::analytics::aggregate::{Aggregate, Aggregator, ObservedTime, Quote, Settings};
 use crate::analytics::drawdown::{Peak, SOURCE_HISTORY};
@@ -23,9 +24,9 @@ const SNAPSHOTS_MAX: usize = 128;
 /// How long a catalogue entry is fresh.
 const ASSET_BUDGET: Duration = Duration::from_secs(24 * 3_600);
 
-/// How many of each interval's candles the figures need.
+/// How many of each interval's candles the figures need: the daily ones reach back to the turn of the year on any day of it.
 const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
-    [(CandleInterval::OneDay, 252), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
+    [(CandleInterval::OneDay, 368), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
 
 /// An update for the store.
 pub type Update = (Key, Option<State>);
@@ -156,11 +157,8 @@ impl Publisher {
         now: Timestamp,
     ) -> Option<PriceSnapshot> {
         let asset = board.assets().get(code)?;
-        for ((interval, count), candles) in CANDLES_NEEDED.into_iter().zip(&mut self.scratch) {
-            candles.clear();
-            candles.extend(asset.history.closed(interval).rev().take(count));
-            candles.reverse();
-            candles.extend(asset.history.open(interval).cloned());
+        for (needed, candles) in CANDLES_NEEDED.into_iter().zip(&mut self.scratch) {
+            take_newest(&asset.history, needed, candles);
         }
         let [daily, hourly, five_minute] = &self.scratch;
         let labels = CANDLES_NEEDED.map(|(interval, _)| asset.history.source(interval).label());
@@ -351,9 +349,19 @@ fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
     hasher.finish()
 }
 
+/// The newest candles of an interval, at most so many closed ones and the one that is being made, oldest first.
+fn take_newest(history: &History, (interval, count): (CandleInterval, usize), candles: &mut Vec<Candle>) {
+    candles.clear();
+    candles.extend(history.closed(interval).rev().take(count));
+    candles.reverse();
+    candles.extend(history.open(interval).cloned());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analytics::returns::{Span, reference_price};
+    use crate::collector::history::Source;
     use crate::domain::Instrument;
 
     fn quote(symbol: &'static str, seconds: i64) -> Quote {
@@ -385,5 +393,23 @@ mod tests {
         check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 95)], &["XXBTZUSD"]);
         check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 99)], &["BTC/USD"]);
         check(&[quote("XXBTZUSD", 10), quote("BTC/USD", 99)], &["XXBTZUSD", "BTC/USD"]);
+    }
+
+    #[test]
+    fn the_candles_taken_reach_back_to_the_turn_of_the_year() {
+        // The last minute of a leap year.
+        let now = Timestamp::from_seconds(1_735_689_540);
+        let day = |age: u32| {
+            let start = now.day_start() - Duration::from_secs(86_400) * age;
+            let price = Decimal::from(i64::from(age) + 1);
+            Candle { start, open: price, high: price, low: price, close: price, base_volume: None, quote_volume: None }
+        };
+        let mut history = History::default();
+        history.fill(CandleInterval::OneDay, &(0..400).rev().map(day).collect::<Vec<_>>(), Source::Collected, now);
+        let mut daily = Vec::new();
+        take_newest(&history, CANDLES_NEEDED[0], &mut daily);
+        let reference = reference_price(Span::YearToDate, Candles { daily: &daily, ..Candles::default() }, now);
+        // The close of 31 December of the year before is 366 days old.
+        assert_eq!(reference.map(|reference| reference.price), Some(Decimal::from(367)));
     }
 }

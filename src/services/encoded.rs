@@ -33,6 +33,16 @@ pub type GetLongShortRatioResponse = Encoded<v1::GetLongShortRatioResponse>;
 pub type ListLongShortRatiosResponse = Encoded<v1::ListLongShortRatiosResponse>;
 /// One frame of a stream of long/short ratios.
 pub type WatchLongShortRatiosResponse = Encoded<v1::WatchLongShortRatiosResponse>;
+/// One index.
+pub type GetIndexSnapshotResponse = Encoded<v1::GetIndexSnapshotResponse>;
+/// Several indices.
+pub type BatchGetIndexSnapshotsResponse = Encoded<v1::BatchGetIndexSnapshotsResponse>;
+/// One page of indices.
+pub type ListIndicesResponse = Encoded<v1::ListIndicesResponse>;
+/// One frame of a stream of indices.
+pub type WatchIndexSnapshotsResponse = Encoded<v1::WatchIndexSnapshotsResponse>;
+/// One frame of a stream of comparisons.
+pub type WatchComparisonsResponse = Encoded<v1::WatchComparisonsResponse>;
 /// One page of assets.
 pub type ListAssetsResponse = Encoded<v1::ListAssetsResponse>;
 

@@ -139,11 +139,12 @@ impl LongShort {
         let view = paging::view(request.view)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         let mut filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
-        let item = |name: &String| RequestedItem::of_asset(name, |asset| key_of(&series, asset));
+        let named_key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
+        let item = |name: &String| RequestedItem::new(name, named_key(name));
         let items: Vec<RequestedItem> = request.assets.iter().map(item).collect();
         if !items.is_empty() {
             let mut named = HashSet::new();
-            let keys = items.iter().filter_map(RequestedItem::key).cloned();
+            let keys = items.iter().filter_map(|item| item.key.clone());
             filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
         }
         let frames = watch::open(

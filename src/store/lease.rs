@@ -75,7 +75,7 @@ pub(super) fn check_claim(holder: &str, life: Duration) -> Result<(), StoreError
     if printable && life >= Duration::from_millis(1) && life <= LEASE_LIFE_MAX {
         Ok(())
     } else {
-        Err(StoreError::Unavailable(format!("no lease of {life:?} for holder {holder:?}")))
+        Err(StoreError::Refused(format!("no lease of {life:?} for holder {holder:?}")))
     }
 }
 

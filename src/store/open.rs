@@ -1,27 +1,88 @@
 //! From `store.url` to a store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::embedded::EmbeddedOptions;
+use super::redis::{Credentials, RedisOptions, RedisStore, is_redis};
 use super::{EmbeddedStore, MemoryStore, Store, StoreError};
 
-const ALLOWED: &str = "allowed are memory: and embedded:DIR; stores in Redis (redis://, rediss://, redis+sentinel://, \
-                       redis+cluster://) come with a later version";
+/// What `store.url` may be, for people.
+pub const ALLOWED: &str =
+    "memory:, embedded:DIR, or redis://, rediss://, redis+sentinel:// or redis+cluster:// with their addresses";
 
-/// Opens the store that `store.url` names: `memory:`, or `embedded:DIR`, whose directory is created. Anything else is
-/// [`StoreError::Url`]; a directory that another process has open, or that cannot be written, is
-/// [`StoreError::Unavailable`]. `flush_interval` is how long what was written may wait to become durable.
-pub async fn open(url: &str, flush_interval: Duration) -> Result<Arc<dyn Store>, StoreError> {
+/// Everything that a store is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Where the store is. It may hold a password: [`OpenOptions`] is for opening, not for printing.
+    pub url: String,
+    /// How long what was written may wait to become durable, in the embedded store.
+    pub flush_interval: Duration,
+    /// The user and password of Redis, where they are not in the URL.
+    pub credentials: Credentials,
+    /// A file with the password, read at opening; its last line end does not count.
+    pub password_file: Option<PathBuf>,
+    /// A file with certificates (PEM) to trust instead of the public ones, with `rediss`.
+    pub tls_ca_file: Option<PathBuf>,
+}
+
+impl OpenOptions {
+    /// A store of that URL, with 100 ms to flush and nothing else.
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            flush_interval: Duration::from_millis(100),
+            credentials: Credentials::default(),
+            password_file: None,
+            tls_ca_file: None,
+        }
+    }
+}
+
+/// True for what [`open`] can open, as far as the text tells.
+pub fn is_store_url(url: &str) -> bool {
+    match url.split_once(':') {
+        Some(("memory", "")) => true,
+        Some(("embedded", directory)) => !directory.is_empty(),
+        _ => RedisStore::new(url, RedisOptions::default()).is_some(),
+    }
+}
+
+/// Opens the store that `store.url` names: `memory:`, `embedded:DIR`, whose directory is created, or one in Redis, to which nothing is
+/// connected yet: it may be down. Anything else is [`StoreError::Url`]; a directory that another process has open, or that cannot be written,
+/// and a file of the options that cannot be read, are [`StoreError::Unavailable`].
+pub async fn open(options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+    let url = options.url.as_str();
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(MemoryStore::new())),
         Some(("embedded", directory)) if !directory.is_empty() => {
-            let options = EmbeddedOptions { flush_interval, ..EmbeddedOptions::default() };
+            let options = EmbeddedOptions { flush_interval: options.flush_interval, ..EmbeddedOptions::default() };
             Ok(Arc::new(EmbeddedStore::open_with(Path::new(directory), options).await?))
         }
-        _ => Err(StoreError::Url { url: without_secrets(url), allowed: ALLOWED }),
+        _ => {
+            let refused = || StoreError::Url { url: without_secrets(url), allowed: ALLOWED };
+            if !is_redis(url) {
+                return Err(refused());
+            }
+            let mut credentials = options.credentials.clone();
+            if let Some(file) = &options.password_file {
+                let password = String::from_utf8(read(file)?).map_err(|_| unreadable(file, &"it is not text"))?;
+                credentials.password = Some(password.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            let certificates = options.tls_ca_file.as_deref().map(read).transpose()?;
+            let redis = RedisOptions { credentials, certificates, ..RedisOptions::default() };
+            Ok(Arc::new(RedisStore::new(url, redis).ok_or_else(refused)?))
+        }
     }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
+    std::fs::read(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("file {}: {error}", file.display()))
 }
 
 /// The URL's scheme and host: user, password, path and query may hold secrets.
@@ -45,10 +106,12 @@ fn without_secrets(url: &str) -> String {
 mod tests {
     use super::*;
 
-    const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+    async fn open_url(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+        open(&OpenOptions::new(url)).await
+    }
 
     async fn refusal(url: &str) -> String {
-        match open(url, FLUSH_INTERVAL).await {
+        match open_url(url).await {
             Err(error @ StoreError::Url { .. }) => error.to_string(),
             Err(error) => panic!("{url}: {error}"),
             Ok(_) => panic!("{url} was opened"),
@@ -57,14 +120,18 @@ mod tests {
 
     #[tokio::test]
     async fn opens_what_it_knows_and_says_so_otherwise() {
-        assert!(open("memory:", FLUSH_INTERVAL).await.is_ok());
+        assert!(open_url("memory:").await.is_ok());
         let directory = tempfile::tempdir().expect("a directory");
         let nested = directory.path().join("a/b");
-        assert!(open(&format!("embedded:{}", nested.display()), FLUSH_INTERVAL).await.is_ok());
+        assert!(open_url(&format!("embedded:{}", nested.display())).await.is_ok());
         assert!(nested.is_dir());
-        for url in ["", "memory", "memory:x", "embedded:", "redis://localhost", "rediss://localhost", "file:///tmp"] {
+        // Nobody listens there: a store in Redis opens all the same, and says so when it is used.
+        let down = open_url("redis://127.0.0.1:1").await.expect("opened");
+        assert!(matches!(down.bootstrap(0).await, Err(StoreError::Unavailable(_))));
+        for url in ["", "memory", "memory:x", "embedded:", "redis:", "redis://a,b", "file:///tmp"] {
             let text = refusal(url).await;
-            assert!(text.contains("embedded:DIR") && text.contains("later version"), "{text}");
+            assert!(text.contains("embedded:DIR") && text.contains("redis+cluster"), "{text}");
+            assert!(!is_store_url(url), "{url}");
         }
     }
 
@@ -73,12 +140,27 @@ mod tests {
         for url in [
             "redis://user:geheim@cache:6379/0?password=geheim",
             "redis://:geheim/geheim@cache:6379",
-            "redis+sentinel://cache:6379/geheim",
+            "redis+sentinel://cache:6379/geheim!",
             "redis:geheim",
         ] {
             assert!(!refusal(url).await.contains("geheim"), "{url}");
         }
-        assert!(refusal("redis://user:geheim@cache:6379/0").await.contains("redis://cache:6379"));
+        assert!(refusal("redis://user:geheim@cache:6379/zero").await.contains("redis://cache:6379"));
+    }
+
+    #[tokio::test]
+    async fn files_that_cannot_be_read_are_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("missing");
+        let options = OpenOptions { password_file: Some(missing.clone()), ..OpenOptions::new("redis://127.0.0.1:1") };
+        let certificates = OpenOptions { tls_ca_file: Some(missing), ..OpenOptions::new("rediss://127.0.0.1:1") };
+        for options in [options, certificates] {
+            match open(&options).await {
+                Err(StoreError::Unavailable(text)) => assert!(text.contains("missing"), "{text}"),
+                Err(error) => panic!("{error}"),
+                Ok(_) => panic!("opened"),
+            }
+        }
     }
 
     #[tokio::test]
@@ -87,7 +169,7 @@ mod tests {
         let file = directory.path().join("file");
         std::fs::write(&file, b"x").expect("written");
         let url = format!("embedded:{}", file.join("below").display());
-        match open(&url, FLUSH_INTERVAL).await {
+        match open_url(&url).await {
             Err(StoreError::Unavailable(text)) => assert!(text.contains("below"), "{text}"),
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("opened"),

@@ -216,7 +216,17 @@ impl Bench {
             let budgets = Budgets::new(venue.id(), venue.limits(), 1, clock);
             let fetcher: Arc<dyn Fetch> = Arc::clone(&fake) as _;
             let (rest_url, redirected) = ("http://localhost".into(), true);
-            let link = VenueLink { index, venue, rest_url, redirected, budgets: budgets.clone(), fetcher, clock };
+            let budgets_of_link = budgets.clone();
+            let link = VenueLink {
+                index,
+                venue,
+                rest_url,
+                redirected,
+                budgets: budgets_of_link,
+                api_key: None,
+                fetcher,
+                clock,
+            };
             let monitor = |feed| {
                 let interval = Duration::from_secs(300);
                 Arc::new(FeedMonitor::new(venue.id(), feed, interval, true, false, budgets.clone(), clock))

@@ -1,0 +1,328 @@
+//! Baskets: indices that hold units of assets, weighted anew by a schedule and chain-linked.
+//!
+//! `level = Σ units × price / divisor`. At each rebalancing the units are set from the new weights, and the divisor so that the level by the
+//! new units is that by the old ones at the same prices: a change of constituents moves no level. Between rebalancings weights drift with the
+//! prices.
+//!
+//! *Weights* are equal, or in proportion to market caps, or that with a most per constituent: what is above it is shared out among the others in proportion
+//! to theirs, again and again until none is above. With fewer constituents than fit (`count × most < 1`) they weigh the same.
+//!
+//! *Missing days.* A day on which a constituent has no price has no level. When one has had no price for more than [`AWAITED_DAYS_MAX`] days in a row,
+//! it is taken out at the prices of the last day that had a level, by chain-linking there; the days between stay missing.
+
+#[cfg(test)]
+mod tests;
+
+use super::count;
+use super::daily::{Daily, Day};
+
+/// How long a constituent without a price is waited for, in days.
+pub const AWAITED_DAYS_MAX: i32 = 7;
+
+/// What the units of an equally weighted basket are worth when they are set, in US dollars. It is a matter of scale only.
+const NOTIONAL: f64 = 1e6;
+
+/// How weights are set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weighting {
+    /// The same for each.
+    Equal,
+    /// By market cap.
+    MarketCap,
+    /// By market cap, with a most for each.
+    CappedMarketCap {
+        /// The most, a share greater than 0 and at most 1.
+        weight_max: f64,
+    },
+}
+
+/// When weights are set anew: at the close of the last UTC day of each period, or of the first day after it on which the level is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Schedule {
+    /// Only at the start.
+    Never,
+    /// Calendar weeks, Monday to Sunday.
+    Weekly,
+    /// Months.
+    Monthly,
+    /// Quarters, from January.
+    Quarterly,
+}
+
+/// How a basket is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// How weights are set.
+    pub weighting: Weighting,
+    /// When.
+    pub schedule: Schedule,
+    /// The day of the first level; the first one after it on which there is a constituent, if it has none.
+    pub base_day: Day,
+    /// The first level, greater than 0.
+    pub base_level: f64,
+    /// At each rebalancing only so many of the largest by market cap, equal ones by their order among the members. `None` takes all.
+    pub constituent_count_max: Option<usize>,
+}
+
+/// An asset that may be held.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Daily closes in US dollars.
+    pub closes: &'a Daily,
+    /// Daily market caps in US dollars. Needed on the day of a rebalancing unless weights are equal and all members are taken.
+    pub market_caps: &'a Daily,
+}
+
+/// What is held of an asset.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Holding {
+    /// Its index among the members.
+    pub member: usize,
+    /// Units of it.
+    pub units: f64,
+}
+
+/// What a basket holds from one rebalancing to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composition {
+    /// By their weight when they were set, largest first.
+    pub holdings: Vec<Holding>,
+    /// `level = Σ units × price / divisor`, greater than 0.
+    pub divisor: f64,
+    /// The day at whose close it was set.
+    pub set_day: Day,
+}
+
+impl Composition {
+    /// Holds members by weight, so that the level at these prices is `level`. `None` unless prices, weights and level are all finite and greater than 0.
+    ///
+    /// `entries` are member, weight and price; weights need not sum to 1. The units are worth `notional` together, which sets the scale.
+    pub fn new(entries: &[(usize, f64, f64)], level: f64, notional: f64, set_day: Day) -> Option<Self> {
+        let usable = |value: f64| value.is_finite() && value > 0.0;
+        let are_usable = entries.iter().all(|(_, weight, price)| usable(*weight) && usable(*price));
+        if entries.is_empty() || !are_usable || !usable(level) || !usable(notional) {
+            return None;
+        }
+        let weight_sum: f64 = entries.iter().map(|(_, weight, _)| weight).sum();
+        let mut sorted = entries.to_vec();
+        sorted.sort_by(|(left, left_weight, _), (right, right_weight, _)| {
+            right_weight.total_cmp(left_weight).then_with(|| left.cmp(right))
+        });
+        let held = |(member, weight, price): &(usize, f64, f64)| Holding {
+            member: *member,
+            units: weight / weight_sum * notional / price,
+        };
+        let holdings: Vec<Holding> = sorted.iter().map(held).collect();
+        let value: f64 = holdings.iter().zip(&sorted).map(|(holding, (_, _, price))| holding.units * price).sum();
+        let divisor = value / level;
+        usable(divisor).then_some(Self { holdings, divisor, set_day })
+    }
+
+    /// The level at the prices of the members. `None` when one that is held has none.
+    pub fn level(&self, mut price: impl FnMut(usize) -> Option<f64>) -> Option<f64> {
+        let mut value = 0.0;
+        for holding in &self.holdings {
+            value += holding.units * price(holding.member)?;
+        }
+        Some(value / self.divisor)
+    }
+
+    /// The weights at the prices of the members, in the order of the holdings; they sum to 1. `None` when one that is held has no price.
+    pub fn weights(&self, mut price: impl FnMut(usize) -> Option<f64>) -> Option<Vec<f64>> {
+        let values: Option<Vec<f64>> =
+            self.holdings.iter().map(|holding| Some(holding.units * price(holding.member)?)).collect();
+        let values = values?;
+        let sum: f64 = values.iter().sum();
+        (sum > 0.0).then(|| values.iter().map(|value| value / sum).collect())
+    }
+
+    /// What each holding did to the level since earlier prices, in percentage points, in the order of the holdings; they sum to the level's
+    /// change in per cent as far as the composition did not change since. `None` when one that is held has no price.
+    pub fn contributions_percent(
+        &self,
+        mut before: impl FnMut(usize) -> Option<f64>,
+        mut now: impl FnMut(usize) -> Option<f64>,
+    ) -> Option<Vec<f64>> {
+        let level_before = self.level(&mut before)? * self.divisor;
+        let moved = |holding: &Holding| {
+            Some(100.0 * holding.units * (now(holding.member)? - before(holding.member)?) / level_before)
+        };
+        self.holdings.iter().map(moved).collect()
+    }
+
+    /// The same basket without some members, with the same level at these prices. `None` when nothing is left.
+    fn without(&self, gone: &[usize], day: Day, mut price: impl FnMut(usize) -> Option<f64>) -> Option<Self> {
+        let level = self.level(&mut price)?;
+        let holdings: Vec<Holding> =
+            self.holdings.iter().filter(|holding| !gone.contains(&holding.member)).copied().collect();
+        let rest = Self { holdings, divisor: 1.0, set_day: day };
+        let divisor = rest.level(price)? / level;
+        (divisor.is_finite() && divisor > 0.0).then_some(Self { divisor, ..rest })
+    }
+}
+
+/// A basket's past.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BasketHistory {
+    /// The levels.
+    pub levels: Daily,
+    /// What it holds at the end. `None` while it has not begun.
+    pub composition: Option<Composition>,
+    /// The days at whose close the holdings were set, the first included, oldest first.
+    pub rebalance_days: Vec<Day>,
+    /// How many days since the start have no level.
+    pub missing_count: u32,
+}
+
+/// Computes a basket from its base day to `until`, included.
+pub fn history(members: &[Member<'_>], rule: &Rule, until: Day) -> BasketHistory {
+    let last_price = members.iter().filter_map(|member| member.closes.last_day()).max();
+    let first_price = members.iter().filter_map(|member| member.closes.first_day()).min();
+    let (Some(first), Some(last)) = (first_price, last_price) else { return BasketHistory::default() };
+    let mut basket = Basket { members, rule, history: BasketHistory::default(), complete: None, is_due: false };
+    let mut levels = Vec::new();
+    for day in (rule.base_day.max(first).number()..=until.min(last).number()).map(Day::from_number) {
+        match basket.close(day) {
+            Some(level) => levels.push((day, level)),
+            None if basket.history.composition.is_some() => basket.history.missing_count += 1,
+            None => {}
+        }
+    }
+    BasketHistory { levels: Daily::new(levels), ..basket.history }
+}
+
+/// The last day of the period in which a day lies, at whose close a basket is rebalanced. `None` for [`Schedule::Never`].
+pub fn period_end(schedule: Schedule, day: Day) -> Option<Day> {
+    let date = day.start().civil().date();
+    let month_end = |month: i8| {
+        let (year, next_month) = if month == 12 { (date.year().checked_add(1)?, 1) } else { (date.year(), month + 1) };
+        Some(Day::from_date(year, next_month, 1)?.plus(-1))
+    };
+    match schedule {
+        Schedule::Never => None,
+        Schedule::Weekly => Some(Day::from_number(day.week().saturating_mul(7).saturating_add(3))),
+        Schedule::Monthly => month_end(date.month()),
+        Schedule::Quarterly => month_end((date.month() + 2) / 3 * 3),
+    }
+}
+
+/// Shares in proportion to positive `sizes`, none above `weight_max`, which sum to 1. What is above is shared out among the others in
+/// proportion to theirs until none is above; when they cannot all be below, they are equal. Sizes that are not finite and positive weigh 0.
+pub fn capped_weights(sizes: &[f64], weight_max: f64) -> Vec<f64> {
+    let sizes: Vec<f64> = sizes.iter().map(|size| if size.is_finite() { size.max(0.0) } else { 0.0 }).collect();
+    let positive_count = sizes.iter().filter(|size| **size > 0.0).count();
+    if positive_count == 0 {
+        return sizes;
+    }
+    // Not a number, and what cannot hold, is the least that can hold.
+    let weight_max = weight_max.max(1.0 / positive_count as f64).min(1.0);
+    let mut is_capped = vec![false; sizes.len()];
+    let mut capped_count = 0;
+    // Every round but the last caps another one, so that there are no more rounds than sizes.
+    loop {
+        let free: f64 = sizes.iter().zip(&is_capped).filter(|(_, capped)| !**capped).map(|(size, _)| size).sum();
+        let share = (1.0 - weight_max * capped_count as f64).max(0.0);
+        let scale = if free > 0.0 { share / free } else { 0.0 };
+        let above = sizes.iter().zip(&mut is_capped).filter(|(size, capped)| !**capped && **size * scale > weight_max);
+        let above_count = above.map(|(_, capped)| *capped = true).count();
+        if above_count == 0 {
+            let weight = |(size, capped): (&f64, &bool)| if *capped { weight_max } else { size * scale };
+            return sizes.iter().zip(&is_capped).map(weight).collect();
+        }
+        capped_count += above_count;
+    }
+}
+
+/// A basket on its way through the days.
+struct Basket<'a> {
+    members: &'a [Member<'a>],
+    rule: &'a Rule,
+    history: BasketHistory,
+    /// The last day that had a level, with it.
+    complete: Option<(Day, f64)>,
+    /// Whether a period has ended since the last rebalancing.
+    is_due: bool,
+}
+
+impl Basket<'_> {
+    /// The level of the next day, after which the basket is rebalanced if that is due.
+    fn close(&mut self, day: Day) -> Option<f64> {
+        if self.history.composition.is_none() {
+            let base = self.compose(day, self.rule.base_level)?;
+            return self.set(base, day, self.rule.base_level);
+        }
+        self.take_out_gone(day);
+        self.is_due |= period_end(self.rule.schedule, day) == Some(day);
+        let level = self.history.composition.as_ref()?.level(|member| self.price(member, day))?;
+        self.complete = Some((day, level));
+        if self.is_due
+            && let Some(composition) = self.compose(day, level)
+        {
+            self.set(composition, day, level);
+        }
+        Some(level)
+    }
+
+    fn price(&self, member: usize, day: Day) -> Option<f64> {
+        self.members.get(member)?.closes.get(day)
+    }
+
+    fn set(&mut self, composition: Composition, day: Day, level: f64) -> Option<f64> {
+        self.history.composition = Some(composition);
+        self.history.rebalance_days.push(day);
+        self.is_due = false;
+        self.complete = Some((day, level));
+        Some(level)
+    }
+
+    /// The holdings by the rule at the close of a day, with this level.
+    fn compose(&self, day: Day, level: f64) -> Option<Composition> {
+        let needs_caps = self.rule.weighting != Weighting::Equal || self.rule.constituent_count_max.is_some();
+        let mut entries: Vec<(usize, f64, f64)> = Vec::new();
+        for (index, member) in self.members.iter().enumerate() {
+            let cap = member.market_caps.get(day);
+            let (Some(price), false) = (member.closes.get(day), needs_caps && cap.is_none()) else { continue };
+            entries.push((index, cap.unwrap_or(1.0), price));
+        }
+        if let Some(most) = self.rule.constituent_count_max {
+            entries.sort_by(|(_, left, _), (_, right, _)| right.total_cmp(left));
+            entries.truncate(most);
+        }
+        let caps: Vec<f64> = entries.iter().map(|(_, cap, _)| *cap).collect();
+        let (weights, notional) = match self.rule.weighting {
+            Weighting::Equal => (vec![1.0; caps.len()], NOTIONAL),
+            Weighting::MarketCap => (capped_weights(&caps, 1.0), caps.iter().sum()),
+            Weighting::CappedMarketCap { weight_max } => (capped_weights(&caps, weight_max), caps.iter().sum()),
+        };
+        for ((_, weight, _), set) in entries.iter_mut().zip(weights) {
+            *weight = set;
+        }
+        Composition::new(&entries, level, notional, day)
+    }
+
+    /// Takes out what has had no price for too long, at the prices of the last day that had a level.
+    fn take_out_gone(&mut self, day: Day) {
+        let (Some(composition), Some((complete_day, _))) = (&self.history.composition, self.complete) else { return };
+        if day.since(complete_day) <= AWAITED_DAYS_MAX {
+            return;
+        }
+        let is_gone = |member: &usize| {
+            let last = self.members.get(*member).and_then(|member| member.closes.at_or_before(day));
+            last.is_none_or(|(last_day, _)| day.since(last_day) > AWAITED_DAYS_MAX)
+        };
+        let gone: Vec<usize> = composition.holdings.iter().map(|holding| holding.member).filter(is_gone).collect();
+        if gone.is_empty() {
+            return;
+        }
+        if let Some(rest) = composition.without(&gone, day, |member| self.price(member, complete_day)) {
+            self.history.composition = Some(rest);
+        }
+    }
+}
+
+impl BasketHistory {
+    /// How many days had a level.
+    pub fn observation_count(&self) -> u32 {
+        count(self.levels.count())
+    }
+}
