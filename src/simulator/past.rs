@@ -271,7 +271,7 @@ fn follow(closes: &mut [Vec<Option<f64>>]) {
 /// By day, what the supplies of all coins but Bitcoin are multiplied by so that the story is told.
 fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<f64> {
     let caps_now =
-        ASSETS.iter().enumerate().filter(|(place, asset)| !asset.is_fiat() && market.trades(*place, start_time()));
+        ASSETS.iter().enumerate().filter(|(place, asset)| is_counted(asset) && market.trades(*place, start_time()));
     let caps_now = caps_now.map(|(place, asset)| asset.supply() * market.price(place, start_time())).collect();
     let bitcoin = market.position("BTC").unwrap_or_default();
     let support = outside_the_largest(caps_now) / market.price(bitcoin, start_time());
@@ -279,6 +279,7 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         let caps = closes
             .iter()
             .zip(ASSETS)
+            .filter(|(_, asset)| is_counted(asset))
             .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * asset.supply()));
         let price = closes.get(bitcoin).and_then(|closes| closes.get(offset).copied().flatten()).unwrap_or(1.0);
         support * multiple(market.seed(), offset) * price / outside_the_largest(caps.collect())
@@ -295,6 +296,11 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         (from, begin) = (to, end);
     }
     scale
+}
+
+/// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.
+fn is_counted(asset: &Asset) -> bool {
+    !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }
 
 /// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the others.
@@ -344,6 +350,9 @@ mod tests {
         }
         // The index as it is defined: ranks 11 to 125 of each day, over Bitcoin's price.
         let bitcoin = &histories[0];
+        let is_ranked = |ticker: &str| market.position(ticker).is_some_and(|place| is_counted(&ASSETS[place]));
+        let ranked = tickers.iter().zip(&histories).filter(|(ticker, _)| is_ranked(ticker));
+        let counted: Vec<&Vec<PastDay>> = ranked.map(|(_, days)| days).collect();
         let quotient: Vec<f64> = (0..bitcoin.len())
             .map(|offset| {
                 let day = bitcoin[offset].day;
@@ -351,7 +360,7 @@ mod tests {
                     let place = days.partition_point(|held| held.day < day);
                     days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
                 };
-                outside_the_largest(histories.iter().filter_map(of_day).collect()) / bitcoin[offset].close
+                outside_the_largest(counted.iter().copied().filter_map(of_day).collect()) / bitcoin[offset].close
             })
             .collect();
         let at = |date| quotient[offset_of(date)];
