@@ -34,6 +34,7 @@ pub mod history;
 pub mod import;
 pub mod index_news;
 pub mod intake;
+pub mod market_caps;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;

@@ -84,19 +84,41 @@ pub struct Past<'m> {
     /// By asset and day; absent before an asset traded.
     closes: Vec<Vec<Option<f64>>>,
     /// By day: what the supply of every coin but Bitcoin is multiplied by.
-    scale: Vec<f64>,
+    scale: &'m [f64],
 }
 
 impl Market {
     /// The past. It takes a second or so of work to tell.
     pub fn past(&self) -> Past<'_> {
-        let first = day_start(FIRST_DAY);
-        let day_count = (start_time().day_start().since(first).as_secs() / DAY.as_secs()) as usize;
-        let mut closes: Vec<Vec<Option<f64>>> = ASSETS.iter().map(|asset| closes(self, asset, day_count)).collect();
-        follow(&mut closes);
-        let scale = scale(self, &closes, day_count);
+        let day_count = day_count();
+        let closes = all_closes(self, day_count);
+        let scale = self.supply_scale.get_or_init(|| scale(self, &closes, day_count));
         Past { market: self, day_count, closes, scale }
     }
+
+    /// An asset's market cap at a time of the past, by the supply of the day that ends then or goes on. The first call takes as long as
+    /// [`Market::past`].
+    pub(super) fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
+        let scale = self.supply_scale.get_or_init(|| {
+            let day_count = day_count();
+            scale(self, &all_closes(self, day_count), day_count)
+        });
+        let day = (time - Duration::from_secs(1)).day_start().since(day_start(FIRST_DAY)).as_secs() / DAY.as_secs();
+        let Some(asset) = ASSETS.get(place) else { return 0.0 };
+        let scale = if asset.ticker == "BTC" { 1.0 } else { scale.get(day as usize).copied().unwrap_or(1.0) };
+        self.price(place, time) * asset.supply() * scale
+    }
+}
+
+/// Days from the first to the one before the start.
+fn day_count() -> usize {
+    (start_time().day_start().since(day_start(FIRST_DAY)).as_secs() / DAY.as_secs()) as usize
+}
+
+fn all_closes(market: &Market, day_count: usize) -> Vec<Vec<Option<f64>>> {
+    let mut all: Vec<Vec<Option<f64>>> = ASSETS.iter().map(|asset| closes(market, asset, day_count)).collect();
+    follow(&mut all);
+    all
 }
 
 impl Past<'_> {
@@ -128,7 +150,7 @@ impl Past<'_> {
                 Some(candle) => (candle.high, candle.low),
                 None => {
                     let wick = |word| 1.0 + 0.008 * normal(mix(mix(hash, word), offset as u64)).abs();
-                    let calm = matches!(asset.behaviour(), Behaviour::Pegged);
+                    let calm = stands_still(asset);
                     if calm { (close, close) } else { (open.max(close) * wick(1), open.min(close) / wick(2)) }
                 }
             };
@@ -162,7 +184,7 @@ fn offset_of(date: Date) -> usize {
 fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> {
     let mut closes = vec![None; day_count];
     let Some(place) = market.position(asset.ticker) else { return closes };
-    if asset.is_fiat() || matches!(asset.behaviour(), Behaviour::Tracks(_)) {
+    if asset.is_fiat() || leader(asset).is_some() {
         return closes;
     }
     let mut first = day_count;
@@ -186,7 +208,7 @@ fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> 
     let highest = asset.all_time_high_date;
     for pair in points.windows(2) {
         let &[(from, begin), (to, end)] = pair else { continue };
-        let noise = if matches!(asset.behaviour(), Behaviour::Pegged) {
+        let noise = if stands_still(asset) {
             0.0
         } else if asset.ticker == "BTC" {
             0.02
@@ -217,7 +239,7 @@ fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> 
 fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usize, f64)> {
     let mut points: Vec<(usize, f64)> = if asset.ticker == "BTC" {
         BITCOIN.iter().map(|(date, price)| (offset_of(*date), *price)).collect()
-    } else if matches!(asset.behaviour(), Behaviour::Pegged) {
+    } else if stands_still(asset) {
         vec![(0, reached)]
     } else {
         let hash = mix_text(mix(market.seed(), 0x0073_746F), asset.ticker);
@@ -237,7 +259,7 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
     // Its all-time high, in the place of what is near it.
     if let Some(day) =
         Timestamp::parse(&format!("{}T00:00:00Z", asset.all_time_high_date)).filter(|day| *day >= day_of(1))
-        && !matches!(asset.behaviour(), Behaviour::Pegged)
+        && !stands_still(asset)
     {
         let offset = offset_of(day.civil().date());
         if offset < first {
@@ -252,13 +274,20 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
     points
 }
 
+/// The coin whose price an asset follows. One that follows a currency of a state has none: before the market's paths begin it stands still.
+fn leader(asset: &Asset) -> Option<usize> {
+    let Behaviour::Tracks(tracked) = asset.behaviour() else { return None };
+    ASSETS.iter().position(|other| other.ticker == tracked && !other.is_fiat())
+}
+
+fn stands_still(asset: &Asset) -> bool {
+    !matches!(asset.behaviour(), Behaviour::Free(_)) && leader(asset).is_none()
+}
+
 /// Gives what stands on another asset's price the closes of that one, in proportion.
 fn follow(closes: &mut [Vec<Option<f64>>]) {
     for (place, asset) in ASSETS.iter().enumerate() {
-        let Behaviour::Tracks(tracked) = asset.behaviour() else { continue };
-        let Some(leader) = ASSETS.iter().position(|other| other.ticker == tracked && !other.is_fiat()) else {
-            continue;
-        };
+        let Some(leader) = leader(asset) else { continue };
         let Some(proportion) = ASSETS.get(leader).map(|leader| asset.price / leader.price) else { continue };
         let followed = closes.get(leader).cloned().unwrap_or_default();
         let own = followed.into_iter().map(|close| close.map(|close| (close * proportion).min(asset.all_time_high)));
