@@ -71,7 +71,7 @@ async fn the_sources_work(demo: &Process) {
             .ok()?
             .into_inner()
             .feeds;
-        let works = |venue: &&str| feeds.iter().any(|feed| feed.venue == **venue && feed.state() == FeedState::Ok);
+        let works = |venue: &&&str| feeds.iter().any(|feed| feed.venue == **venue && feed.state() == FeedState::Ok);
         (SOURCES.iter().filter(works).count() == SOURCES.len()).then_some(())
     })
     .await;
