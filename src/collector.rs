@@ -33,6 +33,7 @@ pub mod fetch;
 pub mod history;
 pub mod import;
 pub mod index_news;
+pub mod indices;
 pub mod intake;
 pub mod market_caps;
 pub mod monitor;
@@ -144,6 +145,8 @@ pub struct CollectorSettings {
     /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
     /// and when is not known.
     pub undated_time: Option<Timestamp>,
+    /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
+    pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
 }
 
 impl Default for CollectorSettings {
@@ -161,6 +164,7 @@ impl Default for CollectorSettings {
             fetch_limits: FetchLimits::default(),
             backfill: true,
             undated_time: None,
+            index_news: None,
         }
     }
 }
@@ -212,7 +216,8 @@ pub async fn run(
     for (settings_of_venue, link) in settings.venues.iter().zip(&links) {
         started.venue(&settings, settings_of_venue, link, [&intake, &index_intake], &stop, &mut tasks);
     }
-    let (news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let (unread_news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let news = settings.index_news.clone().unwrap_or(unread_news);
     let equity = EquityCollector {
         sources: std::mem::take(&mut started.index_sources),
         store: Arc::clone(&store),
@@ -262,7 +267,7 @@ pub async fn run(
     outcome
 }
 
-/// Histories are served from the store; the levels wait for the owner of the cross-asset shard, who takes this receiver.
+/// Reads the news of indices where nobody else does, so that their collection never waits.
 async fn unread(mut news: mpsc::Receiver<index_news::IndexNews>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
