@@ -5,8 +5,8 @@ use crossmarket::domain::{Decimal, Timestamp};
 use crossmarket::proto::v1::index_service_client::IndexServiceClient;
 use crossmarket::proto::v1::price_service_client::PriceServiceClient;
 use crossmarket::proto::v1::{
-    Candle, ContributionStatus, FeedState, GetIndexSnapshotRequest, IndexSnapshot, ListCandlesRequest,
-    ListFeedsRequest, MarketSession, View,
+    Candle, ContributionStatus, FeedState, GetCyclesRequest, GetIndexSnapshotRequest, IndexSnapshot,
+    ListCandlesRequest, ListFeedsRequest, MarketSession, View,
 };
 use tonic::transport::Channel;
 
@@ -103,4 +103,25 @@ async fn the_history_has_sessions_only(client: &mut PriceServiceClient<Channel>)
 async fn index(client: &mut IndexServiceClient<Channel>, code: &str) -> Option<IndexSnapshot> {
     let request = GetIndexSnapshotRequest { index: code.to_owned(), view: View::Full.into() };
     soon("an index", client.get_index_snapshot(request)).await.ok()?.into_inner().snapshot
+}
+
+/// The coins' past, since 2014, is invented like everything in the demo, and imported while the service already answers.
+#[tokio::test]
+async fn the_past_has_two_rallies_and_is_back_at_their_support() {
+    let demo = Process::demo(&[]);
+    let mut client = IndexServiceClient::new(demo.channel().await);
+    let cycles = wait_until("the cycles of OTHERS/BTC", async || {
+        let request = GetCyclesRequest { index: "OTHERS/BTC".to_owned(), ..Default::default() };
+        let cycles = soon("cycles", client.get_cycles(request)).await.ok()?.into_inner().cycles?;
+        // While the past is being imported there are others.
+        let rallies: Vec<f64> = cycles.completed.iter().map(|cycle| cycle.rally_percent).collect();
+        let told =
+            matches!(rallies[..], [first, second] if (first - 423.0).abs() < 1.0 && (second - 503.0).abs() < 1.0);
+        told.then_some(cycles)
+    })
+    .await;
+    let extension = cycles.extension_percent.expect("an extension");
+    assert!((extension - 702.0).abs() < 4.0, "{extension}");
+    let distance = cycles.distance_from_support_percent.expect("a support");
+    assert!(distance.abs() < 10.0, "{distance} % from the support");
 }
