@@ -84,7 +84,7 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
         }
         loop {
             let context = |_: &AssetCode| AssetContext { rank: Some(number as u32 + 1), rsi_14d: Some(55.5) };
-            let updates = book.updates(at(25), context);
+            let updates = book.updates(at(25), |_| true, context);
             if updates.is_empty() {
                 break;
             }

@@ -237,9 +237,9 @@ impl Board {
     }
 
     /// The long/short ratios that are due.
-    pub fn long_short_updates(&mut self, now: Timestamp) -> Vec<Update> {
+    pub fn long_short_updates(&mut self, now: Timestamp, is_own: impl Fn(&AssetCode) -> bool) -> Vec<Update> {
         let (assets, universe) = (&self.assets, &self.universe);
-        self.long_short.updates(now, |code| {
+        self.long_short.updates(now, is_own, |code| {
             let published = assets.get(code).map(|asset| &asset.published);
             AssetContext {
                 rank: universe.rows(code).first().and_then(|(_, listed)| listed.row.market_cap_rank),

@@ -201,8 +201,20 @@ impl Book {
         }
         let asset = self.assets.entry(code.clone()).or_default();
         let Some(at_venue) = asset.at_venue(venue, instrument, false) else { return };
-        let usd = value.open_interest_usd.or_else(|| in_dollars(value, instrument, price));
+        let usd = value.open_interest_usd.or_else(|| in_dollars(value, instrument, price)).or_else(|| {
+            // A list of contracts says nothing of dollars, and takes back nothing that another answer has said of them.
+            let known =
+                at_venue.open_interest.filter(|known| receive_time.since(known.receive_time) <= OPEN_INTEREST_BUDGET);
+            known.and_then(|known| known.usd)
+        });
         let usd = usd.map(|usd| usd.rounded_to_significant(DOLLAR_DIGITS).normalized());
+        let receive_time = match (value.open_interest_usd, at_venue.open_interest) {
+            // Dollars that are kept are as old as they are.
+            (None, Some(known)) if usd.is_some() && in_dollars(value, instrument, price).is_none() => {
+                known.receive_time
+            }
+            _ => receive_time,
+        };
         let interest = Interest { amount: value.open_interest, unit: value.unit, usd, receive_time };
         let before = at_venue.open_interest.replace(interest).and_then(|before| before.usd);
         let differs = |before: Decimal, usd: Decimal| {
@@ -223,6 +235,10 @@ impl Book {
         let aggregate = self.assets.entry(key.asset.clone()).or_default().aggregate(key.kind, key.period);
         for point in points {
             aggregate.day.put(key.period, point.time, point.value.to_f64());
+        }
+        if aggregate.published {
+            aggregate.dirty = true;
+            self.dirty.insert(key.asset.clone());
         }
     }
 
@@ -257,6 +273,16 @@ impl Book {
         self.dirty.insert(key.asset.clone());
     }
 
+    /// Makes everything of an asset due again, for another writer's feed.
+    pub fn forget_asset(&mut self, code: &AssetCode) {
+        let Some(asset) = self.assets.get_mut(code) else { return };
+        for series in asset.venues.iter_mut().flat_map(|at_venue| &mut at_venue.series) {
+            series.dirty |= series.latest.is_some();
+        }
+        asset.aggregates.iter_mut().for_each(|aggregate| aggregate.dirty = true);
+        self.dirty.insert(code.clone());
+    }
+
     /// Points that came in since the last call.
     pub fn take_points(&mut self) -> BTreeMap<SeriesKey, Vec<Point>> {
         self.point_count = 0;
@@ -268,13 +294,19 @@ impl Book {
         self.dirty.len() * 8 > UPDATES_MAX
     }
 
-    /// The states that are due. `context` tells what else is known of an asset.
-    pub fn updates(&mut self, now: Timestamp, context: impl Fn(&AssetCode) -> AssetContext) -> Vec<Update> {
+    /// The states that are due, of the assets that are `is_own`. `context` tells what else is known of an asset.
+    pub fn updates(
+        &mut self,
+        now: Timestamp,
+        is_own: impl Fn(&AssetCode) -> bool,
+        context: impl Fn(&AssetCode) -> AssetContext,
+    ) -> Vec<Update> {
         self.review(now, &context);
         let mut updates = Vec::new();
         while updates.len() < UPDATES_MAX
-            && let Some(code) = self.dirty.pop_first()
+            && let Some(code) = self.dirty.iter().find(|code| is_own(code)).cloned()
         {
+            self.dirty.remove(&code);
             let Some(mut asset) = self.assets.remove(&code) else { continue };
             self.publish(&code, &mut asset, context(&code), now, &mut updates);
             self.assets.insert(code, asset);
@@ -659,7 +691,7 @@ mod tests {
             Some(Body::LongShort(ratio)) => *ratio,
             other => panic!("no ratio: {other:?}"),
         };
-        book.updates(at(now), context).into_iter().map(ratio).collect()
+        book.updates(at(now), |_| true, context).into_iter().map(ratio).collect()
     }
 
     #[test]

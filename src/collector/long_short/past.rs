@@ -134,7 +134,7 @@ impl Past {
         for kind in LongShortKind::ALL.into_iter().filter(|kind| kind.is_pooled()) {
             self.aggregate(&asset, kind, period, from, until).await?;
         }
-        Ok(())
+        self.tell(&asset, period, now).await
     }
 
     /// Hands the stored aggregates of the last day on.
