@@ -16,7 +16,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 def definition(schema):
     while "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        schema = SCHEMA["definitions"][schema["$ref"].removeprefix("#/definitions/")]
     return schema
 
 
