@@ -7,24 +7,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::collector::index_news::INDEX_NEWS_MAX;
+use crate::collector::indices::IndexOwner;
 use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
 use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
+use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
-use crate::{follow, venues};
+use crate::{follow, histories, venues};
 
 mod admin;
 mod backfill;
 mod demo;
+mod indices;
 mod listener;
+mod preload;
 
 pub use backfill::backfill;
 pub use demo::demo;
@@ -156,6 +162,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
             settings.enabled = configured.enabled;
             settings.rest_url.clone_from(&configured.rest_url);
             settings.ws_url = settings.ws_url.and(configured.ws_url.clone());
+            settings.api_key.clone_from(&configured.api_key);
         }
         settings
     };
@@ -183,8 +190,8 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
             terms_url: about.terms_url.to_owned(),
             terms_note: String::new(),
             official: about.official,
-            key_required: false,
-            key_configured: false,
+            key_required: venue.api_key().is_some(),
+            key_configured: config.venues.get(venue.id()).is_some_and(|configured| configured.api_key.is_some()),
         }
     };
     venues::REGISTRY.iter().map(entry).collect()
@@ -206,9 +213,12 @@ async fn run(process: Process) -> Result<(), AppError> {
         background.spawn(follow::follow_shard(image, store, shard, clock, shutdown.stop.clone()));
     }
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
+    let histories = Arc::new(Histories::default());
+    background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
     let api = services::api(Services {
         image: Arc::clone(&image),
         store: Arc::clone(&store),
+        histories: Arc::clone(&histories),
         clock,
         drain: shutdown.drain.clone(),
         venues: venues.into(),
@@ -219,6 +229,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     .await?;
     background.spawn(api.health);
     let (grpc_address, admin_address) = (address_of(&grpc), address_of(&admin));
+    let index_image = Arc::clone(&image);
     spawn_admin(&mut background, admin, Admin { image, clock, drain: shutdown.drain.clone(), simulated });
     println!("listening grpc={grpc_address} admin={admin_address}{}", if simulated { " simulated=true" } else { "" });
     print!("{}", banner(grpc_address));
@@ -233,9 +244,24 @@ async fn run(process: Process) -> Result<(), AppError> {
     let server = server(&config.grpc).add_routes(api.routes).serve_with_incoming_shutdown(connections, drained);
     let mut server = tokio::spawn(server);
     let stop = shutdown.stop.clone();
+    let (news, news_receiver) = mpsc::channel(INDEX_NEWS_MAX);
+    let owner = IndexOwner {
+        store: Arc::clone(&store),
+        shard: shards.cross_asset(),
+        clock,
+        image: Arc::clone(&index_image),
+        histories,
+        news: news_receiver,
+        settings: indices::settings(&config, simulated),
+    };
     let collecting = async {
         match collector {
-            Some(settings) => collector::run(settings, Arc::clone(&store), SHARD, clock, stop).await,
+            Some(mut settings) => {
+                settings.index_news = Some(news);
+                let collected = collector::run(settings, Arc::clone(&store), SHARD, clock, stop.clone());
+                let owned = indices::own(owner, stop);
+                tokio::try_join!(async { collected.await.map_err(AppError::from) }, owned).map(|_| ())
+            }
             None => {
                 stop.cancelled().await;
                 Ok(())
@@ -252,7 +278,7 @@ async fn run(process: Process) -> Result<(), AppError> {
             }
             Ok(())
         }
-        result = &mut collecting => { collected = Some(()); result.map_err(AppError::from) }
+        result = &mut collecting => { collected = Some(()); result }
         result = &mut server => result.unwrap_or(Ok(())).map_err(AppError::from),
     };
     info!("draining");

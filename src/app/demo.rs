@@ -1,22 +1,32 @@
 //! `demo`: the whole service against simulated venues on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::preload;
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
 use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
+use crate::config::{Config, IndexReference};
+use crate::domain::{Decimal, IndexCode, Timestamp};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store::{self, OpenOptions};
+use crate::venues::Secret;
 
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
+
+/// In US dollars. Seven per cent of it are the 220 billion of the market note.
+const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
+    let mut options = options;
+    give_references(&mut options.config);
     let mut settings = collector_settings(&options.config);
     settings.simulated = true;
     settings.seed = options.seed;
@@ -25,7 +35,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     let process = |clock, settings, banner| Process {
         config: options.config.clone(),
         clock,
-        store,
+        store: Arc::clone(&store),
         collector: Some(settings),
         venues,
         simulated: true,
@@ -37,7 +47,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             let simulator_options = SimulatorOptions::new(options.seed, clock);
             let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
             redirect(&mut settings, &simulator.endpoints());
+            let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
             let result = run(process(clock, settings, demo_banner)).await;
+            past.abort();
             simulator.shutdown().await;
             result
         }
@@ -59,6 +71,15 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     }
 }
 
+/// The simulated market capitalization of the Russell 2000 at the end of 2025, unless the configuration has one.
+fn give_references(config: &mut Config) {
+    let index = IndexCode::parse("RUT").filter(|index| config.index_references.0.iter().all(|one| one.index != *index));
+    if let (Some(index), Some(date)) = (index, Timestamp::from_date(2025, 12, 31)) {
+        let market_cap = Decimal::from(RUSSELL_MARKET_CAP);
+        config.index_references.0.push(IndexReference { index, market_cap, date, source: "simulated".to_owned() });
+    }
+}
+
 /// Sends the collector to the simulated venues. A venue that is not simulated is switched off: a demo never asks a real one.
 fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
     for venue in &mut settings.venues {
@@ -67,6 +88,8 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
             Some(endpoint) => {
                 venue.rest_url.clone_from(&endpoint.rest_url);
                 venue.ws_url.clone_from(&endpoint.ws_url);
+                // A simulated venue takes any key, and none of the configuration is shown to it.
+                venue.api_key = venue.venue.api_key().and_then(|_| Secret::parse("simulated"));
             }
             None => venue.enabled = false,
         }

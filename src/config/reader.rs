@@ -132,6 +132,38 @@ impl Reader {
         self.raw(key, default, allowed, |raw| raw.text().and_then(&parse), |value| Some(show(value)), redact_url)
     }
 
+    /// Reads one text setting that has no default.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
+        self.raw(key, None, allowed, parse, |value| value.as_ref().map(&show), redact_url)
+    }
+
+    /// The names of the sections right below a section that were given, in their order.
+    pub(super) fn names_under(&self, section: &str) -> Vec<String> {
+        let names = self.given.keys().filter_map(|key| {
+            let (name, _) = key.strip_prefix(section)?.strip_prefix('.')?.split_once('.')?;
+            Some(name.to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        names
+    }
+
+    /// Adds that a value is not allowed, where that shows only together with others.
+    pub(super) fn refuse(&mut self, key: &str, value: &str, allowed: &str) {
+        let setting = self.settings.iter().find(|setting| setting.key == key);
+        let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+        let problem =
+            Problem::Value { key: key.to_owned(), value: redact_url(value), allowed: allowed.to_owned(), origin };
+        self.problems.push(problem);
+    }
+
     /// Reads a text that is never shown.
     pub(super) fn secret(&mut self, key: &str, allowed: &str) -> Option<String> {
         let parse = |raw: &Raw| raw.text().filter(|text| !text.is_empty()).map(|text| Some(text.to_owned()));
@@ -170,6 +202,20 @@ impl Reader {
         let show_all = |items: &Vec<T>| Some(items.iter().map(&show).collect::<Vec<_>>().join(","));
         let parse_few = |raw: &Raw| parse_all(raw).filter(|items| items.len() <= count_max);
         self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
+    }
+
+    /// Reads something that is never shown, as `parse` has it.
+    pub(super) fn hidden<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
+        let show = |value: &Option<T>| value.as_ref().map(|_| REDACTED.to_owned());
+        self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())
+    }
+
+    /// Reads the name of a file and what `read` makes of it; the name is shown, what is in the file is not.
+    pub(super) fn file_of<T>(&mut self, key: &str, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(|name| Some(Some((name.to_owned(), read(name)?))));
+        let show = |value: &Option<(String, T)>| value.as_ref().map(|(name, _)| name.clone());
+        self.raw(key, None, allowed, parse, show, str::to_owned).map(|(_, content)| content)
     }
 
     fn raw<T>(
