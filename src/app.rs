@@ -30,6 +30,7 @@ mod backfill;
 mod demo;
 mod indices;
 mod listener;
+mod metrics;
 mod preload;
 
 pub use backfill::backfill;
@@ -204,6 +205,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, collector, venues, simulated, banner } = process;
     let grpc = bind("grpc.listen", config.grpc.listen).await?;
     let admin = bind("admin.listen", config.admin.listen).await?;
+    let started = Clock::system().now();
     let shutdown = Shutdown::default();
     let shards = Shards::new(config.collector.shards);
     let image = Arc::new(Image::new(WireEncoder, ImageSettings { shards, ..ImageSettings::default() }));
@@ -230,7 +232,11 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(api.health);
     let (grpc_address, admin_address) = (address_of(&grpc), address_of(&admin));
     let index_image = Arc::clone(&image);
-    spawn_admin(&mut background, admin, Admin { image, clock, drain: shutdown.drain.clone(), simulated });
+    spawn_admin(
+        &mut background,
+        admin,
+        Admin { image, clock, drain: shutdown.drain.clone(), simulated, role: "all", started },
+    );
     println!("listening grpc={grpc_address} admin={admin_address}{}", if simulated { " simulated=true" } else { "" });
     print!("{}", banner(grpc_address));
     info!(%grpc_address, %admin_address, simulated, "listening");
