@@ -30,6 +30,8 @@ pub struct Admin {
     pub drain: CancellationToken,
     /// True when the process runs on simulated venues.
     pub simulated: bool,
+    /// True when the process answers gRPC, for which a fresh price is needed.
+    pub serves: bool,
     /// Which parts of the service the process runs, as a label: `all`, `server` or `collector`.
     pub role: &'static str,
     /// When the process started, by the system's clock.
@@ -53,7 +55,7 @@ impl Admin {
             Err("draining\n")
         } else if !self.image.is_ready() {
             Err("the image is not loaded yet\n")
-        } else if !takes_stale && self.image.fresh_price_count() == 0 {
+        } else if self.serves && !takes_stale && self.image.fresh_price_count() == 0 {
             Err("no price is fresh\n")
         } else {
             Ok(())
@@ -66,7 +68,8 @@ impl Admin {
 }
 
 /// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down. `/readyz?stale=ok` asks for no fresh price, for those
-/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody.
+/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody. Nor is
+/// one asked for where no gRPC is answered: another collector would hear no more of the venues.
 async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
     let takes_stale = query.as_deref() == Some("stale=ok");
     match admin.is_ready(takes_stale) {

@@ -36,6 +36,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),
+        serves: true,
         collector: Some(settings),
         venues,
         simulated: true,

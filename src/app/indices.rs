@@ -1,10 +1,7 @@
 //! What the owner of the cross-asset shard is given: the configuration's baskets and published market caps.
 
-use tokio_util::sync::CancellationToken;
-
-use super::AppError;
 use crate::analytics::basket::{Schedule, Weighting};
-use crate::collector::indices::{BasketDefinition, IndexOwner, IndexSettings, Members, PublishedMarketCap};
+use crate::collector::indices::{BasketDefinition, IndexSettings, Members, PublishedMarketCap};
 use crate::config::{BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, Config};
 
 /// The settings as configured.
@@ -20,12 +17,6 @@ pub(super) fn settings(config: &Config, simulated: bool) -> IndexSettings {
         market_caps: market_caps.collect(),
         simulated,
     }
-}
-
-/// Becomes the writer of the cross-asset shard and publishes indices until `stop`.
-pub(super) async fn own(owner: IndexOwner, stop: CancellationToken) -> Result<(), AppError> {
-    let (epoch, _) = owner.store.open_writer(owner.shard, owner.clock.now()).await?;
-    owner.run(epoch, stop).await.map_err(AppError::from)
 }
 
 fn basket(basket: &BasketConfig) -> BasketDefinition {

@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::assets::Assets;
 use self::baskets::Baskets;
@@ -23,9 +23,10 @@ use self::equity::Equities;
 use self::records::Records;
 use super::CollectorError;
 use super::index_news::IndexNews;
+use super::lease::{Lead, Leads};
 use crate::clock::Clock;
 use crate::domain::index::{IndexCode, IndexSnapshot};
-use crate::domain::state::{Body, Epoch, Key, State};
+use crate::domain::state::{Body, Key, State};
 use crate::domain::{AssetCode, Decimal, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Collection, Image};
@@ -107,18 +108,10 @@ struct Published {
 }
 
 impl IndexOwner {
-    /// Runs until `stop`. Ends with [`CollectorError::Fenced`] when another writer has taken the shard over.
-    pub async fn run(mut self, epoch: Epoch, stop: CancellationToken) -> Result<(), CollectorError> {
-        info!(epoch, shard = self.shard, baskets = self.settings.baskets.len(), "owner of the indices started");
-        let mut round = Round {
-            baskets: Baskets::new(self.settings.baskets.clone()),
-            equities: Equities::new(self.settings.market_caps.clone()),
-            records: Records::default(),
-            published: HashMap::new(),
-            generation: 0,
-            history_at: Instant::now(),
-            unavailable: false,
-        };
+    /// Runs until `stop`, and works while the shard is led.
+    pub async fn run(mut self, leads: watch::Receiver<Leads>, stop: CancellationToken) -> Result<(), CollectorError> {
+        let mut led_epoch = None;
+        let mut round = Round::new(&self.settings, Equities::new(self.settings.market_caps.clone()));
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listening = true;
@@ -137,7 +130,18 @@ impl IndexOwner {
             if !self.image.is_ready() || !self.histories.is_loaded() {
                 continue;
             }
-            round.go(&self, epoch).await?;
+            let lead = leads.borrow().get(&self.shard).cloned();
+            let epoch = lead.as_ref().map(Lead::epoch);
+            if epoch != led_epoch {
+                // In a new epoch everything is published anew.
+                (led_epoch, round) = (epoch, Round::new(&self.settings, round.equities));
+            }
+            if let Some(lead) = lead {
+                round.go(&self, &lead).await;
+            }
+        }
+        if led_epoch.is_none() {
+            return Ok(());
         }
         round.records.finish(self.store.as_ref()).await.map_err(CollectorError::Store)
     }
@@ -155,7 +159,20 @@ struct Round {
 }
 
 impl Round {
-    async fn go(&mut self, owner: &IndexOwner, epoch: Epoch) -> Result<(), CollectorError> {
+    /// Knows nothing yet but what the sources of levels have said.
+    fn new(settings: &IndexSettings, equities: Equities) -> Self {
+        Self {
+            baskets: Baskets::new(settings.baskets.clone()),
+            equities,
+            records: Records::default(),
+            published: HashMap::new(),
+            generation: 0,
+            history_at: Instant::now(),
+            unavailable: false,
+        }
+    }
+
+    async fn go(&mut self, owner: &IndexOwner, lead: &Lead) {
         let now = owner.clock.now();
         let assets = Assets::of(&owner.image);
         if owner.image.is_loaded(Collection::Indices) {
@@ -167,21 +184,14 @@ impl Round {
             self.records.note(&one.snapshot, now);
         }
         made.extend(self.equities.snapshots(&owner.histories, now));
-        self.publish(owner, epoch, made, now).await?;
+        self.publish(owner, lead, made, now).await;
         self.records.note_caps(&assets, now);
         let stored = self.store(owner, &assets, now).await;
         self.told("histories of indices not stored", stored);
-        Ok(())
     }
 
     /// Writes what has changed.
-    async fn publish(
-        &mut self,
-        owner: &IndexOwner,
-        epoch: Epoch,
-        made: Vec<Made>,
-        now: Timestamp,
-    ) -> Result<(), CollectorError> {
+    async fn publish(&mut self, owner: &IndexOwner, lead: &Lead, made: Vec<Made>, now: Timestamp) {
         let mut batch = Vec::new();
         for one in made {
             let code = one.snapshot.index.clone();
@@ -203,17 +213,12 @@ impl Round {
             self.published.insert(code, Published { snapshot: one.snapshot, event_time: one.event_time, receive_time });
         }
         if batch.is_empty() {
-            return Ok(());
+            return;
         }
-        match owner.store.write(owner.shard, epoch, batch).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::Fenced { epoch, holder }) => Err(CollectorError::Fenced { epoch, holder }),
-            Err(error) => {
-                // Made again in the next round, as it is by then.
-                self.published.clear();
-                self.told("indices not written", Err(error));
-                Ok(())
-            }
+        if let Err(error) = lead.write(batch).await {
+            // Made again in the next round, as it is by then.
+            self.published.clear();
+            self.told("indices not written", Err(error));
         }
     }
 

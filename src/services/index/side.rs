@@ -75,6 +75,11 @@ impl Side {
         self.operands.iter().any(Operand::is_exchange_traded)
     }
 
+    /// Whether any of it trades around the clock, as one side of a quotient with an exchange-traded index does.
+    pub fn is_around_the_clock(&self) -> bool {
+        self.operands.iter().any(|operand| !operand.is_exchange_traded())
+    }
+
     /// The days on which it has a close.
     pub fn calendar(&self) -> IndexCalendar {
         if self.is_exchange_traded() { IndexCalendar::NewYork } else { IndexCalendar::UtcDays }
