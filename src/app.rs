@@ -234,7 +234,8 @@ async fn run(process: Process) -> Result<(), AppError> {
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
-    let page = Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, started };
+    let leading = collector.as_ref().map(|settings| settings.leading.clone());
+    let page = Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started };
     spawn_admin(&mut background, admin, page);
     let mut server = match grpc {
         Some(listener) => {

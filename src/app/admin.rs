@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::collector::lease::Leading;
 use crate::domain::Timestamp;
 use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
@@ -34,6 +35,8 @@ pub struct Admin {
     pub serves: bool,
     /// Which parts of the service the process runs, as a label: `all`, `server` or `collector`.
     pub role: &'static str,
+    /// Which shards it leads; `None` when it does not collect.
+    pub leading: Option<Leading>,
     /// When the process started, by the system's clock.
     pub started: Timestamp,
 }

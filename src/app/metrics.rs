@@ -29,6 +29,7 @@ pub(super) fn page(admin: &Admin) -> String {
     page.gauge("crossmarket_simulated", "1 when the process runs on simulated venues.", &[], flag(admin.simulated));
     page.gauge("crossmarket_ready", "1 while /readyz answers 200.", &[], flag(admin.is_ready(false).is_ok()));
     process(&mut page, admin.started);
+    leases(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
     page.into_text()
@@ -66,6 +67,16 @@ fn processor_seconds(stat: &str) -> Option<f64> {
 
 fn number_after(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+fn leases(page: &mut Exposition, admin: &Admin) {
+    let Some(leading) = &admin.leading else { return };
+    let held = leading.shards();
+    for shard in admin.image.shards().all() {
+        let help = "1 while this collector holds the shard's lease.";
+        let labels = [("shard", &*shard.to_string())];
+        page.gauge("crossmarket_lease_held", help, &labels, flag(held.contains(&shard)));
+    }
 }
 
 fn image(page: &mut Exposition, admin: &Admin) {
