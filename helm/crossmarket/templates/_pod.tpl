@@ -4,8 +4,6 @@
 {{- $values := $root.Values -}}
 {{- $role := .role -}}
 {{- $selector := merge (dict "app.kubernetes.io/component" $role) (include "crossmarket.selectorLabels" $root | fromYaml) -}}
-{{- $tlsSecret := ternary (include "crossmarket.tls.secret" $root) "" (eq $role "server") -}}
-{{- $clientCa := ternary $values.tls.clientCa.existingSecret "" (ne $tlsSecret "") -}}
 {{- $passwordSecret := ternary $values.redis.existingSecret.name "" (ne $values.redis.url "") -}}
 metadata:
   labels:
@@ -122,11 +120,6 @@ spec:
         httpGet:
           path: /readyz
           port: admin
-        {{- else if $tlsSecret }}
-        # Native gRPC probes speak no TLS.
-        httpGet:
-          path: {{ ternary "/readyz?stale=ok" "/readyz" $loaded }}
-          port: admin
         {{- else }}
         grpc:
           port: 50051
@@ -159,16 +152,6 @@ spec:
           mountPath: /etc/crossmarket/redis-ca
           readOnly: true
         {{- end }}
-        {{- if $tlsSecret }}
-        - name: tls
-          mountPath: /etc/crossmarket/tls
-          readOnly: true
-        {{- end }}
-        {{- if $clientCa }}
-        - name: client-ca
-          mountPath: /etc/crossmarket/client-ca
-          readOnly: true
-        {{- end }}
   volumes:
     - name: config
       configMap:
@@ -189,21 +172,6 @@ spec:
         defaultMode: 0440
         items:
           - key: {{ $values.redis.tlsCa.key }}
-            path: ca.crt
-    {{- end }}
-    {{- if $tlsSecret }}
-    - name: tls
-      secret:
-        secretName: {{ $tlsSecret }}
-        defaultMode: 0440
-    {{- end }}
-    {{- if $clientCa }}
-    - name: client-ca
-      secret:
-        secretName: {{ $clientCa }}
-        defaultMode: 0440
-        items:
-          - key: {{ $values.tls.clientCa.key }}
             path: ca.crt
     {{- end }}
 {{- end }}
