@@ -16,6 +16,7 @@ pub mod history_csv;
 mod import;
 mod json;
 mod list;
+mod migrate;
 mod numbers;
 mod serve;
 mod settings;
@@ -52,6 +53,7 @@ enum Command {
     Watch(watch::WatchArguments),
     Import(import::ImportArguments),
     Backfill(serve::BackfillArguments),
+    MigrateStore(migrate::MigrateArguments),
     Decode(decode::DecodeArguments),
     Config(config::ConfigArguments),
 }
@@ -79,6 +81,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Get(arguments) => block_on(get::run(arguments)),
         Command::List(arguments) => block_on(list::run(arguments)),
         Command::Watch(arguments) => block_on(watch::run(arguments)),
+        Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),
         Command::Import(arguments) => block_on(import::run(arguments)),
     }
 }

@@ -228,11 +228,11 @@ fn merge(
     let mut blocks = Vec::with_capacity(packed.len());
     for (number, newer) in packed {
         let old = stored.get(number).map(|bytes| Block::read(kind, *number, bytes)).transpose()?;
-        let merged = match old {
-            Some(old) => old.merged_with(Block::read(kind, *number, newer)?)?,
+        let merged = match &old {
+            Some(old) => old.merged_with(&Block::read(kind, *number, newer)?)?,
             None => newer.clone(),
         };
-        stats = SeriesStats::after_merge(stats, old, Block::read(kind, *number, &merged)?);
+        stats = SeriesStats::after_merge(stats, old.as_ref(), &Block::read(kind, *number, &merged)?);
         if stored.get(number) != Some(&merged) {
             blocks.push((*number, merged));
         }
@@ -259,7 +259,7 @@ fn trim(
             break;
         }
         dropped += block.len();
-        let rest = block.trimmed(before);
+        let rest = block.trimmed(before)?;
         if let Some(rest) = &rest {
             let rest = Block::read(kind, *number, rest)?;
             (dropped, first) = (dropped - rest.len(), rest.first());
