@@ -10,7 +10,8 @@
 //!    and [`drawdown`].
 //! 5. [`snapshot`]: all of it put together, each figure with its derivation.
 //! 6. [`daily`]: days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`] and [`levels`].
-//! 7. [`cap_index`] and [`basket`]: indices computed here; [`index_level`]: what is said of any index's level.
+//! 7. [`cap_index`] and [`basket`]: indices computed here; [`index_level`]: what is said of any index's level;
+//!    [`index_sources`]: which source of an exchange-traded index is used.
 
 pub mod aggregate;
 pub mod altcoin_season;
@@ -22,6 +23,7 @@ pub mod daily;
 pub mod drawdown;
 pub mod history;
 pub mod index_level;
+pub mod index_sources;
 pub mod levels;
 pub mod long_short;
 pub mod plausibility;

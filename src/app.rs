@@ -25,6 +25,7 @@ mod admin;
 mod backfill;
 mod demo;
 mod listener;
+mod preload;
 
 pub use backfill::backfill;
 pub use demo::demo;
@@ -156,6 +157,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
             settings.enabled = configured.enabled;
             settings.rest_url.clone_from(&configured.rest_url);
             settings.ws_url = settings.ws_url.and(configured.ws_url.clone());
+            settings.api_key.clone_from(&configured.api_key);
         }
         settings
     };
@@ -183,8 +185,8 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
             terms_url: about.terms_url.to_owned(),
             terms_note: String::new(),
             official: about.official,
-            key_required: false,
-            key_configured: false,
+            key_required: venue.api_key().is_some(),
+            key_configured: config.venues.get(venue.id()).is_some_and(|configured| configured.api_key.is_some()),
         }
     };
     venues::REGISTRY.iter().map(entry).collect()

@@ -21,12 +21,13 @@ use crate::clock::Clock;
 use crate::domain::state::Epoch;
 use crate::domain::{AssetCode, Feed, Instrument, Timestamp, VenueId};
 use crate::store::{ShardId, Store, StoreError};
-use crate::venues::{Request, Venue};
+use crate::venues::{Request, Secret, Venue};
 
 pub mod backfill;
 pub mod board;
 pub mod breaker;
 pub mod budget;
+pub mod equity;
 pub mod feed;
 pub mod fetch;
 pub mod history;
@@ -49,6 +50,7 @@ pub use universe::UniverseMode;
 use backfill::{Backfiller, Target};
 use board::{Board, BoardVenue};
 use budget::Budgets;
+use equity::{EquityCollector, IndexSourceLink};
 use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
 use intake::Intake;
@@ -87,6 +89,8 @@ pub struct VenueSettings {
     pub ws_url: Option<String>,
     /// False for a venue that is switched off: its feeds are in the catalogue as DISABLED.
     pub enabled: bool,
+    /// Its key, for a venue that needs one; without it the venue is not asked.
+    pub api_key: Option<Secret>,
     /// What a recording has of it, when it is one that answers; `None` in life.
     pub recorded: Option<RecordedVenue>,
 }
@@ -104,7 +108,12 @@ impl VenueSettings {
     /// The venue at its own addresses, enabled.
     pub fn of(venue: &'static dyn Venue) -> Self {
         let ws_url = venue.stream().filter(|stream| stream.connects()).map(|stream| stream.ws_url().to_owned());
-        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, recorded: None }
+        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, api_key: None, recorded: None }
+    }
+
+    /// Whether it is asked: switched on, and with the key that it needs.
+    fn is_usable(&self) -> bool {
+        self.enabled && (self.venue.api_key().is_none() || self.api_key.is_some())
     }
 }
 
@@ -195,12 +204,25 @@ pub async fn run(
     let (epoch, revision) = store.open_writer(shard, clock.now()).await.map_err(CollectorError::Store)?;
     info!(epoch, revision, shard, venue_count = links.len(), "collector started");
     let (intake, receiver) = mpsc::channel(INTAKE_MAX);
+    let (index_intake, index_receiver) = mpsc::channel(equity::HEARD_MAX);
     let stop = shutdown.child_token();
     let mut tasks = JoinSet::new();
     let mut started = Started::default();
     for (settings_of_venue, link) in settings.venues.iter().zip(&links) {
-        started.venue(&settings, settings_of_venue, link, &intake, &stop, &mut tasks);
+        started.venue(&settings, settings_of_venue, link, [&intake, &index_intake], &stop, &mut tasks);
     }
+    let (news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let equity = EquityCollector {
+        sources: std::mem::take(&mut started.index_sources),
+        store: Arc::clone(&store),
+        clock,
+        news,
+        // A recording has what it has, and no histories besides.
+        backfill: settings.backfill && settings.venues.iter().all(|venue| venue.recorded.is_none()),
+        seed: settings.seed,
+    };
+    tasks.spawn(equity.run(index_receiver, stop.clone()));
+    tasks.spawn(unread(news_receiver, stop.clone()));
     let (targets, targets_receiver) = watch::channel::<Arc<[Target]>>(Arc::from([]));
     let (backlog, backlog_receiver) = watch::channel(0);
     let nobody = || started.candles.iter().map(|_| None).collect();
@@ -230,7 +252,7 @@ pub async fn run(
     };
     let outcome = pipeline.run(epoch, receiver, stop.clone()).await;
     // Held until here, so that a collector without any venue waits for its stop like every other.
-    drop(intake);
+    drop((intake, index_intake));
     stop.cancel();
     let ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_WAIT_MAX, ended).await.is_err() {
@@ -239,14 +261,22 @@ pub async fn run(
     outcome
 }
 
+/// Histories are served from the store; the levels wait for the owner of the cross-asset shard, who takes this receiver.
+async fn unread(mut news: mpsc::Receiver<index_news::IndexNews>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = async { while news.recv().await.is_some() {} } => {}
+    }
+}
+
 /// The HTTP side of every venue.
 fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
     let fetcher = Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?;
     let link = |(index, venue_settings): (usize, &VenueSettings)| {
-        let VenueSettings { venue, rest_url, ws_url, enabled, .. } = venue_settings;
+        let VenueSettings { venue, rest_url, ws_url, api_key, .. } = venue_settings;
         let venue = *venue;
         let setup = |source| CollectorError::Setup { venue: venue.id(), source };
-        if *enabled {
+        if venue_settings.is_usable() {
             fetch::check_address(rest_url, "http", "https").map_err(setup)?;
             if let Some(ws_url) = ws_url {
                 fetch::check_address(ws_url, "ws", "wss").map_err(setup)?;
@@ -259,6 +289,7 @@ fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, C
             rest_url: rest_url.trim_end_matches('/').into(),
             redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
             budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
+            api_key: venue.api_key().zip(api_key.clone()),
             fetcher: fetcher.clone(),
             clock,
         })
@@ -276,7 +307,7 @@ fn universe(settings: &CollectorSettings) -> Universe {
         .venues
         .iter()
         .enumerate()
-        .filter(|(_, venue)| venue.enabled && venue.venue.feeds().contains(&Feed::MarketCaps))
+        .filter(|(_, venue)| venue.is_usable() && venue.venue.feeds().contains(&Feed::MarketCaps))
         .map(|(index, venue)| {
             let id = venue.venue.id();
             let place = LISTING_PREFERENCE.iter().position(|known| *known == id).unwrap_or(LISTING_PREFERENCE.len());
@@ -295,6 +326,7 @@ struct Started {
     monitors: Vec<Arc<FeedMonitor>>,
     streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
     candles: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
+    index_sources: Vec<IndexSourceLink>,
 }
 
 impl Started {
@@ -303,7 +335,7 @@ impl Started {
         settings: &CollectorSettings,
         venue_settings: &VenueSettings,
         link: &VenueLink,
-        intake: &mpsc::Sender<Intake>,
+        [intake, index_intake]: [&mpsc::Sender<Intake>; 2],
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) {
@@ -315,7 +347,7 @@ impl Started {
         let mut monitors: HashMap<Feed, Arc<FeedMonitor>> = HashMap::new();
         for (place, feed) in venue.feeds().iter().enumerate() {
             let schedule = schedule(venue.id(), *feed);
-            let enabled = venue_settings.enabled && schedule.is_some();
+            let enabled = venue_settings.is_usable() && schedule.is_some();
             let (interval, interval_streaming) = schedule.unwrap_or_default();
             let budgets = link.budgets.clone();
             let simulated = settings.simulated;
@@ -328,7 +360,7 @@ impl Started {
                     link: link.clone(),
                     feed: *feed,
                     monitor,
-                    intake: intake.clone(),
+                    intake: if *feed == Feed::IndexLevels { index_intake.clone() } else { intake.clone() },
                     interval,
                     interval_streaming,
                     row_count_max: u32::try_from(settings.universe_size).ok().filter(|_| *feed == Feed::MarketCaps),
@@ -336,12 +368,16 @@ impl Started {
                     recorded: recorded.map(|recorded| recorded_requests(recorded, *feed)),
                     seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
                 };
+                if *feed == Feed::IndexLevels {
+                    self.index_sources
+                        .push(IndexSourceLink { link: link.clone(), monitor: Arc::clone(&polled.monitor) });
+                }
                 tasks.spawn(polled.run(stop.clone()));
             }
         }
-        let candles = monitors.get(&Feed::Candles).filter(|_| venue_settings.enabled);
+        let candles = monitors.get(&Feed::Candles).filter(|_| venue_settings.is_usable());
         self.candles.push(candles.map(|monitor| (link.clone(), Arc::clone(monitor))));
-        let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.enabled && streaming);
+        let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.is_usable() && streaming);
         self.streams.push(tickers.and_then(|monitor| {
             let url = format!("{}{}", venue_settings.ws_url.as_deref()?, venue.stream()?.path());
             let (wanted, wanted_receiver) = watch::channel(streamed(recorded));
@@ -389,7 +425,12 @@ fn schedule(venue: VenueId, feed: Feed) -> Option<(Duration, Duration)> {
         Feed::MarketCaps => (300, 300),
         Feed::Categories => (600, 600),
         Feed::Candles => (300, 300),
-        Feed::LongShortRatios | Feed::OpenInterest | Feed::IndexLevels => return None,
+        // What a plan allows in a day; what is told once a day.
+        Feed::IndexLevels if venue == VenueId("twelvedata") => (1_200, 1_200),
+        Feed::IndexLevels if venue == VenueId("stooq") => (3_600, 3_600),
+        Feed::IndexLevels if venue == VenueId("fred") => (10_800, 10_800),
+        Feed::IndexLevels => (60, 60),
+        Feed::LongShortRatios | Feed::OpenInterest => return None,
     };
     Some((Duration::from_secs(interval), Duration::from_secs(interval_streaming)))
 }

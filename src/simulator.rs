@@ -19,9 +19,11 @@ use crate::clock::Clock;
 
 mod assets;
 mod book;
+mod equity;
 mod exchange;
 mod market;
 mod noise;
+mod past;
 mod path;
 pub mod replay;
 mod socket;
@@ -29,7 +31,9 @@ mod venues;
 
 pub use assets::{ASSETS, Asset};
 pub use market::{Figures, Market, ModelCandle, START_SECONDS, start_time};
+pub use past::{Past, PastDay};
 
+use equity::Equities;
 use exchange::{Exchange, with_faults};
 
 /// What to simulate.
@@ -89,12 +93,14 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// When a port cannot be bound.
 pub async fn start(options: SimulatorOptions) -> io::Result<Simulator> {
     let market = Arc::new(Market::new(options.seed));
+    let equities = Arc::new(Equities::new(options.seed));
     let stop = CancellationToken::new();
     let mut venues = Vec::new();
     for venue in venues::REGISTRY {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let exchange = Arc::new(Exchange::new(venue, Arc::clone(&market), options, stop.clone()));
+        let exchange =
+            Arc::new(Exchange::new(venue, Arc::clone(&market), Arc::clone(&equities), options, stop.clone()));
         let endpoint = VenueEndpoint {
             venue: venue.id,
             rest_url: format!("http://{address}"),
@@ -124,6 +130,11 @@ impl Simulator {
     /// The truth that the venues report.
     pub fn market(&self) -> &Market {
         &self.market
+    }
+
+    /// The same, to be kept.
+    pub fn shared_market(&self) -> Arc<Market> {
+        Arc::clone(&self.market)
     }
 
     /// Makes a venue answer everything with `status`, and hang up its streams, for a span of the simulated clock.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+pub use key::{ApiKey, Secret};
+
 use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
 
 pub mod binance;
@@ -19,17 +21,23 @@ pub mod coinbase;
 pub mod coingecko;
 pub mod coinpaprika;
 pub mod envelope;
+pub mod fred;
 pub mod gate;
 mod gather;
 pub mod htx;
 pub mod json;
+mod key;
 pub mod kraken;
 pub mod kucoin;
+mod levels;
 pub mod listings;
 pub mod mexc;
 pub mod okx;
 pub mod status;
+pub mod stooq;
 pub mod symbols;
+pub mod twelvedata;
+pub mod yahoo;
 
 /// A market-data venue. Implementations hold no state.
 pub trait Venue: Send + Sync {
@@ -47,6 +55,11 @@ pub trait Venue: Send + Sync {
 
     /// The metered scopes of its HTTP API. Every [`Request::scope`] is one of them.
     fn limits(&self) -> &'static [RateLimit];
+
+    /// How its key is sent, for a venue that answers nothing without one. The key itself is configured, and never part of a [`Request`].
+    fn api_key(&self) -> Option<ApiKey> {
+        None
+    }
 
     /// The instrument behind one of its symbols, or `None` when the symbol cannot be split.
     fn instrument(&self, symbol: &str) -> Option<Instrument>;
@@ -304,6 +317,10 @@ pub static REGISTRY: &[&dyn Venue] = &[
     &htx::Htx,
     &coingecko::CoinGecko,
     &coinpaprika::CoinPaprika,
+    &yahoo::Yahoo,
+    &twelvedata::TwelveData,
+    &stooq::Stooq,
+    &fred::Fred,
 ];
 
 /// The venue of that id.

@@ -59,6 +59,28 @@ fn every_venue_has_its_settings() {
 }
 
 #[test]
+fn a_venues_key_is_read_from_a_file_and_never_shown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("key");
+    std::fs::write(&file, "k3y-of-a-test\n").expect("written");
+    let given = format!("venues.twelvedata.api_key_file={}", file.display());
+    for (arguments, environment) in [
+        (vec!["config", "show", "--set", &given], vec![]),
+        (vec!["config", "show"], vec![("CROSSMARKET__VENUES__TWELVEDATA__API_KEY", "k3y-of-a-test")]),
+    ] {
+        let output = crossmarket(&arguments, &environment);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("k3y"), "{}", text(&output.stdout));
+    }
+    let missing = crossmarket(&["config", "check", "--set", "venues.stooq.api_key_file=/nowhere/key"], &[]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("a readable file whose first line is a key"), "{}", text(&missing.stderr));
+    let broken = crossmarket(&["config", "check", "--set", "venues.stooq.api_key=k3y of"], &[]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(!text(&broken.stderr).contains("k3y"), "{}", text(&broken.stderr));
+}
+
+#[test]
 fn a_good_configuration_checks() {
     let output = crossmarket(&["config", "check", "--set", "store.url=memory:"], &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -93,9 +93,21 @@ async fn serves_what_it_has_stored(directory: &Path) {
     assert!((90_000.0..100_000.0).contains(&price), "{price}");
     assert_eq!(bitcoin.freshness.expect("freshness").state(), FreshnessState::Stale);
     assert!(bitcoin.simulated, "what a demo has written stays marked");
+    assert_eq!(ready(&service, "/readyz").await, (503, "no price is fresh\n".to_owned()));
+    assert_eq!(ready(&service, "/readyz?stale=ok").await, (200, "ready\n".to_owned()));
     service.terminate();
     let status = service.ended_within(SHUTDOWN_MAX).await.expect("the end");
     assert_eq!(status.code(), Some(0));
+}
+
+/// What a probe is told.
+async fn ready(service: &Process, path: &str) -> (u16, String) {
+    let address =
+        service.first_line.split_whitespace().find_map(|word| word.strip_prefix("admin=")).expect("an address");
+    let url = format!("http://{address}{path}");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let answer = soon("a probe", reqwest::get(url)).await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("text"))
 }
 
 /// Resumes in a new process on the same store, whose writer begins a higher epoch. Kills the process at the end if asked to. Returns

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State as Shared;
+use axum::extract::{RawQuery, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
@@ -47,13 +47,15 @@ impl Admin {
     }
 }
 
-/// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down.
-async fn ready(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
+/// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down. `/readyz?stale=ok` asks for no fresh price, for those
+/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody.
+async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
+    let takes_stale = query.as_deref() == Some("stale=ok");
     if admin.drain.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if !admin.image.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "the image is not loaded yet\n")
-    } else if admin.image.fresh_price_count() == 0 {
+    } else if !takes_stale && admin.image.fresh_price_count() == 0 {
         (StatusCode::SERVICE_UNAVAILABLE, "no price is fresh\n")
     } else {
         (StatusCode::OK, "ready\n")

@@ -26,11 +26,11 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
     let store = store::open(&config.store.open_options()).await?;
     let clock = Clock::system();
     let since = options.since.unwrap_or(clock.now() - SPAN_DEFAULT);
-    let codes = if options.codes.is_empty() {
-        known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?
-    } else {
-        options.codes
-    };
+    let mut codes = options.codes;
+    if codes.is_empty() {
+        codes = known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?;
+        codes.extend(collector::equity::indices().filter_map(|index| AssetCode::parse(index.as_str())));
+    }
     let settings = collector_settings(&config);
     let bar = progress_bar();
     let failures = AtomicU64::new(0);

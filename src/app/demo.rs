@@ -1,13 +1,16 @@
 //! `demo`: the whole service against simulated venues on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::preload;
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
 use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store::{self, OpenOptions};
+use crate::venues::Secret;
 
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
@@ -25,7 +28,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     let process = |clock, settings, banner| Process {
         config: options.config.clone(),
         clock,
-        store,
+        store: Arc::clone(&store),
         collector: Some(settings),
         venues,
         simulated: true,
@@ -37,7 +40,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             let simulator_options = SimulatorOptions::new(options.seed, clock);
             let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
             redirect(&mut settings, &simulator.endpoints());
+            let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
             let result = run(process(clock, settings, demo_banner)).await;
+            past.abort();
             simulator.shutdown().await;
             result
         }
@@ -67,6 +72,8 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
             Some(endpoint) => {
                 venue.rest_url.clone_from(&endpoint.rest_url);
                 venue.ws_url.clone_from(&endpoint.ws_url);
+                // A simulated venue takes any key, and none of the configuration is shown to it.
+                venue.api_key = venue.venue.api_key().and_then(|_| Secret::parse("simulated"));
             }
             None => venue.enabled = false,
         }

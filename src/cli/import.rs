@@ -9,16 +9,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::CliError;
 use super::history_csv::{self, Effect, History, Row};
 use super::settings::SettingsArguments;
+use crate::domain::Candle;
 use crate::domain::index::Subject;
-use crate::domain::series::{Point, SeriesKey, SeriesKind};
-use crate::domain::{Candle, CandleInterval};
+use crate::domain::series::Point;
+use crate::store::daily::put_days;
 use crate::store::{self, Store, StoreError};
 
 /// Largest file that is read, in bytes: more than a daily history of many centuries.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-
-/// Rows written at once.
-const ROWS_PER_WRITE: usize = 500;
 
 /// Problems of one effect that are printed one by one, unless --verbose asks for all.
 const PROBLEMS_SHOWN: usize = 10;
@@ -124,20 +122,11 @@ fn guess_volume(code: &Subject, rows: &[Row]) -> Volume {
 }
 
 async fn write(store: &dyn Store, code: &Subject, rows: &[Row], volume: Volume) -> Result<(), CliError> {
-    let series = |kind| SeriesKey { subject: code.series_subject(), kind };
-    let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
-    let market_caps = series(SeriesKind::DailyMarketCap);
+    let candles: Vec<Candle> = rows.iter().map(|row| candle(row, volume)).collect();
+    let market_caps: Vec<Point> =
+        rows.iter().filter_map(|row| Some(Point { time: row.day, value: row.market_cap? })).collect();
     let progress = progress(rows.len());
-    for part in rows.chunks(ROWS_PER_WRITE) {
-        store.put_candles(&candles, &part.iter().map(|row| candle(row, volume)).collect::<Vec<_>>()).await?;
-        let points: Vec<Point> =
-            part.iter().filter_map(|row| Some(Point { time: row.day, value: row.market_cap? })).collect();
-        if !points.is_empty() {
-            store.put_points(&market_caps, &points).await?;
-        }
-        progress.inc(part.len() as u64);
-    }
-    store.flush().await?;
+    put_days(store, &code.series_subject(), &candles, &market_caps, |days| progress.inc(days as u64)).await?;
     progress.finish_and_clear();
     Ok(())
 }
@@ -213,8 +202,11 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::domain::CandleInterval;
+    use crate::domain::series::{SeriesKey, SeriesKind};
     use crate::domain::state::{Epoch, Key, Revision, State};
     use crate::domain::{Decimal, Timestamp};
+    use crate::store::daily::DAYS_PER_WRITE;
     use crate::store::{Bootstrap, SeriesInfo, ShardId, Tail};
 
     /// What was put: subject and kind of the series, and how many.
@@ -281,13 +273,13 @@ mod tests {
     #[tokio::test]
     async fn every_row_is_put_and_made_durable() {
         let store = Recorder::default();
-        let mut rows = vec![row(None, None, None, 5); ROWS_PER_WRITE + 1];
+        let mut rows = vec![row(None, None, None, 5); DAYS_PER_WRITE + 1];
         rows.last_mut().expect("a row").market_cap = Some(Decimal::from(70));
         let code = Subject::parse("BTC").expect("valid");
         write(&store, &code, &rows, Volume::Money).await.expect("written");
         let series = |kind| SeriesKey { subject: "BTC".into(), kind };
         let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
-        let expected = [(candles.clone(), ROWS_PER_WRITE), (candles, 1), (series(SeriesKind::DailyMarketCap), 1)];
+        let expected = [(candles.clone(), DAYS_PER_WRITE), (candles, 1), (series(SeriesKind::DailyMarketCap), 1)];
         assert_eq!(*store.puts.lock().expect("not poisoned"), expected);
         assert_eq!(*store.flushes.lock().expect("not poisoned"), 1);
     }

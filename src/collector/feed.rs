@@ -17,7 +17,7 @@ use super::monitor::FeedMonitor;
 use super::retry::{Jitter, with_retries};
 use crate::clock::Clock;
 use crate::domain::{Feed, Instrument};
-use crate::venues::{Parsed, Request, RequestOptions, Venue, VenueError};
+use crate::venues::{ApiKey, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
 
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
@@ -41,6 +41,8 @@ pub struct VenueLink {
     pub redirected: bool,
     /// Its metered scopes.
     pub budgets: Budgets,
+    /// Its key and where it goes, for a venue that needs one.
+    pub api_key: Option<(ApiKey, Secret)>,
     /// The HTTP client.
     pub fetcher: Fetcher,
     /// The time.
@@ -58,7 +60,17 @@ impl VenueLink {
             Some(host) if !self.redirected => host,
             _ => &self.rest_url,
         };
-        let response = self.fetcher.get(base, request).await?;
+        let response = match &self.api_key {
+            None => self.fetcher.get(base, request).await?,
+            Some((place, key)) => {
+                // Only the request that is sent has the key: nothing that is read or logged does.
+                let mark = if request.path.contains('?') { '&' } else { '?' };
+                let value: String = url::form_urlencoded::byte_serialize(key.reveal().as_bytes()).collect();
+                let path = format!("{}{mark}{}={value}", request.path, place.parameter);
+                let answer = self.fetcher.get(base, &Request { path, ..request.clone() }).await?;
+                Response { path: request.path.clone(), ..answer }
+            }
+        };
         let parsed = self.venue.parse(feed, &request.asked, &response);
         if let Err(VenueError::RateLimited { retry_after }) = &parsed
             && let Some(budget) = budget
@@ -184,7 +196,9 @@ impl PolledFeed {
         if let Some(recorded) = &self.recorded {
             return recorded.clone();
         }
-        let options = RequestOptions { limit: self.row_count_max, ..RequestOptions::default() };
+        // A source of closes alone is asked for those before now.
+        let end = (self.feed == Feed::IndexLevels).then(|| self.link.clock.now());
+        let options = RequestOptions { limit: self.row_count_max, end, ..RequestOptions::default() };
         let requests = self.link.venue.requests(self.feed, &[], &options);
         if !requests.is_empty() {
             return requests;

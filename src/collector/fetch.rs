@@ -12,6 +12,9 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::venues::{Request, Response, VenueError};
 
+/// The name given to the venues. Some refuse whatever does not begin like a browser's; this says all the same who asks.
+const USER_AGENT: &str = concat!("Mozilla/5.0 (compatible; crossmarket/", env!("CARGO_PKG_VERSION"), ")");
+
 /// Limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchLimits {
@@ -57,14 +60,14 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A client with these limits: no redirects, gzip, HTTP/1.1 or 2, `crossmarket/VERSION` as its name.
+    /// A client with these limits: no redirects, gzip, HTTP/1.1 or 2.
     pub fn new(limits: FetchLimits) -> Result<Self, FetchSetupError> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Losing a race against another installer is as good as winning it.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = reqwest::Client::builder()
-            .user_agent(concat!("crossmarket/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits.connect_timeout)
             .timeout(limits.total_timeout)

@@ -1,4 +1,4 @@
-//! Backfilling on request: daily, hourly and 5-minute history of some assets into the store. What is there already is not asked for again.
+//! Backfilling on request: daily, hourly and 5-minute history of some assets, daily history of indices, into the store. What is there already is not asked for again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::backfill::{PREFERENCE, fetch_candles, first_gap, series_key};
+use super::equity::{self, FillProgress, IndexSourceLink};
 use super::feed::VenueLink;
 use super::monitor::FeedMonitor;
 use super::{CollectorError, CollectorSettings};
 use crate::clock::Clock;
-use crate::domain::{AssetCode, CandleInterval, Feed, Instrument, Timestamp, VenueId};
+use crate::domain::{AssetCode, CandleInterval, Feed, IndexCode, Instrument, Timestamp, VenueId};
 use crate::store::Store;
 
 /// Quotes in which candles are asked for, the best first.
@@ -28,7 +29,7 @@ const CHUNK: u32 = 1_000;
 pub struct BackfillProgress {
     /// Series done so far, of `series_count`.
     pub series_done: usize,
-    /// Three for each asset.
+    /// Three for each asset, one for each index.
     pub series_count: usize,
     /// The asset.
     pub asset: AssetCode,
@@ -44,8 +45,8 @@ pub struct BackfillProgress {
     pub error: Option<SmolStr>,
 }
 
-/// Fetches history from `since` (never later than now) for `codes` from the venues that have candles, and stores it in US dollars (a dollar
-/// stablecoin counts as one). Ranges that the store has are skipped, so a run that broke off continues where it was. One asset that
+/// Fetches history from `since` (never later than now) for `codes` from the venues that have candles, of exchange-traded indices from their
+/// sources, and stores it in US dollars (a dollar stablecoin counts as one). Ranges that the store has are skipped, so a run that broke off continues where it was. One asset that
 /// nobody has does not stop the others: `progress` is told. Ends with the store's error, if any.
 pub async fn backfill(
     settings: CollectorSettings,
@@ -55,17 +56,45 @@ pub async fn backfill(
     codes: &[AssetCode],
     progress: impl Fn(BackfillProgress),
 ) -> Result<(), CollectorError> {
-    let mut links: Vec<VenueLink> = super::links(&settings, clock)?
-        .into_iter()
-        .zip(&settings.venues)
-        .filter(|(link, venue)| venue.enabled && link.venue.feeds().contains(&Feed::Candles))
-        .map(|(link, _)| link)
+    let all = super::links(&settings, clock)?;
+    let having = |feed: Feed| {
+        let usable = all
+            .iter()
+            .zip(&settings.venues)
+            .filter(move |(link, venue)| venue.is_usable() && link.venue.feeds().contains(&feed));
+        usable.map(|(link, _)| link.clone())
+    };
+    let mut links: Vec<VenueLink> = having(Feed::Candles).collect();
+    let mut sources: Vec<IndexSourceLink> = having(Feed::IndexLevels)
+        .map(|link| IndexSourceLink { monitor: Arc::new(monitor_of(&link, Feed::IndexLevels)), link })
         .collect();
+    sources.sort_by_key(|source| equity::place_of(source.link.venue.id()));
     let place = |link: &VenueLink| PREFERENCE.iter().position(|id| *id == link.venue.id()).unwrap_or(PREFERENCE.len());
     links.sort_by_key(place);
-    let series_count = codes.len() * CandleInterval::ALL.len();
+    let is_index = |code: &&AssetCode| index_of(code).is_some();
+    let index_count = codes.iter().filter(is_index).count();
+    let series_count = (codes.len() - index_count) * CandleInterval::ALL.len() + index_count;
     let mut series_done = 0;
     for asset in codes {
+        if let Some(index) = index_of(asset) {
+            let told = |filled: FillProgress, series_done| BackfillProgress {
+                series_done,
+                series_count,
+                asset: asset.clone(),
+                interval: CandleInterval::OneDay,
+                candle_count: filled.close_count,
+                covered_until: filled.covered_until,
+                venue: filled.source.and_then(crate::venues::find).map(|venue| venue.id()),
+                error: filled.error,
+            };
+            let nobody = |_| std::future::ready(true);
+            let piece = |filled| progress(told(filled, series_done));
+            let filled = equity::fill(&sources, &*store, clock, &index, since, settings.seed, nobody, piece);
+            let filled = filled.await.map_err(CollectorError::Store)?;
+            series_done += 1;
+            progress(told(filled, series_done));
+            continue;
+        }
         for interval in [CandleInterval::OneDay, CandleInterval::OneHour, CandleInterval::FiveMinutes] {
             let told = BackfillProgress {
                 series_done,
@@ -120,7 +149,7 @@ impl Series<'_> {
             return Ok(told);
         };
         told.venue = Some(link.venue.id());
-        let monitor = monitor_of(link);
+        let monitor = monitor_of(link, Feed::Candles);
         while from < newest_wanted {
             let until = (from + interval.duration() * CHUNK).min(now);
             let candles = match fetch_candles(link, &monitor, &instrument, interval, from, until, self.seed).await {
@@ -147,7 +176,7 @@ impl Series<'_> {
         let probe_from = from.max(now - told.interval.duration() * 3);
         for link in self.links {
             for instrument in QUOTES.iter().filter_map(|quote| link.venue.listing(told.asset.as_str(), quote)) {
-                let monitor = monitor_of(link);
+                let monitor = monitor_of(link, Feed::Candles);
                 let probe = fetch_candles(link, &monitor, &instrument, told.interval, probe_from, now, self.seed).await;
                 match probe {
                     Ok(candles) if !candles.is_empty() => {
@@ -164,7 +193,12 @@ impl Series<'_> {
     }
 }
 
-fn monitor_of(link: &VenueLink) -> FeedMonitor {
+/// The exchange-traded index of that code. An asset of the same ticker is `asset:TICKER`.
+fn index_of(code: &AssetCode) -> Option<IndexCode> {
+    IndexCode::parse(code.as_str()).filter(|index| index.kind().is_exchange_traded())
+}
+
+fn monitor_of(link: &VenueLink, feed: Feed) -> FeedMonitor {
     let interval = Duration::from_secs(300);
-    FeedMonitor::new(link.venue.id(), Feed::Candles, interval, true, false, link.budgets.clone(), link.clock)
+    FeedMonitor::new(link.venue.id(), feed, interval, true, false, link.budgets.clone(), link.clock)
 }

@@ -313,6 +313,7 @@ struct Fixture {
 
 fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
     let venue = |venue: &&'static TestVenue| VenueSettings {
+        api_key: None,
         venue: *venue,
         rest_url: if venue.id == "dead" { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
         ws_url: None,

@@ -172,6 +172,20 @@ impl Reader {
         self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
     }
 
+    /// Reads something that is never shown, as `parse` has it.
+    pub(super) fn hidden<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
+        let show = |value: &Option<T>| value.as_ref().map(|_| REDACTED.to_owned());
+        self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())
+    }
+
+    /// Reads the name of a file and what `read` makes of it; the name is shown, what is in the file is not.
+    pub(super) fn file_of<T>(&mut self, key: &str, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(|name| Some(Some((name.to_owned(), read(name)?))));
+        let show = |value: &Option<(String, T)>| value.as_ref().map(|(name, _)| name.clone());
+        self.raw(key, None, allowed, parse, show, str::to_owned).map(|(_, content)| content)
+    }
+
     fn raw<T>(
         &mut self,
         key: &str,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Reader;
 use crate::domain::VenueId;
-use crate::venues::REGISTRY;
+use crate::venues::{REGISTRY, Secret};
 
 /// `venues.*`: one part for every venue of the registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct VenueConfig {
     pub rest_url: String,
     /// Where its stream is: an absolute `ws` or `wss` URL without a trailing slash; default the venue's own. `None` for a venue without a stream.
     pub ws_url: Option<String>,
+    /// Its key, for a venue that answers nothing without one; it may stand in the file that `api_key_file` names. Without a key the venue is not asked.
+    pub api_key: Option<Secret>,
 }
 
 impl VenueConfig {
@@ -42,8 +44,21 @@ impl VenueConfig {
             ws_url: venue
                 .stream()
                 .map(|stream| url(reader, &format!("venues.{id}.ws_url"), stream.ws_url(), ["ws", "wss"])),
+            api_key: venue.api_key().and_then(|_| api_key(reader, &id.to_string())),
         }
     }
+}
+
+/// `api_key`, else the first line of `api_key_file`, so that a key need not stand in a configuration.
+fn api_key(reader: &mut Reader, id: &str) -> Option<Secret> {
+    let given = reader.hidden(&format!("venues.{id}.api_key"), "a key: up to 256 printable characters", Secret::parse);
+    let read = |text: &str| {
+        let content = std::fs::read_to_string(text).ok()?;
+        Secret::parse(content.lines().next()?)
+    };
+    let of_file =
+        reader.file_of(&format!("venues.{id}.api_key_file"), "a readable file whose first line is a key", read);
+    given.or(of_file)
 }
 
 fn url(reader: &mut Reader, key: &str, default: &str, schemes: [&str; 2]) -> String {

@@ -237,6 +237,8 @@ pub struct IndexLevel {
     pub low: Option<Decimal>,
     /// Close of the session before.
     pub previous_close: Option<Decimal>,
+    /// Of the close of a session that is over, midnight UTC of the session's date; absent for a level of now.
+    pub close_of: Option<Timestamp>,
 }
 
 /// A category's totals, in US dollars.

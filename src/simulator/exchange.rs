@@ -19,6 +19,7 @@ use crate::domain::{CandleInterval, Timestamp};
 
 use super::SimulatorOptions;
 use super::book::{Book, Listing, Profile, Ticker};
+use super::equity::Equities;
 use super::market::{Market, start_time};
 use super::socket::Stream;
 
@@ -50,6 +51,7 @@ pub(super) struct Outages {
 pub(super) struct Exchange {
     pub venue: &'static SimulatedVenue,
     pub market: Arc<Market>,
+    pub equities: Arc<Equities>,
     pub clock: Clock,
     pub books: Vec<Book>,
     pub stop: CancellationToken,
@@ -77,6 +79,7 @@ impl Exchange {
     pub fn new(
         venue: &'static SimulatedVenue,
         market: Arc<Market>,
+        equities: Arc<Equities>,
         options: SimulatorOptions,
         stop: CancellationToken,
     ) -> Self {
@@ -84,7 +87,7 @@ impl Exchange {
         let outages = venue.outages.filter(|_| options.outages);
         let books = venue.profiles.iter().map(|profile| profile.book(&market)).collect();
         let (fault, used_weight, serial) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
-        Self { venue, market, clock, books, outages, stop, fault, used_weight, serial }
+        Self { venue, market, equities, clock, books, outages, stop, fault, used_weight, serial }
     }
 
     /// The simulated time.

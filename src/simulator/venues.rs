@@ -9,12 +9,16 @@ mod bybit;
 mod coinbase;
 mod coingecko;
 mod coinpaprika;
+mod fred;
 mod gate;
 mod htx;
 mod kraken;
 mod kucoin;
 mod mexc;
 mod okx;
+mod stooq;
+mod twelvedata;
+mod yahoo;
 
 /// Every simulated venue.
 pub(super) static REGISTRY: &[SimulatedVenue] = &[
@@ -31,6 +35,10 @@ pub(super) static REGISTRY: &[SimulatedVenue] = &[
     htx::VENUE,
     coingecko::VENUE,
     coinpaprika::VENUE,
+    yahoo::VENUE,
+    twelvedata::VENUE,
+    stooq::VENUE,
+    fred::VENUE,
 ];
 
 /// `BTCUSDT`.

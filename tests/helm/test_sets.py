@@ -107,7 +107,7 @@ def has_tls(found, secret):
     # A mount by subPath would never see a renewed certificate.
     assert not [one for one in container["volumeMounts"] if one["name"] == "tls" and "subPath" in one]
     # Native gRPC probes speak no TLS.
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz" and "grpc" not in container["readinessProbe"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?stale=ok" and "grpc" not in container["readinessProbe"]
     assert "security" not in settings(found, "collector") and volume(found, "collector", "tls") is None
     assert found.all("Pod") == [] and "helm test" not in found.texts["crossmarket/templates/NOTES.txt"]
     assert found.get("Service", "cm-crossmarket")["spec"]["ports"][0]["appProtocol"] == "https"

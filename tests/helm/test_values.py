@@ -67,7 +67,7 @@ def test_unknown_keys_are_refused(path):
 
 
 @pytest.mark.parametrize("values", [
-    {"shards": 0}, {"shards": "2"}, {"shards": 1.5},
+    {"shards": 0}, {"shards": 65}, {"shards": "2"}, {"shards": 1.5},
     {"image": {"pullPolicy": "Sometimes"}}, {"image": {"digest": "sha256:abc"}}, {"image": {"repository": ""}},
     {"server": {"replicas": -1}}, {"server": {"topologySpread": True}}, {"server": {"readiness": "always"}},
     {"server": {"resources": {"limits": {"memory": "a lot"}}}}, {"server": {"extraEnv": [{"value": "x"}]}},

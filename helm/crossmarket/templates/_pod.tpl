@@ -117,15 +117,21 @@ spec:
         timeoutSeconds: 3
         failureThreshold: 3
       readinessProbe:
-        {{- if and (eq $role "server") (not $tlsSecret) }}
-        grpc:
-          port: 50051
-          # The catalogue is served as soon as the image is loaded; the process as a whole while a price is fresh.
-          service: {{ ternary "crossmarket.v1.CatalogService" "" (eq $values.server.readiness "loaded") | quote }}
-        {{- else }}
+        {{- $loaded := eq $values.server.readiness "loaded" }}
+        {{- if eq $role "collector" }}
         httpGet:
           path: /readyz
           port: admin
+        {{- else if $tlsSecret }}
+        # Native gRPC probes speak no TLS.
+        httpGet:
+          path: {{ ternary "/readyz?stale=ok" "/readyz" $loaded }}
+          port: admin
+        {{- else }}
+        grpc:
+          port: 50051
+          # The catalogue is served as soon as the image is loaded; the process as a whole while a price is fresh.
+          service: {{ ternary "crossmarket.v1.CatalogService" "" $loaded | quote }}
         {{- end }}
         periodSeconds: 5
         timeoutSeconds: 3

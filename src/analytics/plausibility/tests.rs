@@ -124,6 +124,7 @@ fn other_figures_are_not_negative() {
     assert_eq!(row("1", "1", 3_600), "future_dated");
     let level = |high: &str, low: &str| {
         let level = IndexLevel {
+            close_of: None,
             level: decimal("2500"),
             open: None,
             high: Some(decimal(high)),

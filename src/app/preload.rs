@@ -1,0 +1,75 @@
+//! The demo's past: daily histories of years, invented like the rest of its market, brought in as an import of files would be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::collector::history::span;
+use crate::domain::index::asset_subject;
+use crate::domain::series::Point;
+use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crate::simulator::{Market, PastDay, start_time};
+use crate::store::daily::put_days;
+use crate::store::{Store, StoreError};
+
+/// The first answers come first: the past waits for so long, in life.
+const DELAY: Duration = Duration::from_secs(3);
+
+/// Histories that wait to be stored at most.
+const WAITING_MAX: usize = 2;
+
+/// Digits of a price.
+const DIGITS: u32 = 9;
+
+/// Stores the past of every simulated asset, the largest first. Days that the venues serve candles of are left to them; the market caps go up to
+/// yesterday.
+pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
+    tokio::time::sleep(DELAY).await;
+    let begun = tokio::time::Instant::now();
+    let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
+    // A thread of its own: it is a second or two of work, and nobody waits for it when the demo ends.
+    let told = std::thread::Builder::new().name("past".to_owned()).spawn(move || {
+        let past = market.past();
+        for ticker in past.tickers() {
+            if sender.blocking_send((ticker, past.days(ticker))).is_err() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "the simulated past cannot be told");
+        return;
+    }
+    let served = start_time() - span(CandleInterval::OneDay);
+    let mut day_count = 0;
+    while let Some((ticker, days)) = receiver.recv().await {
+        day_count += days.len();
+        if let Err(error) = put(store.as_ref(), ticker, &days, served).await {
+            tracing::warn!(ticker, %error, "the simulated past is not stored");
+            return;
+        }
+    }
+    tracing::info!(day_count, taken = ?begun.elapsed(), "the simulated past is stored");
+}
+
+async fn put(store: &dyn Store, ticker: &str, days: &[PastDay], served: Timestamp) -> Result<(), StoreError> {
+    let Some(asset) = AssetCode::parse(ticker) else { return Ok(()) };
+    let candles: Vec<Candle> = days.iter().filter(|day| day.day < served).filter_map(candle).collect();
+    let point = |day: &PastDay| Some(Point { time: day.day, value: Decimal::from_f64(day.market_cap)?.rounded(0) });
+    let market_caps: Vec<Point> = days.iter().filter_map(point).filter(|point| point.value.is_positive()).collect();
+    put_days(store, &asset_subject(&asset), &candles, &market_caps, |_| {}).await
+}
+
+fn candle(day: &PastDay) -> Option<Candle> {
+    let price = |price: f64| Some(Decimal::from_f64(price)?.rounded_to_significant(DIGITS));
+    Some(Candle {
+        start: day.day,
+        open: price(day.open)?,
+        high: price(day.high)?,
+        low: price(day.low)?,
+        close: price(day.close)?,
+        base_volume: None,
+        quote_volume: None,
+    })
+}
