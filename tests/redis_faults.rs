@@ -148,7 +148,7 @@ async fn a_half_open_connection_is_noticed_and_rebuilt() {
     // Every open connection is dead from now on, and nobody closes it.
     proxy.set(Fault::BlackHole);
     let started = Instant::now();
-    assert!(matches!(store.bootstrap(1).await, Err(StoreError::Unavailable(_))) || started.elapsed() > NOTICED_WITHIN);
+    assert!(matches!(store.bootstrap(1).await, Err(StoreError::Unavailable(_))), "answered out of a black hole");
     let write = store.write(0, epoch, vec![update("A", 2)]).await;
     assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
     let noticed = started.elapsed();
@@ -331,8 +331,11 @@ async fn a_deposed_writer_writes_nothing() {
 #[tokio::test]
 async fn users_of_access_control_lists_log_in_by_file() {
     let server = RedisServer::start();
-    let rules = ["ACL", "SETUSER", "market", "on", ">geheim", "~cm:*", "+@all", "-@dangerous", "+info", "+keys"];
-    server.command(&rules);
+    // As docs/redis.md has it.
+    let rules = "on >geheim ~cm:* +@read +@write +@stream +@connection +evalsha +script|load +info +cluster|slots";
+    let mut command = vec!["ACL", "SETUSER", "market"];
+    command.extend(rules.split(' '));
+    server.command(&command);
     server.command(&["ACL", "SETUSER", "default", "off"]);
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("password");

@@ -17,7 +17,7 @@ use crate::store::packing::{self, Block, BlockNumber, Record};
 use crate::store::{SeriesInfo, StoreError, encoding};
 
 /// Longest time to a range of a history.
-const RANGE_TIMEOUT: Duration = Duration::from_secs(5);
+const RANGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Blocks that are asked for by number at most; a wider range asks for the whole series, which is one round trip as well.
 const NUMBERED_BLOCKS_MAX: i64 = 64;
