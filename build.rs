@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The services whose answers are sent as bytes that the live image already holds, and those answers.
-const ENCODED: [(&str, &[&str]); 2] = [
+const ENCODED: [(&str, &[&str]); 3] = [
     (
         "PriceService",
         &[
@@ -36,6 +36,16 @@ const ENCODED: [(&str, &[&str]); 2] = [
         ],
     ),
     ("CatalogService", &["ListAssetsResponse"]),
+    (
+        "IndexService",
+        &[
+            "GetIndexSnapshotResponse",
+            "BatchGetIndexSnapshotsResponse",
+            "ListIndicesResponse",
+            "WatchIndexSnapshotsResponse",
+            "WatchComparisonsResponse",
+        ],
+    ),
 ];
 
 /// Generates the servers of those services a second time, with `crate::services::encoded` in the place of the messages that they

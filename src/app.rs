@@ -7,23 +7,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::collector::index_news::INDEX_NEWS_MAX;
+use crate::collector::indices::IndexOwner;
 use crate::collector::{self, CollectorError, CollectorSettings, VenueSettings};
 use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
+use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
-use crate::{follow, venues};
+use crate::{follow, histories, venues};
 
 mod admin;
 mod backfill;
 mod demo;
+mod indices;
 mod listener;
 mod preload;
 
@@ -32,9 +38,6 @@ pub use demo::demo;
 
 use admin::Admin;
 use listener::ListenerLimits;
-
-/// The only shard with a writer, until stores that several processes share bring more.
-const SHARD: store::ShardId = 0;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,6 +98,9 @@ pub enum AppError {
     /// The collector ended.
     #[error("the collector ended")]
     Collector(#[from] CollectorError),
+    /// The collector broke down, which is a defect of the program.
+    #[error("the collector broke down")]
+    CollectorPanicked,
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Server(#[from] tonic::transport::Error),
@@ -127,6 +133,8 @@ struct Process {
     config: Config,
     clock: Clock,
     store: Arc<dyn Store>,
+    /// False when this process answers no gRPC.
+    serves: bool,
     /// `None` when this process does not collect.
     collector: Option<CollectorSettings>,
     venues: Vec<VenueEntry>,
@@ -137,16 +145,21 @@ struct Process {
 
 /// Runs the service until it is told to stop.
 pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
-    match role {
-        Role::All => {}
-        Role::Server => return Err(AppError::Role { role: "server" }),
-        Role::Collector => return Err(AppError::Role { role: "collector" }),
+    let part = match role {
+        Role::All => None,
+        Role::Server => Some("server"),
+        Role::Collector => Some("collector"),
+    };
+    if let Some(role) = part.filter(|_| !config.store.is_shared()) {
+        return Err(AppError::Role { role });
     }
     let store = store::open(&config.store.open_options()).await?;
-    let collector = config.collector.enabled.then(|| collector_settings(&config));
+    let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
+    let collector = collects.then(|| collector_settings(&config));
+    let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
     let banner = |_| String::new();
-    run(Process { clock: Clock::system(), store, collector, venues, simulated: false, banner, config }).await
+    run(Process { clock: Clock::system(), store, serves, collector, venues, simulated: false, banner, config }).await
 }
 
 /// The collector's settings as configured.
@@ -167,6 +180,7 @@ fn collector_settings(config: &Config) -> CollectorSettings {
         extra_assets: config.universe.assets.clone(),
         required_venue_count: config.collector.required_venue_count,
         publish_interval: config.collector.publish_interval,
+        lease_life: config.collector.lease_life,
         seed: rand::random(),
         ..CollectorSettings::default()
     }
@@ -196,8 +210,8 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
 async fn run(process: Process) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Process { config, clock, store, collector, venues, simulated, banner } = process;
-    let grpc = bind("grpc.listen", config.grpc.listen).await?;
+    let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
+    let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
     let shutdown = Shutdown::default();
     let shards = Shards::new(config.collector.shards);
@@ -208,43 +222,66 @@ async fn run(process: Process) -> Result<(), AppError> {
         background.spawn(follow::follow_shard(image, store, shard, clock, shutdown.stop.clone()));
     }
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
-    let api = services::api(Services {
-        image: Arc::clone(&image),
-        store: Arc::clone(&store),
-        clock,
-        drain: shutdown.drain.clone(),
-        venues: venues.into(),
-        simulated,
-        streams: stream_settings(&config.grpc),
-        send_gzip: true,
-    })
-    .await?;
-    background.spawn(api.health);
-    let (grpc_address, admin_address) = (address_of(&grpc), address_of(&admin));
-    spawn_admin(&mut background, admin, Admin { image, clock, drain: shutdown.drain.clone(), simulated });
-    println!("listening grpc={grpc_address} admin={admin_address}{}", if simulated { " simulated=true" } else { "" });
-    print!("{}", banner(grpc_address));
-    info!(%grpc_address, %admin_address, simulated, "listening");
-
-    let limits = ListenerLimits {
-        connections_max: config.grpc.connections_max,
-        first_byte_timeout: config.grpc.handshake_timeout,
-    };
-    let connections = listener::accept(grpc, limits, shutdown.drain.clone());
-    let drained = shutdown.drain.clone().cancelled_owned();
-    let server = server(&config.grpc).add_routes(api.routes).serve_with_incoming_shutdown(connections, drained);
-    let mut server = tokio::spawn(server);
-    let stop = shutdown.stop.clone();
-    let collecting = async {
-        match collector {
-            Some(settings) => collector::run(settings, Arc::clone(&store), SHARD, clock, stop).await,
-            None => {
-                stop.cancelled().await;
+    let histories = Arc::new(Histories::default());
+    background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
+    let index_image = Arc::clone(&image);
+    let admin_address = address_of(&admin);
+    let drain = shutdown.drain.clone();
+    spawn_admin(&mut background, admin, Admin { image: Arc::clone(&image), clock, drain, simulated, serves });
+    let mut server = match grpc {
+        Some(listener) => {
+            let grpc_address = address_of(&listener);
+            let api = services::api(Services {
+                image,
+                store: Arc::clone(&store),
+                histories: Arc::clone(&histories),
+                clock,
+                drain: shutdown.drain.clone(),
+                venues: venues.into(),
+                simulated,
+                streams: stream_settings(&config.grpc),
+                send_gzip: true,
+            })
+            .await?;
+            background.spawn(api.health);
+            let mark = if simulated { " simulated=true" } else { "" };
+            println!("listening grpc={grpc_address} admin={admin_address}{mark}");
+            print!("{}", banner(grpc_address));
+            info!(%grpc_address, %admin_address, simulated, "listening");
+            spawn_server(&config.grpc, listener, api.routes, &shutdown)
+        }
+        None => {
+            println!("listening admin={admin_address}");
+            info!(%admin_address, "listening");
+            let drained = shutdown.drain.clone().cancelled_owned();
+            tokio::spawn(async move {
+                drained.await;
                 Ok(())
-            }
+            })
         }
     };
-    tokio::pin!(collecting);
+    // It ends when the drain begins: whoever takes its shards over need not wait for this process's clients.
+    let stop = shutdown.drain.clone();
+    let mut collecting = match collector {
+        Some(mut settings) => {
+            let (news, news_receiver) = mpsc::channel(INDEX_NEWS_MAX);
+            settings.index_news = Some(news);
+            let owner = IndexOwner {
+                store: Arc::clone(&store),
+                shard: shards.cross_asset(),
+                clock,
+                image: index_image,
+                histories,
+                news: news_receiver,
+                settings: indices::settings(&config, simulated),
+            };
+            tokio::spawn(collector::run(settings, Some(owner), Arc::clone(&store), shards, clock, stop))
+        }
+        None => tokio::spawn(async move {
+            stop.cancelled().await;
+            Ok(())
+        }),
+    };
 
     let mut collected = None;
     let ended = tokio::select! {
@@ -254,7 +291,7 @@ async fn run(process: Process) -> Result<(), AppError> {
             }
             Ok(())
         }
-        result = &mut collecting => { collected = Some(()); result.map_err(AppError::from) }
+        result = &mut collecting => { collected = Some(()); collector_end(result) }
         result = &mut server => result.unwrap_or(Ok(())).map_err(AppError::from),
     };
     info!("draining");
@@ -267,7 +304,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     shutdown.stop.cancel();
     let finish = async {
         if collected.is_none() {
-            collecting.await?;
+            collector_end(collecting.await)?;
         }
         store.flush().await?;
         Ok::<(), AppError>(())
@@ -282,6 +319,26 @@ async fn run(process: Process) -> Result<(), AppError> {
             ended
         }
     }
+}
+
+fn collector_end(result: Result<Result<(), CollectorError>, JoinError>) -> Result<(), AppError> {
+    match result {
+        Ok(result) => Ok(result?),
+        // It is aborted by nobody, so it panicked.
+        Err(_) => Err(AppError::CollectorPanicked),
+    }
+}
+
+fn spawn_server(
+    grpc: &GrpcConfig,
+    listener: TcpListener,
+    routes: Routes,
+    shutdown: &Shutdown,
+) -> JoinHandle<Result<(), tonic::transport::Error>> {
+    let limits = ListenerLimits { connections_max: grpc.connections_max, first_byte_timeout: grpc.handshake_timeout };
+    let connections = listener::accept(listener, limits, shutdown.drain.clone());
+    let drained = shutdown.drain.clone().cancelled_owned();
+    tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -7,17 +7,25 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod card;
+mod chart;
 mod client;
+mod compare;
 mod config;
+mod cycles;
 mod decode;
 mod error;
 mod get;
 pub mod history_csv;
 mod import;
+mod index;
 mod json;
 mod list;
+mod message;
 mod migrate;
 mod numbers;
+mod picture;
+mod ratios;
+mod season;
 mod serve;
 mod settings;
 mod table;
@@ -32,6 +40,10 @@ Examples:
   crossmarket get BTC ETH --full         two assets with every venue's part
   crossmarket list --order-by 'change_24h_percent desc' --limit 20
   crossmarket watch BTC ETH SOL          a live table
+  crossmarket ratios --svg ratios.svg    who is long, by market-cap rank
+  crossmarket compare RUT BTC ETH        indices and assets against a benchmark
+  crossmarket season                     is it altcoin season?
+  crossmarket cycles OTHERS/BTC          rallies, support and resistance
   crossmarket config show                every setting, its value and where it came from
 
 Settings: defaults, then --config FILE (TOML), then environment (CROSSMARKET__GRPC__LISTEN=0.0.0.0:50051), then flags.";
@@ -51,6 +63,10 @@ enum Command {
     Get(get::GetArguments),
     List(list::ListArguments),
     Watch(watch::WatchArguments),
+    Ratios(ratios::RatiosArguments),
+    Compare(compare::CompareArguments),
+    Season(season::SeasonArguments),
+    Cycles(cycles::CyclesArguments),
     Import(import::ImportArguments),
     Backfill(serve::BackfillArguments),
     MigrateStore(migrate::MigrateArguments),
@@ -82,6 +98,10 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::List(arguments) => block_on(list::run(arguments)),
         Command::Watch(arguments) => block_on(watch::run(arguments)),
         Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),
+        Command::Ratios(arguments) => block_on(ratios::run(arguments)),
+        Command::Compare(arguments) => block_on(compare::run(arguments)),
+        Command::Season(arguments) => block_on(season::run(arguments)),
+        Command::Cycles(arguments) => block_on(cycles::run(arguments)),
         Command::Import(arguments) => block_on(import::run(arguments)),
     }
 }

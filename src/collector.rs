@@ -12,15 +12,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::{SmolStr, format_smolstr};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::domain::state::Epoch;
-use crate::domain::{AssetCode, Feed, Instrument, Timestamp, VenueId};
-use crate::store::{ShardId, Store, StoreError};
+use crate::domain::{AssetCode, Feed, Instrument, Shards, Timestamp, VenueId};
+use crate::store::{Store, StoreError};
 use crate::venues::{Request, Secret, Venue};
 
 pub mod backfill;
@@ -33,13 +33,16 @@ pub mod fetch;
 pub mod history;
 pub mod import;
 pub mod index_news;
+pub mod indices;
 pub mod intake;
+pub mod lease;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;
 pub mod retry;
 pub mod session;
 pub mod universe;
+pub mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +56,9 @@ use budget::Budgets;
 use equity::{EquityCollector, IndexSourceLink};
 use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
+use indices::IndexOwner;
 use intake::Intake;
+use lease::{Competition, Standing};
 use monitor::FeedMonitor;
 use pipeline::Pipeline;
 use publish::Publisher;
@@ -67,6 +72,9 @@ const INTAKE_MAX: usize = 16;
 
 /// Time for the feeds to end after a stop; what is late is cut off.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long a lease of a shard lasts, unless it is set: with the time that a standby needs for its first prices well under 5 s.
+pub const LEASE_LIFE: Duration = Duration::from_millis(2_500);
 
 /// Always tracked, since their prices convert the others.
 const QUOTE_ASSETS: &[&str] = &["USDT", "USDC", "FDUSD", "DAI", "EUR", "GBP", "BTC", "ETH"];
@@ -138,11 +146,15 @@ pub struct CollectorSettings {
     pub seed: u64,
     /// Limits of one HTTP request.
     pub fetch_limits: FetchLimits,
+    /// How long a lease of a shard lasts: a collector that is gone without a word is replaced after so long. Renewed at a third of it.
+    pub lease_life: Duration,
     /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
     pub backfill: bool,
     /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
     /// and when is not known.
     pub undated_time: Option<Timestamp>,
+    /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
+    pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
 }
 
 impl Default for CollectorSettings {
@@ -158,8 +170,10 @@ impl Default for CollectorSettings {
             universe_mode: UniverseMode::Listed,
             seed: 0,
             fetch_limits: FetchLimits::default(),
+            lease_life: LEASE_LIFE,
             backfill: true,
             undated_time: None,
+            index_news: None,
         }
     }
 }
@@ -179,39 +193,101 @@ pub enum CollectorError {
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] FetchSetupError),
-    /// Another collector has taken the shard over. This one must not go on.
-    #[error("fenced: epoch {epoch} was deposed by {holder}")]
-    Fenced {
-        /// This collector's epoch.
-        epoch: Epoch,
-        /// The epoch in the store.
-        holder: Epoch,
-    },
-    /// The store failed at the start or at the end.
+    /// The store failed at the end.
     #[error("the store failed")]
     Store(#[source] StoreError),
 }
 
-/// Collects until `shutdown`, then flushes the store. Returns early when another writer has taken the shard over.
+/// Competes for shards and collects while it leads one, until `shutdown`; then it flushes the store and gives its leases back.
+///
+/// A standby asks no venue. Its requests would come out of the same budgets, which venues meter by address, so that they would slow the leader
+/// down; and the first answers of a venue are there a fraction of a second after the first request.
+///
+/// `index_owner` works beside it while the cross-asset shard is led.
 pub async fn run(
     settings: CollectorSettings,
+    index_owner: Option<IndexOwner>,
     store: Arc<dyn Store>,
-    shard: ShardId,
+    shards: Shards,
     clock: Clock,
     shutdown: CancellationToken,
 ) -> Result<(), CollectorError> {
+    // Made once: the budgets remember what was spent, also by an earlier lead of this process.
     let links = links(&settings, clock)?;
-    let (epoch, revision) = store.open_writer(shard, clock.now()).await.map_err(CollectorError::Store)?;
-    info!(epoch, revision, shard, venue_count = links.len(), "collector started");
+    let resign = CancellationToken::new();
+    let mut competing = JoinSet::new();
+    let competition = Competition {
+        store: Arc::clone(&store),
+        shards,
+        holder: holder_name(),
+        life: settings.lease_life,
+        clock,
+        seed: settings.seed,
+    };
+    let mut standing = competition.start(&mut competing, &resign);
+    info!(shard_count = shards.count(), venue_count = links.len(), "collector started");
+    let (leads, end) = (standing.leads.clone(), shutdown.clone());
+    let owning = tokio::spawn(async move {
+        match index_owner {
+            Some(owner) => owner.run(leads, end).await,
+            None => Ok(()),
+        }
+    });
+    let mut outcome = Ok(());
+    while !shutdown.is_cancelled() {
+        let begun = async { standing.collects.wait_for(|collects| *collects).await.map(|_| ()).is_ok() };
+        if shutdown.run_until_cancelled(begun).await != Some(true) {
+            break;
+        }
+        let round = shutdown.child_token();
+        let mut collects = standing.collects.clone();
+        let over = async {
+            // Its sender lives as long as the competition, which is longer.
+            let _ = collects.wait_for(|collects| !collects).await;
+            info!("others lead every shard, standing by");
+            round.cancel();
+            std::future::pending::<()>().await;
+        };
+        outcome = tokio::select! {
+            outcome = collect(&settings, &links, Arc::clone(&store), shards, &standing, clock, &round) => outcome,
+            () = over => Ok(()),
+        };
+    }
+    // Nothing aborts it, so it ends without a word only by a defect, which was told on stderr.
+    outcome = outcome.and(owning.await.unwrap_or(Ok(())));
+    resign.cancel();
+    let resigned = async { while competing.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.lease_life, resigned).await.is_err() {
+        competing.shutdown().await;
+    }
+    outcome
+}
+
+/// A name that no other process has: also of two in containers that both are process 1.
+fn holder_name() -> SmolStr {
+    format_smolstr!("{}-{:016x}", std::process::id(), rand::random::<u64>())
+}
+
+/// Collects until `round` is over.
+async fn collect(
+    settings: &CollectorSettings,
+    links: &[VenueLink],
+    store: Arc<dyn Store>,
+    shards: Shards,
+    standing: &Standing,
+    clock: Clock,
+    round: &CancellationToken,
+) -> Result<(), CollectorError> {
     let (intake, receiver) = mpsc::channel(INTAKE_MAX);
     let (index_intake, index_receiver) = mpsc::channel(equity::HEARD_MAX);
-    let stop = shutdown.child_token();
+    let stop = round.child_token();
     let mut tasks = JoinSet::new();
     let mut started = Started::default();
-    for (settings_of_venue, link) in settings.venues.iter().zip(&links) {
-        started.venue(&settings, settings_of_venue, link, [&intake, &index_intake], &stop, &mut tasks);
+    for (settings_of_venue, link) in settings.venues.iter().zip(links) {
+        started.venue(settings, settings_of_venue, link, [&intake, &index_intake], &stop, &mut tasks);
     }
-    let (news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let (unread_news, news_receiver) = mpsc::channel(index_news::INDEX_NEWS_MAX);
+    let news = settings.index_news.clone().unwrap_or(unread_news);
     let equity = EquityCollector {
         sources: std::mem::take(&mut started.index_sources),
         store: Arc::clone(&store),
@@ -236,13 +312,14 @@ pub async fn run(
         seed: settings.seed,
     };
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
-    let universe = universe(&settings);
+    let universe = universe(settings);
     let pipeline = Pipeline {
         board: Board::new(started.venues, universe, settings.simulated).with_undated_time(settings.undated_time),
         publisher: Publisher::new(settings.required_venue_count),
         monitors: started.monitors,
         store,
-        shard,
+        shards,
+        leads: standing.leads.clone(),
         clock,
         publish_interval: settings.publish_interval,
         streams: started.streams,
@@ -250,7 +327,7 @@ pub async fn run(
         backlog,
         seed: settings.seed,
     };
-    let outcome = pipeline.run(epoch, receiver, stop.clone()).await;
+    let outcome = pipeline.run(receiver, stop.clone()).await;
     // Held until here, so that a collector without any venue waits for its stop like every other.
     drop((intake, index_intake));
     stop.cancel();
@@ -261,7 +338,7 @@ pub async fn run(
     outcome
 }
 
-/// Histories are served from the store; the levels wait for the owner of the cross-asset shard, who takes this receiver.
+/// Reads the news of indices where nobody else does, so that their collection never waits.
 async fn unread(mut news: mpsc::Receiver<index_news::IndexNews>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}

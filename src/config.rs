@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+mod baskets;
 mod collector;
 mod reader;
 mod server;
@@ -13,6 +14,9 @@ mod store;
 mod telemetry;
 mod venues;
 
+pub use baskets::{
+    BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, BasketsConfig, IndexReference, IndexReferencesConfig,
+};
 pub use collector::{CollectorConfig, UniverseConfig};
 pub use reader::{Problem, Reader, Setting};
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
@@ -36,6 +40,10 @@ pub struct Config {
     pub collector: CollectorConfig,
     /// `universe.*`: the assets that are collected.
     pub universe: UniverseConfig,
+    /// `baskets.*`: indices of one's own.
+    pub baskets: BasketsConfig,
+    /// `index_references.*`: published market caps of equity indices.
+    pub index_references: IndexReferencesConfig,
     /// `telemetry.*`: logs.
     pub telemetry: TelemetryConfig,
     /// `shutdown.*`: how the process ends.
@@ -51,6 +59,8 @@ impl Config {
             venues: VenuesConfig::read(reader),
             collector: CollectorConfig::read(reader),
             universe: UniverseConfig::read(reader),
+            baskets: BasketsConfig::read(reader),
+            index_references: IndexReferencesConfig::read(reader),
             telemetry: TelemetryConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
         }
@@ -171,6 +181,51 @@ mod tests {
         assert!(told.len() == 1 && told[0].contains("line 2"), "{told:?}");
         let told = problems(Some(Path::new("no/such/file.toml")), &[], &[]);
         assert!(told.len() == 1 && told[0].contains("no/such/file.toml"), "{told:?}");
+    }
+
+    #[test]
+    fn baskets_are_read_strictly() {
+        let text = "[baskets.Ai]\nassets = [\"FET\", \"tao\"]\nweighting = \"capped-market-cap\"\ncap_percent = 40\n\
+                    [baskets.private]\ncategory = \"privacy-coins\"\nweighting = \"equal\"\nrebalance = \"quarterly\"\n";
+        let file = file(text);
+        let baskets = load(Some(file.path()), Vec::new(), &[]).expect("valid").config.baskets.0;
+        let shown: Vec<_> = baskets.iter().map(|basket| (basket.index.as_str(), basket.cap_percent)).collect();
+        assert_eq!(shown, [("basket:ai", Some(40.0)), ("basket:private", None)]);
+        assert_eq!(baskets[1].members, BasketMembers::Category("privacy-coins".to_owned()));
+        let check = |setting: &str, expected: &str| {
+            let pairs: Vec<(String, String)> = setting
+                .split(' ')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(key, value)| (format!("CROSSMARKET__BASKETS__X__{key}"), value.to_owned()))
+                .collect();
+            let error = load(None, pairs, &[]).expect_err(setting);
+            assert!(error.to_string().contains(expected), "{setting}: {error}");
+        };
+        check("WEIGHTING=equal", "baskets.x.assets");
+        check("ASSETS=BTC CATEGORY=meme", "not both");
+        check("ASSETS=BTC WEIGHTING=capped-market-cap", "baskets.x.cap_percent");
+        check("ASSETS=BTC CAP_PERCENT=10", "only with weighting");
+        check("ASSETS=BTC WEIGHTING=capped-market-cap CAP_PERCENT=0", "greater than 0");
+        check("ASSETS=BTC REBALANCE=daily", "never, weekly");
+        check("ASSETS=BTC COLOUR=red", "unknown setting");
+    }
+
+    #[test]
+    fn a_reference_is_whole_or_refused() {
+        let reference = |pairs: &[(&str, &str)]| load(None, environment(pairs), &[]);
+        let whole = [
+            ("CROSSMARKET__INDEX_REFERENCES__RUT__MARKET_CAP", "3000000000000"),
+            ("CROSSMARKET__INDEX_REFERENCES__RUT__DATE", "2025-12-31"),
+            ("CROSSMARKET__INDEX_REFERENCES__RUT__SOURCE", "somebody"),
+        ];
+        let read = reference(&whole).expect("valid").config.index_references.0;
+        assert_eq!(
+            (read.len(), read[0].index.as_str(), read[0].date.to_string().as_str()),
+            (1, "RUT", "2025-12-31T00:00:00Z")
+        );
+        assert!(reference(&whole[..2]).expect_err("no source").to_string().contains("all three"));
+        let vix = [("CROSSMARKET__INDEX_REFERENCES__VIX__MARKET_CAP", "1")];
+        assert!(reference(&vix).is_err());
     }
 
     #[test]

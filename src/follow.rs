@@ -19,8 +19,9 @@ const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// First and longest pause before looking again for a shard's first writer. It grows, since some shard may never have one.
 const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// First and longest pause after a store error. The pause doubles in between and is jittered by half.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// First and longest pause after a store error. The pause doubles in between and is jittered by half; the longest is short, so that the image
+/// is up with the store within a second of its return.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
 /// How often freshness is looked at, at most and at least.
 const FRESHNESS_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));

@@ -341,6 +341,13 @@ impl Image {
         slots.slot(slots.find(key)?)?.item.clone()
     }
 
+    /// A key's newest item, with how often its slot has changed, of revision or of freshness.
+    pub fn get_counted(&self, key: &Key) -> Option<(Arc<Item>, u64)> {
+        let slots = self.read(Collection::of(key));
+        let slot = slots.slot(slots.find(key)?)?;
+        Some((slot.item.clone()?, slot.changes))
+    }
+
     /// The items of a collection that are wanted, in no particular order.
     pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
         self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
@@ -406,7 +413,8 @@ impl Image {
         self.shared(collection).wake.send_replace(());
     }
 
-    fn wakes(&self, collection: Collection) -> watch::Receiver<()> {
+    /// Tells when something in a collection has changed.
+    pub fn wakes(&self, collection: Collection) -> watch::Receiver<()> {
         self.shared(collection).wake.subscribe()
     }
 }

@@ -7,7 +7,7 @@
 //! 3. [`venues`]: what to ask each venue and how to read its answer.
 //! 4. [`collector`]: asks the venues, aggregates, and publishes.
 //! 5. [`store`]: latest values, change feed and histories.
-//! 6. [`image`]: the complete live image in memory; [`follow`]: keeps it on the store's feed.
+//! 6. [`image`]: the complete live image in memory; [`follow`]: keeps it on the store's feed; [`histories`]: daily histories in memory.
 //! 7. [`services`]: the gRPC services over the image; [`proto`]: the generated API.
 //! 8. [`simulator`]: loopback venues for the demo and the tests.
 //! 9. [`app`]: puts the parts together; [`cli`]: the command line; [`config`], [`telemetry`], [`shutdown`].
@@ -33,6 +33,8 @@ pub mod config;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod follow;
+#[cfg(feature = "server")]
+pub mod histories;
 #[cfg(feature = "server")]
 pub mod image;
 #[cfg(feature = "client")]

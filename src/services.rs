@@ -15,8 +15,8 @@ use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
 use crate::clock::Clock;
+use crate::histories::Histories;
 use crate::image::Image;
-use crate::proto::v1::index_service_server::IndexServiceServer;
 use crate::proto::v1::long_short_service_server::LongShortServiceServer;
 use crate::proto::v1::overview_service_server::OverviewServiceServer;
 use crate::proto::v1::signal_service_server::SignalServiceServer;
@@ -56,6 +56,8 @@ pub struct Services {
     pub image: Arc<Image>,
     /// The store, for histories.
     pub store: Arc<dyn Store>,
+    /// The daily histories in memory.
+    pub histories: Arc<Histories>,
     /// The time.
     pub clock: Clock,
     /// Cancelled when the process begins to shut down: streams end, calls are refused, health says NOT_SERVING.
@@ -122,6 +124,12 @@ impl Services {
         }
         if self.image.is_ready() { Ok(()) } else { Err(ServiceError::NotReady) }
     }
+
+    /// Refuses a call that rests on histories, until they are loaded.
+    fn check_histories(&self) -> Result<(), ServiceError> {
+        self.check_serving()?;
+        if self.histories.is_loaded() { Ok(()) } else { Err(ServiceError::NotReady) }
+    }
 }
 
 /// Puts the services together. Health starts NOT_SERVING.
@@ -136,14 +144,17 @@ pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Er
     let mut catalog =
         server::catalog_service_server::CatalogServiceServer::new(catalog::Catalog::new(services.clone()))
             .accept_compressed(CompressionEncoding::Gzip);
+    let mut index = server::index_service_server::IndexServiceServer::new(index::Index::new(services.clone()))
+        .accept_compressed(CompressionEncoding::Gzip);
     if services.send_gzip {
+        index = index.send_compressed(CompressionEncoding::Gzip);
         price = price.send_compressed(CompressionEncoding::Gzip);
         catalog = catalog.send_compressed(CompressionEncoding::Gzip);
     }
     let router = Routes::new(price)
         .add_service(catalog)
         .add_service(LongShortServiceServer::new(long_short::LongShort))
-        .add_service(IndexServiceServer::new(index::Index))
+        .add_service(index)
         .add_service(SignalServiceServer::new(signal::Signal))
         .add_service(OverviewServiceServer::new(overview::Overview))
         .add_service(SubscriptionServiceServer::new(subscription::Subscriptions))

@@ -80,6 +80,7 @@ impl Catalogue {
         let services = Services {
             image: Arc::new(image),
             store: Arc::new(MemoryStore::new()),
+            histories: Arc::default(),
             clock: Clock::simulated(Timestamp::EPOCH, 1e-9),
             drain: CancellationToken::new(),
             venues: Arc::new([]),

@@ -29,6 +29,8 @@ pub struct Admin {
     pub drain: CancellationToken,
     /// True when the process runs on simulated venues.
     pub simulated: bool,
+    /// True when the process answers gRPC, for which a fresh price is needed.
+    pub serves: bool,
 }
 
 impl Admin {
@@ -48,14 +50,15 @@ impl Admin {
 }
 
 /// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down. `/readyz?stale=ok` asks for no fresh price, for those
-/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody.
+/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody. Nor is one asked for where no gRPC is
+/// answered: another collector would hear no more of the venues.
 async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
     let takes_stale = query.as_deref() == Some("stale=ok");
     if admin.drain.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if !admin.image.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "the image is not loaded yet\n")
-    } else if !takes_stale && admin.image.fresh_price_count() == 0 {
+    } else if admin.serves && !takes_stale && admin.image.fresh_price_count() == 0 {
         (StatusCode::SERVICE_UNAVAILABLE, "no price is fresh\n")
     } else {
         (StatusCode::OK, "ready\n")

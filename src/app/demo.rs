@@ -7,6 +7,8 @@ use super::preload;
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
 use crate::clock::Clock;
 use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
+use crate::config::{Config, IndexReference};
+use crate::domain::{Decimal, IndexCode, Timestamp};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store::{self, OpenOptions};
@@ -15,11 +17,16 @@ use crate::venues::Secret;
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
 
+/// In US dollars. Seven per cent of it are the 220 billion of the market note.
+const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
+
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
+    let mut options = options;
+    give_references(&mut options.config);
     let mut settings = collector_settings(&options.config);
     settings.simulated = true;
     settings.seed = options.seed;
@@ -29,6 +36,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),
+        serves: true,
         collector: Some(settings),
         venues,
         simulated: true,
@@ -61,6 +69,15 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
             replay.shutdown().await;
             result
         }
+    }
+}
+
+/// The simulated market capitalization of the Russell 2000 at the end of 2025, unless the configuration has one.
+fn give_references(config: &mut Config) {
+    let index = IndexCode::parse("RUT").filter(|index| config.index_references.0.iter().all(|one| one.index != *index));
+    if let (Some(index), Some(date)) = (index, Timestamp::from_date(2025, 12, 31)) {
+        let market_cap = Decimal::from(RUSSELL_MARKET_CAP);
+        config.index_references.0.push(IndexReference { index, market_cap, date, source: "simulated".to_owned() });
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::numbers::{ABSENT, amount, change, figure, percent, price, time};
 use super::table::{Align, Table, printable};
-use crate::proto::v1::{AllTimeHigh, FreshnessState, PriceAggregation, PriceSnapshot};
+use crate::proto::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregation, PriceSnapshot};
 
 /// The mark that every surface shows on data from simulated venues.
 pub(super) const SIMULATED: &str = "SIMULATED";
@@ -100,7 +100,12 @@ fn freshness(snapshot: &PriceSnapshot) -> String {
 
 /// `FRESH`, `STALE` or `CLOSED`.
 pub(super) fn freshness_word(snapshot: &PriceSnapshot) -> &'static str {
-    match snapshot.freshness.as_ref().map(|freshness| freshness.state()) {
+    freshness_of(snapshot.freshness.as_ref())
+}
+
+/// `FRESH`, `STALE` or `CLOSED`.
+pub(super) fn freshness_of(freshness: Option<&Freshness>) -> &'static str {
+    match freshness.map(|freshness| freshness.state()) {
         Some(FreshnessState::Fresh) => "FRESH",
         Some(FreshnessState::Stale) => "STALE",
         Some(FreshnessState::Closed) => "CLOSED",
@@ -150,14 +155,14 @@ fn contributions(aggregation: &PriceAggregation) -> Table {
 }
 
 /// An enum's name in words: `volume weighted median`.
-fn words(name: &str, prefix: &str) -> String {
+pub(super) fn words(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase().replace('_', " ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::v1::{AggregationMethod, ContributionStatus, Freshness, PriceContribution};
+    use crate::proto::v1::{AggregationMethod, ContributionStatus, PriceContribution};
 
     fn snapshot() -> PriceSnapshot {
         PriceSnapshot {

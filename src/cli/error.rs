@@ -37,6 +37,15 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Standard input or output failed.
     #[error("input or output failed")]
     Io(#[from] io::Error),

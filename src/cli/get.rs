@@ -1,28 +1,32 @@
-//! `get`: the snapshots of some assets.
+//! `get`: the snapshots of some assets and indices.
 
 use std::io::{self, Write};
 
 use clap::Args;
+use tonic::Code;
 
 use super::card::card;
 use super::client::ClientArguments;
 use super::error::CliError;
+use super::index;
 use super::json;
-use super::serve::asset;
-use crate::domain::AssetCode;
-use crate::proto::v1::{BatchGetPriceSnapshotsRequest, GetPriceSnapshotRequest, PriceSnapshot, View};
+use super::message;
+use super::picture::index_code;
+use crate::client::{Client, Error};
+use crate::proto::v1::*;
 
-/// Shows the current snapshot of each asset: price, changes, volatility, market cap, all-time high and how fresh it is.
+/// Shows the current snapshot of each asset or index: price or level, changes, all-time high, and how fresh it is.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   crossmarket get BTC
   crossmarket get BTC ETH --full              with every venue's price, weight and status
+  crossmarket get RUT OTHERS/BTC              indices and quotients
   crossmarket get BTC --json | jq .price      one JSON object a line, decimals as strings")]
 pub(super) struct GetArguments {
-    /// Assets, such as BTC.
-    #[arg(required = true, value_name = "ASSETS", value_parser = asset)]
-    assets: Vec<AssetCode>,
+    /// Assets such as BTC, indices such as RUT, quotients such as OTHERS/BTC.
+    #[arg(required = true, value_name = "CODES", value_parser = index_code)]
+    codes: Vec<String>,
     /// With each venue's part and how each figure was computed.
     #[arg(long)]
     full: bool,
@@ -33,38 +37,101 @@ pub(super) struct GetArguments {
     client: ClientArguments,
 }
 
+/// What a code stands for.
+enum Found {
+    Asset(PriceSnapshot),
+    Index(IndexSnapshot),
+}
+
 pub(super) async fn run(arguments: GetArguments) -> Result<(), CliError> {
-    let (snapshots, missing) = fetch(&arguments).await?;
+    let client = arguments.client.client()?;
+    let view = if arguments.full { View::Full } else { View::Basic };
+    let (found, missing) = match arguments.codes.as_slice() {
+        // One code is asked for alone: its error then says what is wrong with it.
+        [code] => (vec![one(&client, code, view).await?], Vec::new()),
+        codes => several(&client, codes, view).await?,
+    };
     let mut out = io::stdout().lock();
-    for (index, snapshot) in snapshots.iter().enumerate() {
-        if arguments.json {
-            writeln!(out, "{}", json::snapshot(snapshot))?;
-        } else {
-            write!(out, "{}{}", if index == 0 { "" } else { "\n" }, card(snapshot))?;
+    for (position, found) in found.iter().enumerate() {
+        let gap = if position == 0 || arguments.json { "" } else { "\n" };
+        match (found, arguments.json) {
+            (Found::Asset(snapshot), true) => writeln!(out, "{}", json::snapshot(snapshot))?,
+            (Found::Index(snapshot), true) => writeln!(out, "{}", message::json("IndexSnapshot", snapshot)?)?,
+            (Found::Asset(snapshot), false) => write!(out, "{gap}{}", card(snapshot))?,
+            (Found::Index(snapshot), false) => write!(out, "{gap}{}", index::card(snapshot))?,
         }
     }
     out.flush()?;
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(CliError::Failed(format!("unknown or without a price yet: {}", missing.join(", "))))
+        Err(CliError::Failed(format!("unknown or without a value yet: {}", missing.join(", "))))
     }
 }
 
-async fn fetch(arguments: &GetArguments) -> Result<(Vec<PriceSnapshot>, Vec<String>), CliError> {
-    let prices = arguments.client.client()?.prices();
-    let view = if arguments.full { View::Full } else { View::Basic } as i32;
-    // One asset is asked for alone: its error then says what is wrong with it.
-    if let [asset] = arguments.assets.as_slice() {
-        let request = GetPriceSnapshotRequest { asset: asset.to_string(), view };
-        let response = prices.get_price_snapshot(request).await?;
-        return Ok((response.snapshot.into_iter().collect(), Vec::new()));
-    }
-    let request = BatchGetPriceSnapshotsRequest {
-        assets: arguments.assets.iter().map(AssetCode::to_string).collect(),
-        view,
-        allow_partial: true,
+/// True for a code that can only be an index: assets are plain tickers.
+fn is_index(code: &str) -> bool {
+    code.contains(['/', ':', '.'])
+}
+
+async fn one(client: &Client, code: &str, view: View) -> Result<Found, CliError> {
+    let unknown_asset = if is_index(code) {
+        None
+    } else {
+        let request = GetPriceSnapshotRequest { asset: code.to_owned(), view: view.into() };
+        match client.prices().get_price_snapshot(request).await {
+            Ok(response) => return response.snapshot.map(Found::Asset).ok_or_else(|| empty(code)),
+            Err(error) if error.code() == Code::NotFound => Some(error),
+            Err(error) => return Err(error.into()),
+        }
     };
-    let response = prices.batch_get_price_snapshots(request).await?;
-    Ok((response.snapshots, response.missing))
+    let request = GetIndexSnapshotRequest { index: code.to_owned(), view: view.into() };
+    match (client.indices().get_index_snapshot(request).await, unknown_asset) {
+        (Ok(response), _) => response.snapshot.map(Found::Index).ok_or_else(|| empty(code)),
+        // It is neither; what was said of it as an asset is the plainer word.
+        (Err(error), Some(unknown)) if is_no_index(&error) => Err(unknown.into()),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Prices first, and what they do not know as indices.
+async fn several(client: &Client, codes: &[String], view: View) -> Result<(Vec<Found>, Vec<String>), CliError> {
+    let assets: Vec<String> = codes.iter().filter(|code| !is_index(code)).cloned().collect();
+    let mut prices = Vec::new();
+    if !assets.is_empty() {
+        let request = BatchGetPriceSnapshotsRequest { assets, view: view.into(), allow_partial: true };
+        prices = client.prices().batch_get_price_snapshots(request).await?.snapshots;
+    }
+    let rest: Vec<String> =
+        codes.iter().filter(|code| !prices.iter().any(|price| price.asset == **code)).cloned().collect();
+    let mut indices = Vec::new();
+    if !rest.is_empty() {
+        let request = BatchGetIndexSnapshotsRequest { indices: rest, view: view.into(), allow_partial: true };
+        match client.indices().batch_get_index_snapshots(request).await {
+            Ok(response) => indices = response.snapshots,
+            Err(error) if is_no_index(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for code in codes {
+        if let Some(snapshot) = prices.iter().find(|snapshot| snapshot.asset == *code) {
+            found.push(Found::Asset(snapshot.clone()));
+        } else if let Some(snapshot) = indices.iter().find(|snapshot| snapshot.index == *code) {
+            found.push(Found::Index(snapshot.clone()));
+        } else {
+            missing.push(code.clone());
+        }
+    }
+    Ok((found, missing))
+}
+
+/// The service knows no such index, or offers no indices.
+fn is_no_index(error: &Error) -> bool {
+    matches!(error.code(), Code::NotFound | Code::InvalidArgument | Code::Unimplemented)
+}
+
+fn empty(code: &str) -> CliError {
+    CliError::Failed(format!("the answer for {code} holds no snapshot"))
 }

@@ -7,21 +7,24 @@ use clap::Args;
 use super::card::{SIMULATED, freshness_word};
 use super::client::ClientArguments;
 use super::error::CliError;
+use super::index;
 use super::json;
+use super::message;
 use super::numbers::{ABSENT, amount, change, figure, percent, price};
 use super::table::{Align, Table};
-use crate::proto::v1::{ListPriceSnapshotsRequest, PriceSnapshot, View};
+use crate::proto::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
 
 /// Largest page that is asked for.
 const PAGE_SIZE_MAX: usize = 1_000;
 
-/// Lists assets as a table, the largest first.
+/// Lists assets as a table, the largest first, or indices.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   crossmarket list --limit 20
   crossmarket list --category privacy --order-by 'change_7d_percent desc'
   crossmarket list --rank-max 100 --order-by drawdown_percent
+  crossmarket list --indices --order-by 'change_ytd_percent desc'
   crossmarket list --json --limit 0 > all.jsonl")]
 pub(super) struct ListArguments {
     /// Only assets of this category; may be given several times.
@@ -36,6 +39,9 @@ pub(super) struct ListArguments {
     /// At most so many; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// Indices in the place of assets.
+    #[arg(long, conflicts_with_all = ["category", "rank_max"])]
+    indices: bool,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -44,6 +50,9 @@ pub(super) struct ListArguments {
 }
 
 pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
+    if arguments.indices {
+        return indices(&arguments).await;
+    }
     let prices = arguments.client.client()?.prices();
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     let mut request = ListPriceSnapshotsRequest {
@@ -81,6 +90,25 @@ pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
         eprintln!("{} of {total} assets; --limit 0 for all", snapshots.len());
     }
     Ok(())
+}
+
+async fn indices(arguments: &ListArguments) -> Result<(), CliError> {
+    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    let request =
+        ListIndicesRequest { order_by: arguments.order_by.clone(), view: View::Basic as i32, ..Default::default() };
+    let snapshots = arguments.client.client()?.indices().all_indices(request, limit).await?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        for snapshot in &snapshots {
+            writeln!(out, "{}", message::json("IndexSnapshot", snapshot)?)?;
+        }
+        return Ok(out.flush()?);
+    }
+    if snapshots.iter().any(|snapshot| snapshot.simulated) {
+        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
+    }
+    write!(out, "{}", index::table(&snapshots).render(None))?;
+    Ok(out.flush()?)
 }
 
 /// The line above a table of which any row is simulated.

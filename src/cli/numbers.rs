@@ -39,6 +39,11 @@ pub(super) fn percent(percent: Option<f64>) -> String {
     percent.map_or_else(|| ABSENT.to_owned(), |percent| format!("{percent:.2} %"))
 }
 
+/// A part of a whole as a percentage: 0.5234 is `52.3 %`.
+pub(super) fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| ABSENT.to_owned(), |value| format!("{:.1} %", value * 100.0))
+}
+
 /// A plain figure with one decimal.
 pub(super) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| ABSENT.to_owned(), |value| format!("{value:.1}"))
@@ -55,6 +60,12 @@ pub(super) fn instant(time: &prost_types::Timestamp) -> Option<Timestamp> {
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
     let instant = time.and_then(instant);
     instant.map_or_else(|| ABSENT.to_owned(), |instant| Timestamp::from_seconds(instant.as_seconds()).to_string())
+}
+
+/// The day of an instant: `2026-01-15`.
+pub(super) fn day(time: Option<&prost_types::Timestamp>) -> String {
+    let instant = time.and_then(instant);
+    instant.map_or_else(|| ABSENT.to_owned(), |instant| instant.to_string().chars().take(10).collect())
 }
 
 /// A length of time as `250ms`, `1.5s`, `2m` or `1h`; a bare number is seconds.

@@ -103,6 +103,11 @@ impl FeedMonitor {
         Self { venue, feed, clock, simulated, budgets, inner: Mutex::new(inner) }
     }
 
+    /// What its health is published under.
+    pub fn key(&self) -> Key {
+        Key::Feed(SmolStr::new_static(self.venue.as_str()), self.feed)
+    }
+
     fn update<T>(&self, change: impl FnOnce(&mut Inner, Timestamp) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.changed = true;
@@ -219,7 +224,7 @@ impl FeedMonitor {
             simulated: self.simulated,
             body: Body::Feed(Box::new(inner.status.clone())),
         };
-        Some((Key::Feed(SmolStr::new_static(self.venue.as_str()), self.feed), state))
+        Some((self.key(), state))
     }
 
     /// Publishes the state again although it has not changed (the store lost it).

@@ -1,27 +1,28 @@
-//! The one task that owns the board: observations come in, batches of states go out, one write at a time.
+//! The one task that owns the board: observations come in, batches of states go out, one write at a time for each shard that is led.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::CollectorError;
 use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
 use super::intake::Intake;
+use super::lease::{Lead, Leads};
 use super::monitor::FeedMonitor;
 use super::publish::{Publisher, Update, forget};
-use super::retry::Jitter;
+use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
-use crate::domain::state::{Epoch, Key, Revision};
-use crate::domain::{Candle, CandleInterval, Instrument};
-use crate::store::{ShardId, Store, StoreError};
+use crate::domain::state::Key;
+use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
+use crate::store::{Store, StoreError};
 
 /// Messages taken in one go at most.
 const MESSAGES_MAX: usize = 8;
@@ -35,10 +36,6 @@ const LISTS_INTERVAL: Duration = Duration::from_secs(30);
 const LISTS_INTERVAL_FIRST: Duration = Duration::from_secs(1);
 const LISTS_FIRST: u32 = 4;
 const FEEDS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Between two attempts to write to a store that cannot be reached.
-const RETRY_MIN: Duration = Duration::from_millis(250);
-const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Instruments streamed from one venue at most.
 const STREAMED_MAX: usize = 1_000;
@@ -59,8 +56,10 @@ pub struct Pipeline {
     pub monitors: Vec<Arc<FeedMonitor>>,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The shard written to.
-    pub shard: ShardId,
+    /// How the data is divided.
+    pub shards: Shards,
+    /// The shards that are led.
+    pub leads: watch::Receiver<Leads>,
     /// The time.
     pub clock: Clock,
     /// Time between batches, in life.
@@ -75,65 +74,45 @@ pub struct Pipeline {
     pub seed: u64,
 }
 
-/// What is under way at the store.
-struct Writing {
-    task: JoinHandle<Result<Revision, StoreError>>,
-    keys: Vec<Key>,
-}
-
 /// When the periodic work is due.
 struct Due {
     rates: Instant,
     universe: Instant,
-    catalogue: Instant,
     lists: Instant,
-    feeds: Instant,
 }
 
 struct Run {
     pipeline: Pipeline,
-    epoch: Epoch,
-    writing: Option<Writing>,
+    /// One for each shard that is led.
+    writers: BTreeMap<ShardId, Writer>,
+    writes: JoinSet<Outcome>,
     archiving: Option<JoinHandle<Result<(), StoreError>>>,
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
     /// How many candles are under way to the store.
     archiving_count: usize,
-    gone: BTreeSet<Key>,
-    retry: Jitter,
-    retry_at: Option<Instant>,
-    unavailable: bool,
     due: Due,
     instruments_changed: bool,
     lists_sent: u32,
 }
 
 impl Pipeline {
-    /// Runs until `stop` (or until the feeds are gone), then writes and flushes what is left. Ends with [`CollectorError::Fenced`] when another
-    /// writer has taken the shard over.
-    pub async fn run(
-        self,
-        epoch: Epoch,
-        mut intake: mpsc::Receiver<Intake>,
-        stop: CancellationToken,
-    ) -> Result<(), CollectorError> {
+    /// Runs until `stop` (or until the feeds are gone), then writes and flushes what is left.
+    pub async fn run(self, mut intake: mpsc::Receiver<Intake>, stop: CancellationToken) -> Result<(), CollectorError> {
         let now = Instant::now();
         let mut tick = tokio::time::interval(self.publish_interval.max(Duration::from_millis(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut run = Run {
-            retry: Jitter::new(self.seed, RETRY_MIN, RETRY_MAX),
             pipeline: self,
-            epoch,
-            writing: None,
+            writers: BTreeMap::new(),
+            writes: JoinSet::new(),
             archiving: None,
             candles: BTreeMap::new(),
             archiving_count: 0,
-            gone: BTreeSet::new(),
-            retry_at: None,
-            unavailable: false,
-            due: Due { rates: now, universe: now, catalogue: now, lists: now, feeds: now },
+            due: Due { rates: now, universe: now, lists: now },
             instruments_changed: true,
             lists_sent: 0,
         };
+        run.take_leads();
         let mut messages = Vec::with_capacity(MESSAGES_MAX);
         loop {
             tokio::select! {
@@ -148,7 +127,8 @@ impl Pipeline {
                     }
                 }
                 _ = tick.tick() => run.tick(),
-                written = finished(run.writing.as_mut().map(|writing| &mut writing.task)) => run.written(written)?,
+                Some(outcome) = run.writes.join_next() => run.written(outcome.ok()),
+                Ok(()) = run.pipeline.leads.changed() => run.take_leads(),
                 archived = finished(run.archiving.as_mut()) => run.archived(archived),
             }
         }
@@ -157,7 +137,7 @@ impl Pipeline {
 }
 
 /// Waits for a task, or for ever when there is none.
-async fn finished<T>(task: Option<&mut JoinHandle<Result<T, StoreError>>>) -> Result<T, StoreError> {
+async fn finished(task: Option<&mut JoinHandle<Result<(), StoreError>>>) -> Result<(), StoreError> {
     match task {
         Some(task) => task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the write was cut off".to_owned()))),
         None => std::future::pending().await,
@@ -165,7 +145,7 @@ async fn finished<T>(task: Option<&mut JoinHandle<Result<T, StoreError>>>) -> Re
 }
 
 /// True, and set to its next time, when something is due.
-fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
+pub(super) fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
     let is_due = now >= *due;
     if is_due {
         *due = now + interval;
@@ -174,14 +154,42 @@ fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
 }
 
 impl Run {
-    /// Periodic work, and a batch when none is under way.
+    /// Begins what is led now and was not, or was in another epoch, with everything published anew; ends what is led no more.
+    fn take_leads(&mut self) {
+        let leads = Leads::clone(&self.pipeline.leads.borrow_and_update());
+        self.writers.retain(|shard, writer| leads.get(shard).is_some_and(|lead| lead.epoch() == writer.lead.epoch()));
+        for (shard, lead) in leads.iter().filter(|(shard, _)| !self.writers.contains_key(shard)).collect::<Vec<_>>() {
+            self.begin(*shard, lead);
+        }
+        // Histories are kept of what is led.
+        self.instruments_changed = true;
+        self.due.lists = Instant::now();
+    }
+
+    fn begin(&mut self, shard: ShardId, lead: &Lead) {
+        let Pipeline { board, monitors, shards, seed, .. } = &mut self.pipeline;
+        let mut writer = Writer::new(lead.clone(), seed.wrapping_add(u64::from(shard)));
+        writer.gone.extend(lead.foreign().iter().cloned());
+        let codes: Vec<AssetCode> =
+            board.assets().keys().filter(|code| shards.of_asset(code) == shard).cloned().collect();
+        let keys = codes.into_iter().flat_map(|code| [Key::Price(code.clone()), Key::Asset(code)]);
+        forget(board, &keys.collect::<Vec<_>>());
+        for monitor in monitors.iter().filter(|monitor| shards.of_key(&monitor.key()) == shard) {
+            monitor.forget_published();
+        }
+        self.writers.insert(shard, writer);
+    }
+
+    /// Periodic work, and for every shard that is led a batch when none is under way.
     fn tick(&mut self) {
         let instant = Instant::now();
         let now = self.pipeline.clock.now();
         if take_due(&mut self.due.universe, instant, UNIVERSE_INTERVAL) {
             for code in self.pipeline.board.retrack() {
-                self.gone.insert(Key::Price(code.clone()));
-                self.gone.insert(Key::Asset(code));
+                if let Some(writer) = self.writers.get_mut(&self.pipeline.shards.of_asset(&code)) {
+                    writer.gone.insert(Key::Price(code.clone()));
+                    writer.gone.insert(Key::Asset(code));
+                }
             }
         }
         let changed = self.pipeline.board.take_instruments_changed();
@@ -196,75 +204,77 @@ impl Run {
         }
         self.collect_candles();
         self.archive();
-        if self.writing.is_none() && self.retry_at.is_none_or(|at| at <= instant) {
-            self.retry_at = None;
-            let batch = self.batch(instant);
-            self.write(batch);
+        let idle: Vec<ShardId> =
+            self.writers.iter().filter(|(_, writer)| writer.is_idle(instant)).map(|(shard, _)| *shard).collect();
+        for shard in idle {
+            self.write(shard, instant);
         }
     }
 
-    /// Everything that is due now.
-    fn batch(&mut self, instant: Instant) -> Vec<Update> {
-        let Pipeline { board, publisher, monitors, clock, .. } = &mut self.pipeline;
+    /// Everything of a shard that is due now.
+    fn batch(&mut self, shard: ShardId, instant: Instant) -> Vec<Update> {
+        let Pipeline { board, publisher, monitors, clock, shards, .. } = &mut self.pipeline;
+        let Some(writer) = self.writers.get_mut(&shard) else { return Vec::new() };
         let now = clock.now();
-        let mut batch: Vec<Update> = std::mem::take(&mut self.gone)
+        let own = |key: &Key| shards.of_key(key) == shard;
+        let mut batch: Vec<Update> = std::mem::take(&mut writer.gone)
             .into_iter()
-            .filter(|key| !matches!(key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code)))
+            .filter(|key| {
+                !(own(key) && matches!(key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code)))
+            })
             .map(|key| (key, None))
             .collect();
-        batch.extend(publisher.snapshots(board, now));
-        if take_due(&mut self.due.catalogue, instant, CATALOGUE_INTERVAL) {
-            batch.extend(publisher.asset_infos(board, now));
+        batch.extend(publisher.snapshots(board, now, &mut writer.paused_after, |code| shards.of_asset(code) == shard));
+        if take_due(&mut writer.catalogue_due, instant, CATALOGUE_INTERVAL) {
+            batch.extend(publisher.asset_infos(board, now, |code| shards.of_asset(code) == shard));
         }
-        if take_due(&mut self.due.feeds, instant, FEEDS_INTERVAL) {
-            batch.extend(monitors.iter().filter_map(|monitor| monitor.news()).map(|(key, state)| (key, Some(state))));
+        if take_due(&mut writer.feeds_due, instant, FEEDS_INTERVAL) {
+            batch.extend(news_of(monitors, own));
         }
         batch
     }
 
-    fn write(&mut self, batch: Vec<Update>) {
-        if batch.is_empty() {
-            return;
+    fn write(&mut self, shard: ShardId, instant: Instant) {
+        let batch = self.batch(shard, instant);
+        if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
+            writer.write(batch, &mut self.writes);
         }
-        let keys = batch.iter().map(|(key, _)| key.clone()).collect();
-        let (store, shard, epoch) = (Arc::clone(&self.pipeline.store), self.pipeline.shard, self.epoch);
-        let task = tokio::spawn(async move { store.write(shard, epoch, batch).await });
-        self.writing = Some(Writing { task, keys });
     }
 
-    fn written(&mut self, outcome: Result<Revision, StoreError>) -> Result<(), CollectorError> {
-        let Some(writing) = self.writing.take() else { return Ok(()) };
-        match outcome {
+    /// Takes in what became of a batch; `None` for one that was cut off.
+    fn written(&mut self, outcome: Option<Outcome>) {
+        let Some(Outcome { shard, epoch, keys, result }) = outcome else { return };
+        let refused = self
+            .writers
+            .get_mut(&shard)
+            .filter(|writer| writer.lead.epoch() == epoch)
+            .map(|writer| writer.written(&result));
+        match result {
             Ok(_) => {
-                if std::mem::take(&mut self.unavailable) {
-                    info!("store is back");
+                let behind =
+                    self.writers.get(&shard).is_some_and(|writer| writer.is_behind() && writer.lead.epoch() == epoch);
+                if behind {
+                    self.write(shard, Instant::now());
                 }
-                self.retry.reset();
-                if self.pipeline.publisher.is_behind() {
-                    let batch = self.batch(Instant::now());
-                    self.write(batch);
-                }
-                Ok(())
             }
-            Err(StoreError::Fenced { epoch, holder }) => Err(CollectorError::Fenced { epoch, holder }),
-            Err(error) => {
-                // What was in the batch is made again, as it is by then.
-                forget(&mut self.pipeline.board, &writing.keys);
-                for monitor in &self.pipeline.monitors {
-                    monitor.forget_published();
-                }
-                let assets = self.pipeline.board.assets();
-                self.gone.extend(
-                    writing
-                        .keys
-                        .into_iter()
-                        .filter(|key| matches!(key, Key::Price(code) | Key::Asset(code) if !assets.contains_key(code))),
-                );
-                self.retry_at = Some(Instant::now() + self.retry.next_wait());
-                if !std::mem::replace(&mut self.unavailable, true) {
-                    warn!(%error, "store not writable, retrying");
-                }
-                Ok(())
+            Err(_) if refused.is_some() => self.unwritten(shard, keys),
+            // The shard is led no more, or anew; then all of it was made again.
+            Err(_) => {}
+        }
+    }
+
+    /// What was in the batch is made again, as it is by then.
+    fn unwritten(&mut self, shard: ShardId, keys: Vec<Key>) {
+        let Pipeline { board, monitors, shards, .. } = &mut self.pipeline;
+        forget(board, &keys);
+        for monitor in monitors.iter().filter(|monitor| shards.of_key(&monitor.key()) == shard) {
+            monitor.forget_published();
+        }
+        let Some(writer) = self.writers.get_mut(&shard) else { return };
+        for key in keys {
+            let of_board = matches!(&key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code));
+            if shards.of_key(&key) != shard || (matches!(key, Key::Price(_) | Key::Asset(_)) && !of_board) {
+                writer.gone.insert(key);
             }
         }
     }
@@ -285,6 +295,7 @@ impl Run {
         let targets: Arc<[Target]> = board
             .by_importance()
             .into_iter()
+            .filter(|asset| self.writers.contains_key(&self.pipeline.shards.of_asset(asset)))
             .map(|asset| Target { instruments: board.candle_instruments(&asset, PREFERENCE), asset })
             .collect();
         self.lists_sent = self.lists_sent.saturating_add(u32::from(!targets.is_empty()));
@@ -343,27 +354,30 @@ impl Run {
         }
     }
 
-    /// Writes what is left: the last batch and the candles that were being made.
+    /// Writes what is left: the last batches and the candles that were being made.
     async fn finish(mut self) -> Result<(), CollectorError> {
-        if self.writing.is_some() {
-            let written = finished(self.writing.as_mut().map(|writing| &mut writing.task)).await;
-            self.written(written)?;
+        while let Some(outcome) = self.writes.join_next().await {
+            self.written(outcome.ok());
         }
-        let mut batch = self.batch(Instant::now());
-        batch.extend(
-            self.pipeline.monitors.iter().filter_map(|monitor| monitor.news()).map(|(key, state)| (key, Some(state))),
-        );
-        if !batch.is_empty() {
-            self.write(batch);
-            let written = finished(self.writing.as_mut().map(|writing| &mut writing.task)).await;
-            self.written(written)?;
+        let shards: Vec<ShardId> = self.writers.keys().copied().collect();
+        for shard in shards {
+            let of_shard = |key: &Key| self.pipeline.shards.of_key(key) == shard;
+            let news: Vec<Update> = news_of(&self.pipeline.monitors, of_shard).collect();
+            let mut batch = self.batch(shard, Instant::now());
+            batch.extend(news);
+            if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
+                writer.write(batch, &mut self.writes);
+            }
         }
+        while self.writes.join_next().await.is_some() {}
         if self.archiving.is_some() {
             let archived = finished(self.archiving.as_mut()).await;
             self.archived(archived);
         }
         self.collect_candles();
-        for (code, interval, candle) in self.pipeline.board.open_candles() {
+        let shards = self.pipeline.shards;
+        let open = self.pipeline.board.open_candles().into_iter();
+        for (code, interval, candle) in open.filter(|(code, ..)| self.writers.contains_key(&shards.of_asset(code))) {
             self.candles.entry(series_key(&code, interval)).or_default().push(candle);
         }
         for (series, candles) in &self.candles {
@@ -371,4 +385,10 @@ impl Run {
         }
         self.pipeline.store.flush().await.map_err(CollectorError::Store)
     }
+}
+
+/// The feeds' health where there is news.
+fn news_of(monitors: &[Arc<FeedMonitor>], wanted: impl Fn(&Key) -> bool) -> impl Iterator<Item = Update> {
+    let wanted = monitors.iter().filter(move |monitor| wanted(&monitor.key()));
+    wanted.filter_map(|monitor| monitor.news()).map(|(key, state)| (key, Some(state)))
 }

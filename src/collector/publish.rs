@@ -38,8 +38,6 @@ pub struct Publisher {
     /// Quote assets whose rates are wanted.
     wanted: Vec<SmolStr>,
     scratch: [Vec<Candle>; 3],
-    /// The last asset of a round of snapshots that did not hold all that was due.
-    paused_after: Option<AssetCode>,
 }
 
 impl Publisher {
@@ -51,7 +49,6 @@ impl Publisher {
             rates: RateTable::default(),
             wanted: Vec::new(),
             scratch: [const { Vec::new() }; 3],
-            paused_after: None,
         }
     }
 
@@ -70,28 +67,29 @@ impl Publisher {
         self.rates = usd_rates(&self.wanted, &quotes, &RateSettings::default(), now);
     }
 
-    /// The price snapshots that are due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost a
-    /// contribution to age. No more than a small batch at a time, going on where the last one ended: see [`Publisher::is_behind`].
-    pub fn snapshots(&mut self, board: &mut Board, now: Timestamp) -> Vec<Update> {
-        let paused_after = self.paused_after.take();
+    /// The price snapshots that are wanted and due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost
+    /// a contribution to age. No more than a small batch at a time: `pause` is the last of a full one, and the next goes on after it.
+    pub fn snapshots(
+        &mut self,
+        board: &mut Board,
+        now: Timestamp,
+        pause: &mut Option<AssetCode>,
+        wanted: impl Fn(&AssetCode) -> bool,
+    ) -> Vec<Update> {
+        let paused_after = pause.take();
         let after = paused_after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let later = board.assets().range::<AssetCode, _>((after, Bound::Unbounded));
         let earlier = paused_after.as_ref().map(|code| board.assets().range::<AssetCode, _>(..=code));
         let due: Vec<AssetCode> = later
             .chain(earlier.into_iter().flatten())
-            .filter(|(_, asset)| is_due(asset, now))
+            .filter(|(code, asset)| is_due(asset, now) && wanted(code))
             .map(|(code, _)| code.clone())
             .take(SNAPSHOTS_MAX)
             .collect();
         if due.len() == SNAPSHOTS_MAX {
-            self.paused_after = due.last().cloned();
+            *pause = due.last().cloned();
         }
         due.into_iter().filter_map(|code| self.snapshot(board, code, now)).collect()
-    }
-
-    /// True when the last snapshots were a full batch, so that there may be more due.
-    pub fn is_behind(&self) -> bool {
-        self.paused_after.is_some()
     }
 
     fn snapshot(&mut self, board: &mut Board, code: AssetCode, now: Timestamp) -> Option<Update> {
@@ -184,10 +182,15 @@ impl Publisher {
         Some(build(inputs, now))
     }
 
-    /// The catalogue entries that have changed.
-    pub fn asset_infos(&mut self, board: &mut Board, now: Timestamp) -> Vec<Update> {
+    /// The catalogue entries that are wanted and have changed.
+    pub fn asset_infos(
+        &mut self,
+        board: &mut Board,
+        now: Timestamp,
+        wanted: impl Fn(&AssetCode) -> bool,
+    ) -> Vec<Update> {
         let mut changed = Vec::new();
-        for (code, asset) in board.assets() {
+        for (code, asset) in board.assets().iter().filter(|(code, _)| wanted(code)) {
             let info = asset_info(board, code, asset);
             let fingerprint = info_fingerprint(&info);
             if asset.published.info != Some(fingerprint) {

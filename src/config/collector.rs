@@ -4,25 +4,28 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::domain::AssetCode;
+use crate::domain::shard::ASSET_SHARDS_MAX;
 
 /// `collector.*`: the collection of data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectorConfig {
     /// Whether this process collects, where its role lets it; default true.
     pub enabled: bool,
-    /// Number of shards that assets are hashed into: 1, until stores that several processes share bring more.
+    /// Number of shards that assets are hashed into, 1 to 64, default 1. The same in every process on one store.
     pub shards: u16,
     /// Least time between two batches to the store, 10 ms to 60 s, default 250 ms.
     pub publish_interval: Duration,
     /// Venues with a usable price that a new aggregate needs, 1 to 32, default 1. With fewer the last one is carried, marked.
     pub required_venue_count: u32,
+    /// How long a lease of a shard lasts, 500 ms to 60 s, default 2.5 s: a collector that is gone is replaced after so long at most.
+    pub lease_life: Duration,
 }
 
 impl CollectorConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             enabled: reader.boolean("collector.enabled", true),
-            shards: reader.integer("collector.shards", 1, 1..=1, "shards") as u16,
+            shards: reader.integer("collector.shards", 1, 1..=u64::from(ASSET_SHARDS_MAX), "shards") as u16,
             publish_interval: Duration::from_millis(reader.integer(
                 "collector.publish_interval_ms",
                 250,
@@ -30,6 +33,12 @@ impl CollectorConfig {
                 "milliseconds",
             )),
             required_venue_count: reader.integer("collector.required_venue_count", 1, 1..=32, "venues") as u32,
+            lease_life: Duration::from_millis(reader.integer(
+                "collector.lease_ms",
+                2_500,
+                500..=60_000,
+                "milliseconds",
+            )),
         }
     }
 }

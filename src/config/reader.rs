@@ -132,6 +132,38 @@ impl Reader {
         self.raw(key, default, allowed, |raw| raw.text().and_then(&parse), |value| Some(show(value)), redact_url)
     }
 
+    /// Reads one text setting that has no default.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
+        self.raw(key, None, allowed, parse, |value| value.as_ref().map(&show), redact_url)
+    }
+
+    /// The names of the sections right below a section that were given, in their order.
+    pub(super) fn names_under(&self, section: &str) -> Vec<String> {
+        let names = self.given.keys().filter_map(|key| {
+            let (name, _) = key.strip_prefix(section)?.strip_prefix('.')?.split_once('.')?;
+            Some(name.to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        names
+    }
+
+    /// Adds that a value is not allowed, where that shows only together with others.
+    pub(super) fn refuse(&mut self, key: &str, value: &str, allowed: &str) {
+        let setting = self.settings.iter().find(|setting| setting.key == key);
+        let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+        let problem =
+            Problem::Value { key: key.to_owned(), value: redact_url(value), allowed: allowed.to_owned(), origin };
+        self.problems.push(problem);
+    }
+
     /// Reads a text that is never shown.
     pub(super) fn secret(&mut self, key: &str, allowed: &str) -> Option<String> {
         let parse = |raw: &Raw| raw.text().filter(|text| !text.is_empty()).map(|text| Some(text.to_owned()));

@@ -42,6 +42,11 @@ impl fmt::Debug for StoreConfig {
 }
 
 impl StoreConfig {
+    /// Whether several processes may use the store at once.
+    pub fn is_shared(&self) -> bool {
+        !(self.url.starts_with("memory:") || self.url.starts_with("embedded:"))
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Self {
         let flush_unit = "milliseconds";
         let shown = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -150,6 +150,16 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a smol_str::SmolStr>) -> Vec<Str
     values.into_iter().map(ToString::to_string).collect()
 }
 
+/// A price snapshot in the view FULL.
+pub fn price_message(
+    price: &PriceSnapshot,
+    state: &State,
+    revision: Revision,
+    freshness: Freshness,
+) -> v1::PriceSnapshot {
+    price_snapshot(price, state, revision, freshness)
+}
+
 fn price_snapshot(price: &PriceSnapshot, state: &State, revision: Revision, freshness: Freshness) -> v1::PriceSnapshot {
     v1::PriceSnapshot {
         asset: price.asset.to_string(),

@@ -27,6 +27,16 @@ pub type BatchGetPriceSnapshotsResponse = Encoded<v1::BatchGetPriceSnapshotsResp
 pub type ListPriceSnapshotsResponse = Encoded<v1::ListPriceSnapshotsResponse>;
 /// One frame of a stream of snapshots.
 pub type WatchPriceSnapshotsResponse = Encoded<v1::WatchPriceSnapshotsResponse>;
+/// One index.
+pub type GetIndexSnapshotResponse = Encoded<v1::GetIndexSnapshotResponse>;
+/// Several indices.
+pub type BatchGetIndexSnapshotsResponse = Encoded<v1::BatchGetIndexSnapshotsResponse>;
+/// One page of indices.
+pub type ListIndicesResponse = Encoded<v1::ListIndicesResponse>;
+/// One frame of a stream of indices.
+pub type WatchIndexSnapshotsResponse = Encoded<v1::WatchIndexSnapshotsResponse>;
+/// One frame of a stream of comparisons.
+pub type WatchComparisonsResponse = Encoded<v1::WatchComparisonsResponse>;
 /// One page of assets.
 pub type ListAssetsResponse = Encoded<v1::ListAssetsResponse>;
 

@@ -36,6 +36,20 @@ pub enum ServiceError {
     /// The asset is in the catalogue and has no price yet.
     #[error("asset {0:?} has no price yet")]
     NoPriceYet(String),
+    /// There is no such index, asset or quotient.
+    #[error("{0:?} is neither an index nor an asset of the catalogue, and there is no history of it")]
+    UnknownIndex(String),
+    /// The index is known and has no level yet.
+    #[error("{0:?} has no level yet")]
+    NoLevelYet(String),
+    /// There is not enough history for the figure asked for.
+    #[error("{subject}: {problem}")]
+    InsufficientHistory {
+        /// What it is about.
+        subject: String,
+        /// What is missing.
+        problem: String,
+    },
     /// The cursor lies further back than the change feed goes.
     #[error("the resume cursor is older than the change feed goes: start again without it")]
     CursorTooOld,
@@ -81,10 +95,16 @@ impl ServiceError {
         Self::UnknownAsset(asset.chars().take(ECHO_LEN_MAX).collect())
     }
 
+    /// An unknown index, by the name that the client used.
+    pub fn unknown_index(index: &str) -> Self {
+        Self::UnknownIndex(index.chars().take(ECHO_LEN_MAX).collect())
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::InvalidArgument { .. } => Code::InvalidArgument,
-            Self::UnknownAsset(_) | Self::NoPriceYet(_) => Code::NotFound,
+            Self::UnknownAsset(_) | Self::NoPriceYet(_) | Self::UnknownIndex(_) | Self::NoLevelYet(_) => Code::NotFound,
+            Self::InsufficientHistory { .. } => Code::FailedPrecondition,
             Self::CursorTooOld => Code::OutOfRange,
             Self::NotReady | Self::Draining { .. } | Self::StreamAge { .. } | Self::Store(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
@@ -97,6 +117,9 @@ impl ServiceError {
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::UnknownAsset(_) => "UNKNOWN_ASSET",
             Self::NoPriceYet(_) => "NO_PRICE_YET",
+            Self::UnknownIndex(_) => "UNKNOWN_INDEX",
+            Self::NoLevelYet(_) => "NO_LEVEL_YET",
+            Self::InsufficientHistory { .. } => "INSUFFICIENT_HISTORY",
             Self::CursorTooOld => "CURSOR_TOO_OLD",
             Self::NotReady => "NOT_READY",
             Self::Draining { .. } => "DRAINING",
@@ -112,6 +135,8 @@ impl ServiceError {
         match self {
             Self::InvalidArgument { field, .. } => entry("field", field),
             Self::UnknownAsset(asset) | Self::NoPriceYet(asset) => entry("asset", asset),
+            Self::UnknownIndex(index) | Self::NoLevelYet(index) => entry("index", index),
+            Self::InsufficientHistory { subject, .. } => entry("index", subject),
             Self::Draining { cursor } | Self::StreamAge { cursor } if !cursor.is_empty() => entry("cursor", cursor),
             Self::Unimplemented(rpc) => entry("rpc", rpc),
             _ => HashMap::new(),
@@ -126,6 +151,9 @@ impl From<ServiceError> for Status {
         let mut details = ErrorDetails::with_error_info(error.reason(), ERROR_DOMAIN, error.metadata());
         if let ServiceError::InvalidArgument { field, .. } = &error {
             details.add_bad_request_violation(field.clone(), text.clone());
+        }
+        if let ServiceError::InsufficientHistory { subject, .. } = &error {
+            details.add_precondition_failure_violation(error.reason(), subject.clone(), text.clone());
         }
         if code == Code::Unavailable {
             details.set_retry_info(Some(RETRY_DELAY));

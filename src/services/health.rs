@@ -8,15 +8,15 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use super::Services;
-use crate::image::Image;
+use crate::image::Collection;
 
 const PRICES: &str = "crossmarket.v1.PriceService";
+const INDICES: &str = "crossmarket.v1.IndexService";
 const CATALOG: &str = "crossmarket.v1.CatalogService";
 
 /// Services without an implementation yet, which are never SERVING.
-const LATER: [&str; 5] = [
+const LATER: [&str; 4] = [
     "crossmarket.v1.LongShortService",
-    "crossmarket.v1.IndexService",
     "crossmarket.v1.SignalService",
     "crossmarket.v1.OverviewService",
     "crossmarket.v1.SubscriptionService",
@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The health service, NOT_SERVING throughout, and the task that keeps it true.
 ///
 /// The catalogue is SERVING once the image is loaded. Prices, and with them the process as a whole (`""`), are SERVING while any price is
-/// fresh: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
+/// fresh, and indices while the histories are loaded and any index is fresh or its market closed: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
 pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
     let (reporter, server) = tonic_health::server::health_reporter();
     for service in LATER {
@@ -38,7 +38,7 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
     tell(&reporter, told).await;
     let task = async move {
         while !services.drain.is_cancelled() {
-            let serving = Serving::of(&services.image);
+            let serving = Serving::of(&services);
             if serving != told {
                 tell(&reporter, serving).await;
                 told = serving;
@@ -54,17 +54,25 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
 struct Serving {
     catalog: bool,
     prices: bool,
+    indices: bool,
 }
 
 impl Serving {
-    fn of(image: &Image) -> Self {
+    fn of(services: &Services) -> Self {
+        let image = &services.image;
         let catalog = image.is_ready();
-        Self { catalog, prices: catalog && image.fresh_price_count() > 0 }
+        Self {
+            catalog,
+            prices: catalog && image.fresh_price_count() > 0,
+            indices: catalog && services.histories.is_loaded() && image.fresh_count(Collection::Indices) > 0,
+        }
     }
 }
 
 async fn tell(reporter: &HealthReporter, serving: Serving) {
-    for (service, is_serving) in [(CATALOG, serving.catalog), (PRICES, serving.prices), ("", serving.prices)] {
+    for (service, is_serving) in
+        [(CATALOG, serving.catalog), (PRICES, serving.prices), (INDICES, serving.indices), ("", serving.prices)]
+    {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

@@ -119,11 +119,15 @@ impl Price {
         paging::check_filter_len("assets", request.assets.len())?;
         let view = paging::view(request.view)?;
         let mut filter = filter(&request.categories, request.market_cap_rank_max)?;
-        let items: Vec<RequestedItem> = request.assets.iter().map(|name| RequestedItem::new(name)).collect();
+        let items: Vec<RequestedItem> = request
+            .assets
+            .iter()
+            .map(|name| RequestedItem::new(name, AssetCode::parse(name).map(Key::Price)))
+            .collect();
         if !items.is_empty() {
             let mut named = HashSet::new();
-            let assets = items.iter().filter_map(|item| item.asset.clone());
-            filter.keys = Some(assets.filter(|asset| named.insert(asset.clone())).map(Key::Price).collect());
+            let keys = items.iter().filter_map(|item| item.key.clone());
+            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
         }
         let frames = watch::open(
             &self.services,

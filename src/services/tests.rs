@@ -42,6 +42,7 @@ impl Fixture {
         let mut services = Services {
             image: Arc::new(Image::new(WireEncoder, settings)),
             store: Arc::new(CandleStore::default()),
+            histories: Arc::new(Histories::default()),
             clock: Clock::simulated(at(0), 1e-9),
             drain: CancellationToken::new(),
             venues: Arc::new([]),

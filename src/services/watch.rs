@@ -1,5 +1,6 @@
 //! Server streams: what a subscription takes from the image becomes frames, at the pace that the client reads and asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -10,7 +11,7 @@ use tonic::metadata::MetadataMap;
 
 use super::error::ServiceError;
 use super::{Services, StreamSettings, convert};
-use crate::domain::AssetCode;
+use crate::domain::state::Key;
 use crate::image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
 use crate::proto::v1;
 
@@ -38,10 +39,38 @@ pub struct WatchRequest {
 pub struct RequestedItem {
     /// The name exactly as it was sent.
     pub name: String,
-    /// The asset; `None` when the name is not well formed.
-    pub asset: Option<AssetCode>,
+    /// The key of its state; `None` when the name is not well formed.
+    pub key: Option<Key>,
     /// What the client was told of it last.
-    pub told: v1::ItemState,
+    told: v1::ItemState,
+}
+
+/// How a stream was asked to be run, as far as all kinds of stream have it in common.
+pub struct Pace {
+    /// How much of each item.
+    pub view: View,
+    /// `min_interval`, as it was sent.
+    pub min_interval: Option<prost_types::Duration>,
+    /// `heartbeat_interval`, as it was sent.
+    pub heartbeat_interval: Option<prost_types::Duration>,
+    /// When the client gives up on the call.
+    pub deadline: Option<Instant>,
+}
+
+/// What a stream is of: something that has news now and then, and that keeps no queue of it.
+pub trait Source: Send + 'static {
+    /// What is newer, up to about `len_max` bytes of it; `None` when nothing is.
+    fn take(&mut self, len_max: usize) -> Option<Batch>;
+    /// Waits until there may be news since the last call.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    /// The position up to which everything has been taken.
+    fn cursor(&self) -> Cursor;
+    /// How many items match now.
+    fn matched_count(&self) -> usize;
+    /// True when a cursor is being continued.
+    fn is_resumed(&self) -> bool;
+    /// What is to be told of the items that the request names: of all of them, or of those of which something has changed.
+    fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus>;
 }
 
 /// One frame, as far as all kinds of stream have it in common.
@@ -72,25 +101,46 @@ pub fn open(
     request: WatchRequest,
 ) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + 'static, ServiceError> {
     services.check_serving()?;
-    let granted = Granted::of(&request, &services.streams)?;
-    let WatchRequest { collection, filter, items, view, resume_cursor, deadline, .. } = request;
-    let subscription = if resume_cursor.is_empty() {
-        Subscription::open(&services.image, collection, filter, view)
-    } else {
-        let cursor = Cursor::decode(&resume_cursor, collection).map_err(|_| {
-            let allowed = "must be a cursor of this kind of stream, exactly as it was received, or empty";
-            ServiceError::invalid("resume_cursor", &resume_cursor, allowed)
-        })?;
-        Subscription::resume(&services.image, collection, filter, view, &cursor)
-            .map_err(|_| ServiceError::CursorTooOld)?
+    let WatchRequest { collection, filter, items, view, min_interval, heartbeat_interval, resume_cursor, deadline } =
+        request;
+    let subscription = match resume(&resume_cursor, collection)? {
+        None => Subscription::open(&services.image, collection, filter, view),
+        Some(cursor) => Subscription::resume(&services.image, collection, filter, view, &cursor)
+            .map_err(|_| ServiceError::CursorTooOld)?,
     };
+    let source = Subscribed { image: Arc::clone(&services.image), subscription, items };
+    run(services, source, &Pace { view, min_interval, heartbeat_interval, deadline })
+}
+
+/// Reads a `resume_cursor`; `None` when there is none.
+pub fn resume(resume_cursor: &str, collection: Collection) -> Result<Option<Cursor>, ServiceError> {
+    if resume_cursor.is_empty() {
+        return Ok(None);
+    }
+    Cursor::decode(resume_cursor, collection).map(Some).map_err(|_| {
+        let allowed = "must be a cursor of this kind of stream, exactly as it was received, or empty";
+        ServiceError::invalid("resume_cursor", resume_cursor, allowed)
+    })
+}
+
+/// Makes frames of what a source has.
+///
+/// # Errors
+///
+/// When an interval cannot be taken.
+pub fn run<S: Source>(
+    services: &Services,
+    source: S,
+    pace: &Pace,
+) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + use<S>, ServiceError> {
+    let granted = Granted::of(pace, &services.streams)?;
+    let (view, deadline) = (pace.view, pace.deadline);
     let now = Instant::now();
     let watch = Watch {
         services: services.clone(),
-        subscription,
+        source,
         granted,
         view,
-        items,
         first: true,
         ended: false,
         items_after: now,
@@ -129,7 +179,7 @@ struct Granted {
 }
 
 impl Granted {
-    fn of(request: &WatchRequest, settings: &StreamSettings) -> Result<Self, ServiceError> {
+    fn of(pace: &Pace, settings: &StreamSettings) -> Result<Self, ServiceError> {
         let span = |field: &str, span: &Option<prost_types::Duration>| match span {
             None => Ok(None),
             Some(span) => convert::duration(span).map(Some).ok_or_else(|| {
@@ -137,8 +187,8 @@ impl Granted {
                 ServiceError::invalid(field, value, "must be a duration of at least 0")
             }),
         };
-        let min_interval = span("min_interval", &request.min_interval)?.unwrap_or_default();
-        let heartbeat_interval = span("heartbeat_interval", &request.heartbeat_interval)?;
+        let min_interval = span("min_interval", &pace.min_interval)?.unwrap_or_default();
+        let heartbeat_interval = span("heartbeat_interval", &pace.heartbeat_interval)?;
         let (shortest, longest) = (settings.heartbeat_interval_min, settings.heartbeat_interval_max);
         Ok(Self {
             min_interval: min_interval.min(settings.min_interval_max),
@@ -157,12 +207,11 @@ fn age_end(now: Instant, settings: &StreamSettings) -> Option<Instant> {
 }
 
 /// One stream. It does something only while the client reads.
-struct Watch {
+struct Watch<S> {
     services: Services,
-    subscription: Subscription,
+    source: S,
     granted: Granted,
     view: View,
-    items: Vec<RequestedItem>,
     first: bool,
     ended: bool,
     /// No frame with items before this.
@@ -172,7 +221,7 @@ struct Watch {
     deadline: Option<Instant>,
 }
 
-impl Watch {
+impl<S: Source> Watch<S> {
     async fn next(&mut self) -> Option<Result<Frame, ServiceError>> {
         if self.ended {
             return None;
@@ -193,7 +242,7 @@ impl Watch {
             let batch = tokio::select! {
                 biased;
                 () = drain.cancelled() => None,
-                batch = next_batch(&mut self.subscription, self.items_after, frame_len_max) => Some(batch),
+                batch = next_batch(&mut self.source, self.items_after, frame_len_max) => Some(batch),
                 () = tokio::time::sleep_until(wait_until) => None,
             };
             match batch {
@@ -209,13 +258,13 @@ impl Watch {
     fn check_end(&self) -> Result<(), ServiceError> {
         let now = Instant::now();
         if self.services.drain.is_cancelled() {
-            return Err(ServiceError::Draining { cursor: self.subscription.cursor().encode() });
+            return Err(ServiceError::Draining { cursor: self.source.cursor().encode() });
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(ServiceError::DeadlineExceeded);
         }
         if self.age_end.is_some_and(|end| end <= now) {
-            return Err(ServiceError::StreamAge { cursor: self.subscription.cursor().encode() });
+            return Err(ServiceError::StreamAge { cursor: self.source.cursor().encode() });
         }
         Ok(())
     }
@@ -238,7 +287,7 @@ impl Watch {
     }
 
     fn heartbeat(&mut self) -> Frame {
-        let cursor = self.subscription.cursor();
+        let cursor = self.source.cursor();
         self.finish(v1::StreamState::Heartbeat, Vec::new(), cursor, 0)
     }
 
@@ -250,9 +299,7 @@ impl Watch {
         conflated_count: i64,
     ) -> Frame {
         let first = std::mem::take(&mut self.first);
-        let image = &self.services.image;
-        let all = first || state == v1::StreamState::Resync;
-        let items = self.items.iter_mut().filter_map(|item| item.news(image, all)).collect();
+        let items = self.source.item_news(first || state == v1::StreamState::Resync);
         self.heartbeat_at = Instant::now() + self.granted.heartbeat_interval;
         Frame {
             entries,
@@ -274,29 +321,29 @@ impl Watch {
                 View::Full => v1::View::Full,
             }
             .into(),
-            matched_count: i32::try_from(self.subscription.matched_count()).unwrap_or(i32::MAX),
-            resumed: self.subscription.is_resumed(),
+            matched_count: i32::try_from(self.source.matched_count()).unwrap_or(i32::MAX),
+            resumed: self.source.is_resumed(),
         }
     }
 }
 
 /// The next batch, not before `after`. Nothing is lost when the wait is given up.
-async fn next_batch(subscription: &mut Subscription, after: Instant, len_max: usize) -> Batch {
+async fn next_batch(source: &mut impl Source, after: Instant, len_max: usize) -> Batch {
     if Instant::now() < after {
         tokio::time::sleep_until(after).await;
     }
     loop {
-        if let Some(batch) = subscription.take(len_max) {
+        if let Some(batch) = source.take(len_max) {
             return batch;
         }
-        subscription.changed().await;
+        source.changed().await;
     }
 }
 
 impl RequestedItem {
-    /// An item as the request names it.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), asset: AssetCode::parse(name), told: v1::ItemState::Unspecified }
+    /// An item as the request names it, with the key that it stands for.
+    pub fn new(name: &str, key: Option<Key>) -> Self {
+        Self { name: name.to_owned(), key, told: v1::ItemState::Unspecified }
     }
 
     /// What is to be told of it: always with `all`, otherwise when it has come to exist or to have a value.
@@ -304,19 +351,16 @@ impl RequestedItem {
         if !all && matches!(self.told, v1::ItemState::Ok | v1::ItemState::Invalid) {
             return None;
         }
-        let state = match &self.asset {
-            None => v1::ItemState::Invalid,
-            Some(asset) => item_state(image, asset),
-        };
+        let state = self.key.as_ref().map_or(v1::ItemState::Invalid, |key| item_state(image, key));
         let changed = state != self.told;
         self.told = state;
         (all || changed).then(|| v1::ItemStatus {
             item: self.name.clone(),
             state: state.into(),
             message: match state {
-                v1::ItemState::Pending => "in the catalogue, without a price yet",
+                v1::ItemState::Pending => "in the catalogue, without a value yet",
                 v1::ItemState::Unknown => "not in the catalogue",
-                v1::ItemState::Invalid => "not a ticker",
+                v1::ItemState::Invalid => "not a well-formed name",
                 _ => "",
             }
             .to_owned(),
@@ -324,13 +368,50 @@ impl RequestedItem {
     }
 }
 
-fn item_state(image: &Image, asset: &AssetCode) -> v1::ItemState {
-    use crate::domain::state::Key;
-    if image.get(&Key::Price(asset.clone())).is_some() {
+fn item_state(image: &Image, key: &Key) -> v1::ItemState {
+    let in_catalogue = match key {
+        Key::Price(asset) => image.get(&Key::Asset(asset.clone())).is_some(),
+        Key::Index(index) => index.known().is_some(),
+        Key::LongShort(_) | Key::Asset(_) | Key::Feed(..) => false,
+    };
+    if image.get(key).is_some() {
         v1::ItemState::Ok
-    } else if image.get(&Key::Asset(asset.clone())).is_some() {
+    } else if in_catalogue {
         v1::ItemState::Pending
     } else {
         v1::ItemState::Unknown
+    }
+}
+
+/// A subscription to the image's own items.
+struct Subscribed {
+    image: Arc<Image>,
+    subscription: Subscription,
+    items: Vec<RequestedItem>,
+}
+
+impl Source for Subscribed {
+    fn take(&mut self, len_max: usize) -> Option<Batch> {
+        self.subscription.take(len_max)
+    }
+
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        self.subscription.changed()
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.subscription.cursor()
+    }
+
+    fn matched_count(&self) -> usize {
+        self.subscription.matched_count()
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.subscription.is_resumed()
+    }
+
+    fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus> {
+        self.items.iter_mut().filter_map(|item| item.news(&self.image, all)).collect()
     }
 }

@@ -25,6 +25,8 @@ pub struct Process {
     child: Child,
     /// Where it answers gRPC: `ADDRESS:PORT`.
     pub grpc: String,
+    /// Where its admin port is: `ADDRESS:PORT`.
+    pub admin: String,
     /// The first line that it printed.
     pub first_line: String,
     log: Arc<Mutex<String>>,
@@ -51,9 +53,16 @@ impl Process {
         Self::start("serve", &["--store", &embedded(directory), "--config", settings])
     }
 
+    /// `serve` with these arguments, on free ports unless they say otherwise.
+    pub fn serve(arguments: &[&str]) -> Self {
+        Self::start("serve", arguments)
+    }
+
     fn start(command: &str, arguments: &[&str]) -> Self {
         let mut child = binary()
-            .args([command, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .arg(command)
+            .args(if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
+            .args(["--admin-listen", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -62,13 +71,19 @@ impl Process {
             .expect("the binary starts");
         let lines = lines_of(child.stdout.take().expect("piped"));
         let log = text_of(child.stderr.take().expect("piped"));
-        let mut process = Self { child, grpc: String::new(), first_line: String::new(), log };
+        let mut process = Self { child, grpc: String::new(), admin: String::new(), first_line: String::new(), log };
         process.first_line = match lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(_) => panic!("{command} printed no line:\n{}", process.log()),
         };
-        let address = process.first_line.split_whitespace().find_map(|word| word.strip_prefix("grpc="));
-        process.grpc = address.unwrap_or_else(|| panic!("no address in {:?}", process.first_line)).to_owned();
+        let address = |name| {
+            let mut words = process.first_line.split_whitespace();
+            words.find_map(|word| word.strip_prefix(name)).map(str::to_owned)
+        };
+        let (grpc, admin) = (address("grpc="), address("admin="));
+        process.admin = admin.unwrap_or_else(|| panic!("no address in {:?}", process.first_line));
+        // A collector has none.
+        process.grpc = grpc.unwrap_or_default();
         process
     }
 
@@ -77,15 +92,40 @@ impl Process {
         self.log.lock().expect("not poisoned").clone()
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Stops it so that it does nothing and closes nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a frozen one go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         // The shell's own `kill`, since the standard library sends no signal but the hardest.
-        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status();
+        let status =
+            Command::new("sh").args(["-c", "kill -\"$1\" \"$0\"", &self.child.id().to_string(), name]).status();
         assert!(status.expect("a shell").success(), "no such process");
     }
 
     /// Ends it without a chance to do anything.
     pub fn kill(mut self) {
+        self.kill_in_place();
+    }
+
+    /// The same, when something else is to take its place.
+    pub fn kill_in_place(&mut self) {
         self.child.kill().expect("still running");
         self.child.wait().expect("its parent");
     }

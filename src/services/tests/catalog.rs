@@ -153,7 +153,6 @@ async fn reflection_knows_every_service() {
 
 #[tokio::test]
 async fn what_comes_later_says_so() {
-    use crate::proto::v1::index_service_client::IndexServiceClient;
     use crate::proto::v1::overview_service_client::OverviewServiceClient;
     let fixture = Fixture::start(|_| ()).await;
     let request = v1::GetMarketOverviewRequest::default();
@@ -161,9 +160,6 @@ async fn what_comes_later_says_so() {
     let status = status.expect_err("not yet");
     assert_eq!(status.code(), Code::Unimplemented);
     assert!(status.message().contains("GetMarketOverview") && status.message().contains("later"));
-    let request = v1::WatchComparisonsRequest::default();
-    let status = IndexServiceClient::new(fixture.channel.clone()).watch_comparisons(request).await;
-    assert_eq!(status.expect_err("not yet").code(), Code::Unimplemented);
 }
 
 #[tokio::test]

@@ -1,0 +1,339 @@
+//! `season`: is it altcoin season? The score with every constituent, or its past.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::card::{SIMULATED, words};
+use super::chart::bars::{Bar, BarChart};
+use super::chart::{Axis, Caption, Chart, Mark, Tone, ticks};
+use super::client::ClientArguments;
+use super::error::CliError;
+use super::message::json;
+use super::numbers::{ABSENT, change, day, price};
+use super::picture::{PictureArguments, date, instant_of, waiting, wire};
+use super::table::{Align, Table, printable};
+use crate::client::Client;
+use crate::domain::Timestamp;
+use crate::proto::v1::*;
+
+/// The score at and above which it is altcoin season, and at and below which it is bitcoin season, in the chart of the past.
+const THRESHOLDS: (f64, f64) = (75.0, 25.0);
+
+/// Tells whether it is altcoin season: the share of the largest altcoins that did better than Bitcoin.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  crossmarket season                                      now, the 50 largest altcoins over 90 days
+  crossmarket season --size 100 --days 30 --as-of 2021-05-01
+  crossmarket season --history --from 2024-01-01 --svg season.svg
+  crossmarket season --json | jq '.score, .excluded[].asset'")]
+pub(super) struct SeasonArguments {
+    /// How many altcoins to compare, from 1 to 500; 50 without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
+    size: Option<i32>,
+    /// The length of the window in days, from 1 to 3,650; 90 without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=3_650))]
+    days: Option<i32>,
+    /// The end of the window; now without it.
+    #[arg(long, value_name = "DATE", value_parser = date, conflicts_with_all = ["history", "from", "to"])]
+    as_of: Option<Timestamp>,
+    /// The score of past days.
+    #[arg(long)]
+    history: bool,
+    /// The first day of the past.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "history")]
+    from: Option<Timestamp>,
+    /// The end of the past.
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "history")]
+    to: Option<Timestamp>,
+    /// One JSON object; with --history one for each day.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    picture: PictureArguments,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+pub(super) async fn run(arguments: SeasonArguments) -> Result<(), CliError> {
+    let client = arguments.client.client()?;
+    if arguments.history {
+        return history(&client, &arguments).await;
+    }
+    let request = GetAltcoinSeasonRequest {
+        universe_size: arguments.size,
+        window_days: arguments.days,
+        as_of: arguments.as_of.map(wire),
+    };
+    let response = waiting("comparing altcoins with Bitcoin", client.indices().get_altcoin_season(request)).await?;
+    let season = response.season.unwrap_or_default();
+    if arguments.json {
+        let text = json("AltcoinSeason", &season)?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()?;
+        drop(out);
+        return if season.constituents.is_empty() { Ok(()) } else { arguments.picture.write(|| chart(&season).svg()) };
+    }
+    print(&season)?;
+    if season.constituents.is_empty() {
+        return Ok(());
+    }
+    let chart = chart(&season);
+    arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
+}
+
+fn print(season: &AltcoinSeason) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if season.simulated {
+        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
+    }
+    writeln!(out, "{}", headline(season))?;
+    writeln!(out, "{}", window(season))?;
+    write!(out, "{}", table(season).render(None))?;
+    for line in exclusions(&season.excluded) {
+        writeln!(out, "{line}")?;
+    }
+    if !season.ranked_at_end_time {
+        writeln!(
+            out,
+            "ranked by today's market caps, since those of that day are not known: the result favours survivors"
+        )?;
+    }
+    out.flush()
+}
+
+/// `Altcoin season score 42 of 100: neutral`.
+fn headline(season: &AltcoinSeason) -> String {
+    let Some(score) = season.score else { return "No altcoin season score: too little history".to_owned() };
+    let label = match season.label() {
+        AltcoinSeasonLabel::AltcoinSeason => ": altcoin season",
+        AltcoinSeasonLabel::BitcoinSeason => ": bitcoin season",
+        AltcoinSeasonLabel::Neutral => ": neither altcoin nor bitcoin season",
+        AltcoinSeasonLabel::Unspecified => "",
+    };
+    format!("Altcoin season score {} of 100{label}", ticks::plain(score, 1))
+}
+
+fn window(season: &AltcoinSeason) -> String {
+    format!(
+        "{} of {} altcoins did better than Bitcoin ({}) over {} days, {} to {}; {} and more is altcoin season, {} and less bitcoin season",
+        season.beat_btc_count,
+        season.observation_count,
+        change(season.btc_return),
+        season.window_days,
+        day(season.start_time.as_ref()),
+        day(season.end_time.as_ref()),
+        ticks::plain(season.altcoin_season_threshold, 1),
+        ticks::plain(season.bitcoin_season_threshold, 1),
+    )
+}
+
+fn table(season: &AltcoinSeason) -> Table {
+    let mut table = Table::new(&[
+        ("#", Align::Right),
+        ("ASSET", Align::Left),
+        ("RETURN", Align::Right),
+        ("BEAT BTC", Align::Left),
+        ("FROM USD", Align::Right),
+        ("TO USD", Align::Right),
+    ]);
+    for constituent in &season.constituents {
+        let rank = constituent.market_cap_rank;
+        table.row(vec![
+            if rank > 0 { rank.to_string() } else { ABSENT.to_owned() },
+            constituent.asset.clone(),
+            change(Some(constituent.r#return)),
+            if constituent.beat_btc { "yes" } else { "no" }.to_owned(),
+            price(Some(&constituent.start_price)),
+            price(Some(&constituent.end_price)),
+        ]);
+    }
+    table
+}
+
+/// `excluded as stablecoin: USDT, USDC`.
+fn exclusions(excluded: &[Exclusion]) -> Vec<String> {
+    let mut reasons: Vec<ExclusionReason> = excluded.iter().map(Exclusion::reason).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let line = |reason: ExclusionReason| {
+        let assets: Vec<String> =
+            excluded.iter().filter(|one| one.reason() == reason).map(|one| printable(&one.asset)).collect();
+        format!("left out, {}: {}", words(reason.as_str_name(), "EXCLUSION_REASON_"), assets.join(", "))
+    };
+    reasons.into_iter().map(line).collect()
+}
+
+fn chart(season: &AltcoinSeason) -> BarChart {
+    let mut constituents: Vec<&AltcoinSeasonConstituent> = season.constituents.iter().collect();
+    constituents.sort_by(|a, b| b.r#return.total_cmp(&a.r#return));
+    let rows = constituents.iter().map(|constituent| Bar {
+        label: constituent.asset.clone(),
+        value: constituent.r#return,
+        text: ticks::signed_percent(constituent.r#return),
+        tone: if constituent.beat_btc { Tone::Series(0) } else { Tone::Faint },
+    });
+    let end = instant_of(season.end_time.as_ref()).map(|time| format!(", {}", ticks::long_date(time)));
+    let date_of = |time: Option<&prost_types::Timestamp>| instant_of(time).map(ticks::long_date).unwrap_or_default();
+    BarChart {
+        caption: Caption {
+            title: headline(season),
+            subtitle: format!(
+                "Returns of the {} largest altcoins over {} days, {} to {}. {} of {} did better than Bitcoin; from {} on it is \
+                 altcoin season, up to {} bitcoin season.",
+                season.universe_size,
+                season.window_days,
+                date_of(season.start_time.as_ref()),
+                date_of(season.end_time.as_ref()),
+                season.beat_btc_count,
+                season.observation_count,
+                ticks::plain(season.altcoin_season_threshold, 1),
+                ticks::plain(season.bitcoin_season_threshold, 1)
+            ),
+            source: format!("Source: crossmarket, definition after blockchaincenter.net{}", end.unwrap_or_default()),
+            simulated: season.simulated,
+        },
+        rows: rows.collect(),
+        marker: season.btc_return.map(|btc| (btc, format!("Bitcoin {}", ticks::signed_percent(btc)))),
+        legend: vec![(Tone::Series(0), "did better than Bitcoin".to_owned()), (Tone::Faint, "did not".to_owned())],
+    }
+}
+
+async fn history(client: &Client, arguments: &SeasonArguments) -> Result<(), CliError> {
+    let mut request = ListAltcoinSeasonHistoryRequest {
+        universe_size: arguments.size,
+        window_days: arguments.days,
+        start_time: arguments.from.map(wire),
+        end_time: arguments.to.map(wire),
+        ..Default::default()
+    };
+    let mut points: Vec<AltcoinSeasonPoint> = Vec::new();
+    let mut simulated = false;
+    loop {
+        let doing = format!("computing past scores ({} days so far)", points.len());
+        let page = waiting(&doing, client.indices().list_altcoin_season_history(request.clone())).await?;
+        points.extend(page.points);
+        simulated |= page.simulated;
+        if page.next_page_token.is_empty() || page.next_page_token == request.page_token {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    if arguments.json {
+        let mut out = io::stdout().lock();
+        for point in &points {
+            writeln!(out, "{}", json("AltcoinSeasonPoint", point)?)?;
+        }
+        out.flush()?;
+    } else {
+        print_history(&points, simulated)?;
+    }
+    if points.is_empty() {
+        eprintln!("no day of that time can be computed");
+        return Ok(());
+    }
+    let chart = history_chart(&points, simulated, arguments);
+    if arguments.json {
+        arguments.picture.write(|| chart.svg())
+    } else {
+        arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
+    }
+}
+
+fn print_history(points: &[AltcoinSeasonPoint], simulated: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if simulated {
+        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
+    }
+    let mut table = Table::new(&[
+        ("DAY", Align::Left),
+        ("SCORE", Align::Right),
+        ("SEASON", Align::Left),
+        ("ALTCOINS", Align::Right),
+        ("BITCOIN", Align::Right),
+    ]);
+    for point in points {
+        table.row(vec![
+            day(point.time.as_ref()),
+            ticks::plain(point.score, 1),
+            words(point.label().as_str_name(), "ALTCOIN_SEASON_LABEL_"),
+            point.observation_count.to_string(),
+            change(Some(point.btc_return)),
+        ]);
+    }
+    write!(out, "{}", table.render(None))?;
+    out.flush()
+}
+
+fn history_chart(points: &[AltcoinSeasonPoint], simulated: bool, arguments: &SeasonArguments) -> Chart {
+    let placed: Vec<(f64, Option<f64>)> =
+        points.iter().filter_map(|point| Some((instant_of(point.time.as_ref())?, Some(point.score)))).collect();
+    let first = placed.first().map_or(0.0, |(time, _)| *time);
+    let times = (first, placed.last().map_or(first, |(time, _)| *time).max(first + 1.0));
+    let last = points.last().map_or(0.0, |point| point.score);
+    let level = |y: f64, label: &str| Mark::Level { y, span: None, tone: Tone::Faint, label: label.to_owned() };
+    Chart {
+        caption: Caption {
+            title: "Altcoin season score".to_owned(),
+            subtitle: format!(
+                "Share of the {} largest altcoins that did better than Bitcoin over {} days, in per cent, {} to {}.",
+                arguments.size.unwrap_or(50),
+                arguments.days.unwrap_or(90),
+                ticks::long_date(times.0),
+                ticks::long_date(times.1)
+            ),
+            source: "Source: crossmarket, definition after blockchaincenter.net".to_owned(),
+            simulated,
+        },
+        x: Axis { title: String::new(), range: times, logarithmic: false, ticks: ticks::dates(times) },
+        y: Axis {
+            title: "Score".to_owned(),
+            range: (0.0, 100.0),
+            logarithmic: false,
+            ticks: [0.0, 25.0, 50.0, 75.0, 100.0].map(|value| (value, ticks::plain(value, 0))).to_vec(),
+        },
+        marks: vec![
+            level(THRESHOLDS.0, "altcoin season"),
+            level(THRESHOLDS.1, "bitcoin season"),
+            Mark::Line {
+                points: placed,
+                tone: Tone::Series(0),
+                heavy: false,
+                label: format!("score {}", ticks::plain(last, 0)),
+            },
+        ],
+        legend: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_says_what_the_score_means() {
+        let season =
+            |score, label: AltcoinSeasonLabel| AltcoinSeason { score, label: label.into(), ..Default::default() };
+        let check = |score, label, expected: &str| assert_eq!(headline(&season(score, label)), expected);
+        check(Some(75.0), AltcoinSeasonLabel::AltcoinSeason, "Altcoin season score 75 of 100: altcoin season");
+        check(Some(24.5), AltcoinSeasonLabel::BitcoinSeason, "Altcoin season score 24.5 of 100: bitcoin season");
+        check(None, AltcoinSeasonLabel::Unspecified, "No altcoin season score: too little history");
+    }
+
+    #[test]
+    fn exclusions_are_told_by_reason() {
+        let one = |asset: &str, reason: ExclusionReason| Exclusion {
+            asset: asset.to_owned(),
+            reason: reason.into(),
+            ..Default::default()
+        };
+        let told = exclusions(&[
+            one("USDT", ExclusionReason::Stablecoin),
+            one("WBTC", ExclusionReason::Wrapped),
+            one("USDC", ExclusionReason::Stablecoin),
+        ]);
+        assert_eq!(told, ["left out, stablecoin: USDT, USDC", "left out, wrapped: WBTC"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! `GetCycles`: turning points, rallies and levels in the daily closes of an index, an asset or a quotient.
+
+use super::side::{Alignment, Side};
+use crate::analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
+use crate::analytics::daily::Day;
+use crate::analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
+use crate::domain::{Decimal, Timestamp};
+use crate::proto::v1;
+use crate::services::error::ServiceError;
+use crate::services::{Services, convert};
+
+/// Digits of a computed level in an answer.
+const LEVEL_DIGITS: u32 = 12;
+
+/// Answers `GetCycles`.
+pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
+    super::side::parse("index", &request.index)?;
+    let time = |field: &str, time: &Option<prost_types::Timestamp>| {
+        time.as_ref().map(|time| super::instant(field, time)).transpose()
+    };
+    let (start, end) = (time("start_time", &request.start_time)?, time("end_time", &request.end_time)?);
+    if let (Some(start), Some(end)) = (start, end)
+        && end < start
+    {
+        return Err(ServiceError::invalid("end_time", end, "must not be before start_time"));
+    }
+    let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
+    let tolerance =
+        percent("level_tolerance_percent", request.level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?;
+    services.check_histories()?;
+    let side = Side::resolve(services, "index", &request.index)?;
+    let now = services.clock.now();
+    let closes = side.column(Alignment::UtcDailyClose);
+    let (Some(first), Some(last)) = (closes.first_day(), closes.last_day()) else {
+        return Err(ServiceError::InsufficientHistory {
+            subject: side.expression.to_string(),
+            problem: "there are no daily closes".to_owned(),
+        });
+    };
+    let past = end.filter(|end| *end < now);
+    let from = start.map_or(first, |start| Day::of(start).max(first));
+    let until = past.map_or(last, |end| Day::last_ended(end).min(last));
+    let held: Vec<(Day, f64)> = closes.iter().filter(|(day, _)| (from..=until).contains(day)).collect();
+    let level = match past {
+        None => side.live().map(|live| live.level),
+        Some(_) => None,
+    }
+    .or(held.last().map(|(_, close)| *close));
+    let found = cycles::find(&closes, from, until, reversal);
+    let levels = levels::find(&found.turning_points, level, tolerance);
+    let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
+    let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
+    let sources = side.sources();
+    let base = v1::Derivation {
+        observation_count,
+        start_time: start_time.map(convert::time),
+        end_time: end_time.map(convert::time),
+        source: sources.join(","),
+        ..Default::default()
+    };
+    Ok(v1::GetCyclesResponse {
+        cycles: Some(v1::Cycles {
+            index: side.expression.to_string(),
+            level: level.map(number),
+            supports: levels.supports.iter().map(price_level).collect(),
+            resistances: levels.resistances.iter().map(price_level).collect(),
+            completed: found.completed.iter().map(cycle).collect(),
+            current: found.current.as_ref().map(cycle),
+            extension_percent: found.extension_percent,
+            extension: found.extension_percent.map(|_| extension(&found.completed, &base)),
+            distance_from_support_percent: levels.distance_from_support_percent,
+            at_support: levels.is_at_support,
+            reversal_percent: reversal,
+            level_tolerance_percent: tolerance,
+            observation_count,
+            start_time: start_time.map(convert::time),
+            end_time: end_time.map(convert::time),
+            sources,
+            simulated: services.simulated,
+            derivations: derivations(&base, reversal, tolerance),
+        }),
+    })
+}
+
+fn percent(field: &str, asked: Option<f64>, default: f64, most: f64) -> Result<f64, ServiceError> {
+    let Some(value) = asked else { return Ok(default) };
+    if value.is_finite() && value > 0.0 && value <= most {
+        return Ok(value);
+    }
+    let allowed = if most > 1e9 {
+        "must be a number greater than 0".to_owned()
+    } else {
+        format!("must be greater than 0 and at most {most}")
+    };
+    Err(ServiceError::invalid(field, value, allowed))
+}
+
+fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64) -> Vec<v1::Derivation> {
+    let parameter = |name: &str, value: f64| v1::Parameter { name: name.to_owned(), value: value.to_string() };
+    let zigzag = "zigzag over daily closes: a trough is the lowest close followed by a rise of at least the reversal, a peak the highest \
+                  close followed by the fall that undoes such a rise, 1 − 1 / (1 + reversal); of equal closes the earliest counts";
+    let clusters = "turning points within the tolerance of each other are one level, its value their median; at support when the current \
+                    level is at most the tolerance above the nearest level at or below it";
+    vec![
+        v1::Derivation {
+            field: "completed".to_owned(),
+            method: zigzag.to_owned(),
+            parameters: vec![parameter("reversal_percent", reversal)],
+            ..base.clone()
+        },
+        v1::Derivation {
+            field: "supports".to_owned(),
+            method: clusters.to_owned(),
+            parameters: vec![parameter("level_tolerance_percent", tolerance)],
+            ..base.clone()
+        },
+    ]
+}
+
+fn extension(completed: &[Cycle], base: &v1::Derivation) -> v1::Derivation {
+    let rallies = completed.iter().rev().take(2).rev();
+    let input = |(name, cycle): (&str, &Cycle)| v1::Input {
+        name: name.to_owned(),
+        value: Some(number(cycle.rally_percent)),
+        unit: "percent".to_owned(),
+        time: Some(convert::time(cycle.peak_day.end())),
+        source: super::side::COMPUTED_HERE.to_owned(),
+    };
+    v1::Derivation {
+        field: "extension_percent".to_owned(),
+        method: "extrapolation of the two latest completed rallies, as multiples peak / trough: last × (last / before last)², since what the \
+                 multiples grow by, in logarithms, doubles with each cycle; not a forecast"
+            .to_owned(),
+        inputs: ["rally_before_last_percent", "rally_last_percent"].into_iter().zip(rallies).map(input).collect(),
+        estimated: true,
+        ..base.clone()
+    }
+}
+
+fn cycle(cycle: &Cycle) -> v1::Cycle {
+    v1::Cycle {
+        trough_time: Some(convert::time(cycle.trough_day.end())),
+        trough: number(cycle.trough),
+        peak_time: Some(convert::time(cycle.peak_day.end())),
+        peak: number(cycle.peak),
+        rally_percent: cycle.rally_percent,
+        decline_percent: cycle.decline_percent,
+        rally_days: i32::try_from(cycle.rally_days).unwrap_or(i32::MAX),
+    }
+}
+
+fn price_level(level: &Level) -> v1::PriceLevel {
+    let time = |day: Day| -> Timestamp { day.end() };
+    v1::PriceLevel {
+        level: number(level.level),
+        low: number(level.low),
+        high: number(level.high),
+        touch_count: i32::try_from(level.touch_count).unwrap_or(i32::MAX),
+        first_time: Some(convert::time(time(level.first_day))),
+        last_time: Some(convert::time(time(level.last_day))),
+        distance_percent: level.distance_percent,
+    }
+}
+
+/// A computed number as a decimal.
+pub fn number(value: f64) -> String {
+    convert::decimal(Decimal::from_f64(value).unwrap_or_default().rounded_to_significant(LEVEL_DIGITS))
+}

@@ -1,0 +1,262 @@
+//! One side of a comparison, or the subject of a question about the past: an index, an asset or a quotient, with what is known of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::analytics::daily::{Daily, Day};
+use crate::domain::index::{Expression, IndexCalendar, IndexSnapshot, Subject};
+use crate::domain::state::{Body, Key, PriceSnapshot};
+use crate::domain::{Timestamp, calendar};
+use crate::histories::History;
+use crate::image::{Freshness, Item};
+use crate::services::Services;
+use crate::services::error::ServiceError;
+
+/// At which moment of a session the side that trades around the clock is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alignment {
+    /// At the close of the New York session.
+    SessionClose,
+    /// At the end of the UTC day.
+    UtcDailyClose,
+}
+
+/// A side.
+pub struct Side {
+    /// What it is.
+    pub expression: Expression,
+    /// One subject, or the numerator and the denominator.
+    pub operands: Vec<Operand>,
+}
+
+/// An index or an asset with what is known of it.
+pub struct Operand {
+    /// Which.
+    pub subject: Subject,
+    /// Its past; empty when there is none.
+    pub history: Arc<History>,
+    /// Its newest state.
+    pub item: Option<Arc<Item>>,
+}
+
+/// The newest level of a side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Live {
+    /// The level.
+    pub level: f64,
+    /// The older one of the operands' event times.
+    pub event_time: Timestamp,
+    /// The newest revision that entered.
+    pub revision: u64,
+    /// Whether any of it is stale.
+    pub freshness: Freshness,
+}
+
+/// The key of a subject's state.
+pub fn key_of(subject: &Subject) -> Key {
+    match subject {
+        Subject::Index(code) => Key::Index(code.clone()),
+        Subject::Asset(code) => Key::Price(code.clone()),
+    }
+}
+
+impl Side {
+    /// Reads what a request names and finds what is known of it.
+    pub fn resolve(services: &Services, field: &str, name: &str) -> Result<Self, ServiceError> {
+        let expression = parse(field, name)?;
+        let operands: Vec<Operand> =
+            expression.subjects().map(|subject| Operand::find(services, subject)).collect::<Result<_, _>>()?;
+        Ok(Self { expression, operands })
+    }
+
+    /// Whether it has sessions and not days around the clock.
+    pub fn is_exchange_traded(&self) -> bool {
+        self.operands.iter().any(Operand::is_exchange_traded)
+    }
+
+    /// Whether any of it trades around the clock, as one side of a quotient with an exchange-traded index does.
+    pub fn is_around_the_clock(&self) -> bool {
+        self.operands.iter().any(|operand| !operand.is_exchange_traded())
+    }
+
+    /// The days on which it has a close.
+    pub fn calendar(&self) -> IndexCalendar {
+        if self.is_exchange_traded() { IndexCalendar::NewYork } else { IndexCalendar::UtcDays }
+    }
+
+    /// Its daily values.
+    pub fn column(&self, alignment: Alignment) -> Cow<'_, Daily> {
+        match self.operands.as_slice() {
+            [numerator, denominator] => Cow::Owned(numerator.column(alignment).over(denominator.column(alignment))),
+            [single] => Cow::Borrowed(single.column(alignment)),
+            _ => Cow::Owned(Daily::default()),
+        }
+    }
+
+    /// Its newest level.
+    pub fn live(&self) -> Option<Live> {
+        let of = |operand: &Operand| operand.live();
+        match self.operands.as_slice() {
+            [single] => of(single),
+            [numerator, denominator] => {
+                let (above, below) = (of(numerator)?, of(denominator)?);
+                Some(Live {
+                    level: above.level / below.level,
+                    event_time: above.event_time.min(below.event_time),
+                    revision: above.revision.max(below.revision),
+                    freshness: worse(above.freshness, below.freshness),
+                })
+            }
+            _ => None,
+        }
+        .filter(|live| live.level.is_finite() && live.level > 0.0)
+    }
+
+    /// The value on a day that may still be going on: the close where it is known, otherwise the newest level where that is of the day.
+    pub fn value_on(&self, day: Day, alignment: Alignment, now: Timestamp) -> Option<f64> {
+        let value = match self.operands.as_slice() {
+            [single] => single.value_on(day, alignment, now),
+            [numerator, denominator] => {
+                Some(numerator.value_on(day, alignment, now)? / denominator.value_on(day, alignment, now)?)
+            }
+            _ => None,
+        };
+        value.filter(|value| value.is_finite() && *value > 0.0)
+    }
+
+    /// Where its values come from.
+    pub fn sources(&self) -> Vec<String> {
+        let sources: BTreeSet<String> = self.operands.iter().map(Operand::source).collect();
+        sources.into_iter().collect()
+    }
+}
+
+impl Operand {
+    /// Finds a subject; an error when nobody knows it.
+    pub fn find(services: &Services, subject: &Subject) -> Result<Self, ServiceError> {
+        let item = services.image.get(&key_of(subject));
+        let history = services.histories.get(subject);
+        let in_catalogue = match subject {
+            Subject::Asset(code) => services.image.get(&Key::Asset(code.clone())).is_some(),
+            Subject::Index(code) => code.known().is_some(),
+        };
+        if item.is_none() && history.is_none() && !in_catalogue {
+            return Err(ServiceError::unknown_index(&subject.to_string()));
+        }
+        Ok(Self { subject: subject.clone(), history: history.unwrap_or_default(), item })
+    }
+
+    /// Whether it has sessions and not days around the clock.
+    pub fn is_exchange_traded(&self) -> bool {
+        matches!(&self.subject, Subject::Index(code) if code.kind().is_exchange_traded())
+    }
+
+    /// Its snapshot, when it is an index with a state.
+    pub fn index(&self) -> Option<&IndexSnapshot> {
+        match &self.item.as_ref()?.state.body {
+            Body::Index(index) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// Its snapshot, when it is an asset with a state.
+    pub fn price(&self) -> Option<&PriceSnapshot> {
+        match &self.item.as_ref()?.state.body {
+            Body::Price(price) => Some(price),
+            _ => None,
+        }
+    }
+
+    fn column(&self, alignment: Alignment) -> &Daily {
+        match alignment {
+            Alignment::SessionClose if !self.is_exchange_traded() => &self.history.session_closes,
+            _ => &self.history.closes,
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(&self) -> String {
+        match (&self.subject, self.price()) {
+            (Subject::Index(code), _) => code.title().to_string(),
+            (Subject::Asset(code), price) => {
+                price.and_then(|price| price.name.as_ref()).map_or_else(|| code.to_string(), ToString::to_string)
+            }
+        }
+    }
+
+    /// Its newest level.
+    pub fn live(&self) -> Option<Live> {
+        let item = self.item.as_ref()?;
+        let level = match &item.state.body {
+            Body::Index(index) => index.level,
+            Body::Price(price) => price.price,
+            _ => None,
+        };
+        let level = level?.to_f64();
+        (level.is_finite() && level > 0.0).then_some(Live {
+            level,
+            event_time: item.state.event_time,
+            revision: item.position.revision,
+            freshness: item.freshness,
+        })
+    }
+
+    fn value_on(&self, day: Day, alignment: Alignment, now: Timestamp) -> Option<f64> {
+        if let Some(close) = self.column(alignment).get(day) {
+            return Some(close);
+        }
+        let live = self.live()?;
+        if self.is_exchange_traded() {
+            // Sources that are delayed give the close of a session that ended a while ago.
+            let session = calendar::latest_session(live.event_time)?;
+            return (Day::of(session.day_start()) == day).then_some(live.level);
+        }
+        let is_going_on = match alignment {
+            Alignment::UtcDailyClose => day == Day::of(now),
+            Alignment::SessionClose => {
+                calendar::session_of_day(day.start()).is_some_and(|session| session.open <= now && now < session.close)
+            }
+        };
+        is_going_on.then_some(live.level)
+    }
+
+    fn source(&self) -> String {
+        match (self.index(), self.price()) {
+            (Some(index), _) => index.methodology.source.to_string(),
+            (None, Some(price)) => {
+                // The daily candles' source is told with the figures that rest on them.
+                let daily = ["volatility_30d_annualized_percent", "rsi_14d", "change_30d_percent"];
+                let derivation =
+                    daily.iter().find_map(|field| price.derivations.iter().find(|one| one.field == *field));
+                match derivation.map(|derivation| derivation.source.as_str()) {
+                    Some("collected") | None => COMPUTED_HERE.to_owned(),
+                    Some(source) => source.trim_start_matches("venue:").to_owned(),
+                }
+            }
+            (None, None) => IMPORTED.to_owned(),
+        }
+    }
+}
+
+/// The source of what is computed or sampled here.
+pub const COMPUTED_HERE: &str = "crossmarket";
+
+/// The source of histories that no venue of this process gives.
+pub const IMPORTED: &str = "import";
+
+/// Reads the name of an index, an asset or a quotient.
+pub fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
+    let allowed =
+        "must be an index (RUT, TOTAL, category:meme, basket:NAME), an asset (BTC) or a quotient of two (OTHERS/BTC)";
+    Expression::parse(name).ok_or_else(|| ServiceError::invalid(field, name, allowed))
+}
+
+/// A quotient is as current as the worse of its sides.
+pub fn worse(one: Freshness, other: Freshness) -> Freshness {
+    match (one, other) {
+        (Freshness::Stale, _) | (_, Freshness::Stale) => Freshness::Stale,
+        (Freshness::Closed, _) | (_, Freshness::Closed) => Freshness::Closed,
+        _ => Freshness::Fresh,
+    }
+}

@@ -1,0 +1,226 @@
+//! Snapshots of what has no state of its own in the image: assets taken as indices, quotients, and indices of which only a history is known.
+
+use super::cycles::number;
+use super::side::{Alignment, Live, Operand, Side};
+use crate::analytics::daily::{Daily, Day};
+use crate::analytics::index_level::{Change, Changes, continuous_changes, record_high, session_changes};
+use crate::domain::index::{IndexKind, MarketSession};
+use crate::domain::state::PriceSnapshot;
+use crate::domain::{Timestamp, calendar};
+use crate::image::Freshness;
+use crate::proto::v1;
+use crate::services::convert::index::{reduce_to_basic, wire_calendar, wire_kind, wire_session};
+use crate::services::error::ServiceError;
+use crate::services::{Services, convert};
+
+/// A side's snapshot in the view FULL.
+pub fn of(services: &Services, side: &Side) -> Result<v1::IndexSnapshot, ServiceError> {
+    if let [single] = side.operands.as_slice() {
+        if let (Some(index), Some(item)) = (single.index(), &single.item) {
+            let revision = item.position.revision;
+            return Ok(convert::index::index_snapshot(index, &item.state, revision, item.freshness));
+        }
+        if let Some(price) = single.price() {
+            return Ok(of_asset(services, side, single, price));
+        }
+    }
+    computed(services, side).ok_or_else(|| ServiceError::NoLevelYet(side.expression.to_string()))
+}
+
+/// The same in a view, as an entry of the responses' field 1.
+pub fn entry(message: v1::IndexSnapshot, view: crate::image::View) -> bytes::Bytes {
+    let mut message = message;
+    if view == crate::image::View::Basic {
+        reduce_to_basic(&mut message);
+    }
+    prost::Message::encode_to_vec(&v1::GetIndexSnapshotResponse { snapshot: Some(message) }).into()
+}
+
+/// An asset in the place of an index: the figures of its price snapshot.
+fn of_asset(services: &Services, side: &Side, operand: &Operand, price: &PriceSnapshot) -> v1::IndexSnapshot {
+    let Some(item) = &operand.item else { return v1::IndexSnapshot::default() };
+    let full = convert::price_message(price, &item.state, item.position.revision, item.freshness);
+    let definition =
+        "The aggregate price of one unit in US dollars; how venues are pooled is told by GetPriceSnapshot.";
+    v1::IndexSnapshot {
+        title: full.name.unwrap_or_else(|| full.asset.clone()),
+        level: full.price,
+        change_1d_percent: full.change_24h_percent,
+        change_7d_percent: full.change_7d_percent,
+        change_30d_percent: full.change_30d_percent,
+        change_ytd_percent: full.change_ytd_percent,
+        all_time_high: full.all_time_high.and_then(|high| {
+            Some(v1::IndexAllTimeHigh {
+                is_new: high.drawdown_percent.is_some_and(|drawdown| drawdown >= 0.0),
+                level: high.price,
+                time: Some(high.time?),
+                drawdown_percent: high.drawdown_percent,
+                closes_only: false,
+                history_start_time: operand.history.closes.first_day().map(|day| convert::time(day.start())),
+            })
+        }),
+        market_cap: full.market_cap,
+        event_time: full.event_time,
+        receive_time: full.receive_time,
+        publish_time: full.publish_time,
+        freshness: full.freshness,
+        revision: full.revision,
+        derivations: full.derivations,
+        ..base(services, side, definition.to_owned(), MarketSession::Continuous)
+    }
+}
+
+/// What daily closes and, where there is one, the newest level say.
+fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
+    let now = services.clock.now();
+    let closes = side.column(Alignment::UtcDailyClose);
+    let by_session = side.is_exchange_traded();
+    let last = closes.last();
+    let close_time = |day: Day| match by_session {
+        true => calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close),
+        false => day.end(),
+    };
+    // Without any state the last close stands for the level, and nothing says that it is the market's last.
+    let live = side.live().or_else(|| {
+        let (day, level) = last?;
+        Some(Live { level, event_time: close_time(day), revision: 0, freshness: Freshness::Stale })
+    })?;
+    let (day, changes) = if by_session {
+        let session = calendar::latest_session(live.event_time)?;
+        let previous = calendar::previous_session(session.date).map(|session| Day::of(session.day_start()));
+        let day = Day::of(session.day_start());
+        (day, session_changes(live.level, day, previous, &closes))
+    } else {
+        // A close at midnight is of the day that ends.
+        let day = last.map(|(day, _)| day).filter(|day| day.end() == live.event_time);
+        (day.unwrap_or(Day::of(live.event_time)), continuous_changes(live.level, live.event_time, &closes, &[]))
+    };
+    let session = if by_session { calendar::market_session_at(now) } else { MarketSession::Continuous };
+    let definition = match side.operands.as_slice() {
+        [numerator, denominator] => format!(
+            "The level of {} divided by the level of {}, on days on which both have one.",
+            numerator.subject, denominator.subject
+        ),
+        _ => "The last daily close of the history in the store; no source of this process gives a newer level."
+            .to_owned(),
+    };
+    let percent = |change: Option<Change>| change.map(|change| change.percent);
+    Some(v1::IndexSnapshot {
+        level: Some(number(live.level)),
+        change_1d_percent: percent(changes.day),
+        change_7d_percent: percent(changes.week),
+        change_30d_percent: percent(changes.month),
+        change_ytd_percent: percent(changes.year_to_date),
+        all_time_high: all_time_high(&closes, day, live.level, close_time),
+        event_time: Some(convert::time(live.event_time)),
+        receive_time: Some(convert::time(live.event_time)),
+        freshness: Some(state_only(live.freshness)),
+        revision: i64::try_from(live.revision).unwrap_or(i64::MAX),
+        derivations: derivations(&changes, &closes, &side.sources()),
+        ..base(services, side, definition, session)
+    })
+}
+
+fn all_time_high(
+    closes: &Daily,
+    day: Day,
+    level: f64,
+    close_time: impl Fn(Day) -> Timestamp,
+) -> Option<v1::IndexAllTimeHigh> {
+    let high = record_high(closes, Some((day, level)))?;
+    Some(v1::IndexAllTimeHigh {
+        level: number(high.level),
+        time: Some(convert::time(close_time(high.day))),
+        drawdown_percent: high.drawdown_percent,
+        is_new: high.is_new,
+        closes_only: true,
+        history_start_time: Some(convert::time(close_time(high.history_start))),
+    })
+}
+
+fn derivations(changes: &Changes, closes: &Daily, sources: &[String]) -> Vec<v1::Derivation> {
+    let fields = [
+        ("change_1d_percent", changes.day),
+        ("change_7d_percent", changes.week),
+        ("change_30d_percent", changes.month),
+        ("change_ytd_percent", changes.year_to_date),
+    ];
+    let derivation = |(field, change): (&str, Option<Change>)| {
+        let change = change?;
+        Some(v1::Derivation {
+            field: field.to_owned(),
+            method: "level / reference level − 1".to_owned(),
+            inputs: vec![v1::Input {
+                name: "reference_level".to_owned(),
+                value: Some(number(change.reference)),
+                time: Some(convert::time(change.reference_time)),
+                source: sources.join(","),
+                ..Default::default()
+            }],
+            observation_count: i32::try_from(closes.count()).unwrap_or(i32::MAX),
+            start_time: closes.first_day().map(|day| convert::time(day.end())),
+            end_time: closes.last_day().map(|day| convert::time(day.end())),
+            source: sources.join(","),
+            ..Default::default()
+        })
+    };
+    fields.into_iter().filter_map(derivation).collect()
+}
+
+/// What a snapshot says besides its figures.
+fn base(services: &Services, side: &Side, definition: String, session: MarketSession) -> v1::IndexSnapshot {
+    let kind = side.expression.kind();
+    let title = match (kind, side.operands.as_slice()) {
+        (IndexKind::Quotient, _) => side.expression.to_string(),
+        (_, [single]) => single.title(),
+        _ => String::new(),
+    };
+    let operands = if kind == IndexKind::Quotient {
+        side.operands.iter().map(|operand| operand.subject.to_string()).collect()
+    } else {
+        Vec::new()
+    };
+    v1::IndexSnapshot {
+        index: side.expression.to_string(),
+        title,
+        kind: wire_kind(kind).into(),
+        unit: kind.unit().to_owned(),
+        market_session: wire_session(session).into(),
+        methodology: Some(v1::IndexMethodology {
+            definition,
+            calendar: wire_calendar(side.calendar()).into(),
+            source: if kind == IndexKind::Quotient || kind == IndexKind::Asset {
+                super::side::COMPUTED_HERE.to_owned()
+            } else {
+                side.sources().join(",")
+            },
+            operands,
+            ..Default::default()
+        }),
+        simulated: services.simulated,
+        ..Default::default()
+    }
+}
+
+/// An index of the catalogue of which nothing is known but that there is such a thing.
+pub fn without_level(services: &Services, side: &Side) -> v1::IndexSnapshot {
+    let session = match side.is_exchange_traded() {
+        true => calendar::market_session_at(services.clock.now()),
+        false => MarketSession::Continuous,
+    };
+    base(services, side, "No level is known yet.".to_owned(), session)
+}
+
+/// A state of freshness without the times behind it, of what several states enter into.
+pub fn state_only(freshness: Freshness) -> v1::Freshness {
+    v1::Freshness {
+        state: match freshness {
+            Freshness::Fresh => v1::FreshnessState::Fresh,
+            Freshness::Stale => v1::FreshnessState::Stale,
+            Freshness::Closed => v1::FreshnessState::Closed,
+        }
+        .into(),
+        budget: None,
+        stale_since_time: None,
+    }
+}
