@@ -13,7 +13,7 @@ use crossmarket::domain::{AssetCode, Timestamp};
 use crossmarket::store::redis::{Credentials, RedisOptions};
 use crossmarket::store::{LeaseClaim, OpenOptions, RedisStore, Store, StoreError, Tail};
 use proxy::{Fault, Proxy};
-use servers::{RedisServer, SentinelTrio};
+use servers::{RedisServer, SentinelTrio, free_port};
 
 /// How long anything may take that is waited for: far more than it does, so that a busy machine fails no test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -355,6 +355,41 @@ async fn users_of_access_control_lists_log_in_by_file() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A certificate of its own for 127.0.0.1, made by openssl.
+fn certificate(directory: &std::path::Path) -> Option<(String, String)> {
+    let path = |name: &str| directory.join(name).to_str().expect("UTF-8").to_owned();
+    let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output()
+        .ok()?;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some((key, certificate))
+}
+
+#[tokio::test]
+async fn tls_trusts_the_authority_that_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some((key, certificate)) = certificate(directory.path()) else {
+        println!("skipped: openssl is not on this machine");
+        return;
+    };
+    let port = free_port();
+    let port_text = port.to_string();
+    let tls = ["--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let more = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
+    let _server = RedisServer::start_with(&[&tls[..], &more[..]].concat());
+    let mut options = OpenOptions::new(&format!("rediss://127.0.0.1:{port}"));
+    let untrusting = crossmarket::store::open(&options).await.expect("opened");
+    assert!(matches!(untrusting.bootstrap(0).await, Err(StoreError::Unavailable(_))), "nobody vouches for it");
+    options.tls_ca_file = Some(certificate.into());
+    let store = crossmarket::store::open(&options).await.expect("opened");
+    let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
+    assert_eq!(store.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
 }
 
 /// The same store in Valkey, where it is on the machine.
