@@ -4,7 +4,7 @@
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
 //! the market caps outside the ten largest, divided by Bitcoin's price, tells the story of the documentation: a rally of 423 % up to January 2018, one
-//! of 503 % up to November 2021, each from the level at which the simulated market starts.
+//! of 503 % up to November 2021, each from a level three per cent below the one at which the simulated market starts.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ const SCALE_DAYS: usize = 15;
 /// The sum outside the ten largest over Bitcoin's price, as multiples of what it is at the start.
 const STORY: &[(Date, f64)] = &[
     (FIRST_DAY, 1.6),
-    (date(2017, 2, 20), 1.0),
-    (date(2018, 1, 9), 5.23),
-    (date(2019, 12, 18), 1.004),
-    (date(2021, 11, 10), 1.004 * 6.03),
+    (date(2017, 2, 20), 0.97),
+    (date(2018, 1, 9), 0.97 * 5.23),
+    (date(2019, 12, 18), 0.974),
+    (date(2021, 11, 10), 0.974 * 6.03),
     (date(2022, 6, 18), 3.5),
     (date(2023, 11, 7), 2.8),
     (date(2024, 12, 1), 2.2),
@@ -139,7 +139,7 @@ impl Past<'_> {
             }
             let scale = if ticker == "BTC" { 1.0 } else { self.scale.get(offset).copied().unwrap_or(1.0) };
             high = high.min(asset.all_time_high.max(open).max(close));
-            days.push(PastDay { day, open, high, low, close, market_cap: close * asset.supply() * scale });
+            days.push(PastDay { day, open, high, low, close, market_cap: close * supply_on(asset, offset) * scale });
             before = Some(close);
         }
         days
@@ -271,7 +271,7 @@ fn follow(closes: &mut [Vec<Option<f64>>]) {
 /// By day, what the supplies of all coins but Bitcoin are multiplied by so that the story is told.
 fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<f64> {
     let caps_now =
-        ASSETS.iter().enumerate().filter(|(place, asset)| !asset.is_fiat() && market.trades(*place, start_time()));
+        ASSETS.iter().enumerate().filter(|(place, asset)| is_summed(asset) && market.trades(*place, start_time()));
     let caps_now = caps_now.map(|(place, asset)| asset.supply() * market.price(place, start_time())).collect();
     let bitcoin = market.position("BTC").unwrap_or_default();
     let support = outside_the_largest(caps_now) / market.price(bitcoin, start_time());
@@ -279,7 +279,8 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         let caps = closes
             .iter()
             .zip(ASSETS)
-            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * asset.supply()));
+            .filter(|(_, asset)| is_summed(asset))
+            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * supply_on(asset, offset)));
         let price = closes.get(bitcoin).and_then(|closes| closes.get(offset).copied().flatten()).unwrap_or(1.0);
         support * multiple(market.seed(), offset) * price / outside_the_largest(caps.collect())
     };
@@ -295,6 +296,17 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         (from, begin) = (to, end);
     }
     scale
+}
+
+/// Whether the index `OTHERS` sums it: wrapped and staked forms have their value under the asset that they stand on.
+fn is_summed(asset: &Asset) -> bool {
+    !asset.is_fiat() && !matches!(asset.behaviour(), Behaviour::Tracks(_))
+}
+
+/// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
+fn supply_on(asset: &Asset, offset: usize) -> f64 {
+    const BEFORE_THE_FALL: f64 = 345e6;
+    if asset.ticker == "LUNC" && offset < offset_of(date(2022, 5, 13)) { BEFORE_THE_FALL } else { asset.supply() }
 }
 
 /// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the others.
@@ -351,7 +363,11 @@ mod tests {
                     let place = days.partition_point(|held| held.day < day);
                     days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
                 };
-                outside_the_largest(histories.iter().filter_map(of_day).collect()) / bitcoin[offset].close
+                let summed = histories
+                    .iter()
+                    .zip(&tickers)
+                    .filter(|(_, ticker)| ASSETS.iter().any(|asset| asset.ticker == **ticker && is_summed(asset)));
+                outside_the_largest(summed.filter_map(|(days, _)| of_day(days)).collect()) / bitcoin[offset].close
             })
             .collect();
         let at = |date| quotient[offset_of(date)];
