@@ -4,7 +4,7 @@
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
 //! the market caps outside the ten largest, divided by Bitcoin's price, tells the story of the documentation: a rally of 423 % up to January 2018, one
-//! of 503 % up to November 2021, each from a level three per cent below the one at which the simulated market starts.
+//! of 503 % up to November 2021, each from a level three per cent below that at which the simulated market starts.
 
 use std::time::Duration;
 
@@ -160,11 +160,7 @@ impl Past<'_> {
                 high = asset.all_time_high;
             }
             high = high.min(asset.all_time_high.max(open).max(close));
-<<<<<<< HEAD
-            days.push(PastDay { day, open, high, low, close, market_cap: close * supply_on(asset, offset) * scale });
-=======
             days.push(PastDay { day, open, high, low, close, market_cap: self.market_cap(asset, offset, close) });
->>>>>>> main
             before = Some(close);
         }
         days
@@ -181,7 +177,7 @@ impl Past<'_> {
 
     fn market_cap(&self, asset: &Asset, offset: usize, close: f64) -> f64 {
         let scale = if asset.ticker == "BTC" { 1.0 } else { self.scale.get(offset).copied().unwrap_or(1.0) };
-        close * asset.supply() * scale
+        close * supply_on(asset, offset) * scale
     }
 }
 
@@ -317,11 +313,7 @@ fn follow(closes: &mut [Vec<Option<f64>>]) {
 /// By day, what the supplies of all coins but Bitcoin are multiplied by so that the story is told.
 fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<f64> {
     let caps_now =
-<<<<<<< HEAD
-        ASSETS.iter().enumerate().filter(|(place, asset)| is_summed(asset) && market.trades(*place, start_time()));
-=======
         ASSETS.iter().enumerate().filter(|(place, asset)| is_counted(asset) && market.trades(*place, start_time()));
->>>>>>> main
     let caps_now = caps_now.map(|(place, asset)| asset.supply() * market.price(place, start_time())).collect();
     let bitcoin = market.position("BTC").unwrap_or_default();
     let support = outside_the_largest(caps_now) / market.price(bitcoin, start_time());
@@ -329,13 +321,8 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         let caps = closes
             .iter()
             .zip(ASSETS)
-<<<<<<< HEAD
-            .filter(|(_, asset)| is_summed(asset))
-            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * supply_on(asset, offset)));
-=======
             .filter(|(_, asset)| is_counted(asset))
-            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * asset.supply()));
->>>>>>> main
+            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * supply_on(asset, offset)));
         let price = closes.get(bitcoin).and_then(|closes| closes.get(offset).copied().flatten()).unwrap_or(1.0);
         support * multiple(market.seed(), offset) * price / outside_the_largest(caps.collect())
     };
@@ -353,36 +340,15 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
     scale
 }
 
-<<<<<<< HEAD
-/// Whether it stands on the price of another asset, and not on that of a currency.
-fn follows_an_asset(asset: &Asset) -> bool {
-    let Behaviour::Tracks(leader) = asset.behaviour() else { return false };
-    ASSETS.iter().any(|other| other.ticker == leader && !other.is_fiat())
-}
-
-/// Whether it is worth a unit of some currency.
-fn is_pegged(asset: &Asset) -> bool {
-    match asset.behaviour() {
-        Behaviour::Pegged => true,
-        Behaviour::Tracks(_) => !follows_an_asset(asset),
-        Behaviour::Free(_) => false,
-    }
-}
-
-/// Whether the index `OTHERS` sums it: wrapped and staked forms have their value under the asset that they stand on.
-fn is_summed(asset: &Asset) -> bool {
-    !asset.is_fiat() && !["wrapped-tokens", "liquid-staking-tokens"].iter().any(|category| asset.has_category(category))
-}
-
 /// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
 fn supply_on(asset: &Asset, offset: usize) -> f64 {
     const BEFORE_THE_FALL: f64 = 345e6;
     if asset.ticker == "LUNC" && offset < offset_of(date(2022, 5, 13)) { BEFORE_THE_FALL } else { asset.supply() }
-=======
+}
+
 /// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.
 fn is_counted(asset: &Asset) -> bool {
     !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
->>>>>>> main
 }
 
 /// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the others.
@@ -442,15 +408,7 @@ mod tests {
                     let place = days.partition_point(|held| held.day < day);
                     days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
                 };
-<<<<<<< HEAD
-                let summed = histories
-                    .iter()
-                    .zip(&tickers)
-                    .filter(|(_, ticker)| ASSETS.iter().any(|asset| asset.ticker == **ticker && is_summed(asset)));
-                outside_the_largest(summed.filter_map(|(days, _)| of_day(days)).collect()) / bitcoin[offset].close
-=======
                 outside_the_largest(counted.iter().copied().filter_map(of_day).collect()) / bitcoin[offset].close
->>>>>>> main
             })
             .collect();
         let at = |date| quotient[offset_of(date)];
