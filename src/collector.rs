@@ -36,6 +36,7 @@ pub mod index_news;
 pub mod indices;
 pub mod intake;
 pub mod lease;
+pub mod market_caps;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;
