@@ -60,7 +60,7 @@ use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
 use indices::IndexOwner;
 use intake::Intake;
-use lease::{Competition, Standing};
+use lease::{Competition, Leading, Standing};
 use long_short::RatioVenue;
 use monitor::FeedMonitor;
 use pipeline::Pipeline;
@@ -158,6 +158,8 @@ pub struct CollectorSettings {
     pub undated_time: Option<Timestamp>,
     /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
     pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
+    /// Is told which shards are led.
+    pub leading: Leading,
 }
 
 impl Default for CollectorSettings {
@@ -177,6 +179,7 @@ impl Default for CollectorSettings {
             backfill: true,
             undated_time: None,
             index_news: None,
+            leading: Leading::default(),
         }
     }
 }
@@ -228,6 +231,7 @@ pub async fn run(
         seed: settings.seed,
     };
     let mut standing = competition.start(&mut competing, &resign);
+    settings.leading.tell(standing.leads.clone());
     info!(shard_count = shards.count(), venue_count = links.len(), "collector started");
     let (leads, end) = (standing.leads.clone(), shutdown.clone());
     let owning = tokio::spawn(async move {

@@ -23,6 +23,7 @@ use crate::store::{Bootstrap, SeriesInfo, StoreError, Tail};
 
 mod catalog;
 mod follow;
+mod index;
 mod long_short;
 mod price;
 mod watch;

@@ -69,7 +69,7 @@ impl Rows {
     }
 
     /// From a time in seconds on.
-    pub fn from_seconds(self, params: &Params, from: &str) -> Self {
+    pub fn since_seconds(self, params: &Params, from: &str) -> Self {
         Self { from: number(params, from).map(Timestamp::from_seconds), ..self }
     }
 

@@ -4,7 +4,7 @@
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
 //! the market caps outside the ten largest, divided by Bitcoin's price, tells the story of the documentation: a rally of 423 % up to January 2018, one
-//! of 503 % up to November 2021, each from the level at which the simulated market starts.
+//! of 503 % up to November 2021, each from a level three per cent below that at which the simulated market starts.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ const SCALE_DAYS: usize = 15;
 /// The sum outside the ten largest over Bitcoin's price, as multiples of what it is at the start.
 const STORY: &[(Date, f64)] = &[
     (FIRST_DAY, 1.6),
-    (date(2017, 2, 20), 1.0),
-    (date(2018, 1, 9), 5.23),
-    (date(2019, 12, 18), 1.004),
-    (date(2021, 11, 10), 1.004 * 6.03),
+    (date(2017, 2, 20), 0.97),
+    (date(2018, 1, 9), 0.97 * 5.23),
+    (date(2019, 12, 18), 0.974),
+    (date(2021, 11, 10), 0.974 * 6.03),
     (date(2022, 6, 18), 3.5),
     (date(2023, 11, 7), 2.8),
     (date(2024, 12, 1), 2.2),
@@ -177,7 +177,7 @@ impl Past<'_> {
 
     fn market_cap(&self, asset: &Asset, offset: usize, close: f64) -> f64 {
         let scale = if asset.ticker == "BTC" { 1.0 } else { self.scale.get(offset).copied().unwrap_or(1.0) };
-        close * asset.supply() * scale
+        close * supply_on(asset, offset) * scale
     }
 }
 
@@ -322,7 +322,7 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
             .iter()
             .zip(ASSETS)
             .filter(|(_, asset)| is_counted(asset))
-            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * asset.supply()));
+            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * supply_on(asset, offset)));
         let price = closes.get(bitcoin).and_then(|closes| closes.get(offset).copied().flatten()).unwrap_or(1.0);
         support * multiple(market.seed(), offset) * price / outside_the_largest(caps.collect())
     };
@@ -338,6 +338,12 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         (from, begin) = (to, end);
     }
     scale
+}
+
+/// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
+fn supply_on(asset: &Asset, offset: usize) -> f64 {
+    const BEFORE_THE_FALL: f64 = 345e6;
+    if asset.ticker == "LUNC" && offset < offset_of(date(2022, 5, 13)) { BEFORE_THE_FALL } else { asset.supply() }
 }
 
 /// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.

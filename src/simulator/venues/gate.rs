@@ -126,7 +126,7 @@ async fn contract_stats(State(exchange): State<Arc<Exchange>>, params: Params) -
         let body = json!({"label": "INVALID_PARAM_VALUE", "message": "interval"});
         return json_with(StatusCode::BAD_REQUEST, &body);
     };
-    let rows = rows.limited(&params, 30, 100).from_seconds(&params, "from");
+    let rows = rows.limited(&params, 30, 100).since_seconds(&params, "from");
     let row = |time: Timestamp| {
         let ratio = |kind| {
             let share = long_short::long_share(&exchange, listing, kind, time);
