@@ -58,7 +58,7 @@ def read(path, date_column, value_column):
 
 def closes_of_index(path):
     values = read(path, "date", "close")
-    return values[values.index.dayofweek < 5]
+    return values[values.index.day_of_week < 5]
 
 
 def closes_of_coin(path):

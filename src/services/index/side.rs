@@ -185,6 +185,13 @@ impl Operand {
         }
     }
 
+    /// Its change of one day, in per cent.
+    pub fn change_1d_percent(&self) -> Option<f64> {
+        self.index()
+            .and_then(|index| index.change_1d_percent)
+            .or(self.price().and_then(|price| price.change_24h_percent))
+    }
+
     /// Its newest level.
     pub fn live(&self) -> Option<Live> {
         let item = self.item.as_ref()?;
