@@ -13,7 +13,7 @@ RUN cargo install --quiet --locked --root /tools cargo-auditable@0.7.7
 COPY . .
 # A target of its own keeps the static linking away from build scripts and procedural macros.
 RUN --mount=type=cache,target=/src/target \
-    target=$(rustc --version --verbose | sed -n 's/^host: //p') && \
+    target=$(rustc --print host-tuple) && \
     export PATH=/tools/bin:$PATH && \
     export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none --remap-path-prefix=/src=crossmarket --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" && \
     cargo auditable build --release --locked --bin crossmarket --target "$target" && \

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The services whose answers are sent as bytes that the live image already holds, and those answers.
-const ENCODED: [(&str, &[&str]); 3] = [
+const ENCODED: [(&str, &[&str]); 4] = [
     (
         "PriceService",
         &[
@@ -35,6 +35,7 @@ const ENCODED: [(&str, &[&str]); 3] = [
             "WatchPriceSnapshotsResponse",
         ],
     ),
+    ("LongShortService", &["GetLongShortRatioResponse", "ListLongShortRatiosResponse", "WatchLongShortRatiosResponse"]),
     ("CatalogService", &["ListAssetsResponse"]),
     (
         "IndexService",

@@ -31,6 +31,7 @@ mod backfill;
 mod demo;
 mod indices;
 mod listener;
+mod metrics;
 mod preload;
 
 pub use backfill::backfill;
@@ -213,6 +214,12 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
+    let started = Clock::system().now();
+    let role = match (serves, collector.is_some()) {
+        (true, true) => "all",
+        (true, false) => "server",
+        (false, _) => "collector",
+    };
     let shutdown = Shutdown::default();
     let shards = Shards::new(config.collector.shards);
     let image = Arc::new(Image::new(WireEncoder, ImageSettings { shards, ..ImageSettings::default() }));
@@ -227,7 +234,9 @@ async fn run(process: Process) -> Result<(), AppError> {
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
-    spawn_admin(&mut background, admin, Admin { image: Arc::clone(&image), clock, drain, simulated, serves });
+    let leading = collector.as_ref().map(|settings| settings.leading.clone());
+    let page = Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started };
+    spawn_admin(&mut background, admin, page);
     let mut server = match grpc {
         Some(listener) => {
             let grpc_address = address_of(&listener);

@@ -21,6 +21,7 @@ mod index;
 mod json;
 mod list;
 mod message;
+mod migrate;
 mod numbers;
 mod picture;
 mod ratios;
@@ -68,6 +69,7 @@ enum Command {
     Cycles(cycles::CyclesArguments),
     Import(import::ImportArguments),
     Backfill(serve::BackfillArguments),
+    MigrateStore(migrate::MigrateArguments),
     Decode(decode::DecodeArguments),
     Config(config::ConfigArguments),
 }
@@ -95,6 +97,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Get(arguments) => block_on(get::run(arguments)),
         Command::List(arguments) => block_on(list::run(arguments)),
         Command::Watch(arguments) => block_on(watch::run(arguments)),
+        Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),
         Command::Ratios(arguments) => block_on(ratios::run(arguments)),
         Command::Compare(arguments) => block_on(compare::run(arguments)),
         Command::Season(arguments) => block_on(season::run(arguments)),

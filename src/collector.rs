@@ -36,6 +36,8 @@ pub mod index_news;
 pub mod indices;
 pub mod intake;
 pub mod lease;
+pub mod long_short;
+pub mod market_caps;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;
@@ -58,7 +60,8 @@ use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
 use indices::IndexOwner;
 use intake::Intake;
-use lease::{Competition, Standing};
+use lease::{Competition, Leading, Standing};
+use long_short::RatioVenue;
 use monitor::FeedMonitor;
 use pipeline::Pipeline;
 use publish::Publisher;
@@ -155,6 +158,8 @@ pub struct CollectorSettings {
     pub undated_time: Option<Timestamp>,
     /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
     pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
+    /// Is told which shards are led.
+    pub leading: Leading,
 }
 
 impl Default for CollectorSettings {
@@ -174,6 +179,7 @@ impl Default for CollectorSettings {
             backfill: true,
             undated_time: None,
             index_news: None,
+            leading: Leading::default(),
         }
     }
 }
@@ -225,6 +231,7 @@ pub async fn run(
         seed: settings.seed,
     };
     let mut standing = competition.start(&mut competing, &resign);
+    settings.leading.tell(standing.leads.clone());
     info!(shard_count = shards.count(), venue_count = links.len(), "collector started");
     let (leads, end) = (standing.leads.clone(), shutdown.clone());
     let owning = tokio::spawn(async move {
@@ -311,6 +318,16 @@ async fn collect(
         clock,
         seed: settings.seed,
     };
+    let context = long_short::Context {
+        store: Arc::clone(&store),
+        intake: intake.clone(),
+        targets: targets_receiver.clone(),
+        clock,
+        simulated: settings.simulated,
+        backfill: settings.backfill,
+        seed: settings.seed,
+    };
+    long_short::start(started.ratios, &context, &stop, &mut tasks);
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
     let universe = universe(settings);
     let pipeline = Pipeline {
@@ -348,7 +365,7 @@ async fn unread(mut news: mpsc::Receiver<index_news::IndexNews>, stop: Cancellat
 
 /// The HTTP side of every venue.
 fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
-    let fetcher = Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?;
+    let fetcher: Arc<dyn fetch::Fetch> = Arc::new(Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?);
     let link = |(index, venue_settings): (usize, &VenueSettings)| {
         let VenueSettings { venue, rest_url, ws_url, api_key, .. } = venue_settings;
         let venue = *venue;
@@ -367,7 +384,7 @@ fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, C
             redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
             budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
             api_key: venue.api_key().zip(api_key.clone()),
-            fetcher: fetcher.clone(),
+            fetcher: Arc::clone(&fetcher),
             clock,
         })
     };
@@ -403,6 +420,7 @@ struct Started {
     monitors: Vec<Arc<FeedMonitor>>,
     streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
     candles: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
+    ratios: Vec<RatioVenue>,
     index_sources: Vec<IndexSourceLink>,
 }
 
@@ -432,7 +450,8 @@ impl Started {
                 Arc::new(FeedMonitor::new(venue.id(), *feed, interval, enabled, simulated, budgets, link.clock));
             self.monitors.push(Arc::clone(&monitor));
             monitors.insert(*feed, Arc::clone(&monitor));
-            if enabled && *feed != Feed::Candles {
+            let is_planned = matches!(feed, Feed::LongShortRatios | Feed::OpenInterest) && recorded.is_none();
+            if enabled && *feed != Feed::Candles && !is_planned {
                 let polled = PolledFeed {
                     link: link.clone(),
                     feed: *feed,
@@ -451,6 +470,14 @@ impl Started {
                 }
                 tasks.spawn(polled.run(stop.clone()));
             }
+        }
+        let both = (monitors.get(&Feed::LongShortRatios), monitors.get(&Feed::OpenInterest));
+        if let (Some(ratios), Some(open_interest)) = both
+            && venue_settings.is_usable()
+            && recorded.is_none()
+        {
+            let (ratios, open_interest) = (Arc::clone(ratios), Arc::clone(open_interest));
+            self.ratios.push(RatioVenue { link: link.clone(), ratios, open_interest });
         }
         let candles = monitors.get(&Feed::Candles).filter(|_| venue_settings.is_usable());
         self.candles.push(candles.map(|monitor| (link.clone(), Arc::clone(monitor))));
@@ -475,6 +502,7 @@ impl Started {
             id: venue.id(),
             budget: if streaming { TICKER_BUDGET_STREAMING } else { TICKER_BUDGET },
             has_candles: candles.is_some(),
+            long_short_kinds: if venue_settings.is_usable() { venue.long_short_kinds() } else { &[] },
             monitors,
         });
     }
@@ -507,7 +535,7 @@ fn schedule(venue: VenueId, feed: Feed) -> Option<(Duration, Duration)> {
         Feed::IndexLevels if venue == VenueId("stooq") => (3_600, 3_600),
         Feed::IndexLevels if venue == VenueId("fred") => (10_800, 10_800),
         Feed::IndexLevels => (60, 60),
-        Feed::LongShortRatios | Feed::OpenInterest => return None,
+        Feed::LongShortRatios | Feed::OpenInterest => (300, 300),
     };
     Some((Duration::from_secs(interval), Duration::from_secs(interval_streaming)))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +23,10 @@ const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Durati
 /// First and longest pause after a store error. The pause doubles in between and is jittered by half; the longest is short, so that the image
 /// is up with the store within a second of its return.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+
+/// How long a new epoch may hold less than is in memory before it is taken for all that there is. A writer that begins on an emptied store
+/// publishes everything anew, in several batches, and until then what is in memory is the better answer.
+const REPUBLICATION_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How often freshness is looked at, at most and at least.
 const FRESHNESS_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -55,9 +60,10 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     let mut no_writer_pause = NO_WRITER_PAUSE.0;
     // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
     let mut epoch: Option<Epoch> = None;
+    let mut republication = None;
     loop {
         let step = match epoch {
-            None => bootstrap(image, store, shard, clock).await,
+            None => bootstrap(image, store, shard, clock, &mut republication).await,
             Some(current) => tail(image, store, shard, current, clock).await,
         };
         match step {
@@ -87,19 +93,32 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     }
 }
 
-/// Loads the shard. `None` while it has no writer: an empty image must not pass for a complete one, and a store that was emptied takes nothing
-/// away that is in memory, until its next writer has begun.
+/// A new epoch that holds less than is in memory, and since when that is known.
+type Republication = Option<(Epoch, Instant)>;
+
+/// Loads the shard. `None` while it has no writer or its writer has not published everything yet: an empty image must not pass for a complete
+/// one, and a store that was emptied takes nothing away that is in memory.
 async fn bootstrap(
     image: &Image,
     store: &dyn Store,
     shard: ShardId,
     clock: Clock,
+    republication: &mut Republication,
 ) -> Result<Option<Epoch>, StoreError> {
     let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
     if epoch == 0 {
         return Ok(None);
     }
     let entry_count = entries.len();
+    let is_new_epoch = image.position(shard).is_some_and(|position| position.epoch != epoch);
+    if is_new_epoch && entry_count < image.key_count(shard) {
+        let since = republication.filter(|(of, _)| *of == epoch).map_or_else(Instant::now, |(_, since)| since);
+        *republication = Some((epoch, since));
+        if since.elapsed() < REPUBLICATION_WAIT_MAX {
+            return Ok(None);
+        }
+    }
+    *republication = None;
     image.bootstrap(shard, Position { epoch, revision }, changes(entries), clock.now());
     info!(shard, epoch, revision, entry_count, "shard bootstrapped");
     Ok(Some(epoch))

@@ -250,6 +250,12 @@ impl Image {
         applied.get(usize::from(shard)).copied().flatten()
     }
 
+    /// How many keys of a shard there are.
+    pub fn key_count(&self, shard: ShardId) -> usize {
+        let count = |collection| self.read(collection).items().filter(|item| item.shard == shard).count();
+        Collection::ALL.into_iter().map(count).sum()
+    }
+
     /// Replaces everything of a shard by what its store holds at `position`. Watchers are told that continuity was lost.
     pub fn bootstrap(&self, shard: ShardId, position: Position, changes: Vec<Change>, now: Timestamp) {
         let mut prepared = self.prepare(shard, position.epoch, changes, now);

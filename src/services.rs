@@ -17,7 +17,6 @@ use tower::util::MapResponseLayer;
 use crate::clock::Clock;
 use crate::histories::Histories;
 use crate::image::Image;
-use crate::proto::v1::long_short_service_server::LongShortServiceServer;
 use crate::proto::v1::overview_service_server::OverviewServiceServer;
 use crate::proto::v1::signal_service_server::SignalServiceServer;
 use crate::proto::v1::subscription_service_server::SubscriptionServiceServer;
@@ -34,7 +33,7 @@ pub mod encoded;
 pub mod error;
 mod health;
 mod index;
-mod long_short;
+pub mod long_short;
 mod order;
 mod overview;
 mod paging;
@@ -144,16 +143,20 @@ pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Er
     let mut catalog =
         server::catalog_service_server::CatalogServiceServer::new(catalog::Catalog::new(services.clone()))
             .accept_compressed(CompressionEncoding::Gzip);
+    let mut long_short =
+        server::long_short_service_server::LongShortServiceServer::new(long_short::LongShort::new(services.clone()))
+            .accept_compressed(CompressionEncoding::Gzip);
     let mut index = server::index_service_server::IndexServiceServer::new(index::Index::new(services.clone()))
         .accept_compressed(CompressionEncoding::Gzip);
     if services.send_gzip {
+        long_short = long_short.send_compressed(CompressionEncoding::Gzip);
         index = index.send_compressed(CompressionEncoding::Gzip);
         price = price.send_compressed(CompressionEncoding::Gzip);
         catalog = catalog.send_compressed(CompressionEncoding::Gzip);
     }
     let router = Routes::new(price)
         .add_service(catalog)
-        .add_service(LongShortServiceServer::new(long_short::LongShort))
+        .add_service(long_short)
         .add_service(index)
         .add_service(SignalServiceServer::new(signal::Signal))
         .add_service(OverviewServiceServer::new(overview::Overview))

@@ -21,6 +21,7 @@ mod assets;
 mod book;
 mod equity;
 mod exchange;
+mod long_short;
 mod market;
 mod noise;
 mod past;

@@ -3,6 +3,7 @@
 //! - [`encoding`] and [`packing`]: what keys, states and series look like as bytes, the same in every store.
 //! - [`memory`]: everything in this process, gone when it ends.
 //! - [`embedded`]: a file in a directory, for one process at a time.
+//! - [`migrate`]: copies one store into another.
 //! - [`redis`]: Redis or Valkey, for many processes.
 //!
 //! A feed is a buffer for readers that are a little behind, not an archive: it holds at most a number of entries and a
@@ -12,6 +13,7 @@ pub mod daily;
 pub mod embedded;
 pub mod encoding;
 pub mod memory;
+pub mod migrate;
 pub mod packing;
 pub mod redis;
 

@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 
 pub use key::{ApiKey, Secret};
 
-use crate::domain::{CandleInterval, Feed, Instrument, Observation, Period, Timestamp, VenueId};
+use crate::domain::{CandleInterval, Feed, Instrument, LongShortKind, Observation, Period, Timestamp, VenueId};
 
 pub mod binance;
 mod binance_format;
@@ -67,6 +67,26 @@ pub trait Venue: Send + Sync {
     /// The symbol under which it would list `base` against `quote` (it need not exist), or `None` when it has no such market.
     /// A spot venue answers for spot, a futures venue for its perpetual.
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument>;
+
+    /// The kinds of long/short ratio that it has.
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[]
+    }
+
+    /// Rows of long/short ratios in one answer at most.
+    fn long_short_rows_max(&self) -> u32 {
+        100
+    }
+
+    /// True when it has the past of open interest in dollars, asked for as [`Feed::OpenInterest`] with a period.
+    fn has_open_interest_history(&self) -> bool {
+        false
+    }
+
+    /// The feeds for which an answer to this feed's request can be read as well.
+    fn also_answers(&self, _feed: Feed) -> &'static [Feed] {
+        &[]
+    }
 
     /// The requests that answer for `asked`. Empty `asked` means all that the venue has, where one request can say that;
     /// where none can, no request is made.

@@ -572,12 +572,7 @@ fn shares_that_say_nothing() {
             "longAccountRatio",
         ),
         (r#"{"longAccountRatio":"0.5","shortAccountRatio":"0.5"}"#, UnresolvedReason::NoValue, "ts"),
-        // All positions and margin loans are of no kind that is kept.
-        (
-            r#"{"longPositionRatio":"0.5","shortPositionRatio":"0.5","ts":"1"}"#,
-            UnresolvedReason::NoValue,
-            "longPositionRatio",
-        ),
+        // Margin loans are of no kind that is kept.
         (r#"{"longRatio":"0.5","shortRatio":"0.5","ts":"1"}"#, UnresolvedReason::NoValue, "longRatio"),
     ] {
         let parsed = all("bitget", Feed::LongShortRatios, path, &format!(r#"{{"code":"00000","data":[{row}]}}"#));

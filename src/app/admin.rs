@@ -11,7 +11,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::state::{Body, FeedState, FeedStatus, PriceSnapshot};
+use crate::collector::lease::Leading;
+use crate::domain::Timestamp;
+use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
 use crate::telemetry::metrics::Exposition;
 
@@ -31,6 +33,12 @@ pub struct Admin {
     pub simulated: bool,
     /// True when the process answers gRPC, for which a fresh price is needed.
     pub serves: bool,
+    /// Which parts of the service the process runs, as a label: `all`, `server` or `collector`.
+    pub role: &'static str,
+    /// Which shards it leads; `None` when it does not collect.
+    pub leading: Option<Leading>,
+    /// When the process started, by the system's clock.
+    pub started: Timestamp,
 }
 
 impl Admin {
@@ -44,68 +52,37 @@ impl Admin {
             .with_state(self)
     }
 
-    fn feeds(&self) -> Vec<Arc<Item>> {
+    /// Whether clients may be sent here, or why not, as a line.
+    pub(super) fn is_ready(&self, takes_stale: bool) -> Result<(), &'static str> {
+        if self.drain.is_cancelled() {
+            Err("draining\n")
+        } else if !self.image.is_ready() {
+            Err("the image is not loaded yet\n")
+        } else if self.serves && !takes_stale && self.image.fresh_price_count() == 0 {
+            Err("no price is fresh\n")
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn feeds(&self) -> Vec<Arc<Item>> {
         self.image.select(Collection::Feeds, |_| true)
     }
 }
 
 /// Ready is: the image is loaded, a price in it is fresh, and the process is not shutting down. `/readyz?stale=ok` asks for no fresh price, for those
-/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody. Nor is one asked for where no gRPC is
-/// answered: another collector would hear no more of the venues.
+/// who rather have marked old values than none: when all venues are silent, every replica is stale, and taking them all out helps nobody. Nor is
+/// one asked for where no gRPC is answered: another collector would hear no more of the venues.
 async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
     let takes_stale = query.as_deref() == Some("stale=ok");
-    if admin.drain.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if !admin.image.is_ready() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the image is not loaded yet\n")
-    } else if admin.serves && !takes_stale && admin.image.fresh_price_count() == 0 {
-        (StatusCode::SERVICE_UNAVAILABLE, "no price is fresh\n")
-    } else {
-        (StatusCode::OK, "ready\n")
+    match admin.is_ready(takes_stale) {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    let mut text = Exposition::default();
-    let prices = admin.image.select(Collection::Prices, |_| true).len();
-    text.gauge("crossmarket_image_prices", "Assets with a price snapshot in the live image.", &[], prices as f64);
-    let fresh = admin.image.fresh_price_count();
-    text.gauge("crossmarket_image_prices_fresh", "Those within their freshness budget.", &[], fresh as f64);
-    let simulated = f64::from(u8::from(admin.simulated));
-    text.gauge("crossmarket_simulated", "1 when the process runs on simulated venues.", &[], simulated);
-    let feeds = admin.feeds();
-    let statuses: Vec<&FeedStatus> = feeds.iter().filter_map(|item| feed_of(item)).collect();
-    for feed in &statuses {
-        let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
-        let up = matches!(feed.state, FeedState::Ok | FeedState::Degraded);
-        text.gauge("crossmarket_feed_up", "1 while the feed is OK or DEGRADED.", &labels, f64::from(u8::from(up)));
-    }
-    for feed in &statuses {
-        let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
-        if let Some(success) = feed.last_success {
-            let age = admin.clock.now().since(success).as_secs_f64();
-            text.gauge("crossmarket_feed_age_seconds", "Time since the feed's last success.", &labels, age);
-        }
-    }
-    type Count = fn(&FeedStatus) -> u64;
-    let counters: [(&str, &str, Count); 3] = [
-        ("crossmarket_feed_requests_total", "Requests and frames of the feed.", |feed| feed.request_count),
-        ("crossmarket_feed_errors_total", "Errors of the feed.", |feed| feed.error_count),
-        ("crossmarket_feed_observations_total", "Observations of the feed.", |feed| feed.observation_count),
-    ];
-    for (name, help, count) in counters {
-        for feed in &statuses {
-            let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str())];
-            text.counter(name, help, &labels, count(feed));
-        }
-    }
-    for feed in &statuses {
-        for (reason, count) in &feed.rejections {
-            let labels = [("venue", feed.venue.as_str()), ("feed", feed.feed.as_str()), ("reason", reason.as_str())];
-            text.counter("crossmarket_feed_rejections_total", "Entries refused, by reason.", &labels, *count);
-        }
-    }
-    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.into_text())
+    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], super::metrics::page(&admin))
 }
 
 async fn status(Shared(admin): Shared<Admin>) -> Html<String> {
@@ -168,7 +145,7 @@ fn price_row(page: &mut String, price: &PriceSnapshot, item: &Item) {
     );
 }
 
-fn feed_of(item: &Item) -> Option<&FeedStatus> {
+pub(super) fn feed_of(item: &Item) -> Option<&FeedStatus> {
     match &item.state.body {
         Body::Feed(feed) => Some(feed),
         _ => None,

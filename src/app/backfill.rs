@@ -1,15 +1,18 @@
 //! `backfill`: history from the venues into the store, with progress.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use smol_str::SmolStr;
 
 use super::{AppError, BackfillOptions, collector_settings};
 use crate::clock::Clock;
+use crate::collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
 use crate::collector::{self, BackfillProgress};
 use crate::config::Config;
-use crate::domain::state::Key;
+use crate::domain::state::{Body, Key};
 use crate::domain::{AssetCode, Shards, VenueId};
 use crate::store;
 
@@ -45,7 +48,16 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
             bar.suspend(|| eprintln!("{} {interval}: {error}", progress.asset));
         }
     };
-    collector::backfill(settings, store, clock, since, &codes, shown).await?;
+    let listed = listing_ids(store.as_ref(), Shards::new(config.collector.shards), &codes).await?;
+    collector::backfill(settings.clone(), Arc::clone(&store), clock, since, &codes, shown).await?;
+    let shown = |progress: MarketCapProgress| {
+        bar.set_message(format!("{}: {} market caps", progress.asset, progress.day_count));
+        if let Some(error) = progress.error {
+            failures.fetch_add(1, Ordering::Relaxed);
+            bar.suspend(|| eprintln!("{} market caps: {error}", progress.asset));
+        }
+    };
+    backfill_market_caps(&settings, store, clock, since, &listed, shown).await?;
     bar.finish_and_clear();
     eprintln!("{} assets, {} series without an answer", codes.len(), failures.into_inner());
     Ok(())
@@ -66,6 +78,25 @@ async fn known_codes(store: &dyn store::Store, shards: Shards) -> Result<Vec<Ass
     } else {
         Ok(known)
     }
+}
+
+/// The assets among `codes` whose id at the listing that tells market caps is known, with it.
+async fn listing_ids(
+    store: &dyn store::Store,
+    shards: Shards,
+    codes: &[AssetCode],
+) -> Result<Vec<(AssetCode, SmolStr)>, AppError> {
+    let mut listed = Vec::new();
+    for shard in shards.of_assets() {
+        for entry in store.bootstrap(shard).await?.entries {
+            let Some(Body::Asset(info)) = entry.state.map(|state| state.body) else { continue };
+            let id = info.listing_ids.iter().find(|(venue, _)| venue == LISTING.as_str());
+            if let Some((_, id)) = id.filter(|_| codes.contains(&info.asset)) {
+                listed.push((info.asset.clone(), id.clone()));
+            }
+        }
+    }
+    Ok(listed)
 }
 
 fn progress_bar() -> ProgressBar {

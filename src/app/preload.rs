@@ -22,8 +22,14 @@ const WAITING_MAX: usize = 2;
 /// Digits of a price.
 const DIGITS: u32 = 9;
 
-/// Stores the past of every simulated asset, the largest first. Days that the venues serve candles of are left to them; the market caps go up to
-/// yesterday.
+/// A part of one asset's past.
+enum Part {
+    Days(Vec<PastDay>),
+    MarketCaps(Vec<(Timestamp, f64)>),
+}
+
+/// Stores the past of every simulated asset: first the prices, the largest asset first, then the market caps, the largest last. Sums of market caps
+/// are so not taken for whole before they are. Days that the venues serve candles of are left to them; the market caps go up to yesterday.
 pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     tokio::time::sleep(DELAY).await;
     let begun = tokio::time::Instant::now();
@@ -31,8 +37,11 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     // A thread of its own: it is a second or two of work, and nobody waits for it when the demo ends.
     let told = std::thread::Builder::new().name("past".to_owned()).spawn(move || {
         let past = market.past();
-        for ticker in past.tickers() {
-            if sender.blocking_send((ticker, past.days(ticker))).is_err() {
+        let tickers = past.tickers();
+        let days = tickers.iter().map(|ticker| (*ticker, Part::Days(past.days(ticker))));
+        let caps = tickers.iter().rev().map(|ticker| (*ticker, Part::MarketCaps(past.market_caps(ticker))));
+        for part in days.chain(caps) {
+            if sender.blocking_send(part).is_err() {
                 return;
             }
         }
@@ -43,22 +52,33 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     }
     let served = start_time() - span(CandleInterval::OneDay);
     let mut day_count = 0;
-    while let Some((ticker, days)) = receiver.recv().await {
-        day_count += days.len();
-        if let Err(error) = put(store.as_ref(), ticker, &days, served).await {
-            tracing::warn!(ticker, %error, "the simulated past is not stored");
-            return;
+    while let Some((ticker, part)) = receiver.recv().await {
+        match put(store.as_ref(), ticker, part, served).await {
+            Ok(count) => day_count += count,
+            Err(error) => {
+                tracing::warn!(ticker, %error, "the simulated past is not stored");
+                return;
+            }
         }
     }
     tracing::info!(day_count, taken = ?begun.elapsed(), "the simulated past is stored");
 }
 
-async fn put(store: &dyn Store, ticker: &str, days: &[PastDay], served: Timestamp) -> Result<(), StoreError> {
-    let Some(asset) = AssetCode::parse(ticker) else { return Ok(()) };
-    let candles: Vec<Candle> = days.iter().filter(|day| day.day < served).filter_map(candle).collect();
-    let point = |day: &PastDay| Some(Point { time: day.day, value: Decimal::from_f64(day.market_cap)?.rounded(0) });
-    let market_caps: Vec<Point> = days.iter().filter_map(point).filter(|point| point.value.is_positive()).collect();
-    put_days(store, &asset_subject(&asset), &candles, &market_caps, |_| {}).await
+/// Stores a part, and tells of how many days it is.
+async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> Result<usize, StoreError> {
+    let Some(asset) = AssetCode::parse(ticker) else { return Ok(0) };
+    let (candles, market_caps): (Vec<Candle>, Vec<Point>) = match part {
+        Part::Days(days) => (days.iter().filter(|day| day.day < served).filter_map(candle).collect(), Vec::new()),
+        Part::MarketCaps(caps) => {
+            let point = |(time, cap): &(Timestamp, f64)| {
+                Some(Point { time: *time, value: Decimal::from_f64(*cap)?.rounded(0) })
+                    .filter(|point| point.value.is_positive())
+            };
+            (Vec::new(), caps.iter().filter_map(point).collect())
+        }
+    };
+    put_days(store, &asset_subject(&asset), &candles, &market_caps, |_| {}).await?;
+    Ok(candles.len().max(market_caps.len()))
 }
 
 fn candle(day: &PastDay) -> Option<Candle> {

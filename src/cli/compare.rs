@@ -10,7 +10,7 @@ use super::client::ClientArguments;
 use super::error::CliError;
 use super::message::json;
 use super::numbers::{ABSENT, change, day, percent};
-use super::picture::{PictureArguments, date, index_code, instant_of, waiting, wire};
+use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
 use super::table::{Align, Table, printable};
 use crate::domain::Timestamp;
 use crate::proto::v1::*;
@@ -168,12 +168,17 @@ fn table(comparisons: &[Comparison]) -> Table {
             percent(comparison.volatility_subject_annualized_percent),
             change(comparison.max_drawdown_subject_percent),
             comparison.observation_count.to_string(),
-            day(comparison.start_time.as_ref()),
-            day(comparison.end_time.as_ref()),
+            session(comparison.start_time),
+            session(comparison.end_time),
             remarks.join(", "),
         ]);
     }
     table
+}
+
+/// The day of a sample: one at the end of a UTC day has the next day's first instant.
+fn session(time: Option<prost_types::Timestamp>) -> String {
+    day(time.map(|time| prost_types::Timestamp { seconds: time.seconds - 1, ..time }).as_ref())
 }
 
 fn plain(value: Option<f64>) -> String {
@@ -282,23 +287,20 @@ fn caption(arguments: &CompareArguments, comparisons: &[Comparison], times: (f64
         _ => "",
     };
     let rhythm = if arguments.weekly { "weekly " } else { "" };
-    let mut sources: Vec<&str> = comparisons
+    let sources = comparisons
         .iter()
         .flat_map(|comparison| comparison.benchmark_sources.iter().chain(&comparison.subject_sources))
-        .map(String::as_str)
-        .collect();
-    sources.sort_unstable();
-    sources.dedup();
-    sources.retain(|source| *source != "crossmarket");
-    let origin = if sources.is_empty() { String::new() } else { format!(", from {}", sources.join(", ")) };
+        .map(String::as_str);
+    // A sample at the end of a UTC day has the next day's first instant.
+    let last_day = |time: f64| ticks::long_date(time - 1.0);
     Caption {
         title: format!("{subjects} against {}", arguments.benchmark),
         subtitle: format!(
             "Rebased to 100 at the first of {samples} {rhythm}joint sessions, {} to {}{alignment}.{correlations}",
-            ticks::long_date(times.0),
-            ticks::long_date(times.1)
+            last_day(times.0),
+            last_day(times.1)
         ),
-        source: format!("Source: crossmarket{origin}"),
+        source: source_line(sources),
         simulated: comparisons.iter().any(|comparison| comparison.simulated),
     }
 }

@@ -10,7 +10,7 @@ use super::client::ClientArguments;
 use super::error::CliError;
 use super::message::json;
 use super::numbers::{change, day};
-use super::picture::{PictureArguments, date, index_code, instant_of, waiting, wire};
+use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
 use super::table::{Align, Table, printable};
 use crate::client::Client;
 use crate::domain::Timestamp;
@@ -21,6 +21,8 @@ const LEVELS_DRAWN: usize = 2;
 
 /// Points asked for in one page.
 const PAGE_SIZE: i32 = 10_000;
+
+const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// Finds the rallies and the support and resistance levels in the history of an index, an asset or a quotient.
 #[derive(Args, Debug)]
@@ -104,7 +106,9 @@ async fn closes(client: &Client, arguments: &CyclesArguments) -> Result<Vec<(f64
     loop {
         let doing = format!("fetching the history of {} ({} days so far)", arguments.index, closes.len());
         let page = waiting(&doing, client.indices().list_index_history(request.clone())).await?;
-        let close = |point: &IndexPoint| Some((instant_of(point.time.as_ref())?, number(&point.level)?));
+        // A point has the start of its day; its level is that of the end, at which turning points are told.
+        let close =
+            |point: &IndexPoint| Some((instant_of(point.time.as_ref())? + SECONDS_PER_DAY, number(&point.level)?));
         closes.extend(page.points.iter().filter_map(close));
         if page.next_page_token.is_empty() || page.next_page_token == request.page_token {
             return Ok(closes);
@@ -208,11 +212,9 @@ fn findings(cycles: &Cycles) -> Vec<String> {
     }
     if let Some(extension) = cycles.extension_percent {
         let method = cycles.extension.as_ref().map_or("", |derivation| derivation.method.as_str());
-        let method = if method.is_empty() { String::new() } else { format!(" ({})", printable(method)) };
-        lines.push(format!(
-            "if the pattern of its rallies extends: {}{method}; an extrapolation, not a forecast",
-            change(Some(extension))
-        ));
+        let method = if method.is_empty() { String::new() } else { format!("; {}", printable(method)) };
+        let rally = change(Some(extension));
+        lines.push(format!("if the pattern of its rallies extends: {rally}, an extrapolation, not a forecast{method}"));
     }
     lines.push(format!(
         "a rally is a rise of at least {} %, a level gathers turning points within {} %",
@@ -315,11 +317,11 @@ fn caption(cycles: &Cycles, times: (f64, f64)) -> Caption {
             "{rallies}, each of at least {} % from trough to peak, in {} daily closes, {} to {}.{}",
             ticks::plain(cycles.reversal_percent, 1),
             cycles.observation_count,
-            ticks::long_date(times.0),
-            ticks::long_date(times.1),
+            ticks::long_date(times.0 - SECONDS_PER_DAY),
+            ticks::long_date(times.1 - SECONDS_PER_DAY),
             extension.unwrap_or_default()
         ),
-        source: format!("Source: crossmarket, from {}", cycles.sources.join(", ")),
+        source: source_line(cycles.sources.iter().map(String::as_str)),
         simulated: cycles.simulated,
     }
 }

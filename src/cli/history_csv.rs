@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use crate::domain::{Decimal, Timestamp};
+use crate::domain::{Decimal, Timestamp, calendar};
 
 mod fields;
 
@@ -97,6 +97,12 @@ impl History {
 
 /// Reads a file. `value_column` names the column of closes, if it is not `close` or `value`.
 pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
+    parse_of(bytes, value_column, None)
+}
+
+/// Reads the file of an index. What an exchange trades has closes of its sessions: rows of other days are skipped, and a session without a row is
+/// a gap.
+pub fn parse_of(bytes: &[u8], value_column: Option<&str>, index: Option<&str>) -> History {
     let mut history = History::default();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader =
@@ -123,7 +129,7 @@ pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
             Err(message) => history.report(line, Effect::Skipped, message),
         }
     }
-    order.finish(&mut history);
+    order.finish(index, &mut history);
     history.problems.sort_by_key(|problem| problem.line);
     history
 }
@@ -295,12 +301,43 @@ impl Order {
         self.rows.insert(row.day, row);
     }
 
-    fn finish(self, history: &mut History) {
+    fn finish(mut self, index: Option<&str>, history: &mut History) {
         if let Some(line) = self.first_turn {
             history.report(line, Effect::Noted, "the days are out of order from here; they are sorted".to_owned());
         }
+        if let Some(index) = index {
+            let (sessions, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                self.rows.into_iter().partition(|(day, _)| calendar::may_have_close(index, *day));
+            for (day, row) in others {
+                let message = format!("{} is no session of the exchange", date_of(day));
+                history.report(row.line, Effect::Skipped, message);
+            }
+            self.rows = sessions;
+        }
         history.rows = self.rows.into_values().collect();
-        note_gaps(history);
+        match index {
+            Some(index) => note_missing_sessions(index, history),
+            None => note_gaps(history),
+        }
+    }
+}
+
+/// Notes the sessions that have no row, with the line that comes after them.
+fn note_missing_sessions(index: &str, history: &mut History) {
+    let mut gaps = Vec::new();
+    for (before, after) in history.rows.iter().zip(history.rows.iter().skip(1)) {
+        let (from, until) = (date_of(before.day), date_of(after.day));
+        let within = |session: &calendar::Session| session.date > from && session.date < until;
+        let covered = calendar::COVERED_YEARS.contains(&from.year());
+        let mut missing = calendar::sessions_between(from, until).filter(within).filter(|_| covered);
+        if let Some(first) = missing.next() {
+            let count = missing.count() + 1;
+            let what = if count == 1 { "session is" } else { "sessions are" };
+            gaps.push((after.line, format!("{count} {what} missing of {index}: {} and on", first.date)));
+        }
+    }
+    for (line, message) in gaps {
+        history.report(line, Effect::Noted, message);
     }
 }
 

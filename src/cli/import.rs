@@ -70,7 +70,7 @@ enum Volume {
 pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
     let flags = super::settings::flag("store.url", "--store", arguments.store.as_ref());
     let config = arguments.settings.load(flags.into_iter().collect())?.config;
-    let history = history_csv::parse(&read(&arguments.file)?, arguments.column.as_deref());
+    let history = history_csv::parse_of(&read(&arguments.file)?, arguments.column.as_deref(), traded(&arguments.code));
     report(&history, arguments.verbose);
     if let Some(refused) = history.problems.iter().find(|problem| problem.effect == Effect::Refused) {
         return Err(CliError::Failed(format!("{}: {}", arguments.file.display(), refused.message)));
@@ -113,6 +113,14 @@ fn in_use(error: StoreError, url: &str) -> CliError {
 fn subject(text: &str) -> Result<Subject, String> {
     let expected = "expected an asset or index, such as BTC, RUT or asset:SPX";
     Subject::parse(text).ok_or_else(|| expected.to_owned())
+}
+
+/// The index whose sessions the file's days must be.
+fn traded(code: &Subject) -> Option<&str> {
+    match code {
+        Subject::Index(index) if index.kind().is_exchange_traded() => Some(index.as_str()),
+        _ => None,
+    }
 }
 
 fn guess_volume(code: &Subject, rows: &[Row]) -> Volume {

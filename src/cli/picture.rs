@@ -113,6 +113,18 @@ pub(super) fn instant_of(time: Option<&prost_types::Timestamp>) -> Option<f64> {
     time.map(|time| time.seconds as f64 + f64::from(time.nanos) / 1e9)
 }
 
+/// The line under a picture that says where its data comes from, each source once.
+pub(super) fn source_line<'a>(sources: impl Iterator<Item = &'a str>) -> String {
+    let mut sources: Vec<&str> = sources.filter(|source| *source != "crossmarket").collect();
+    sources.sort_unstable();
+    sources.dedup();
+    if sources.is_empty() {
+        "Source: crossmarket".to_owned()
+    } else {
+        format!("Source: crossmarket, from {}", sources.join(", "))
+    }
+}
+
 /// The code of an index, an asset or a quotient as the service spells it: `others/btc` is `OTHERS/BTC`, `Category:Privacy` is
 /// `category:privacy`.
 pub(super) fn index_code(text: &str) -> Result<String, String> {

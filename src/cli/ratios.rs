@@ -42,7 +42,7 @@ pub(super) struct RatiosArguments {
     /// What is counted.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::GlobalAccount)]
     kind: Kind,
-    /// One venue; without it the aggregate, which the top-trader kinds do not have.
+    /// One venue; without it the aggregate, which only global-account and taker-volume have.
     #[arg(long, value_name = "VENUE", default_value = "")]
     venue: String,
     /// The length of time that a reading covers.
@@ -76,6 +76,8 @@ enum Kind {
     TopTraderPosition,
     /// Volume of taker orders, bought and sold.
     TakerVolume,
+    /// All positions at the venue by size.
+    GlobalPosition,
 }
 
 impl Kind {
@@ -85,6 +87,7 @@ impl Kind {
             Self::TopTraderAccount => LongShortKind::TopTraderAccount,
             Self::TopTraderPosition => LongShortKind::TopTraderPosition,
             Self::TakerVolume => LongShortKind::TakerVolume,
+            Self::GlobalPosition => LongShortKind::GlobalPosition,
         }
     }
 
@@ -95,6 +98,7 @@ impl Kind {
             Self::TopTraderAccount => "Top traders' accounts long for each one short",
             Self::TopTraderPosition => "Top traders' positions, long over short",
             Self::TakerVolume => "Taker volume bought over sold",
+            Self::GlobalPosition => "Positions, long over short",
         }
     }
 }

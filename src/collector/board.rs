@@ -7,16 +7,19 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::history::{History, Source};
-use super::intake::{Intake, Observed};
+use super::intake::{Intake, LongShortAnswer, Observed};
+use super::long_short::book::{AssetContext, Book, BookVenue, Row};
 use super::monitor::FeedMonitor;
+use super::publish::Update;
 use super::universe::{Listed, Universe};
 use crate::analytics::aggregate::{ListingPrice, Quote};
 use crate::analytics::plausibility::{self, LastGood};
 use crate::analytics::rates::{RateTable, is_dollar_stablecoin};
-use crate::domain::observation::{MarketCap, Ticker};
+use crate::domain::observation::{LongShort, MarketCap, OpenInterest, Ticker};
+use crate::domain::state::Key;
 use crate::domain::{
-    AssetCode, Candle, CandleInterval, Decimal, Feed, Instrument, InstrumentKind, Observation, Payload, Timestamp,
-    VenueId,
+    AssetCode, Candle, CandleInterval, Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
+    Timestamp, VenueId,
 };
 
 /// Instruments kept of one asset at most, over all venues.
@@ -41,6 +44,8 @@ pub struct BoardVenue {
     pub monitors: HashMap<Feed, Arc<FeedMonitor>>,
     /// True when it has candles.
     pub has_candles: bool,
+    /// The kinds of long/short ratio that are collected of it.
+    pub long_short_kinds: &'static [LongShortKind],
 }
 
 /// One asset.
@@ -77,6 +82,10 @@ pub struct Published {
     pub info: Option<u64>,
     /// Value traded in 24 hours, in US dollars.
     pub volume: f64,
+    /// Price in US dollars.
+    pub price: Option<Decimal>,
+    /// RSI of 14 daily closes.
+    pub rsi_14d: Option<f64>,
 }
 
 /// Candles to be stored, in US dollars.
@@ -93,12 +102,18 @@ pub struct Board {
     listings_changed: bool,
     instruments_changed: bool,
     to_store: Vec<ToStore>,
+    long_short: Book,
 }
 
 impl Board {
     /// An empty board.
     pub fn new(venues: Vec<BoardVenue>, universe: Universe, simulated: bool) -> Self {
+        let of_ratios = |(venue, index): (&BoardVenue, u16)| {
+            let kinds = venue.long_short_kinds;
+            (!kinds.is_empty()).then_some(BookVenue { index, id: venue.id, kinds })
+        };
         Self {
+            long_short: Book::new(venues.iter().zip(0..).filter_map(of_ratios).collect(), simulated),
             venues,
             universe,
             assets: BTreeMap::new(),
@@ -122,6 +137,12 @@ impl Board {
             Intake::Observed(observed) => self.observed(observed),
             Intake::History { asset, interval, candles, quote, source } => {
                 self.history(&asset, interval, candles, quote.as_deref(), source, rates, now);
+            }
+            Intake::LongShort(answer) => self.long_short_answer(answer),
+            Intake::LongShortPast(past) => {
+                if self.assets.contains_key(&past.key.asset) {
+                    self.long_short.past(&past.key, &past.points);
+                }
             }
             Intake::ListingComplete { venue_index } => {
                 self.universe.listing_complete(venue_index);
@@ -149,6 +170,16 @@ impl Board {
                         *rejections.entry(reason).or_default() += 1;
                     }
                 }
+                Payload::OpenInterest(value) => {
+                    if let Err(reason) = self.open_interest(venue_index, instrument, &value, receive_time) {
+                        *rejections.entry(reason).or_default() += 1;
+                    }
+                }
+                Payload::LongShort(value) => {
+                    if let Err(reason) = self.long_short(venue_index, instrument, value, event_time, receive_time) {
+                        *rejections.entry(reason).or_default() += 1;
+                    }
+                }
                 Payload::MarketCap(row) => self.listed(venue_index, &instrument.base, *row, event_time, receive_time),
                 _ => {}
             }
@@ -158,6 +189,68 @@ impl Board {
                 monitor.rejected(reason, count);
             }
         }
+    }
+
+    /// Ratios that a plan asked for.
+    fn long_short_answer(&mut self, answer: LongShortAnswer) {
+        let LongShortAnswer { venue_index, receive_time, instrument, budget, observations } = answer;
+        let Some(code) = self.universe.resolve(&instrument.base).filter(|code| self.assets.contains_key(code)) else {
+            return;
+        };
+        let row = |observation: Observation| match observation.payload {
+            Payload::LongShort(value) => {
+                Some(Row { event_time: observation.event_time.unwrap_or(receive_time), value })
+            }
+            _ => None,
+        };
+        let rows = observations.into_iter().filter_map(row).collect();
+        self.long_short.ratios(&code, venue_index, &instrument, rows, budget, receive_time, true);
+    }
+
+    /// A ratio that came without a plan, out of a recording.
+    fn long_short(
+        &mut self,
+        venue_index: u16,
+        instrument: Instrument,
+        value: LongShort,
+        event_time: Timestamp,
+        receive_time: Timestamp,
+    ) -> Result<(), &'static str> {
+        let code = self.universe.resolve(&instrument.base).ok_or("not_tracked")?;
+        let budget = value.period.ok_or("no_period")?.duration() * 3;
+        let rows = vec![Row { event_time, value }];
+        self.long_short.ratios(&code, venue_index, &Arc::new(instrument), rows, budget, receive_time, false);
+        Ok(())
+    }
+
+    fn open_interest(
+        &mut self,
+        venue_index: u16,
+        instrument: Instrument,
+        value: &OpenInterest,
+        receive_time: Timestamp,
+    ) -> Result<(), &'static str> {
+        let code = self.universe.resolve(&instrument.base).ok_or("not_tracked")?;
+        let price = self.assets.get(&code).and_then(|asset| asset.published.price);
+        self.long_short.open_interest(&code, venue_index, &Arc::new(instrument), value, receive_time, price);
+        Ok(())
+    }
+
+    /// The long/short ratios that are due.
+    pub fn long_short_updates(&mut self, now: Timestamp, is_own: impl Fn(&AssetCode) -> bool) -> Vec<Update> {
+        let (assets, universe) = (&self.assets, &self.universe);
+        self.long_short.updates(now, is_own, |code| {
+            let published = assets.get(code).map(|asset| &asset.published);
+            AssetContext {
+                rank: universe.rows(code).first().and_then(|(_, listed)| listed.row.market_cap_rank),
+                rsi_14d: published.and_then(|published| published.rsi_14d),
+            }
+        })
+    }
+
+    /// The long/short ratios of every asset.
+    pub fn long_short_book(&mut self) -> &mut Book {
+        &mut self.long_short
     }
 
     fn place_of(&self, venue_index: u16, instrument: &Instrument) -> Option<(AssetCode, usize)> {
@@ -281,8 +374,8 @@ impl Board {
         }
     }
 
-    /// Decides anew who is tracked, when a listing has changed. Returns the codes that are gone.
-    pub fn retrack(&mut self) -> Vec<AssetCode> {
+    /// Decides anew who is tracked, when a listing has changed. Returns the keys that are gone with those who are not.
+    pub fn retrack(&mut self) -> Vec<Key> {
         if !std::mem::take(&mut self.listings_changed) {
             return Vec::new();
         }
@@ -302,7 +395,11 @@ impl Board {
                 self.instruments_changed = true;
             }
         }
-        gone
+        let keys = gone.into_iter().flat_map(|code| {
+            let ratios = self.long_short.remove(&code);
+            [Key::Price(code.clone()), Key::Asset(code)].into_iter().chain(ratios)
+        });
+        keys.collect()
     }
 
     /// Every asset, by code.
@@ -490,6 +587,7 @@ mod tests {
             budget: Duration::from_secs(30),
             monitors: HashMap::new(),
             has_candles: true,
+            long_short_kinds: &[],
         };
         let universe = Universe::new(UniverseMode::Listed, 10, Default::default(), &[]);
         Board::new(vec![venue("alpha"), venue("beta")], universe, false)

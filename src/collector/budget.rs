@@ -4,6 +4,7 @@
 //! a burst, and venues that meter by sliding windows count exactly that.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,15 @@ use crate::venues::RateLimit;
 const PENALTY_MIN: Duration = Duration::from_secs(1);
 const PENALTY_MAX: Duration = Duration::from_secs(3_600);
 
+/// The part of a limit that planned requests may take, in per cent: what else draws on the scope, and the difference between our clock and
+/// the venue's, need room.
+const PLANNED_PERCENT: u64 = 80;
+
+/// The weight that planned requests may take in a window of that limit.
+pub fn planned_limit(limit: &RateLimit) -> u32 {
+    u32::try_from(u64::from(limit.limit) * PLANNED_PERCENT / 100).unwrap_or(u32::MAX).max(1)
+}
+
 /// One metered scope: at most `limit` weight is granted in any window. Waiting is first come, first served.
 pub struct Budget {
     venue: VenueId,
@@ -27,6 +37,7 @@ pub struct Budget {
     /// Held while waiting, which makes the waiting fair: the mutex hands out turns in the order of asking.
     turn: tokio::sync::Mutex<()>,
     log: Mutex<Log>,
+    planned_only: AtomicBool,
 }
 
 #[derive(Default)]
@@ -39,7 +50,14 @@ struct Log {
 impl Budget {
     /// A full budget.
     pub fn new(venue: VenueId, limit: RateLimit, clock: Clock) -> Self {
-        Self { venue, limit, clock, turn: tokio::sync::Mutex::new(()), log: Mutex::default() }
+        Self {
+            venue,
+            limit,
+            clock,
+            turn: tokio::sync::Mutex::new(()),
+            log: Mutex::default(),
+            planned_only: AtomicBool::new(false),
+        }
     }
 
     /// The scope's name within the venue.
@@ -52,9 +70,36 @@ impl Budget {
     pub async fn acquire(&self, weight: u32) {
         let weight = weight.clamp(1, self.limit.limit.max(1));
         let _turn = self.turn.lock().await;
-        while let Some(wake) = self.try_take(weight, Instant::now()) {
+        while let Some(wake) = self.try_take(weight, self.limit.limit.max(1), Instant::now()) {
             tokio::time::sleep_until(wake).await;
         }
+    }
+
+    /// [`Budget::acquire`] for a request that can wait: it leaves a part of the limit to others and holds nobody up while it waits.
+    pub async fn acquire_planned(&self, weight: u32) {
+        self.acquire_within(weight, planned_limit(&self.limit)).await;
+    }
+
+    /// [`Budget::acquire_planned`] for a request that is of no hurry at all: it takes only what planned ones leave.
+    pub async fn acquire_spare(&self, weight: u32) {
+        self.acquire_within(weight, (planned_limit(&self.limit) / 2).max(1)).await;
+    }
+
+    async fn acquire_within(&self, weight: u32, most: u32) {
+        let weight = weight.clamp(1, most);
+        loop {
+            let wake = {
+                let _turn = self.turn.lock().await;
+                self.try_take(weight, most, Instant::now())
+            };
+            let Some(wake) = wake else { return };
+            tokio::time::sleep_until(wake).await;
+        }
+    }
+
+    /// Nothing but planned requests draws on the scope, so that their part is all that is taken.
+    pub fn plan_only(&self) {
+        self.planned_only.store(true, Ordering::Relaxed);
     }
 
     /// Stops every feed of the scope for as long as the venue asked.
@@ -73,19 +118,22 @@ impl Budget {
             limit: u64::from(self.limit.limit),
             used: log.used,
             window: self.limit.window,
-            planned: u64::from(self.limit.limit),
+            planned: match self.planned_only.load(Ordering::Relaxed) {
+                true => u64::from(planned_limit(&self.limit)),
+                false => u64::from(self.limit.limit),
+            },
         }
     }
 
     /// Takes the weight and returns `None`, or returns when to try again.
-    fn try_take(&self, weight: u32, now: Instant) -> Option<Instant> {
+    fn try_take(&self, weight: u32, most: u32, now: Instant) -> Option<Instant> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = log.paused_until.filter(|until| *until > now) {
             return Some(until);
         }
         log.paused_until = None;
         self.forget_old(&mut log, now);
-        let mut excess = (log.used + u64::from(weight)).saturating_sub(u64::from(self.limit.limit.max(1)));
+        let mut excess = (log.used + u64::from(weight)).saturating_sub(u64::from(most));
         if excess == 0 {
             log.grants.push_back((now, weight));
             log.used += u64::from(weight);

@@ -8,6 +8,7 @@
 //!
 //! Nothing here writes a state. A source that fails is a feed in state DOWN, and its last word ages; nothing stands in for it but another source.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How often the histories are looked through for a close that is missing.
 const FILL_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+/// The same while a history could not be filled.
+const FILL_AGAIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How far back such a look goes.
 const RECENT_SPAN: Duration = Duration::from_secs(21 * 86_400);
@@ -93,32 +97,44 @@ impl EquityCollector {
         }
     }
 
-    /// Fills the histories once from their beginning, then looks for missing closes from time to time.
+    /// Fills the histories from their beginning, again while that fails, and looks for missing closes from time to time.
     async fn keep_filled(&self, mut rebased: mpsc::Receiver<IndexCode>) {
-        for index in indices() {
-            self.fill_one(&index, history_start()).await;
-        }
+        let mut wanting: BTreeSet<IndexCode> = indices().collect();
         loop {
+            let recent = self.clock.now() - RECENT_SPAN;
+            for index in indices() {
+                let since = if wanting.contains(&index) { history_start() } else { recent };
+                if self.fill_one(&index, since).await {
+                    wanting.remove(&index);
+                }
+            }
+            let wait = if wanting.is_empty() { FILL_INTERVAL } else { FILL_AGAIN_INTERVAL };
             tokio::select! {
-                Some(index) = rebased.recv() => self.fill_one(&index, history_start()).await,
-                () = self.clock.sleep(FILL_INTERVAL) => {
-                    let since = self.clock.now() - RECENT_SPAN;
-                    for index in indices() {
-                        self.fill_one(&index, since).await;
-                    }
+                () = self.clock.sleep(wait) => {}
+                Some(index) = rebased.recv() => {
+                    wanting.insert(index);
                 }
             }
         }
     }
 
-    async fn fill_one(&self, index: &IndexCode, since: Timestamp) {
+    /// False when no source gave all that it has.
+    async fn fill_one(&self, index: &IndexCode, since: Timestamp) -> bool {
         let news = |stored: IndexNews| async { self.news.send(stored).await.is_ok() };
         match fill(&self.sources, &*self.store, self.clock, index, since, self.seed, news, |_| {}).await {
-            Ok(told) if told.close_count > 0 => {
-                tracing::info!(%index, close_count = told.close_count, "history filled")
+            Ok(told) => {
+                if told.close_count > 0 {
+                    tracing::info!(%index, close_count = told.close_count, source = told.source, "history filled");
+                }
+                if let Some(error) = &told.error {
+                    tracing::debug!(%index, %error, "history not filled");
+                }
+                told.error.is_none()
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%index, %error, "history not stored"),
+            Err(error) => {
+                tracing::warn!(%index, %error, "history not stored");
+                false
+            }
         }
     }
 }

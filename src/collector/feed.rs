@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
-use super::budget::Budgets;
-use super::fetch::Fetcher;
+use super::budget::{Budget, Budgets};
+use super::fetch::Fetch;
 use super::intake::{Intake, Observed};
 use super::monitor::FeedMonitor;
 use super::retry::{Jitter, with_retries};
@@ -44,7 +44,7 @@ pub struct VenueLink {
     /// Its key and where it goes, for a venue that needs one.
     pub api_key: Option<(ApiKey, Secret)>,
     /// The HTTP client.
-    pub fetcher: Fetcher,
+    pub fetcher: Arc<dyn Fetch>,
     /// The time.
     pub clock: Clock,
 }
@@ -56,28 +56,71 @@ impl VenueLink {
         if let Some(budget) = budget {
             budget.acquire(request.weight).await;
         }
+        let response = self.fetch(request).await?;
+        self.read(feed, request, &response, budget)
+    }
+
+    async fn fetch(&self, request: &Request) -> Result<Response, VenueError> {
         let base = match request.host {
             Some(host) if !self.redirected => host,
             _ => &self.rest_url,
         };
-        let response = match &self.api_key {
-            None => self.fetcher.get(base, request).await?,
+        match &self.api_key {
+            None => self.fetcher.get(base, request).await,
             Some((place, key)) => {
                 // Only the request that is sent has the key: nothing that is read or logged does.
                 let mark = if request.path.contains('?') { '&' } else { '?' };
                 let value: String = url::form_urlencoded::byte_serialize(key.reveal().as_bytes()).collect();
                 let path = format!("{}{mark}{}={value}", request.path, place.parameter);
                 let answer = self.fetcher.get(base, &Request { path, ..request.clone() }).await?;
-                Response { path: request.path.clone(), ..answer }
+                Ok(Response { path: request.path.clone(), ..answer })
             }
-        };
-        let parsed = self.venue.parse(feed, &request.asked, &response);
+        }
+    }
+
+    /// Reads an answer. A limit pauses the whole scope.
+    fn read(
+        &self,
+        feed: Feed,
+        request: &Request,
+        response: &Response,
+        budget: Option<&Budget>,
+    ) -> Result<Parsed, VenueError> {
+        let parsed = self.venue.parse(feed, &request.asked, response);
         if let Err(VenueError::RateLimited { retry_after }) = &parsed
             && let Some(budget) = budget
         {
             budget.penalize(retry_after.or(response.retry_after).unwrap_or(RETRY_AFTER_DEFAULT));
         }
         parsed
+    }
+
+    /// Asks once, within the part of the scope's budget that is for planned requests, and reads the answer as each of the feeds.
+    pub async fn ask_planned(&self, feeds: &[Feed], request: &Request) -> Result<Vec<Parsed>, VenueError> {
+        let budget = self.budgets.scope(request.scope);
+        if let Some(budget) = budget {
+            budget.acquire_planned(request.weight).await;
+        }
+        self.ask_as(feeds, request, budget).await
+    }
+
+    /// [`VenueLink::ask_planned`] within what planned requests leave.
+    pub async fn ask_spare(&self, feeds: &[Feed], request: &Request) -> Result<Vec<Parsed>, VenueError> {
+        let budget = self.budgets.scope(request.scope);
+        if let Some(budget) = budget {
+            budget.acquire_spare(request.weight).await;
+        }
+        self.ask_as(feeds, request, budget).await
+    }
+
+    async fn ask_as(
+        &self,
+        feeds: &[Feed],
+        request: &Request,
+        budget: Option<&Budget>,
+    ) -> Result<Vec<Parsed>, VenueError> {
+        let response = self.fetch(request).await?;
+        feeds.iter().map(|feed| self.read(*feed, request, &response, budget)).collect()
     }
 
     /// [`VenueLink::ask`], repeated while that helps, for at most `span`.

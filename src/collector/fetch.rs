@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::BytesMut;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use smol_str::{SmolStr, format_smolstr};
@@ -59,6 +60,13 @@ pub struct Fetcher {
     limits: FetchLimits,
 }
 
+/// Sends requests. The collector's own is [`Fetcher`]; tests have others.
+#[async_trait]
+pub trait Fetch: Send + Sync {
+    /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole answer.
+    async fn get(&self, base_url: &str, request: &Request) -> Result<Response, VenueError>;
+}
+
 impl Fetcher {
     /// A client with these limits: no redirects, gzip, HTTP/1.1 or 2.
     pub fn new(limits: FetchLimits) -> Result<Self, FetchSetupError> {
@@ -76,12 +84,15 @@ impl Fetcher {
             .map_err(FetchSetupError::Client)?;
         Ok(Self { client, limits })
     }
+}
 
+#[async_trait]
+impl Fetch for Fetcher {
     /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole answer.
     ///
     /// What cannot be reached or breaks off is [`VenueError::Transient`]; a redirect is [`VenueError::Rejected`]; a body over the limit is
     /// [`VenueError::Malformed`]. No text holds the URL's query or anything of the body.
-    pub async fn get(&self, base_url: &str, request: &Request) -> Result<Response, VenueError> {
+    async fn get(&self, base_url: &str, request: &Request) -> Result<Response, VenueError> {
         let text = format!("{base_url}{}", request.path);
         let url = Url::parse(&text).map_err(|_| VenueError::Rejected("the request's address is malformed".into()))?;
         if !is_allowed(&url, "http", "https") {

@@ -1,10 +1,15 @@
 //! What the feeds hand to the pipeline.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use smol_str::SmolStr;
 
 use super::history::Source;
+use crate::domain::long_short::LongShortKey;
 use crate::domain::observation::Ticker;
-use crate::domain::{AssetCode, Candle, CandleInterval, Feed, Observation, Payload, Timestamp};
+use crate::domain::series::Point;
+use crate::domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
 
 /// One message from a feed. The channel that carries it is bounded: polling feeds wait, streams conflate.
 #[derive(Debug)]
@@ -24,11 +29,39 @@ pub enum Intake {
         /// Where they are from.
         source: Source,
     },
+    /// Long/short ratios of one instrument.
+    LongShort(LongShortAnswer),
+    /// What the store had of an aggregated ratio.
+    LongShortPast(LongShortPast),
     /// Every page of a listing was read.
     ListingComplete {
         /// The venue's place in the collector's list.
         venue_index: u16,
     },
+}
+
+/// Long/short ratios of one instrument, received at one time.
+#[derive(Debug)]
+pub struct LongShortAnswer {
+    /// The venue's place in the collector's list.
+    pub venue_index: u16,
+    /// When they were received.
+    pub receive_time: Timestamp,
+    /// The instrument, the one that counts of its asset there.
+    pub instrument: Arc<Instrument>,
+    /// How long a reading is fresh.
+    pub budget: Duration,
+    /// Rows of any kinds and times.
+    pub observations: Vec<Observation>,
+}
+
+/// Stored readings of an aggregated ratio, oldest first.
+#[derive(Debug)]
+pub struct LongShortPast {
+    /// Of which ratio.
+    pub key: LongShortKey,
+    /// The long shares.
+    pub points: Vec<Point>,
 }
 
 /// Observations of one venue's feed, received at one time.

@@ -4,7 +4,7 @@
 //! is over, and one with another epoch begins with everything published anew.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -61,6 +61,22 @@ pub struct Competition {
     pub clock: Clock,
     /// Decides the jitter.
     pub seed: u64,
+}
+
+/// Which shards this process leads, for whoever only wants to know. Empty until the competition has begun.
+#[derive(Clone, Default)]
+pub struct Leading(Arc<OnceLock<watch::Receiver<Leads>>>);
+
+impl Leading {
+    /// The shards.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.0.get().map_or_else(Vec::new, |leads| leads.borrow().keys().copied().collect())
+    }
+
+    pub(super) fn tell(&self, leads: watch::Receiver<Leads>) {
+        // A second competition of one process would be told of by its first.
+        let _ = self.0.set(leads);
+    }
 }
 
 /// Where this process stands with all shards.

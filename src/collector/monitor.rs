@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::budget::Budgets;
 use crate::clock::Clock;
-use crate::domain::state::{Body, FeedErrorKind, FeedState, FeedStatus, Key, State};
+use crate::domain::state::{Body, FeedErrorKind, FeedState, FeedStatus, Key, PlanTier, State};
 use crate::domain::{Feed, Timestamp, VenueId};
 use crate::venues::{Unresolved, UnresolvedReason, VenueError};
 
@@ -131,6 +131,36 @@ impl FeedMonitor {
             let broken = count_unresolved(inner, unresolved);
             inner.broken = broken * BROKEN_SHARE_MAX > resolved + broken;
         });
+    }
+
+    /// One of many answers of a planned feed was read: so many observations, and these entries gave none.
+    pub fn answered(&self, resolved: usize, unresolved: &[Unresolved]) {
+        self.update(|inner, now| {
+            inner.failures = 0;
+            inner.circuit_open = false;
+            inner.status.last_success = Some(now);
+            inner.status.observation_count += resolved as u64;
+            let broken = count_unresolved(inner, unresolved);
+            inner.broken = broken * BROKEN_SHARE_MAX > resolved + broken;
+        });
+    }
+
+    /// So many instruments are asked for, and so many of them are answered.
+    pub fn instruments(&self, asked: usize, resolved: usize) {
+        self.update(|inner, _| {
+            inner.status.instrument_count = u32::try_from(asked).unwrap_or(u32::MAX);
+            inner.status.resolved_count = u32::try_from(resolved).unwrap_or(u32::MAX);
+        });
+    }
+
+    /// How the feed is planned by rank.
+    pub fn planned(&self, plan: Vec<PlanTier>) {
+        self.update(|inner, _| inner.status.plan = plan);
+    }
+
+    /// True once the feed gave anything.
+    pub fn has_succeeded(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).status.last_success.is_some()
     }
 
     /// A stream's frame was read. It counts as a request and as a success.

@@ -15,6 +15,7 @@ use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
 use super::intake::Intake;
 use super::lease::{Lead, Leads};
+use super::long_short;
 use super::monitor::FeedMonitor;
 use super::publish::{Publisher, Update, forget};
 use super::writer::{Outcome, Writer};
@@ -144,6 +145,15 @@ async fn finished(task: Option<&mut JoinHandle<Result<(), StoreError>>>) -> Resu
     }
 }
 
+/// The asset that a key is gone with.
+fn asset_of(key: &Key) -> Option<&AssetCode> {
+    match key {
+        Key::Price(code) | Key::Asset(code) => Some(code),
+        Key::LongShort(key) => Some(&key.asset),
+        _ => None,
+    }
+}
+
 /// True, and set to its next time, when something is due.
 pub(super) fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
     let is_due = now >= *due;
@@ -172,6 +182,7 @@ impl Run {
         writer.gone.extend(lead.foreign().iter().cloned());
         let codes: Vec<AssetCode> =
             board.assets().keys().filter(|code| shards.of_asset(code) == shard).cloned().collect();
+        codes.iter().for_each(|code| board.long_short_book().forget_asset(code));
         let keys = codes.into_iter().flat_map(|code| [Key::Price(code.clone()), Key::Asset(code)]);
         forget(board, &keys.collect::<Vec<_>>());
         for monitor in monitors.iter().filter(|monitor| shards.of_key(&monitor.key()) == shard) {
@@ -185,10 +196,9 @@ impl Run {
         let instant = Instant::now();
         let now = self.pipeline.clock.now();
         if take_due(&mut self.due.universe, instant, UNIVERSE_INTERVAL) {
-            for code in self.pipeline.board.retrack() {
-                if let Some(writer) = self.writers.get_mut(&self.pipeline.shards.of_asset(&code)) {
-                    writer.gone.insert(Key::Price(code.clone()));
-                    writer.gone.insert(Key::Asset(code));
+            for key in self.pipeline.board.retrack() {
+                if let Some(writer) = self.writers.get_mut(&self.pipeline.shards.of_key(&key)) {
+                    writer.gone.insert(key);
                 }
             }
         }
@@ -219,12 +229,11 @@ impl Run {
         let own = |key: &Key| shards.of_key(key) == shard;
         let mut batch: Vec<Update> = std::mem::take(&mut writer.gone)
             .into_iter()
-            .filter(|key| {
-                !(own(key) && matches!(key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code)))
-            })
+            .filter(|key| !(own(key) && asset_of(key).is_some_and(|code| board.assets().contains_key(code))))
             .map(|key| (key, None))
             .collect();
         batch.extend(publisher.snapshots(board, now, &mut writer.paused_after, |code| shards.of_asset(code) == shard));
+        batch.extend(board.long_short_updates(now, |code| shards.of_asset(code) == shard));
         if take_due(&mut writer.catalogue_due, instant, CATALOGUE_INTERVAL) {
             batch.extend(publisher.asset_infos(board, now, |code| shards.of_asset(code) == shard));
         }
@@ -251,8 +260,9 @@ impl Run {
             .map(|writer| writer.written(&result));
         match result {
             Ok(_) => {
-                let behind =
-                    self.writers.get(&shard).is_some_and(|writer| writer.is_behind() && writer.lead.epoch() == epoch);
+                let more = self.pipeline.board.long_short_book().is_behind();
+                let is_behind = |writer: &Writer| (writer.is_behind() || more) && writer.lead.epoch() == epoch;
+                let behind = self.writers.get(&shard).is_some_and(is_behind);
                 if behind {
                     self.write(shard, Instant::now());
                 }
@@ -272,8 +282,8 @@ impl Run {
         }
         let Some(writer) = self.writers.get_mut(&shard) else { return };
         for key in keys {
-            let of_board = matches!(&key, Key::Price(code) | Key::Asset(code) if board.assets().contains_key(code));
-            if shards.of_key(&key) != shard || (matches!(key, Key::Price(_) | Key::Asset(_)) && !of_board) {
+            let is_gone = asset_of(&key).is_some_and(|code| !board.assets().contains_key(code));
+            if shards.of_key(&key) != shard || is_gone {
                 writer.gone.insert(key);
             }
         }
@@ -324,7 +334,11 @@ impl Run {
 
     /// Stores the candles that wait, when nothing is being stored.
     fn archive(&mut self) {
-        if self.archiving.is_some() || self.candles.is_empty() {
+        if self.archiving.is_some() {
+            return;
+        }
+        let points = self.pipeline.board.long_short_book().take_points();
+        if self.candles.is_empty() && points.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut self.candles);
@@ -340,6 +354,7 @@ impl Run {
                     store.trim_series(series, now - FIVE_MINUTES_KEPT).await?;
                 }
             }
+            long_short::store_points(store.as_ref(), &points, now).await?;
             store.flush().await
         }));
     }
@@ -380,6 +395,9 @@ impl Run {
         for (code, interval, candle) in open.filter(|(code, ..)| self.writers.contains_key(&shards.of_asset(code))) {
             self.candles.entry(series_key(&code, interval)).or_default().push(candle);
         }
+        let points = self.pipeline.board.long_short_book().take_points();
+        let (store, now) = (self.pipeline.store.as_ref(), self.pipeline.clock.now());
+        long_short::store_points(store, &points, now).await.map_err(CollectorError::Store)?;
         for (series, candles) in &self.candles {
             self.pipeline.store.put_candles(series, candles).await.map_err(CollectorError::Store)?;
         }

@@ -113,6 +113,7 @@ impl Publisher {
         let fingerprint = fingerprint(&snapshot);
         let published = &mut board.asset_mut(&code)?.published;
         published.volume = snapshot.volume_24h.map_or(0.0, Decimal::to_f64);
+        (published.price, published.rsi_14d) = (snapshot.price, snapshot.rsi_14d);
         let never = published.snapshot.is_none();
         let observed = match observed {
             Some(observed) => observed,
@@ -232,7 +233,8 @@ pub fn forget(board: &mut Board, keys: &[Key]) {
                     asset.published.info = None;
                 }
             }
-            Key::LongShort(_) | Key::Index(_) | Key::Feed(..) => {}
+            Key::LongShort(key) => board.long_short_book().forget(key),
+            Key::Index(_) | Key::Feed(..) => {}
         }
     }
 }

@@ -107,6 +107,20 @@ pub fn last_session_of_year(year: i16) -> Option<Session> {
     previous_session(Date::new(year.checked_add(1)?, 1, 1).ok()?)
 }
 
+/// Whether a row for that date (as its midnight UTC) can be a close of an index. Providers repeat the session before on weekends and holidays. The
+/// dollar index is calculated on some holidays of the share markets; of what the calendar does not know every day is taken as given.
+pub fn may_have_close(index: &str, day: Timestamp) -> bool {
+    let date = day.civil().date();
+    if !COVERED_YEARS.contains(&date.year()) {
+        return true;
+    }
+    match index {
+        "RUT" | "SPX" | "NDX" | "IXIC" | "DJI" | "VIX" | "IWM" => session_on(date).is_some(),
+        "DXY" | "DTWEXBGS" => date.weekday().to_monday_zero_offset() < 5,
+        _ => true,
+    }
+}
+
 /// The date and time on a New York clock.
 pub fn new_york_civil(instant: Timestamp) -> DateTime {
     let zone = new_york(instant.civil().date());
@@ -350,6 +364,20 @@ mod tests {
         assert_eq!(date_of(last_session_of_year(2025)), date(2025, 12, 31));
         assert_eq!(date_of(last_session_of_year(2022)), date(2022, 12, 30));
         assert_eq!(sessions_between(date(2026, 1, 1), date(2026, 1, 15)).count(), 10);
+    }
+
+    #[test]
+    fn filler_rows_are_no_sessions() {
+        let check = |index: &str, day: &str, expected: bool| {
+            assert_eq!(may_have_close(index, instant(&format!("{day}T00:00:00Z"))), expected, "{index} {day}");
+        };
+        check("RUT", "2026-01-15", true);
+        check("RUT", "2026-01-17", false);
+        check("RUT", "2026-01-19", false);
+        check("DXY", "2026-01-19", true);
+        check("DXY", "2026-01-18", false);
+        check("BTC", "2026-01-18", true);
+        check("RUT", "1988-01-02", true);
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub type BatchGetPriceSnapshotsResponse = Encoded<v1::BatchGetPriceSnapshotsResp
 pub type ListPriceSnapshotsResponse = Encoded<v1::ListPriceSnapshotsResponse>;
 /// One frame of a stream of snapshots.
 pub type WatchPriceSnapshotsResponse = Encoded<v1::WatchPriceSnapshotsResponse>;
+/// One long/short ratio.
+pub type GetLongShortRatioResponse = Encoded<v1::GetLongShortRatioResponse>;
+/// One page of long/short ratios.
+pub type ListLongShortRatiosResponse = Encoded<v1::ListLongShortRatiosResponse>;
+/// One frame of a stream of long/short ratios.
+pub type WatchLongShortRatiosResponse = Encoded<v1::WatchLongShortRatiosResponse>;
 /// One index.
 pub type GetIndexSnapshotResponse = Encoded<v1::GetIndexSnapshotResponse>;
 /// Several indices.

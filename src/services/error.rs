@@ -36,6 +36,21 @@ pub enum ServiceError {
     /// The asset is in the catalogue and has no price yet.
     #[error("asset {0:?} has no price yet")]
     NoPriceYet(String),
+    /// The asset is in the catalogue and there is no such long/short ratio of it.
+    #[error(
+        "asset {asset:?} has no {kind} ratio over {period} {}: no venue offers it, or none has answered yet",
+        of_venue(venue)
+    )]
+    NoRatio {
+        /// The asset.
+        asset: String,
+        /// The kind.
+        kind: &'static str,
+        /// The period.
+        period: &'static str,
+        /// The venue; empty for the aggregate.
+        venue: String,
+    },
     /// There is no such index, asset or quotient.
     #[error("{0:?} is neither an index nor an asset of the catalogue, and there is no history of it")]
     UnknownIndex(String),
@@ -79,6 +94,10 @@ pub enum ServiceError {
     Store(#[source] StoreError),
 }
 
+fn of_venue(venue: &str) -> String {
+    if venue.is_empty() { "over all venues".to_owned() } else { format!("at {venue}") }
+}
+
 fn with_cursor(cursor: &str) -> String {
     if cursor.is_empty() { String::new() } else { format!(" with resume_cursor {cursor}") }
 }
@@ -103,7 +122,8 @@ impl ServiceError {
     fn code(&self) -> Code {
         match self {
             Self::InvalidArgument { .. } => Code::InvalidArgument,
-            Self::UnknownAsset(_) | Self::NoPriceYet(_) | Self::UnknownIndex(_) | Self::NoLevelYet(_) => Code::NotFound,
+            Self::UnknownAsset(_) | Self::NoPriceYet(_) | Self::NoRatio { .. } => Code::NotFound,
+            Self::UnknownIndex(_) | Self::NoLevelYet(_) => Code::NotFound,
             Self::InsufficientHistory { .. } => Code::FailedPrecondition,
             Self::CursorTooOld => Code::OutOfRange,
             Self::NotReady | Self::Draining { .. } | Self::StreamAge { .. } | Self::Store(_) => Code::Unavailable,
@@ -117,6 +137,7 @@ impl ServiceError {
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::UnknownAsset(_) => "UNKNOWN_ASSET",
             Self::NoPriceYet(_) => "NO_PRICE_YET",
+            Self::NoRatio { .. } => "NO_LONG_SHORT_RATIO",
             Self::UnknownIndex(_) => "UNKNOWN_INDEX",
             Self::NoLevelYet(_) => "NO_LEVEL_YET",
             Self::InsufficientHistory { .. } => "INSUFFICIENT_HISTORY",
@@ -135,6 +156,10 @@ impl ServiceError {
         match self {
             Self::InvalidArgument { field, .. } => entry("field", field),
             Self::UnknownAsset(asset) | Self::NoPriceYet(asset) => entry("asset", asset),
+            Self::NoRatio { asset, kind, period, venue } => {
+                let entries = [("asset", asset.as_str()), ("kind", kind), ("period", period), ("venue", venue)];
+                entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+            }
             Self::UnknownIndex(index) | Self::NoLevelYet(index) => entry("index", index),
             Self::InsufficientHistory { subject, .. } => entry("index", subject),
             Self::Draining { cursor } | Self::StreamAge { cursor } if !cursor.is_empty() => entry("cursor", cursor),

@@ -13,14 +13,11 @@ use crate::image::Collection;
 const PRICES: &str = "crossmarket.v1.PriceService";
 const INDICES: &str = "crossmarket.v1.IndexService";
 const CATALOG: &str = "crossmarket.v1.CatalogService";
+const LONG_SHORT: &str = "crossmarket.v1.LongShortService";
 
 /// Services without an implementation yet, which are never SERVING.
-const LATER: [&str; 4] = [
-    "crossmarket.v1.LongShortService",
-    "crossmarket.v1.SignalService",
-    "crossmarket.v1.OverviewService",
-    "crossmarket.v1.SubscriptionService",
-];
+const LATER: [&str; 3] =
+    ["crossmarket.v1.SignalService", "crossmarket.v1.OverviewService", "crossmarket.v1.SubscriptionService"];
 
 /// How often the data is looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -28,7 +25,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The health service, NOT_SERVING throughout, and the task that keeps it true.
 ///
 /// The catalogue is SERVING once the image is loaded. Prices, and with them the process as a whole (`""`), are SERVING while any price is
-/// fresh, and indices while the histories are loaded and any index is fresh or its market closed: a venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
+/// fresh, long/short ratios while any of them is, and indices while the histories are loaded and any index is fresh or its market closed: a
+/// venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
 pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
     let (reporter, server) = tonic_health::server::health_reporter();
     for service in LATER {
@@ -54,6 +52,7 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
 struct Serving {
     catalog: bool,
     prices: bool,
+    long_short: bool,
     indices: bool,
 }
 
@@ -65,14 +64,19 @@ impl Serving {
             catalog,
             prices: catalog && image.fresh_price_count() > 0,
             indices: catalog && services.histories.is_loaded() && image.fresh_count(Collection::Indices) > 0,
+            long_short: catalog && image.fresh_count(Collection::LongShortRatios) > 0,
         }
     }
 }
 
 async fn tell(reporter: &HealthReporter, serving: Serving) {
-    for (service, is_serving) in
-        [(CATALOG, serving.catalog), (PRICES, serving.prices), (INDICES, serving.indices), ("", serving.prices)]
-    {
+    for (service, is_serving) in [
+        (CATALOG, serving.catalog),
+        (PRICES, serving.prices),
+        (LONG_SHORT, serving.long_short),
+        (INDICES, serving.indices),
+        ("", serving.prices),
+    ] {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

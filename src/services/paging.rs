@@ -2,8 +2,9 @@
 
 use prost::Message;
 
+use super::convert;
 use super::error::ServiceError;
-use crate::domain::AssetCode;
+use crate::domain::{AssetCode, Timestamp};
 use crate::image::{View, opaque};
 use crate::proto::v1;
 
@@ -116,6 +117,15 @@ pub fn asset(field: impl Into<String>, text: &str) -> Result<AssetCode, ServiceE
 pub fn assets(texts: &[String]) -> Result<Vec<AssetCode>, ServiceError> {
     check_filter_len("assets", texts.len())?;
     texts.iter().enumerate().map(|(index, text)| asset(format!("assets[{index}]"), text)).collect()
+}
+
+/// A limit in time; `absent` microseconds since 1970 when there is none.
+pub fn time_of(field: &str, time: Option<&prost_types::Timestamp>, absent: i64) -> Result<Timestamp, ServiceError> {
+    let Some(time) = time else { return Ok(Timestamp::from_micros(absent)) };
+    convert::instant(time).ok_or_else(|| {
+        let value = format!("{} s {} ns", time.seconds, time.nanos);
+        ServiceError::invalid(field, value, "must be an instant between the years 1 and 9999")
+    })
 }
 
 /// A number with a comma between its thousands.

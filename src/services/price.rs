@@ -240,8 +240,8 @@ impl CandleQuery {
             ServiceError::invalid("interval", request.interval, allowed)
         })?;
         let page_size = paging::page_size(request.page_size, CANDLE_PAGE_SIZE_DEFAULT, CANDLE_PAGE_SIZE_MAX)?;
-        let start = time_of("start_time", request.start_time.as_ref(), i64::MIN)?;
-        let until = time_of("end_time", request.end_time.as_ref(), i64::MAX)?;
+        let start = paging::time_of("start_time", request.start_time.as_ref(), i64::MIN)?;
+        let until = paging::time_of("end_time", request.end_time.as_ref(), i64::MAX)?;
         if start > until {
             return Err(ServiceError::invalid("end_time", until, "must not be before start_time"));
         }
@@ -275,14 +275,6 @@ fn filter(categories: &[String], market_cap_rank_max: Option<i32>) -> Result<Fil
         categories: categories.iter().map(|category| SmolStr::from(category.to_lowercase())).collect(),
         market_cap_rank_max: paging::rank_max("market_cap_rank_max", market_cap_rank_max)?,
         ..Filter::default()
-    })
-}
-
-fn time_of(field: &str, time: Option<&prost_types::Timestamp>, absent: i64) -> Result<Timestamp, ServiceError> {
-    let Some(time) = time else { return Ok(Timestamp::from_micros(absent)) };
-    convert::instant(time).ok_or_else(|| {
-        let value = format!("{} s {} ns", time.seconds, time.nanos);
-        ServiceError::invalid(field, value, "must be an instant between the years 1 and 9999")
     })
 }
 

@@ -23,6 +23,8 @@ use crate::store::{Bootstrap, SeriesInfo, StoreError, Tail};
 
 mod catalog;
 mod follow;
+mod index;
+mod long_short;
 mod price;
 mod watch;
 

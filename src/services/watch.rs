@@ -371,8 +371,9 @@ impl RequestedItem {
 fn item_state(image: &Image, key: &Key) -> v1::ItemState {
     let in_catalogue = match key {
         Key::Price(asset) => image.get(&Key::Asset(asset.clone())).is_some(),
+        Key::LongShort(ratio) => image.get(&Key::Asset(ratio.asset.clone())).is_some(),
         Key::Index(index) => index.known().is_some(),
-        Key::LongShort(_) | Key::Asset(_) | Key::Feed(..) => false,
+        Key::Asset(_) | Key::Feed(..) => false,
     };
     if image.get(key).is_some() {
         v1::ItemState::Ok

@@ -212,6 +212,11 @@ impl Listing {
         ASSETS[self.asset].ticker
     }
 
+    /// The asset's place in the table.
+    pub fn asset_place(&self) -> usize {
+        self.asset
+    }
+
     /// The ticker at a time.
     pub fn ticker(&self, market: &Market, now: Timestamp) -> Ticker {
         let day = market.day(self.asset, now);

@@ -1,7 +1,7 @@
 //! The simulated market: what every asset is worth at any time. Venues report it with small deviations; tests compare with it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::domain::{CandleInterval, Timestamp};
@@ -27,6 +27,8 @@ pub struct Market {
     index: HashMap<&'static str, usize>,
     days: Vec<Mutex<Option<CachedDay>>>,
     ranks: Mutex<Option<(i64, Arc<Vec<u32>>)>>,
+    /// By day of the past: what the supply of every coin but Bitcoin is multiplied by; found when it is first asked for.
+    pub(super) supply_scale: OnceLock<Vec<f64>>,
 }
 
 /// The truth about one asset at one time. Prices in USD, changes in per cent.
@@ -137,6 +139,7 @@ impl Market {
             index,
             days: ASSETS.iter().map(|_| Mutex::new(None)).collect(),
             ranks: Mutex::new(None),
+            supply_scale: OnceLock::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
 //! the market caps outside the ten largest, divided by Bitcoin's price, tells the story of the documentation: a rally of 423 % up to January 2018, one
-//! of 503 % up to November 2021, each from the level at which the simulated market starts.
+//! of 503 % up to November 2021, each from a level three per cent below that at which the simulated market starts.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ const SCALE_DAYS: usize = 15;
 /// The sum outside the ten largest over Bitcoin's price, as multiples of what it is at the start.
 const STORY: &[(Date, f64)] = &[
     (FIRST_DAY, 1.6),
-    (date(2017, 2, 20), 1.0),
-    (date(2018, 1, 9), 5.23),
-    (date(2019, 12, 18), 1.004),
-    (date(2021, 11, 10), 1.004 * 6.03),
+    (date(2017, 2, 20), 0.97),
+    (date(2018, 1, 9), 0.97 * 5.23),
+    (date(2019, 12, 18), 0.974),
+    (date(2021, 11, 10), 0.974 * 6.03),
     (date(2022, 6, 18), 3.5),
     (date(2023, 11, 7), 2.8),
     (date(2024, 12, 1), 2.2),
@@ -84,19 +84,41 @@ pub struct Past<'m> {
     /// By asset and day; absent before an asset traded.
     closes: Vec<Vec<Option<f64>>>,
     /// By day: what the supply of every coin but Bitcoin is multiplied by.
-    scale: Vec<f64>,
+    scale: &'m [f64],
 }
 
 impl Market {
     /// The past. It takes a second or so of work to tell.
     pub fn past(&self) -> Past<'_> {
-        let first = day_start(FIRST_DAY);
-        let day_count = (start_time().day_start().since(first).as_secs() / DAY.as_secs()) as usize;
-        let mut closes: Vec<Vec<Option<f64>>> = ASSETS.iter().map(|asset| closes(self, asset, day_count)).collect();
-        follow(&mut closes);
-        let scale = scale(self, &closes, day_count);
+        let day_count = day_count();
+        let closes = all_closes(self, day_count);
+        let scale = self.supply_scale.get_or_init(|| scale(self, &closes, day_count));
         Past { market: self, day_count, closes, scale }
     }
+
+    /// An asset's market cap at a time of the past, by the supply of the day that ends then or goes on. The first call takes as long as
+    /// [`Market::past`].
+    pub(super) fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
+        let scale = self.supply_scale.get_or_init(|| {
+            let day_count = day_count();
+            scale(self, &all_closes(self, day_count), day_count)
+        });
+        let day = (time - Duration::from_secs(1)).day_start().since(day_start(FIRST_DAY)).as_secs() / DAY.as_secs();
+        let Some(asset) = ASSETS.get(place) else { return 0.0 };
+        let scale = if asset.ticker == "BTC" { 1.0 } else { scale.get(day as usize).copied().unwrap_or(1.0) };
+        self.price(place, time) * asset.supply() * scale
+    }
+}
+
+/// Days from the first to the one before the start.
+fn day_count() -> usize {
+    (start_time().day_start().since(day_start(FIRST_DAY)).as_secs() / DAY.as_secs()) as usize
+}
+
+fn all_closes(market: &Market, day_count: usize) -> Vec<Vec<Option<f64>>> {
+    let mut all: Vec<Vec<Option<f64>>> = ASSETS.iter().map(|asset| closes(market, asset, day_count)).collect();
+    follow(&mut all);
+    all
 }
 
 impl Past<'_> {
@@ -128,7 +150,7 @@ impl Past<'_> {
                 Some(candle) => (candle.high, candle.low),
                 None => {
                     let wick = |word| 1.0 + 0.008 * normal(mix(mix(hash, word), offset as u64)).abs();
-                    let calm = matches!(asset.behaviour(), Behaviour::Pegged);
+                    let calm = stands_still(asset);
                     if calm { (close, close) } else { (open.max(close) * wick(1), open.min(close) / wick(2)) }
                 }
             };
@@ -137,12 +159,25 @@ impl Past<'_> {
             if day_text(day) == asset.all_time_high_date {
                 high = asset.all_time_high;
             }
-            let scale = if ticker == "BTC" { 1.0 } else { self.scale.get(offset).copied().unwrap_or(1.0) };
             high = high.min(asset.all_time_high.max(open).max(close));
-            days.push(PastDay { day, open, high, low, close, market_cap: close * asset.supply() * scale });
+            days.push(PastDay { day, open, high, low, close, market_cap: self.market_cap(asset, offset, close) });
             before = Some(close);
         }
         days
+    }
+
+    /// One asset's market caps by day, the same as in [`Past::days`] and with less work.
+    pub fn market_caps(&self, ticker: &str) -> Vec<(Timestamp, f64)> {
+        let Some(place) = self.market.position(ticker) else { return Vec::new() };
+        let (Some(asset), Some(closes)) = (ASSETS.get(place), self.closes.get(place)) else { return Vec::new() };
+        let of_day =
+            |(offset, close): (usize, &Option<f64>)| Some((day_of(offset), self.market_cap(asset, offset, (*close)?)));
+        closes.iter().enumerate().filter_map(of_day).collect()
+    }
+
+    fn market_cap(&self, asset: &Asset, offset: usize, close: f64) -> f64 {
+        let scale = if asset.ticker == "BTC" { 1.0 } else { self.scale.get(offset).copied().unwrap_or(1.0) };
+        close * supply_on(asset, offset) * scale
     }
 }
 
@@ -162,7 +197,7 @@ fn offset_of(date: Date) -> usize {
 fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> {
     let mut closes = vec![None; day_count];
     let Some(place) = market.position(asset.ticker) else { return closes };
-    if asset.is_fiat() || matches!(asset.behaviour(), Behaviour::Tracks(_)) {
+    if asset.is_fiat() || leader(asset).is_some() {
         return closes;
     }
     let mut first = day_count;
@@ -186,7 +221,7 @@ fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> 
     let highest = asset.all_time_high_date;
     for pair in points.windows(2) {
         let &[(from, begin), (to, end)] = pair else { continue };
-        let noise = if matches!(asset.behaviour(), Behaviour::Pegged) {
+        let noise = if stands_still(asset) {
             0.0
         } else if asset.ticker == "BTC" {
             0.02
@@ -217,7 +252,7 @@ fn closes(market: &Market, asset: &Asset, day_count: usize) -> Vec<Option<f64>> 
 fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usize, f64)> {
     let mut points: Vec<(usize, f64)> = if asset.ticker == "BTC" {
         BITCOIN.iter().map(|(date, price)| (offset_of(*date), *price)).collect()
-    } else if matches!(asset.behaviour(), Behaviour::Pegged) {
+    } else if stands_still(asset) {
         vec![(0, reached)]
     } else {
         let hash = mix_text(mix(market.seed(), 0x0073_746F), asset.ticker);
@@ -237,7 +272,7 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
     // Its all-time high, in the place of what is near it.
     if let Some(day) =
         Timestamp::parse(&format!("{}T00:00:00Z", asset.all_time_high_date)).filter(|day| *day >= day_of(1))
-        && !matches!(asset.behaviour(), Behaviour::Pegged)
+        && !stands_still(asset)
     {
         let offset = offset_of(day.civil().date());
         if offset < first {
@@ -252,13 +287,20 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
     points
 }
 
+/// The coin whose price an asset follows. One that follows a currency of a state has none: before the market's paths begin it stands still.
+fn leader(asset: &Asset) -> Option<usize> {
+    let Behaviour::Tracks(tracked) = asset.behaviour() else { return None };
+    ASSETS.iter().position(|other| other.ticker == tracked && !other.is_fiat())
+}
+
+fn stands_still(asset: &Asset) -> bool {
+    !matches!(asset.behaviour(), Behaviour::Free(_)) && leader(asset).is_none()
+}
+
 /// Gives what stands on another asset's price the closes of that one, in proportion.
 fn follow(closes: &mut [Vec<Option<f64>>]) {
     for (place, asset) in ASSETS.iter().enumerate() {
-        let Behaviour::Tracks(tracked) = asset.behaviour() else { continue };
-        let Some(leader) = ASSETS.iter().position(|other| other.ticker == tracked && !other.is_fiat()) else {
-            continue;
-        };
+        let Some(leader) = leader(asset) else { continue };
         let Some(proportion) = ASSETS.get(leader).map(|leader| asset.price / leader.price) else { continue };
         let followed = closes.get(leader).cloned().unwrap_or_default();
         let own = followed.into_iter().map(|close| close.map(|close| (close * proportion).min(asset.all_time_high)));
@@ -271,7 +313,7 @@ fn follow(closes: &mut [Vec<Option<f64>>]) {
 /// By day, what the supplies of all coins but Bitcoin are multiplied by so that the story is told.
 fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<f64> {
     let caps_now =
-        ASSETS.iter().enumerate().filter(|(place, asset)| !asset.is_fiat() && market.trades(*place, start_time()));
+        ASSETS.iter().enumerate().filter(|(place, asset)| is_counted(asset) && market.trades(*place, start_time()));
     let caps_now = caps_now.map(|(place, asset)| asset.supply() * market.price(place, start_time())).collect();
     let bitcoin = market.position("BTC").unwrap_or_default();
     let support = outside_the_largest(caps_now) / market.price(bitcoin, start_time());
@@ -279,7 +321,8 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         let caps = closes
             .iter()
             .zip(ASSETS)
-            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * asset.supply()));
+            .filter(|(_, asset)| is_counted(asset))
+            .filter_map(|(closes, asset)| Some(closes.get(offset).copied()?? * supply_on(asset, offset)));
         let price = closes.get(bitcoin).and_then(|closes| closes.get(offset).copied().flatten()).unwrap_or(1.0);
         support * multiple(market.seed(), offset) * price / outside_the_largest(caps.collect())
     };
@@ -295,6 +338,17 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
         (from, begin) = (to, end);
     }
     scale
+}
+
+/// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
+fn supply_on(asset: &Asset, offset: usize) -> f64 {
+    const BEFORE_THE_FALL: f64 = 345e6;
+    if asset.ticker == "LUNC" && offset < offset_of(date(2022, 5, 13)) { BEFORE_THE_FALL } else { asset.supply() }
+}
+
+/// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.
+fn is_counted(asset: &Asset) -> bool {
+    !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }
 
 /// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the others.
@@ -344,6 +398,9 @@ mod tests {
         }
         // The index as it is defined: ranks 11 to 125 of each day, over Bitcoin's price.
         let bitcoin = &histories[0];
+        let is_ranked = |ticker: &str| market.position(ticker).is_some_and(|place| is_counted(&ASSETS[place]));
+        let ranked = tickers.iter().zip(&histories).filter(|(ticker, _)| is_ranked(ticker));
+        let counted: Vec<&Vec<PastDay>> = ranked.map(|(_, days)| days).collect();
         let quotient: Vec<f64> = (0..bitcoin.len())
             .map(|offset| {
                 let day = bitcoin[offset].day;
@@ -351,7 +408,7 @@ mod tests {
                     let place = days.partition_point(|held| held.day < day);
                     days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
                 };
-                outside_the_largest(histories.iter().filter_map(of_day).collect()) / bitcoin[offset].close
+                outside_the_largest(counted.iter().copied().filter_map(of_day).collect()) / bitcoin[offset].close
             })
             .collect();
         let at = |date| quotient[offset_of(date)];
@@ -370,7 +427,10 @@ mod tests {
     #[test]
     fn the_past_is_the_same_for_the_same_seed() {
         let (one, other) = (Market::new(9), Market::new(9));
-        assert_eq!(one.past().days("XMR"), other.past().days("XMR"));
+        let days = one.past().days("XMR");
+        assert_eq!(days, other.past().days("XMR"));
+        let caps: Vec<(Timestamp, f64)> = days.iter().map(|day| (day.day, day.market_cap)).collect();
+        assert_eq!(one.past().market_caps("XMR"), caps);
         assert!(one.past().days("NONE").is_empty());
         assert!(one.past().days("EUR").is_empty());
     }

@@ -34,9 +34,9 @@ pub(super) struct SeriesStats {
 
 impl SeriesStats {
     /// What a series' statistics are after a block was replaced by one that has more records.
-    pub fn after_merge(before: Option<Self>, old: Option<Block<'_>>, merged: Block<'_>) -> Option<Self> {
+    pub fn after_merge(before: Option<Self>, old: Option<&Block<'_>>, merged: &Block<'_>) -> Option<Self> {
         let (first, last) = (merged.first()?, merged.last()?);
-        let added = merged.len().saturating_sub(old.map_or(0, |old| old.len()));
+        let added = merged.len().saturating_sub(old.map_or(0, Block::len));
         Some(match before {
             Some(stats) => Self {
                 count: stats.count.saturating_add(added),

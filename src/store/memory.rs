@@ -100,8 +100,9 @@ impl MemoryStore {
                 None => (None, None),
             };
             let old = old.map(|bytes| Block::read(&key.kind, number, bytes)).transpose()?;
-            let merged = old.map(|old| old.merged_with(newer)).transpose()?.unwrap_or_else(|| packed.clone());
-            let Some(stats) = SeriesStats::after_merge(stats, old, Block::read(&key.kind, number, &merged)?) else {
+            let merged = old.as_ref().map(|old| old.merged_with(&newer)).transpose()?.unwrap_or_else(|| packed.clone());
+            let Some(stats) = SeriesStats::after_merge(stats, old.as_ref(), &Block::read(&key.kind, number, &merged)?)
+            else {
                 continue;
             };
             let series =
@@ -273,7 +274,7 @@ impl Store for MemoryStore {
             if first.is_some_and(|first| first >= before) {
                 break;
             }
-            let rest = block.trimmed(before);
+            let rest = block.trimmed(before)?;
             oldest.remove();
             dropped += len;
             if let Some(rest) = rest {

@@ -1,18 +1,14 @@
-//! Packed series: histories as blocks of fixed-width records, the same in every store.
+//! Packed series: histories as blocks of bytes, the same in every store.
 //!
 //! A block covers a fixed span of time, so that adding a point rewrites one small block and reading a range touches only
-//! the blocks in it. Its bytes are one format byte and then the records, ascending by time, one record for each time:
-//!
-//! | format | record | layout (integers big-endian) |
-//! |---|---|---|
-//! | 1 | candle, 64 bytes | u32 seconds since the block's start, u8 flags, 1 reserved, 6 × i64 mantissa, 6 × i8 scale, 4 reserved |
-//! | 2 | point, 16 bytes | u32 seconds since the block's start, u8 flags, i8 scale, i64 mantissa, 2 reserved |
-//!
-//! A candle's six numbers are open, high, low, close, base volume and quote volume; flags bit 0 says that the base volume
-//! is present and bit 1 the quote volume. Reserved bytes and flags are written as 0 and ignored when read.
+//! the blocks in it. Its first byte is its format. [`columns`] has those that are written, at some 25 bytes for a daily candle with both volumes;
+//! [`fixed`] has the older ones, which are still read. A block is renewed when something is added to it.
 //!
 //! What does not fit: times are rounded down to the second, and a number with more than 18 significant digits is rounded
 //! half to even to 18. Every other number keeps its digits and its scale.
+
+mod columns;
+mod fixed;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +24,6 @@ pub type BlockNumber = i64;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const MANTISSA_LIMIT: u128 = 10u128.pow(PACKED_DIGITS_MAX);
-const OFFSET_LEN: usize = 4;
 
 /// Seconds that one block of a series covers. It is part of the stored format: a kind's span never changes.
 ///
@@ -57,26 +52,27 @@ pub fn block_number(kind: &SeriesKind, time: Timestamp) -> BlockNumber {
 pub trait Record: Clone + Send + Sync + 'static {
     /// What the series holds, for messages: `candles`.
     const NAME: &'static str;
-    /// The block's first byte.
+    /// The block's first byte, as it is written.
     const FORMAT: u8;
 
     /// The time that the record is kept under.
     fn time(&self) -> Timestamp;
 
-    /// Appends everything behind the offset.
-    fn pack(&self, bytes: &mut Vec<u8>);
+    /// Its numbers: a candle's open, high, low, close, base volume and quote volume; a point's value, first.
+    fn numbers(&self) -> [Option<Number>; 6];
 
-    /// Reads everything behind the offset; `None` when the bytes are not a record's.
-    fn unpack(time: Timestamp, bytes: &[u8]) -> Option<Self>;
+    /// The record of these numbers; `None` when they are not a record's.
+    fn from_numbers(time: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self>;
 }
 
-/// Length of a record of a format, offset included, or `None` for an unknown format.
-fn record_len(format: u8) -> Option<usize> {
-    match format {
-        Candle::FORMAT => Some(64),
-        Point::FORMAT => Some(16),
-        _ => None,
-    }
+/// A decimal as it is packed: `mantissa × 10^-scale`, with at most [`PACKED_DIGITS_MAX`] digits. The scale is negative for an integer that
+/// lost digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The digits.
+    pub mantissa: i64,
+    /// How many of them come after the point.
+    pub scale: i8,
 }
 
 /// Packs records into one block for each block number. Of several with the same second the last one counts.
@@ -86,22 +82,28 @@ pub fn pack_blocks<R: Record>(kind: &SeriesKind, records: &[R]) -> BTreeMap<Bloc
     for record in records {
         by_second.insert(record.time().as_seconds(), record);
     }
-    let mut blocks = BTreeMap::new();
+    let mut rows: BTreeMap<BlockNumber, Vec<(u32, columns::Row)>> = BTreeMap::new();
     for (second, record) in by_second {
-        let block: &mut Vec<u8> = blocks.entry(second.div_euclid(span)).or_insert_with(|| vec![R::FORMAT]);
-        let offset = second.rem_euclid(span) as u32;
-        block.extend_from_slice(&offset.to_be_bytes());
-        record.pack(block);
+        rows.entry(second.div_euclid(span)).or_default().push((second.rem_euclid(span) as u32, record.numbers()));
     }
-    blocks
+    rows.into_iter().map(|(number, rows)| (number, pack(R::FORMAT, &rows))).collect()
 }
 
-/// A block's bytes, checked: the format is known, the records are whole, in order and within the span.
-#[derive(Clone, Copy)]
+fn pack(format: u8, rows: &[(u32, columns::Row)]) -> Vec<u8> {
+    let mut bytes = vec![format];
+    columns::pack(format, rows, &mut bytes);
+    // It is kept for long: what the vector has too much would be kept with it.
+    bytes.shrink_to_fit();
+    bytes
+}
+
+/// A block's bytes, checked: the format is known, the records are in order and within the span.
+#[derive(Clone)]
 pub struct Block<'a> {
     start_seconds: i64,
     format: u8,
-    record_len: usize,
+    offsets: Vec<u32>,
+    /// Everything behind the format byte, or behind the offsets where those stand apart.
     records: &'a [u8],
 }
 
@@ -111,53 +113,63 @@ impl<'a> Block<'a> {
         let corrupt = |what: &str| StoreError::Corrupt(format!("series block {number}: {what}"));
         let span = block_span_seconds(kind);
         let (&format, records) = bytes.split_first().ok_or_else(|| corrupt("no bytes"))?;
-        let record_len = record_len(format).ok_or_else(|| corrupt("unknown format"))?;
-        if !records.len().is_multiple_of(record_len) {
-            return Err(corrupt("a record is cut off"));
-        }
+        let (offsets, records) = match format {
+            columns::CANDLES | columns::POINTS => {
+                columns::offsets(records).ok_or_else(|| corrupt("its offsets cannot be read"))?
+            }
+            _ => {
+                let record_len = fixed::record_len(format).ok_or_else(|| corrupt("unknown format"))?;
+                if !records.len().is_multiple_of(record_len) {
+                    return Err(corrupt("a record is cut off"));
+                }
+                (records.chunks_exact(record_len).map(fixed::offset).collect(), records)
+            }
+        };
         let start_seconds = number.checked_mul(span).ok_or_else(|| corrupt("number out of range"))?;
-        let block = Self { start_seconds, format, record_len, records };
-        let offsets = || block.chunks().map(offset_of);
-        if !offsets().zip(offsets().skip(1)).all(|(earlier, later)| earlier < later) {
+        if !offsets.is_sorted_by(|earlier, later| earlier < later) {
             return Err(corrupt("records out of order"));
         }
-        if offsets().next_back().is_some_and(|last| i64::from(last) >= span) {
+        if offsets.last().is_some_and(|last| i64::from(*last) >= span) {
             return Err(corrupt("a record lies outside"));
         }
-        Ok(block)
+        Ok(Self { start_seconds, format, offsets, records })
     }
 
     /// Number of records.
     pub fn len(&self) -> u64 {
-        (self.records.len() / self.record_len) as u64
+        self.offsets.len() as u64
     }
 
     /// True when there are no records.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.offsets.is_empty()
     }
 
     /// Time of the first record.
     pub fn first(&self) -> Option<Timestamp> {
-        self.chunks().next().map(|chunk| self.time_of(chunk))
+        self.offsets.first().map(|offset| self.time_of(*offset))
     }
 
     /// Time of the last record.
     pub fn last(&self) -> Option<Timestamp> {
-        self.chunks().next_back().map(|chunk| self.time_of(chunk))
+        self.offsets.last().map(|offset| self.time_of(*offset))
     }
 
     /// Appends the records with `from <= time < until`, oldest first.
     pub fn unpack<R: Record>(&self, from: Timestamp, until: Timestamp, records: &mut Vec<R>) -> Result<(), StoreError> {
-        if self.format != R::FORMAT {
+        if written_format(self.format) != R::FORMAT {
             return Err(StoreError::Corrupt(format!("a series block does not hold {}", R::NAME)));
         }
-        for chunk in self.chunks() {
-            let time = self.time_of(chunk);
+        // Of a block that the range does not touch the rows are not even read.
+        if self.first().is_none_or(|first| first >= until) || self.last().is_none_or(|last| last < from) {
+            return Ok(());
+        }
+        for (offset, numbers) in self.rows()? {
+            let time = self.time_of(offset);
             if time < from || time >= until {
                 continue;
             }
-            let record = R::unpack(time, chunk.get(OFFSET_LEN..).unwrap_or_default())
+            let record = R::from_numbers(time, &numbers)
                 .ok_or_else(|| StoreError::Corrupt(format!("a record of {} at {time} is out of range", R::NAME)))?;
             records.push(record);
         }
@@ -165,113 +177,101 @@ impl<'a> Block<'a> {
     }
 
     /// The block with the records of a newer one added; where both have a record for one time the newer one's stays.
-    pub fn merged_with(&self, newer: Self) -> Result<Vec<u8>, StoreError> {
-        if self.format != newer.format || self.start_seconds != newer.start_seconds {
+    pub fn merged_with(&self, newer: &Self) -> Result<Vec<u8>, StoreError> {
+        let format = written_format(self.format);
+        if format != written_format(newer.format) || self.start_seconds != newer.start_seconds {
             return Err(StoreError::Corrupt("a series changed its format".into()));
         }
-        let mut bytes = Vec::with_capacity(1 + self.records.len() + newer.records.len());
-        bytes.push(self.format);
-        let mut old_chunks = self.chunks().peekable();
-        for chunk in newer.chunks() {
-            let offset = offset_of(chunk);
-            while let Some(old) = old_chunks.next_if(|old| offset_of(old) < offset) {
-                bytes.extend_from_slice(old);
-            }
-            old_chunks.next_if(|old| offset_of(old) == offset);
-            bytes.extend_from_slice(chunk);
-        }
-        old_chunks.for_each(|old| bytes.extend_from_slice(old));
-        Ok(bytes)
+        let mut rows: BTreeMap<u32, columns::Row> = self.rows()?.into_iter().collect();
+        rows.extend(newer.rows()?);
+        Ok(pack(format, &rows.into_iter().collect::<Vec<_>>()))
     }
 
     /// The block without the records before a time; `None` when nothing is left.
-    pub fn trimmed(&self, before: Timestamp) -> Option<Vec<u8>> {
-        let mut bytes = vec![self.format];
-        self.chunks().filter(|chunk| self.time_of(chunk) >= before).for_each(|chunk| bytes.extend_from_slice(chunk));
-        (bytes.len() > 1).then_some(bytes)
+    pub fn trimmed(&self, before: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut rows = self.rows()?;
+        rows.retain(|(offset, _)| self.time_of(*offset) >= before);
+        Ok((!rows.is_empty()).then(|| pack(written_format(self.format), &rows)))
     }
 
-    fn chunks(&self) -> std::slice::ChunksExact<'a, u8> {
-        self.records.chunks_exact(self.record_len)
+    fn rows(&self) -> Result<Vec<(u32, columns::Row)>, StoreError> {
+        let corrupt = || StoreError::Corrupt("the records of a series block cannot be read".into());
+        let rows = match self.format {
+            columns::CANDLES | columns::POINTS => columns::rows(self.format, self.offsets.len(), self.records),
+            format => {
+                let record_len = fixed::record_len(format).ok_or_else(corrupt)?;
+                let row = |record: &[u8]| match format {
+                    fixed::CANDLES => fixed::candle(record),
+                    _ => Some([Some(fixed::point(record)?), None, None, None, None, None]),
+                };
+                self.records.chunks_exact(record_len).map(row).collect()
+            }
+        };
+        Ok(self.offsets.iter().copied().zip(rows.ok_or_else(corrupt)?).collect())
     }
 
-    fn time_of(&self, chunk: &[u8]) -> Timestamp {
-        Timestamp::from_seconds(self.start_seconds.saturating_add(i64::from(offset_of(chunk))))
+    fn time_of(&self, offset: u32) -> Timestamp {
+        Timestamp::from_seconds(self.start_seconds.saturating_add(i64::from(offset)))
     }
 }
 
-/// The offset that a record starts with; every record is longer than that.
-fn offset_of(chunk: &[u8]) -> u32 {
-    chunk.first_chunk().copied().map_or(0, u32::from_be_bytes)
+/// The format that a block of one is written in.
+fn written_format(format: u8) -> u8 {
+    match format {
+        fixed::CANDLES => columns::CANDLES,
+        fixed::POINTS => columns::POINTS,
+        written => written,
+    }
 }
 
 impl Record for Candle {
     const NAME: &'static str = "candles";
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = columns::CANDLES;
 
     fn time(&self) -> Timestamp {
         self.start
     }
 
-    fn pack(&self, bytes: &mut Vec<u8>) {
-        let numbers =
-            [Some(self.open), Some(self.high), Some(self.low), Some(self.close), self.base_volume, self.quote_volume];
-        let numbers = numbers.map(|number| pack_decimal(number.unwrap_or_default()));
-        let flags = u8::from(self.base_volume.is_some()) | u8::from(self.quote_volume.is_some()) << 1;
-        bytes.extend_from_slice(&[flags, 0]);
-        numbers.iter().for_each(|(mantissa, _)| bytes.extend_from_slice(&mantissa.to_be_bytes()));
-        numbers.iter().for_each(|(_, scale)| bytes.extend_from_slice(&scale.to_be_bytes()));
-        bytes.extend_from_slice(&[0; 4]);
+    fn numbers(&self) -> [Option<Number>; 6] {
+        [Some(self.open), Some(self.high), Some(self.low), Some(self.close), self.base_volume, self.quote_volume]
+            .map(|number| number.map(pack_decimal))
     }
 
-    fn unpack(start: Timestamp, bytes: &[u8]) -> Option<Self> {
-        let flags = *bytes.first()?;
-        let number = |index: usize| {
-            let mantissa = bytes.get(2 + 8 * index..)?.first_chunk()?;
-            let scale = bytes.get(50 + index..)?.first_chunk()?;
-            unpack_decimal(i64::from_be_bytes(*mantissa), i8::from_be_bytes(*scale))
-        };
+    fn from_numbers(start: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self> {
         // Two steps of absence: outside a number that cannot be read, inside one that is not there.
-        let optional = |index, bit: u8| if flags & bit == 0 { Some(None) } else { number(index).map(Some) };
+        let optional = |number: Option<Number>| number.map_or(Some(None), |number| unpack_decimal(number).map(Some));
+        let [open, high, low, close, base_volume, quote_volume] = *numbers;
         Some(Self {
             start,
-            open: number(0)?,
-            high: number(1)?,
-            low: number(2)?,
-            close: number(3)?,
-            base_volume: optional(4, 1)?,
-            quote_volume: optional(5, 2)?,
+            open: unpack_decimal(open?)?,
+            high: unpack_decimal(high?)?,
+            low: unpack_decimal(low?)?,
+            close: unpack_decimal(close?)?,
+            base_volume: optional(base_volume)?,
+            quote_volume: optional(quote_volume)?,
         })
     }
 }
 
 impl Record for Point {
     const NAME: &'static str = "points";
-    const FORMAT: u8 = 2;
+    const FORMAT: u8 = columns::POINTS;
 
     fn time(&self) -> Timestamp {
         self.time
     }
 
-    fn pack(&self, bytes: &mut Vec<u8>) {
-        let (mantissa, scale) = pack_decimal(self.value);
-        bytes.push(0);
-        bytes.extend_from_slice(&scale.to_be_bytes());
-        bytes.extend_from_slice(&mantissa.to_be_bytes());
-        bytes.extend_from_slice(&[0; 2]);
+    fn numbers(&self) -> [Option<Number>; 6] {
+        [Some(pack_decimal(self.value)), None, None, None, None, None]
     }
 
-    fn unpack(time: Timestamp, bytes: &[u8]) -> Option<Self> {
-        let scale = bytes.get(1..)?.first_chunk()?;
-        let mantissa = bytes.get(2..)?.first_chunk()?;
-        let value = unpack_decimal(i64::from_be_bytes(*mantissa), i8::from_be_bytes(*scale))?;
-        Some(Self { time, value })
+    fn from_numbers(time: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self> {
+        Some(Self { time, value: unpack_decimal(numbers[0]?)? })
     }
 }
 
-/// A number as mantissa and scale, rounded half to even to [`PACKED_DIGITS_MAX`] digits when it has more. The scale is
-/// negative for an integer that lost digits.
-fn pack_decimal(number: Decimal) -> (i64, i8) {
+/// A number as it is packed, rounded half to even to [`PACKED_DIGITS_MAX`] digits when it has more.
+fn pack_decimal(number: Decimal) -> Number {
     let (mantissa, scale) = number.parts();
     let mut magnitude = mantissa.unsigned_abs();
     let mut dropped_digits = 0u32;
@@ -288,15 +288,16 @@ fn pack_decimal(number: Decimal) -> (i64, i8) {
     }
     // At most 10^18 with a scale of -11 to 28, which both types hold.
     let signed = i64::try_from(magnitude).unwrap_or(i64::MAX) * mantissa.signum() as i64;
-    (signed, (scale as i32 - dropped_digits as i32) as i8)
+    Number { mantissa: signed, scale: (scale as i32 - dropped_digits as i32) as i8 }
 }
 
 fn unpack_magnitude(magnitude: u128, dropped_digits: u32, scale: u32) -> Option<Decimal> {
     let scale = i8::try_from(i64::from(scale) - i64::from(dropped_digits)).ok()?;
-    unpack_decimal(i64::try_from(magnitude).ok()?, scale)
+    unpack_decimal(Number { mantissa: i64::try_from(magnitude).ok()?, scale })
 }
 
-fn unpack_decimal(mantissa: i64, scale: i8) -> Option<Decimal> {
+fn unpack_decimal(number: Number) -> Option<Decimal> {
+    let Number { mantissa, scale } = number;
     match u32::try_from(scale) {
         Ok(scale) => Decimal::from_parts(mantissa.into(), scale),
         Err(_) => {
@@ -370,7 +371,7 @@ mod tests {
                 let merged = match blocks.get(&number) {
                     Some(older) => {
                         let newer = Block::read(kind, number, &newer).expect("packed");
-                        Block::read(kind, number, older).expect("packed").merged_with(newer).expect("same format")
+                        Block::read(kind, number, older).expect("packed").merged_with(&newer).expect("same format")
                     }
                     None => newer,
                 };
@@ -414,7 +415,7 @@ mod tests {
 
             let trimmed: BTreeMap<BlockNumber, Vec<u8>> = blocks
                 .iter()
-                .filter_map(|(&n, bytes)| Some((n, Block::read(&kind, n, bytes).expect("packed").trimmed(from)?)))
+                .filter_map(|(&n, bytes)| Some((n, Block::read(&kind, n, bytes).expect("packed").trimmed(from).expect("rows")?)))
                 .collect();
             let everything = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
             let rest: Vec<Point> = model.range(from..).map(|(_, point)| *point).collect();
@@ -426,7 +427,6 @@ mod tests {
             let kind = SeriesKind::Candles(CandleInterval::ALL[interval]);
             let blocks = pack_blocks(&kind, std::slice::from_ref(&candle));
             let (&number, bytes) = blocks.first_key_value().expect("one block");
-            prop_assert_eq!(bytes.len(), 65);
             prop_assert_eq!(number, block_number(&kind, candle.start));
             let block = Block::read(&kind, number, bytes).expect("packed");
             let mut read = Vec::new();
@@ -436,9 +436,20 @@ mod tests {
         }
 
         #[test]
+        fn series_of_candles_come_back_as_they_were(some in prop::collection::vec(candles(), 0..60), interval in 0usize..3) {
+            let kind = SeriesKind::Candles(CandleInterval::ALL[interval]);
+            let mut read: Vec<Candle> = Vec::new();
+            for (number, bytes) in pack_blocks(&kind, &some) {
+                let block = Block::read(&kind, number, &bytes).expect("packed");
+                block.unpack(Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX), &mut read).expect("candles");
+            }
+            let expected: BTreeMap<Timestamp, Candle> = some.into_iter().map(|candle| (candle.start, candle)).collect();
+            prop_assert_eq!(digits(&read), digits(&expected.into_values().collect::<Vec<_>>()));
+        }
+
+        #[test]
         fn long_numbers_are_rounded_to_18_digits(number in any_decimals()) {
-            let (mantissa, scale) = pack_decimal(number);
-            let read = unpack_decimal(mantissa, scale).expect("packed");
+            let read = unpack_decimal(pack_decimal(number)).expect("packed");
             let error = number.checked_sub(read).expect("close").to_f64().abs();
             prop_assert!(error <= number.to_f64().abs() * 5.1e-18, "{number} became {read}");
         }
@@ -446,13 +457,14 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), number in any::<i64>()) {
             let kind = SeriesKind::DailyMarketCap;
-            for format in [1, 2, 3] {
+            for format in 1..=5 {
                 let mut bytes = bytes.clone();
                 bytes.insert(0, format);
                 if let Ok(block) = Block::read(&kind, number, &bytes) {
                     let everything = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
                     let _ = block.unpack::<Point>(everything.0, everything.1, &mut Vec::new());
                     let _ = block.unpack::<Candle>(everything.0, everything.1, &mut Vec::new());
+                    let _ = block.trimmed(everything.0);
                 }
             }
         }
@@ -461,8 +473,8 @@ mod tests {
     #[test]
     fn rounds_half_to_even_and_never_past_the_largest_decimal() {
         let check = |text: &str, expected: &str| {
-            let (mantissa, scale) = pack_decimal(Decimal::parse(text).expect("a number"));
-            assert_eq!(unpack_decimal(mantissa, scale).expect("packed").to_string(), expected, "{text}");
+            let packed = pack_decimal(Decimal::parse(text).expect("a number"));
+            assert_eq!(unpack_decimal(packed).expect("packed").to_string(), expected, "{text}");
         };
         check("0", "0");
         check("1.50", "1.50");
@@ -472,6 +484,75 @@ mod tests {
         check("9999999999999999.999", "10000000000000000.00");
         check("-12345678901234567890123", "-12345678901234567900000");
         check("79228162514264337593543950335", "79228162514264337500000000000");
+    }
+
+    /// Blocks as the first version wrote them, byte by byte.
+    #[test]
+    fn the_first_formats_are_read_and_renewed() {
+        let everything = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+        let kind = SeriesKind::DailyMarketCap;
+        let mut bytes = vec![2];
+        for (offset, scale, mantissa) in [(0u32, 2i8, 123_456i64), (86_400, -1, -7)] {
+            bytes.extend_from_slice(&offset.to_be_bytes());
+            bytes.extend_from_slice(&[0, scale as u8]);
+            bytes.extend_from_slice(&mantissa.to_be_bytes());
+            bytes.extend_from_slice(&[0; 2]);
+        }
+        let block = Block::read(&kind, 1, &bytes).expect("the first format");
+        let points = |block: &Block<'_>| {
+            let mut points: Vec<Point> = Vec::new();
+            block.unpack(everything.0, everything.1, &mut points).expect("points");
+            points.iter().map(|point| (point.time.as_seconds(), point.value.to_string())).collect::<Vec<_>>()
+        };
+        let start = 512 * SECONDS_PER_DAY;
+        let mut expected = vec![(start, "1234.56".to_owned()), (start + 86_400, "-70".to_owned())];
+        assert_eq!(points(&block), expected);
+        let newer = Point { time: Timestamp::from_seconds(start + 2 * 86_400), value: Decimal::ONE };
+        let newer = pack_blocks(&kind, &[newer]).remove(&1).expect("one block");
+        let merged = block.merged_with(&Block::read(&kind, 1, &newer).expect("packed")).expect("same kind");
+        assert_eq!(merged[0], Point::FORMAT);
+        expected.push((start + 2 * 86_400, "1".to_owned()));
+        assert_eq!(points(&Block::read(&kind, 1, &merged).expect("packed")), expected);
+
+        let kind = SeriesKind::Candles(CandleInterval::OneDay);
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0b10, 0]);
+        (1..=6i64).for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
+        bytes.extend_from_slice(&[1; 6]);
+        bytes.extend_from_slice(&[0; 4]);
+        let mut candles: Vec<Candle> = Vec::new();
+        let block = Block::read(&kind, 0, &bytes).expect("the first format");
+        block.unpack(everything.0, everything.1, &mut candles).expect("candles");
+        assert_eq!(candles.len(), 1);
+        let candle = &candles[0];
+        let numbers = [candle.open, candle.high, candle.low, candle.close].map(|number| number.to_string());
+        assert_eq!(numbers, ["0.1", "0.2", "0.3", "0.4"]);
+        assert_eq!(
+            (candle.base_volume, candle.quote_volume.map(|volume| volume.to_string())),
+            (None, Some("0.6".into()))
+        );
+        let renewed = block.trimmed(everything.0).expect("rows").expect("something left");
+        assert_eq!(renewed[0], Candle::FORMAT);
+        assert!(block.unpack::<Point>(everything.0, everything.1, &mut Vec::new()).is_err(), "candles are not points");
+    }
+
+    /// A count or a run that claims more than there is must not ask for the memory.
+    #[test]
+    fn broken_counts_are_refused() {
+        let kind = SeriesKind::DailyMarketCap;
+        for bytes in [
+            &[4, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 1, 1][..],
+            &[4, 3, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f],
+            &[4, 2, 0, 0, 1],
+            &[4, 2, 0, 1, 0],
+            &[4],
+            &[4, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
+            assert!(Block::read(&kind, 0, bytes).is_err(), "{bytes:?}");
+        }
+        // The offset is there, and the rows are cut off.
+        let block = Block::read(&kind, 0, &[4, 1, 0]).expect("an offset");
+        assert!(block.trimmed(Timestamp::from_seconds(0)).is_err());
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl Exposition {
         self.sample("counter", name, help, labels, &value.to_string());
     }
 
+    /// Adds a value that only goes up and is not whole.
+    pub fn counter_seconds(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
+        self.sample("counter", name, help, labels, &value.to_string());
+    }
+
     /// The page.
     pub fn into_text(self) -> String {
         self.text

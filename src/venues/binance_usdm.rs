@@ -86,6 +86,24 @@ impl Venue for BinanceUsdm {
         gather::derivative(&format!("{base}{quote}"), &base, &quote, InstrumentKind::PerpetualLinear)
     }
 
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        const KINDS: &[LongShortKind] = &[
+            LongShortKind::GlobalAccount,
+            LongShortKind::TopTraderAccount,
+            LongShortKind::TopTraderPosition,
+            LongShortKind::TakerVolume,
+        ];
+        KINDS
+    }
+
+    fn long_short_rows_max(&self) -> u32 {
+        STATISTICS_ROWS_MAX
+    }
+
+    fn has_open_interest_history(&self) -> bool {
+        true
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
             Feed::Tickers => vec![ticker_request(asked)],
@@ -96,9 +114,7 @@ impl Venue for BinanceUsdm {
                     LONG_SHORT_ENDPOINTS.iter().map(move |(endpoint, _)| statistics_request(endpoint, asked, options))
                 })
                 .collect(),
-            Feed::OpenInterest => {
-                asked.iter().map(|asked| statistics_request("openInterestHist", asked, options)).collect()
-            }
+            Feed::OpenInterest => asked.iter().map(|asked| open_interest_request(asked, options)).collect(),
             _ => Vec::new(),
         }
     }
@@ -138,6 +154,15 @@ fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
         _ => 10,
     };
     Request { path, host: None, scope: WEIGHT, weight, asked: vec![asked.clone()] }
+}
+
+/// The present open interest, or its past where a period is named: the past draws on the scope of the other statistics.
+fn open_interest_request(asked: &Instrument, options: &RequestOptions) -> Request {
+    if options.period.is_some() || options.start.is_some() {
+        return statistics_request("openInterestHist", asked, options);
+    }
+    let path = format!("/fapi/v1/openInterest?symbol={}", gather::url_encoded(&asked.symbol));
+    Request { path, host: None, scope: WEIGHT, weight: 1, asked: vec![asked.clone()] }
 }
 
 fn statistics_request(endpoint: &str, asked: &Instrument, options: &RequestOptions) -> Request {

@@ -25,6 +25,11 @@ pub struct Bitget;
 const SPOT_TICKERS: &str = "spot-tickers";
 const FUTURES_TICKERS: &str = "futures-tickers";
 const ACCOUNT_LONG_SHORT: &str = "account-long-short";
+const POSITION_LONG_SHORT: &str = "position-long-short";
+const TAKER_BUY_SELL: &str = "taker-buy-sell";
+
+/// The statistics of traders: the endpoint's name, which is also its metered scope.
+const STATISTICS: [&str; 3] = [ACCOUNT_LONG_SHORT, POSITION_LONG_SHORT, TAKER_BUY_SELL];
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -121,6 +126,8 @@ impl Venue for Bitget {
             RateLimit { scope: SPOT_TICKERS, limit: 20, window: SECOND },
             RateLimit { scope: FUTURES_TICKERS, limit: 20, window: SECOND },
             RateLimit { scope: ACCOUNT_LONG_SHORT, limit: 1, window: SECOND },
+            RateLimit { scope: POSITION_LONG_SHORT, limit: 1, window: SECOND },
+            RateLimit { scope: TAKER_BUY_SELL, limit: 1, window: SECOND },
         ]
     }
 
@@ -133,6 +140,10 @@ impl Venue for Bitget {
         spot_instrument(&symbol, base, quote)
     }
 
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[LongShortKind::GlobalAccount, LongShortKind::GlobalPosition, LongShortKind::TakerVolume]
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         let request = |path, scope, asked| Request { path, host: None, scope, weight: 1, asked };
         let (path, separator, scope) = match feed {
@@ -140,12 +151,14 @@ impl Venue for Bitget {
             Feed::OpenInterest => ("/api/v3/market/tickers?category=USDT-FUTURES", '&', FUTURES_TICKERS),
             Feed::LongShortRatios => {
                 let period = options.period.unwrap_or(Period::FiveMinutes).as_str();
-                let path = |asked: &Instrument| {
+                let of_each = |asked: &Instrument| {
                     let symbol = url_encoded(&asked.symbol);
-                    format!("/api/v2/mix/market/account-long-short?symbol={symbol}&period={period}")
+                    STATISTICS.map(|endpoint| {
+                        let path = format!("/api/v2/mix/market/{endpoint}?symbol={symbol}&period={period}");
+                        request(path, endpoint, vec![asked.clone()])
+                    })
                 };
-                let each = asked.iter();
-                return each.map(|asked| request(path(asked), ACCOUNT_LONG_SHORT, vec![asked.clone()])).collect();
+                return asked.iter().flat_map(of_each).collect();
             }
             _ => return Vec::new(),
         };
@@ -327,30 +340,42 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Reads a row of shares: `{"longAccountRatio":"0.6","shortAccountRatio":"0.4","longShortAccountRatio":"0.015","ts":"1700000100000"}`.
-/// The third figure has been wrong by a factor of 100, so the ratio is taken of the two shares.
+/// Reads a row of shares: `{"longAccountRatio":"0.6","shortAccountRatio":"0.4","longShortAccountRatio":"0.015","ts":"1700000100000"}`,
+/// the same with `Position` for `Account`, or of taker volumes `{"buyVolume":"30","sellVolume":"20","ts":"1700000100000"}`. The third
+/// figure of shares has been wrong by a factor of 100, so the ratio is taken of the two sides.
 ///
-/// The rows of `position-long-short` and of the margin statistics count all positions and loans. No [`LongShortKind`] means
-/// that, and calling them one of a top trader's would be false, so they are reported as without a value.
+/// `position-long-short` counts all positions, not a top trader's. The rows of the margin statistics (`longRatio`) count loans, which no
+/// [`LongShortKind`] means, so they are reported as without a value.
 fn read_shares(
     reader: &mut Reader<'_>,
     gather: &mut Gather<'_>,
     period: Option<Period>,
     named: Option<&str>,
 ) -> Result<(), JsonError> {
-    let (mut long, mut short, mut unnamed_kind) = (Field::default(), Field::default(), Field::default());
+    let mut kind = None;
+    let (mut long, mut short) = (Field::default(), Field::default());
     let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
     reader.object(|reader, key| {
         let value = reader.scalar()?;
-        match key {
-            b"symbol" => symbol = value,
-            b"longAccountRatio" => long.set("longAccountRatio", value),
-            b"shortAccountRatio" => short.set("shortAccountRatio", value),
-            b"longPositionRatio" => unnamed_kind.set("longPositionRatio", value),
-            b"longRatio" => unnamed_kind.set("longRatio", value),
-            b"ts" => time = value,
-            _ => {}
-        }
+        let (side, name, of) = match key {
+            b"longAccountRatio" => (&mut long, "longAccountRatio", LongShortKind::GlobalAccount),
+            b"shortAccountRatio" => (&mut short, "shortAccountRatio", LongShortKind::GlobalAccount),
+            b"longPositionRatio" => (&mut long, "longPositionRatio", LongShortKind::GlobalPosition),
+            b"shortPositionRatio" => (&mut short, "shortPositionRatio", LongShortKind::GlobalPosition),
+            b"buyVolume" => (&mut long, "buyVolume", LongShortKind::TakerVolume),
+            b"sellVolume" => (&mut short, "sellVolume", LongShortKind::TakerVolume),
+            b"symbol" => {
+                symbol = value;
+                return Ok(());
+            }
+            b"ts" => {
+                time = value;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        side.set(name, value);
+        kind = Some(of);
         Ok(())
     })?;
     let split = |symbol: &str| instrument(symbol, Market::Futures);
@@ -359,34 +384,37 @@ fn read_shares(
         symbol => gather.subject(symbol, split),
     };
     if let Some(subject) = subject {
-        let no_kind = Failure { reason: UnresolvedReason::NoValue, field: unnamed_kind.name };
-        let statement = if long.name.is_empty() && !unnamed_kind.name.is_empty() {
-            Err(no_kind)
-        } else {
-            account_shares(long, short, time, period)
-        };
+        let no_kind = Failure { reason: UnresolvedReason::NoValue, field: "longRatio" };
+        let statement = kind.ok_or(no_kind).and_then(|kind| both_sides(kind, long, short, time, period));
         gather.settle(&subject, statement);
     }
     Ok(())
 }
 
-fn account_shares(
+fn both_sides(
+    kind: LongShortKind,
     long: Field<'_>,
     short: Field<'_>,
     time: Scalar<'_>,
     period: Option<Period>,
 ) -> Result<Statement, Failure> {
+    let (long_name, short_name) = match kind {
+        LongShortKind::GlobalPosition => ("longPositionRatio", "shortPositionRatio"),
+        LongShortKind::TakerVolume => ("buyVolume", "sellVolume"),
+        _ => ("longAccountRatio", "shortAccountRatio"),
+    };
     let no_value = |field| Failure { reason: UnresolvedReason::NoValue, field };
-    let long = long.quantity()?.ok_or(no_value("longAccountRatio"))?;
-    let short = short.quantity()?.ok_or(no_value("shortAccountRatio"))?;
+    let long = long.quantity()?.ok_or(no_value(long_name))?;
+    let short = short.quantity()?.ok_or(no_value(short_name))?;
     // Two shares rounded to four places may miss 1 by a little; more means that they are not shares.
-    let sum = long.checked_add(short).and_then(|sum| sum.checked_sub(Decimal::ONE));
-    if !sum.is_some_and(|excess| excess.to_f64().abs() <= 0.01) {
-        return Err(Failure { reason: UnresolvedReason::Implausible, field: "longAccountRatio" });
+    let excess = long.checked_add(short).and_then(|sum| sum.checked_sub(Decimal::ONE));
+    let are_shares = excess.is_some_and(|excess| excess.to_f64().abs() <= 0.01);
+    if kind != LongShortKind::TakerVolume && !are_shares {
+        return Err(Failure { reason: UnresolvedReason::Implausible, field: long_name });
     }
-    let shares = gather::long_short_of_shares(LongShortKind::GlobalAccount, period, long, short);
+    let shares = gather::long_short_of_shares(kind, period, long, short);
     let time = time.millis().at("ts")?.ok_or(no_value("ts"))?;
-    Ok((Some(time), Payload::LongShort(shares.ok_or(no_value("shortAccountRatio"))?)))
+    Ok((Some(time), Payload::LongShort(shares.ok_or(no_value(short_name))?)))
 }
 
 impl StreamingVenue for Bitget {

@@ -28,6 +28,7 @@ const SHUT_OUT: Duration = Duration::from_secs(600);
 
 const CANDLES_MAX: u32 = 1_000;
 const RATIOS_MAX: u32 = 500;
+const OPEN_INTERESTS_MAX: u32 = 200;
 
 /// Topics in one subscription on spot.
 const TOPICS_PER_FRAME: usize = 10;
@@ -166,10 +167,19 @@ impl Venue for Bybit {
         }
     }
 
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[LongShortKind::GlobalAccount]
+    }
+
+    fn long_short_rows_max(&self) -> u32 {
+        RATIOS_MAX
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
-            Feed::Tickers | Feed::OpenInterest => ticker_requests(feed, asked),
-            Feed::Candles | Feed::LongShortRatios => {
+            Feed::OpenInterest if options.period.is_none() && options.start.is_none() => ticker_requests(feed, asked),
+            Feed::Tickers => ticker_requests(feed, asked),
+            Feed::Candles | Feed::LongShortRatios | Feed::OpenInterest => {
                 asked.iter().map(|asked| request(history_path(feed, asked, options), vec![asked.clone()])).collect()
             }
             _ => Vec::new(),
@@ -237,6 +247,11 @@ fn history_path(feed: Feed, asked: &Instrument, options: &RequestOptions) -> Str
         let interval = INTERVALS.iter().find(|(_, interval)| *interval == wanted).map_or("D", |(word, _)| *word);
         let path = format!("/v5/market/kline?category={category}&symbol={symbol}&interval={interval}");
         ("start", "end", CANDLES_MAX, path)
+    } else if feed == Feed::OpenInterest {
+        let wanted = options.period.unwrap_or(Period::FiveMinutes);
+        let period = PERIODS.iter().find(|(_, period)| *period == wanted).map_or("5min", |(word, _)| *word);
+        let path = format!("/v5/market/open-interest?category={category}&symbol={symbol}&intervalTime={period}");
+        ("startTime", "endTime", OPEN_INTERESTS_MAX, path)
     } else {
         let wanted = options.period.unwrap_or(Period::FiveMinutes);
         let period = PERIODS.iter().find(|(_, period)| *period == wanted).map_or("5min", |(word, _)| *word);

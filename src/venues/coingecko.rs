@@ -14,6 +14,8 @@ use super::{
 use crate::domain::observation::{Category, MarketCap};
 use crate::domain::{Feed, Instrument, Observation, Payload, Timestamp, VenueId};
 
+mod chart;
+
 /// The venue's id.
 pub const ID: VenueId = VenueId("coingecko");
 
@@ -82,6 +84,8 @@ impl Venue for CoinGecko {
                 let row_count = options.limit.unwrap_or(PAGE_SIZE_MAX).max(1);
                 (1..=row_count.div_ceil(PAGE_SIZE_MAX)).map(|page| markets(&format!("page={page}"), &[])).collect()
             }
+            // A start asks for the past, which is told of one asset at a time.
+            Feed::MarketCaps if options.start.is_some() => asked.iter().map(|one| market_chart(one, options)).collect(),
             Feed::MarketCaps => asked
                 .chunks(PAGE_SIZE_MAX as usize)
                 .map(|chunk| {
@@ -112,7 +116,10 @@ impl Venue for CoinGecko {
         let mut parsed = Parsed::default();
         let mut reader = Reader::new(&response.body);
         if reader.kind()? == Kind::Object {
-            return Err(error_of(&mut reader));
+            return match feed {
+                Feed::MarketCaps => chart::parse(asked, response),
+                _ => Err(error_of(&mut reader)),
+            };
         }
         reader.array(|reader| {
             if reader.kind()? != Kind::Object {
@@ -134,6 +141,22 @@ impl Venue for CoinGecko {
         reader.finish()?;
         listings::keep_asked(&mut parsed, asked);
         Ok(parsed)
+    }
+}
+
+/// The past goes back a year without a paid key.
+const CHART_DAYS_MAX: u64 = 365;
+
+fn market_chart(instrument: &Instrument, options: &RequestOptions) -> Request {
+    let span = options.start.zip(options.end).map(|(start, end)| end.since(start).as_secs().div_ceil(86_400));
+    let days = span.unwrap_or(CHART_DAYS_MAX).clamp(1, CHART_DAYS_MAX);
+    let id = super::gather::url_encoded(&instrument.symbol);
+    Request {
+        path: format!("/coins/{id}/market_chart?vs_currency=usd&days={days}&interval=daily"),
+        host: None,
+        scope: "calls",
+        weight: 1,
+        asked: vec![instrument.clone()],
     }
 }
 

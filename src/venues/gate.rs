@@ -24,6 +24,7 @@ use super::{
 pub struct Gate;
 
 const SPOT_TICKERS: &str = "spot-tickers";
+const FUTURES_TICKERS: &str = "futures-tickers";
 const CONTRACT_STATS: &str = "futures-contract-stats";
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -92,6 +93,7 @@ impl Venue for Gate {
     fn limits(&self) -> &'static [RateLimit] {
         &[
             RateLimit { scope: SPOT_TICKERS, limit: 200, window: WINDOW },
+            RateLimit { scope: FUTURES_TICKERS, limit: 200, window: WINDOW },
             RateLimit { scope: CONTRACT_STATS, limit: 200, window: WINDOW },
         ]
     }
@@ -104,6 +106,21 @@ impl Venue for Gate {
         self.instrument(&format!("{}_{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
     }
 
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        const KINDS: &[LongShortKind] = &[
+            LongShortKind::GlobalAccount,
+            LongShortKind::TopTraderAccount,
+            LongShortKind::TopTraderPosition,
+            LongShortKind::TakerVolume,
+        ];
+        KINDS
+    }
+
+    /// One row of contract statistics has both.
+    fn also_answers(&self, feed: Feed) -> &'static [Feed] {
+        if feed == Feed::LongShortRatios { &[Feed::OpenInterest] } else { &[] }
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         let request = |path, scope, asked| Request { path, host: None, scope, weight: 1, asked };
         match (feed, asked) {
@@ -112,6 +129,9 @@ impl Venue for Gate {
                 vec![request(path, SPOT_TICKERS, asked.to_vec())]
             }
             (Feed::Tickers, _) => vec![request("/spot/tickers".to_owned(), SPOT_TICKERS, asked.to_vec())],
+            (Feed::OpenInterest, []) => {
+                vec![request("/futures/usdt/tickers".to_owned(), FUTURES_TICKERS, Vec::new())]
+            }
             (Feed::LongShortRatios | Feed::OpenInterest, _) => {
                 let path = |asked: &Instrument| stats_path(&asked.symbol, options);
                 asked.iter().map(|asked| request(path(asked), CONTRACT_STATS, vec![asked.clone()])).collect()
@@ -243,7 +263,8 @@ struct StatsContext<'a> {
 }
 
 /// Reads a row `{"time":1700000100,"lsr_taker":1.1,"lsr_account":0.9,"top_lsr_account":1.2,"top_lsr_size":1.02,
-/// "open_interest":"1234","open_interest_usd":5678.9}`. It has no contract by HTTP and one on the stream.
+/// "open_interest":"1234","open_interest_usd":5678.9}`. It has no contract by HTTP and one on the stream. A futures ticker tells the
+/// open interest as `total_size`, and no time.
 fn read_stats(reader: &mut Reader<'_>, gather: &mut Gather<'_>, context: StatsContext<'_>) -> Result<(), JsonError> {
     let mut ratios = [
         (LongShortKind::GlobalAccount, "lsr_account", Scalar::Missing),
@@ -253,12 +274,17 @@ fn read_stats(reader: &mut Reader<'_>, gather: &mut Gather<'_>, context: StatsCo
     ];
     let (mut contract, mut time) = (Scalar::Missing, Scalar::Missing);
     let (mut open, mut open_usd) = (Field::default(), Field::default());
+    let mut is_ticker = false;
     reader.object(|reader, key| {
         let value = reader.scalar()?;
         match key {
             b"contract" => contract = value,
             b"time" => time = value,
             b"open_interest" => open.set("open_interest", value),
+            b"total_size" => {
+                is_ticker = true;
+                open.set("total_size", value);
+            }
             b"open_interest_usd" => open_usd.set("open_interest_usd", value),
             key => {
                 for (_, _, slot) in ratios.iter_mut().filter(|(_, name, _)| name.as_bytes() == key) {
@@ -279,6 +305,9 @@ fn read_stats(reader: &mut Reader<'_>, gather: &mut Gather<'_>, context: StatsCo
         .at("time")
         .and_then(|time| time.ok_or(Failure { reason: UnresolvedReason::NoValue, field: "time" }));
     match time {
+        Err(_) if is_ticker && context.feed == Feed::OpenInterest => {
+            gather.settle(&subject, open_interest(open, open_usd).map(|payload| (None, payload)));
+        }
         Err(failure) => gather.settle(&subject, Err(failure)),
         Ok(time) if context.feed == Feed::OpenInterest => {
             gather.settle(&subject, open_interest(open, open_usd).map(|payload| (Some(time), payload)));

@@ -1,10 +1,11 @@
-//! HTX: spot, and the long and short shares of its top traders ("elite accounts") in swaps.
+//! HTX: spot, the long and short shares of its top traders ("elite accounts") in swaps, and the swaps' open interest.
 //!
 //! Documentation: <https://www.htx.com/en-us/opend/newApiPages/>. Bodies come as `{"status":"ok","ts":…,"data":…}`; figures are
 //! JSON numbers, in scientific notation too.
 
 use std::time::Duration;
 
+use crate::domain::observation::{OpenInterest, OpenInterestUnit};
 use crate::domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, Timestamp, VenueId};
 
 use super::gather::{
@@ -86,7 +87,7 @@ impl Venue for Htx {
     }
 
     fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::LongShortRatios]
+        &[Feed::Tickers, Feed::LongShortRatios, Feed::OpenInterest]
     }
 
     fn rest_url(&self) -> &'static str {
@@ -103,6 +104,10 @@ impl Venue for Htx {
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
         spot_instrument(&format!("{base}{quote}").to_ascii_lowercase(), base, quote)
+    }
+
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[LongShortKind::TopTraderAccount, LongShortKind::TopTraderPosition]
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
@@ -131,6 +136,7 @@ impl Venue for Htx {
                 let both = ["swap_elite_account_ratio", "swap_elite_position_ratio"];
                 asked.iter().flat_map(|asked| both.map(|name| request(asked, name))).collect()
             }
+            Feed::OpenInterest => open_interest_requests(asked),
             _ => Vec::new(),
         }
     }
@@ -142,6 +148,7 @@ impl Venue for Htx {
         match feed {
             Feed::Tickers => parse_tickers(asked, response, &envelope),
             Feed::LongShortRatios => parse_shares(asked, response, &envelope),
+            Feed::OpenInterest => parse_open_interest(asked, &envelope),
             _ => Err(gather::no_such_feed()),
         }
     }
@@ -149,6 +156,19 @@ impl Venue for Htx {
     fn stream(&self) -> Option<&dyn StreamingVenue> {
         Some(self)
     }
+}
+
+/// One request for all swaps margined in dollars when nothing is asked; else one for each swap.
+fn open_interest_requests(asked: &[Instrument]) -> Vec<Request> {
+    let request = |path, asked| Request { path, host: Some(SWAP_HOST), scope: SWAP_REFERENCE, weight: 1, asked };
+    if asked.is_empty() {
+        return vec![request("/linear-swap-api/v1/swap_open_interest".to_owned(), Vec::new())];
+    }
+    let path = |asked: &Instrument| {
+        let api = if asked.quote == "USD" { "swap-api" } else { "linear-swap-api" };
+        format!("/{api}/v1/swap_open_interest?contract_code={}", url_encoded(&contract_code(asked)))
+    };
+    asked.iter().map(|asked| request(path(asked), vec![asked.clone()])).collect()
 }
 
 /// What every body and frame has around its data.
@@ -340,6 +360,39 @@ fn parse_shares(asked: &[Instrument], response: &Response, envelope: &Envelope<'
         Ok(())
     })?;
     Ok(gather.finish())
+}
+
+/// `[{"contract_code":"BTC-USDT","symbol":"BTC","volume":1234,"amount":1.234,"value":61700}]`: contracts, units of the asset and, of a
+/// swap margined in dollars, dollars. A coin-margined swap has no `value`, and counts contracts of some dollars each.
+fn parse_open_interest(asked: &[Instrument], envelope: &Envelope<'_>) -> Result<Parsed, VenueError> {
+    let mut gather = Gather::by_pair(asked);
+    let mut reader = Reader::new(envelope.data.ok_or(gather::without("data"))?);
+    each_object(&mut reader, &mut gather, |reader, gather| {
+        let (mut contract, mut amount, mut value) = (Scalar::Missing, Field::default(), Field::default());
+        reader.object(|reader, key| {
+            let scalar = reader.scalar()?;
+            match key {
+                b"contract_code" => contract = scalar,
+                b"amount" => amount.set("amount", scalar),
+                b"value" => value.set("value", scalar),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if let Some(subject) = gather.subject(contract, instrument) {
+            gather.settle(&subject, open_interest(amount, value, envelope));
+        }
+        Ok(())
+    })?;
+    Ok(gather.finish())
+}
+
+fn open_interest(amount: Field<'_>, value: Field<'_>, envelope: &Envelope<'_>) -> Result<Statement, Failure> {
+    let no_value = Failure { reason: UnresolvedReason::NoValue, field: "amount" };
+    let open_interest = amount.quantity()?.ok_or(no_value)?;
+    let usd = value.price()?;
+    let payload = OpenInterest { open_interest, unit: OpenInterestUnit::Base, open_interest_usd: usd };
+    Ok((envelope.time()?, Payload::OpenInterest(payload)))
 }
 
 fn shares(

@@ -3,7 +3,7 @@
 use super::gather::{Failure, Gather, Statement};
 use super::json::Scalar;
 use super::{UnresolvedReason, VenueError};
-use crate::domain::calendar::{self, COVERED_YEARS};
+use crate::domain::calendar;
 use crate::domain::observation::IndexLevel;
 use crate::domain::{Decimal, Instrument, InstrumentKind, Payload, Timestamp};
 
@@ -93,20 +93,6 @@ pub(super) fn rounded(level: Decimal, places: u32) -> Decimal {
     if rounded.is_positive() { rounded } else { level }
 }
 
-/// Whether a source's row for that date (as its midnight UTC) can be a close. Rows of weekends and holidays repeat the session before. The
-/// dollar index is calculated on some holidays of the share markets; what the calendar does not know is taken as given.
-pub(super) fn may_be_session(index: &str, day: Timestamp) -> bool {
-    let date = day.civil().date();
-    if !COVERED_YEARS.contains(&date.year()) {
-        return true;
-    }
-    match index {
-        "RUT" | "SPX" | "NDX" | "IXIC" | "DJI" | "VIX" | "IWM" => calendar::session_on(date).is_some(),
-        "DXY" | "DTWEXBGS" => date.weekday().to_monday_zero_offset() < 5,
-        _ => true,
-    }
-}
-
 /// Midnight UTC of `YYYY-MM-DD`.
 pub(super) fn date(text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 10)?;
@@ -142,7 +128,7 @@ pub(super) fn settle_row(
 ) {
     let statement = match date(day) {
         None => Err(Failure { reason: UnresolvedReason::Malformed, field: "date" }),
-        Some(day) if !may_be_session(&subject.instrument().base, day) => Err(no_close("date")),
+        Some(day) if !calendar::may_have_close(&subject.instrument().base, day) => Err(no_close("date")),
         Some(day) => bar().and_then(|bar| {
             let close = bar.close.ok_or(no_close("close"))?;
             Ok(bar.statement(close, day, Some(day)))
@@ -183,20 +169,6 @@ mod tests {
         check("-X", "-X", "USD");
         assert_eq!(instrument(SYMBOLS, ""), None);
         assert_eq!(asked_or_all(SYMBOLS, &[]).len(), 2);
-    }
-
-    #[test]
-    fn filler_rows_are_no_sessions() {
-        let check = |index: &str, day: &str, expected: bool| {
-            assert_eq!(may_be_session(index, date(day.as_bytes()).expect(day)), expected, "{index} {day}");
-        };
-        check("RUT", "2026-01-15", true);
-        check("RUT", "2026-01-17", false);
-        check("RUT", "2026-01-19", false);
-        check("DXY", "2026-01-19", true);
-        check("DXY", "2026-01-18", false);
-        check("BTC", "2026-01-18", true);
-        check("RUT", "1988-01-02", true);
     }
 
     #[test]

@@ -116,6 +116,16 @@ impl Venue for Okx {
         instrument(&format!("{}-{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
     }
 
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        const KINDS: &[LongShortKind] = &[
+            LongShortKind::GlobalAccount,
+            LongShortKind::TopTraderAccount,
+            LongShortKind::TopTraderPosition,
+            LongShortKind::TakerVolume,
+        ];
+        KINDS
+    }
+
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
             Feed::Tickers => market_requests("market/ticker", TICKERS, "SPOT", asked),

@@ -275,7 +275,7 @@ impl<'a> Chart<'a> {
                 if !daily {
                     return Err(Failure { reason: UnresolvedReason::Implausible, field: "dataGranularity" });
                 }
-                if !levels::may_be_session(&subject.instrument().base, day) {
+                if !calendar::may_have_close(&subject.instrument().base, day) {
                     return Err(no_close("timestamp"));
                 }
                 Ok(bar.statement(bar.close.ok_or(no_close("close"))?, start, Some(day)))

@@ -1,11 +1,14 @@
 """What holds for every value set."""
 import functools
+import os
+import pathlib
+import subprocess
 import tomllib
 
 import helm_python
 import kubernetes_validate.utils
 import pytest
-from conftest import CHART, CUSTOM_KINDS, NAMESPACE, VALUE_SETS, render, rendered
+from conftest import CHART, CUSTOM_KINDS, NAMESPACE, ROOT, VALUE_SETS, render, rendered
 
 # The schemas are large, and each object would read them anew.
 kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
@@ -143,3 +146,24 @@ def test_the_pod_outlives_its_drain(value_set):
         assert grace >= 30
         # A second is for the last batch, after the grace.
         assert pod["terminationGracePeriodSeconds"] >= wait + grace + 2
+
+
+def binary():
+    given = os.environ.get("CROSSMARKET_BINARY", ROOT / "target" / "debug" / "crossmarket")
+    return pathlib.Path(given) if pathlib.Path(given).is_file() else None
+
+
+def test_the_process_takes_its_settings(value_set, tmp_path):
+    """The real binary reads the rendered file: every key exists and every value is allowed."""
+    if binary() is None:
+        pytest.skip("the crossmarket binary is not built, so the rendered settings were not read by it")
+    found = rendered(value_set)
+    for role in ("server", "collector"):
+        try:
+            settings = found.settings(role)
+        except ValueError:
+            continue
+        file = tmp_path / f"{role}.toml"
+        file.write_text(settings)
+        check = subprocess.run([binary(), "config", "check", "--config", file], capture_output=True, text=True, env={})
+        assert check.returncode == 0, f"{settings}\n{check.stdout}{check.stderr}"

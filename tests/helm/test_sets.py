@@ -73,11 +73,8 @@ def production(found):
             "url": "redis+sentinel://sentinel-0:26379,sentinel-1:26379,sentinel-2:26379/mymaster",
             "username": "crossmarket", "password_file": "/etc/crossmarket/redis/password"}
         assert volume(found, role, "redis")["secret"]["secretName"] == "market-redis"
-        assert settings(found, role)["telemetry"]["otlp_endpoint"] == "http://collector.observability:4317"
-        assert "k8s.pod.name=$(POD_NAME)" in env(found, role)["OTEL_RESOURCE_ATTRIBUTES"]["value"]
         assert settings(found, role)["grpc"]["connections_max"] == "1000000"
         assert {26379, 6379} == set(redis_ports(found, role))
-        assert [4317] == [port["port"] for port in found.get("NetworkPolicy", f"cm-crossmarket-{role}")["spec"]["egress"][-1]["ports"]]
     assert found.names("StatefulSet") == []
     assert found.pod("server")["terminationGracePeriodSeconds"] == 75
     assert all(one["whenUnsatisfiable"] == "DoNotSchedule" for one in found.pod("server")["topologySpreadConstraints"])
@@ -95,45 +92,7 @@ def production(found):
     assert "CrossmarketTracesDropped" not in [one["alert"] for one in alerts]
     assert all(one["labels"]["team"] == "market-data" and one["labels"]["severity"] for one in alerts)
     assert found.get("ServiceMonitor", "cm-crossmarket")["metadata"]["labels"]["release"] == "prometheus"
-    assert found.all("Certificate")[0]["spec"]["issuerRef"]["kind"] == "ClusterIssuer"
     assert all(item["metadata"]["labels"]["team"] == "market-data" for item in found.objects)
-
-
-def has_tls(found, secret):
-    container = found.container("server")
-    assert volume(found, "server", "tls")["secret"]["secretName"] == secret
-    tls = settings(found, "server")["security"]["tls"]
-    assert (tls["certificate_file"], tls["key_file"]) == ("/etc/crossmarket/tls/tls.crt", "/etc/crossmarket/tls/tls.key")
-    # A mount by subPath would never see a renewed certificate.
-    assert not [one for one in container["volumeMounts"] if one["name"] == "tls" and "subPath" in one]
-    # Native gRPC probes speak no TLS.
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?stale=ok" and "grpc" not in container["readinessProbe"]
-    assert "security" not in settings(found, "collector") and volume(found, "collector", "tls") is None
-    assert found.all("Pod") == [] and "helm test" not in found.texts["crossmarket/templates/NOTES.txt"]
-    assert found.get("Service", "cm-crossmarket")["spec"]["ports"][0]["appProtocol"] == "https"
-
-
-@check
-def tls_secret(found):
-    has_tls(found, "server-certificate")
-    assert "client_ca_file" not in settings(found, "server")["security"]["tls"]
-    assert found.all("Certificate") == []
-
-
-@check
-def tls_mutual(found):
-    has_tls(found, "server-certificate")
-    assert settings(found, "server")["security"]["tls"]["client_ca_file"] == "/etc/crossmarket/client-ca/ca.crt"
-    assert volume(found, "server", "client-ca")["secret"]["items"] == [{"key": "bundle.pem", "path": "ca.crt"}]
-
-
-@check
-def tls_cert_manager(found):
-    has_tls(found, "cm-crossmarket-tls")
-    [certificate] = found.all("Certificate")
-    assert certificate["spec"]["secretName"] == "cm-crossmarket-tls"
-    assert {"cm-crossmarket.market.svc", "cm-crossmarket-server-headless.market.svc.cluster.local", "*.example.com"} <= set(certificate["spec"]["dnsNames"])
-    assert found.all("Ingress")[0]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPCS"
 
 
 @check

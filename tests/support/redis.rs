@@ -173,7 +173,7 @@ fn spawn(program: &str, port: u16, arguments: &[String], directory: &Path) -> Ch
 }
 
 /// A port that nobody listened on a moment ago, low enough for a Cluster's second port.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("bound").port()
 }
 

@@ -74,19 +74,6 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* The name of the Secret with the server's certificate; empty without TLS. */}}
-{{- define "crossmarket.tls.secret" -}}
-{{- if .Values.tls.enabled -}}
-{{- if .Values.tls.existingSecret -}}
-{{- .Values.tls.existingSecret -}}
-{{- else if .Values.tls.certManager.enabled -}}
-{{- printf "%s-tls" (include "crossmarket.fullname" .) -}}
-{{- else -}}
-{{- fail "tls.enabled needs tls.existingSecret or tls.certManager.enabled" -}}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
 {{/* A TOML line for each setting of a tree of them, with dotted keys; scalars as strings, which every setting reads. */}}
 {{- define "crossmarket.toml" -}}
 {{- $prefix := .prefix -}}
@@ -121,15 +108,9 @@ true
 {{- if and $values.redis.url $values.redis.existingSecret.name }}{{- $_ := set $store "password_file" "/etc/crossmarket/redis/password" }}{{- end -}}
 {{- with $values.redis.tlsCa.existingSecret }}{{- $_ := set $store "tls_ca_file" "/etc/crossmarket/redis-ca/ca.crt" }}{{- end -}}
 {{- $telemetry := dict "log" $values.telemetry.log "log_format" $values.telemetry.logFormat -}}
-{{- with $values.telemetry.otlpEndpoint }}{{- $_ := set $telemetry "otlp_endpoint" . }}{{- end -}}
 {{- $own := dict "admin" (dict "listen" "0.0.0.0:9090") "collector" (dict "shards" $values.shards) "store" $store "telemetry" $telemetry "shutdown" (dict "grace_s" $values.shutdown.graceSeconds) -}}
 {{- if eq .role "server" -}}
 {{- $_ := set $own "grpc" (dict "listen" "0.0.0.0:50051") -}}
-{{- if $values.tls.enabled -}}
-{{- $tls := dict "certificate_file" "/etc/crossmarket/tls/tls.crt" "key_file" "/etc/crossmarket/tls/tls.key" -}}
-{{- if $values.tls.clientCa.existingSecret }}{{- $_ := set $tls "client_ca_file" "/etc/crossmarket/client-ca/ca.crt" }}{{- end -}}
-{{- $_ := set $own "security" (dict "tls" $tls) -}}
-{{- end -}}
 {{- end -}}
 {{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite (deepCopy $values.config) $own)) | trim -}}
 {{- end }}

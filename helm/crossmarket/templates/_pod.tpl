@@ -4,8 +4,6 @@
 {{- $values := $root.Values -}}
 {{- $role := .role -}}
 {{- $selector := merge (dict "app.kubernetes.io/component" $role) (include "crossmarket.selectorLabels" $root | fromYaml) -}}
-{{- $tlsSecret := ternary (include "crossmarket.tls.secret" $root) "" (eq $role "server") -}}
-{{- $clientCa := ternary $values.tls.clientCa.existingSecret "" (ne $tlsSecret "") -}}
 {{- $passwordSecret := ternary $values.redis.existingSecret.name "" (ne $values.redis.url "") -}}
 metadata:
   labels:
@@ -73,7 +71,7 @@ spec:
       securityContext:
         {{- include "crossmarket.containerSecurity" $root | nindent 8 }}
       {{- $secretUrl := and (not $values.redis.url) $values.redis.existingSecret.name }}
-      {{- if or $secretUrl $values.telemetry.otlpEndpoint .values.extraEnv }}
+      {{- if or $secretUrl .values.extraEnv }}
       env:
         {{- if $secretUrl }}
         - name: CROSSMARKET__STORE__URL
@@ -81,16 +79,6 @@ spec:
             secretKeyRef:
               name: {{ $values.redis.existingSecret.name }}
               key: {{ $values.redis.existingSecret.urlKey }}
-        {{- end }}
-        {{- if $values.telemetry.otlpEndpoint }}
-        - name: POD_NAME
-          valueFrom:
-            fieldRef:
-              fieldPath: metadata.name
-        - name: OTEL_SERVICE_NAME
-          value: {{ printf "crossmarket-%s" $role }}
-        - name: OTEL_RESOURCE_ATTRIBUTES
-          value: {{ printf "service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME),k8s.namespace.name=%s" $root.Release.Namespace }}
         {{- end }}
         {{- with .values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -121,11 +109,6 @@ spec:
         {{- if eq $role "collector" }}
         httpGet:
           path: /readyz
-          port: admin
-        {{- else if $tlsSecret }}
-        # Native gRPC probes speak no TLS.
-        httpGet:
-          path: {{ ternary "/readyz?stale=ok" "/readyz" $loaded }}
           port: admin
         {{- else }}
         grpc:
@@ -159,16 +142,6 @@ spec:
           mountPath: /etc/crossmarket/redis-ca
           readOnly: true
         {{- end }}
-        {{- if $tlsSecret }}
-        - name: tls
-          mountPath: /etc/crossmarket/tls
-          readOnly: true
-        {{- end }}
-        {{- if $clientCa }}
-        - name: client-ca
-          mountPath: /etc/crossmarket/client-ca
-          readOnly: true
-        {{- end }}
   volumes:
     - name: config
       configMap:
@@ -189,21 +162,6 @@ spec:
         defaultMode: 0440
         items:
           - key: {{ $values.redis.tlsCa.key }}
-            path: ca.crt
-    {{- end }}
-    {{- if $tlsSecret }}
-    - name: tls
-      secret:
-        secretName: {{ $tlsSecret }}
-        defaultMode: 0440
-    {{- end }}
-    {{- if $clientCa }}
-    - name: client-ca
-      secret:
-        secretName: {{ $clientCa }}
-        defaultMode: 0440
-        items:
-          - key: {{ $values.tls.clientCa.key }}
             path: ca.crt
     {{- end }}
 {{- end }}

@@ -9,6 +9,9 @@ const ROW_HEIGHT: f64 = 19.0;
 const BAR_HEIGHT: f64 = 13.0;
 const ROW_TEXT_SIZE: f64 = 13.0;
 
+/// By how much capitals, of which tickers are made, are wider than the average of letters.
+const CAPITALS: f64 = 1.25;
+
 /// Bars beside each other, in the order given.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct BarChart {
@@ -46,7 +49,7 @@ impl BarChart {
     /// The chart as an SVG picture, as tall as it has rows.
     pub(in crate::cli) fn svg(&self) -> String {
         let label_width =
-            self.rows.iter().map(|row| width_of(&row.label, ROW_TEXT_SIZE)).fold(40.0, f64::max).min(260.0);
+            self.rows.iter().map(|row| width_of(&row.label, ROW_TEXT_SIZE) * CAPITALS).fold(40.0, f64::max).min(260.0);
         let probe = Page::new(&self.caption, 0.0).content_top;
         let height = probe + 24.0 + 50.0 + self.rows.len() as f64 * ROW_HEIGHT + 80.0;
         let mut page = Page::new(&self.caption, height);

@@ -49,9 +49,14 @@ pub(super) fn picture(chart: &Chart) -> String {
     let mut taken = Taken::default();
     for mark in &chart.marks {
         match mark {
-            Mark::Level { y, span, tone, label } => level(&mut page, &plot, &mut taken, *y, *span, *tone, label),
+            Mark::Level { y, span, tone, .. } => level(&mut page, &plot, *y, *span, *tone),
             Mark::Line { points, tone, heavy, .. } => line(&mut page, &plot, points, *tone, *heavy),
             Mark::Points(points) => dots(&mut page, &plot, points),
+        }
+    }
+    for mark in &chart.marks {
+        if let Mark::Level { y, span, tone, label } = mark {
+            level_label(&mut page, &plot, &mut taken, *y, *span, *tone, label);
         }
     }
     end_labels(&mut page, &plot, &mut taken);
@@ -228,6 +233,14 @@ impl Plot<'_> {
         Some(self.left + within(self.chart.x.place(value)?)? * (self.right - self.left))
     }
 
+    /// The ends of a part of the width, or of all of it.
+    fn span(&self, span: Option<(f64, f64)>) -> (f64, f64) {
+        match span {
+            Some((from, to)) => (self.x(from).unwrap_or(self.left), self.x(to).unwrap_or(self.right)),
+            None => (self.left, self.right),
+        }
+    }
+
     fn y(&self, value: f64) -> Option<f64> {
         Some(self.bottom - within(self.chart.y.place(value)?)? * (self.bottom - self.top))
     }
@@ -260,7 +273,19 @@ fn axes(page: &mut Page, plot: &Plot<'_>) {
     page.text(MARGIN_LEFT, plot.top - 20.0, &plot.chart.y.title, &Type { colour: QUIET, ..Type::default() });
 }
 
-fn level(
+fn level(page: &mut Page, plot: &Plot<'_>, y: f64, span: Option<(f64, f64)>, tone: Tone) {
+    let Some(y) = plot.y(y) else { return };
+    let (from, to) = plot.span(span);
+    let dashes = if span.is_none() { " stroke-dasharray=\"6 5\"" } else { "" };
+    let width = if span.is_none() { 1.4 } else { 2.6 };
+    page.raw(&format!(
+        "<line x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>",
+        tone.hex()
+    ));
+}
+
+/// Writes what a level is, above everything that crosses it.
+fn level_label(
     page: &mut Page,
     plot: &Plot<'_>,
     taken: &mut Taken,
@@ -270,16 +295,7 @@ fn level(
     label: &str,
 ) {
     let Some(y) = plot.y(y) else { return };
-    let (from, to) = match span {
-        Some((from, to)) => (plot.x(from).unwrap_or(plot.left), plot.x(to).unwrap_or(plot.right)),
-        None => (plot.left, plot.right),
-    };
-    let dashes = if span.is_none() { " stroke-dasharray=\"6 5\"" } else { "" };
-    let width = if span.is_none() { 1.4 } else { 2.6 };
-    page.raw(&format!(
-        "<line x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{}\" stroke-width=\"{width}\"{dashes}/>",
-        tone.hex()
-    ));
+    let (from, to) = plot.span(span);
     if label.is_empty() {
         return;
     }

@@ -147,3 +147,23 @@ fn check_invariants(history: &History) {
     assert!(history.rows.iter().all(|row| row.close.is_positive() && row.high.is_none_or(|high| high >= row.close)));
     assert_eq!(history.rows.len() as u64 + history.skipped_count, history.line_count);
 }
+
+#[test]
+fn an_index_has_closes_of_sessions_only() {
+    // Thursday, Friday, a weekend that repeats it, the holiday of Martin Luther King, Wednesday.
+    let file = "date,close\n2026-01-15,2650\n2026-01-16,2655\n2026-01-17,2655\n2026-01-18,2655\n2026-01-19,2655\n2026-01-21,2660\n";
+    let history = parse_of(file.as_bytes(), None, Some("RUT"));
+    let days: Vec<String> = history.rows.iter().map(|row| date_of(row.day).to_string()).collect();
+    assert_eq!(days, ["2026-01-15", "2026-01-16", "2026-01-21"]);
+    let told: Vec<(u64, Effect)> = history.problems.iter().map(|problem| (problem.line, problem.effect)).collect();
+    let skipped = |line| (line, Effect::Skipped);
+    assert_eq!(told, [skipped(4), skipped(5), skipped(6), (7, Effect::Noted)]);
+    assert!(
+        history.problems[3].message.contains("1 session is missing of RUT: 2026-01-20"),
+        "{:?}",
+        history.problems[3]
+    );
+    assert_eq!(history.skipped_count, 3);
+    // Of an asset every day counts.
+    assert_eq!(parse(file.as_bytes(), None).rows.len(), 6);
+}

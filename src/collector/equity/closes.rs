@@ -80,10 +80,11 @@ pub async fn fill<F: Future<Output = bool>>(
         while let Some((start, end)) = pieces.pop() {
             let closes = match closes(source, &instrument, start, end, seed).await {
                 Ok(closes) => closes,
+                // The newest piece comes first: what is refused after it is older than the source knows.
+                Err(VenueError::Rejected(_)) if any => break,
                 Err(error) => {
                     told.error = Some(error.to_smolstr());
-                    // What is older than a source knows it may refuse.
-                    if any { break } else { continue }
+                    break;
                 }
             };
             any |= !closes.is_empty();
@@ -112,6 +113,7 @@ pub async fn fill<F: Future<Output = bool>>(
         if any {
             break;
         }
+        told.error.get_or_insert_with(|| "no closes in its answers".into());
     }
     if told.close_count > 0 {
         store.flush().await?;

@@ -164,7 +164,11 @@ impl Baskets {
             .map(|asset| histories.get(&Subject::Asset(asset.code.clone())).unwrap_or_default())
             .collect();
         let until = Day::last_ended(now);
-        let with_history = pasts.iter().filter(|past| past.closes.get(until).is_some()).count();
+        let needs_caps = definition.weighting != Weighting::Equal;
+        let has_past = |past: &&std::sync::Arc<History>| {
+            past.closes.get(until).is_some() && (!needs_caps || past.market_caps.get(until).is_some())
+        };
+        let with_history = pasts.iter().filter(has_past).count();
         if (with_history as f64) < WITH_HISTORY_SHARE * candidates.len() as f64 && waiting < PATIENCE {
             return None;
         }

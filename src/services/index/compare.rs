@@ -82,13 +82,16 @@ impl Plan {
     /// The ways in which two sides can be sampled, the best first. None when that is not what was asked for.
     pub fn candidates(subject: &Side, benchmark: &Side, asked: Option<Alignment>) -> Vec<Self> {
         let plan = |is_new_york, alignment| Self { is_new_york, alignment };
-        match (subject.is_exchange_traded(), benchmark.is_exchange_traded(), asked) {
-            // Both have their own closes, and nothing is sampled at another time.
-            (true, true, _) => vec![plan(true, Alignment::SessionClose)],
-            (false, false, Some(Alignment::SessionClose)) => vec![plan(true, Alignment::SessionClose)],
-            (false, false, _) => vec![plan(false, Alignment::UtcDailyClose)],
-            (_, _, Some(alignment)) => vec![plan(true, alignment)],
-            (_, _, None) => vec![plan(true, Alignment::SessionClose), plan(true, Alignment::UtcDailyClose)],
+        let sides = [subject, benchmark];
+        let has_sessions = sides.iter().any(|side| side.is_exchange_traded());
+        let is_around_the_clock = sides.iter().any(|side| side.is_around_the_clock());
+        match (has_sessions, is_around_the_clock, asked) {
+            // All have their own closes, and nothing is sampled at another time.
+            (true, false, _) => vec![plan(true, Alignment::SessionClose)],
+            (true, true, Some(alignment)) => vec![plan(true, alignment)],
+            (true, true, None) => vec![plan(true, Alignment::SessionClose), plan(true, Alignment::UtcDailyClose)],
+            (false, _, Some(Alignment::SessionClose)) => vec![plan(true, Alignment::SessionClose)],
+            (false, ..) => vec![plan(false, Alignment::UtcDailyClose)],
         }
     }
 

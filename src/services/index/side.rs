@@ -75,6 +75,11 @@ impl Side {
         self.operands.iter().any(Operand::is_exchange_traded)
     }
 
+    /// Whether any of it trades around the clock, as one side of a quotient with an exchange-traded index does.
+    pub fn is_around_the_clock(&self) -> bool {
+        self.operands.iter().any(|operand| !operand.is_exchange_traded())
+    }
+
     /// The days on which it has a close.
     pub fn calendar(&self) -> IndexCalendar {
         if self.is_exchange_traded() { IndexCalendar::NewYork } else { IndexCalendar::UtcDays }
@@ -178,6 +183,13 @@ impl Operand {
                 price.and_then(|price| price.name.as_ref()).map_or_else(|| code.to_string(), ToString::to_string)
             }
         }
+    }
+
+    /// Its change of one day, in per cent.
+    pub fn change_1d_percent(&self) -> Option<f64> {
+        self.index()
+            .and_then(|index| index.change_1d_percent)
+            .or(self.price().and_then(|price| price.change_24h_percent))
     }
 
     /// Its newest level.

@@ -95,6 +95,10 @@ fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
         let day = last.map(|(day, _)| day).filter(|day| day.end() == live.event_time);
         (day.unwrap_or(Day::of(live.event_time)), continuous_changes(live.level, live.event_time, &closes, &[]))
     };
+    let mut changes = changes;
+    if let ([numerator, denominator], false) = (side.operands.as_slice(), by_session) {
+        changes.day = quotient_day_change(numerator, denominator, live).or(changes.day);
+    }
     let session = if by_session { calendar::market_session_at(now) } else { MarketSession::Continuous };
     let definition = match side.operands.as_slice() {
         [numerator, denominator] => format!(
@@ -119,6 +123,14 @@ fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
         derivations: derivations(&changes, &closes, &side.sources()),
         ..base(services, side, definition, session)
     })
+}
+
+/// The change of a quotient in 24 hours, from those of its sides: their daily closes are too far apart for that.
+fn quotient_day_change(numerator: &Operand, denominator: &Operand, live: Live) -> Option<Change> {
+    let growth = (1.0 + numerator.change_1d_percent()? / 100.0) / (1.0 + denominator.change_1d_percent()? / 100.0);
+    let reference_time = live.event_time - std::time::Duration::from_secs(86_400);
+    let is_usable = growth.is_finite() && growth > 0.0;
+    is_usable.then(|| Change { percent: 100.0 * (growth - 1.0), reference: live.level / growth, reference_time })
 }
 
 fn all_time_high(

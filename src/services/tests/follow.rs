@@ -45,6 +45,39 @@ async fn bootstraps_tails_and_bootstraps_again_after_a_gap() {
     task.await.expect("ends when cancelled");
 }
 
+/// A writer that begins on an emptied store publishes in several batches: nothing is taken away meanwhile, and what does not come back is
+/// gone in the end.
+#[tokio::test(start_paused = true)]
+async fn an_emptied_store_takes_nothing_away_until_its_writer_has_published() {
+    let store = Arc::new(CandleStore::default());
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let cancel = CancellationToken::new();
+    let other = |revision| {
+        let Change { key, revision, state } = priced(revision, snapshot("ETH", 2, "2"), at(0));
+        Entry { key, revision, state }
+    };
+    let boot = |epoch, entries: Vec<Entry>| Bootstrap { epoch, revision: entries.len() as u64, entries };
+    // Taken from the end.
+    *store.tails.lock().expect("not poisoned") = vec![Tail::Gap];
+    *store.bootstraps.lock().expect("not poisoned") =
+        vec![boot(EPOCH + 1, vec![entry(1, "3")]), boot(EPOCH + 1, vec![]), boot(EPOCH, vec![entry(1, "1"), other(2)])];
+    let clock = Clock::simulated(at(0), 1e-9);
+    let task = tokio::spawn(follow_shard(image.clone(), store.clone(), 0, clock, cancel.clone()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(store.bootstraps.lock().expect("not poisoned").is_empty(), "it has looked");
+    assert_eq!((image.position(0).map(|position| position.epoch), image.key_count(0)), (Some(EPOCH), 2));
+    *store.bootstraps.lock().expect("not poisoned") = vec![boot(EPOCH + 1, vec![entry(1, "3"), other(2)])];
+    wait_until(|| image.position(0).is_some_and(|position| position.epoch == EPOCH + 1)).await;
+    assert_eq!(image.key_count(0), 2);
+
+    *store.bootstraps.lock().expect("not poisoned") = (0..100).map(|_| boot(EPOCH + 2, vec![other(1)])).collect();
+    store.tails.lock().expect("not poisoned").push(Tail::Gap);
+    wait_until(|| image.position(0).is_some_and(|position| position.epoch == EPOCH + 2)).await;
+    assert_eq!(image.key_count(0), 1);
+    cancel.cancel();
+    task.await.expect("ends when cancelled");
+}
+
 #[tokio::test(start_paused = true)]
 async fn freshness_is_kept_by_the_clock() {
     let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));

@@ -10,9 +10,10 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::domain::Timestamp;
+use crate::domain::{LongShortKind, Timestamp};
 use crate::simulator::book::{Listing, Profile, Span, Ticker};
 use crate::simulator::exchange::{self, Exchange, Params, SimulatedVenue, interval, limit, number};
+use crate::simulator::long_short::{self, Rows};
 use crate::simulator::socket::{Protocol, Stream, Subscriptions};
 
 pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
@@ -63,7 +64,10 @@ fn multiplier(base: &str) -> Option<(u32, String)> {
 }
 
 fn router() -> Router<Arc<Exchange>> {
-    Router::new().route("/v5/market/tickers", get(tickers)).route("/v5/market/kline", get(klines))
+    Router::new()
+        .route("/v5/market/tickers", get(tickers))
+        .route("/v5/market/kline", get(klines))
+        .route("/v5/market/account-ratio", get(account_ratio))
 }
 
 /// The position of a category's market, or `None` for one that is not simulated.
@@ -117,7 +121,7 @@ fn spot(listing: &Listing, ticker: &Ticker) -> Value {
 
 fn linear(listing: &Listing, ticker: &Ticker, now: Timestamp) -> Value {
     let mut value = spot(listing, ticker);
-    let open_interest = (ticker.base_volume * 0.4).round();
+    let open_interest = (ticker.base_volume * long_short::OPEN_INTEREST_SHARE).round();
     let funding = now.floor_to(Duration::from_secs(28_800)) + Duration::from_secs(28_800);
     if let Some(fields) = value.as_object_mut() {
         fields.remove("usdIndexPrice");
@@ -136,6 +140,32 @@ fn linear(listing: &Listing, ticker: &Ticker, now: Timestamp) -> Value {
         add("preOpenPrice", String::new());
     }
     value
+}
+
+/// Shares of accounts, newest first.
+async fn account_ratio(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+    let listing = match market_of(&params) {
+        Some((1, _)) => params.get("symbol").and_then(|symbol| exchange.market_at(1).find(symbol)),
+        _ => None,
+    };
+    let Some(listing) = listing else {
+        return envelope(&exchange, 10_001, "params error: Symbol Invalid", json!({}));
+    };
+    let Some(rows) = Rows::of(&params, "period", ["5min", "15min", "30min", "1h", "4h", "1d"]) else {
+        return envelope(&exchange, 10_001, "Invalid period!", json!({}));
+    };
+    let rows = rows.limited(&params, 50, 500).between(&params, "startTime", "endTime");
+    let row = |(time, share): (Timestamp, f64)| {
+        json!({
+            "symbol": listing.symbol,
+            "buyRatio": long_short::share_text(share),
+            "sellRatio": long_short::share_text(1.0 - share),
+            "timestamp": time.as_millis().to_string(),
+        })
+    };
+    let shares = rows.shares(&exchange, listing, LongShortKind::GlobalAccount);
+    let list: Vec<Value> = shares.into_iter().rev().map(row).collect();
+    envelope(&exchange, 0, "OK", json!({"list": list, "nextPageCursor": ""}))
 }
 
 async fn klines(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -21,10 +21,14 @@ pub(super) const VENUE: SimulatedVenue =
 
 const VERSION: &str = "/api/v3";
 const PER_PAGE_MAX: i64 = 250;
+const CHART_DAYS_MAX: i64 = 365;
 
 /// With and without the version in the path: which of them belongs to the address is the client's choice.
 fn router() -> Router<Arc<Exchange>> {
-    let plain = Router::new().route("/coins/markets", get(markets)).route("/coins/categories", get(categories));
+    let plain = Router::new()
+        .route("/coins/markets", get(markets))
+        .route("/coins/categories", get(categories))
+        .route("/coins/{id}/market_chart", get(market_chart));
     Router::new().nest(VERSION, plain.clone()).merge(plain)
 }
 
@@ -104,6 +108,31 @@ fn row(asset: &Asset, figures: &Figures, time: Timestamp, changes: &str) -> Valu
         }
     }
     row
+}
+
+/// Daily points at midnight of UTC and one of now, a year of them at most, as without a paid key.
+async fn market_chart(State(exchange): State<Arc<Exchange>>, Path(id): Path<String>, params: Params) -> Response {
+    let Some(asset) = ASSETS.iter().find(|asset| !asset.is_fiat() && asset.listing_id == id) else {
+        return json_with(StatusCode::NOT_FOUND, &json!({"error": "coin not found"}));
+    };
+    let days = number(&params, "days").unwrap_or(CHART_DAYS_MAX).clamp(1, CHART_DAYS_MAX) as u32;
+    let told = tokio::task::spawn_blocking(move || chart(&exchange, asset, days)).await;
+    told.map_or_else(|_| json_with(StatusCode::INTERNAL_SERVER_ERROR, &Value::Null), |chart| exchange::json(&chart))
+}
+
+fn chart(exchange: &Exchange, asset: &Asset, days: u32) -> Value {
+    let (market, now) = (&exchange.market, exchange.now());
+    let Some(place) = market.position(asset.ticker) else { return Value::Null };
+    let midnights = (0..days).rev().map(|days| now.day_start() - Duration::from_secs(86_400) * days);
+    let times: Vec<Timestamp> = midnights.chain([now]).filter(|time| market.trades(place, *time)).collect();
+    let points = |value: &dyn Fn(Timestamp) -> f64| -> Vec<Value> {
+        times.iter().map(|time| json!([time.as_millis(), value(*time)])).collect()
+    };
+    json!({
+        "prices": points(&|time| market.price(place, time)),
+        "market_caps": points(&|time| market.past_market_cap(place, time)),
+        "total_volumes": points(&|_| asset.volume_millions * 1e6),
+    })
 }
 
 async fn categories(State(exchange): State<Arc<Exchange>>) -> Response {

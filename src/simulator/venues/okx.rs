@@ -1,32 +1,46 @@
-//! OKX v5, spot: <https://www.okx.com/docs-v5/en/#order-book-trading-market-data>.
+//! OKX v5, spot and the statistics of swaps: <https://www.okx.com/docs-v5/en/#order-book-trading-market-data>.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::domain::Timestamp;
+use crate::domain::{LongShortKind, Timestamp};
 use crate::simulator::book::{Listing, Profile, Span, Ticker};
 use crate::simulator::exchange::{self, Exchange, Params, SimulatedVenue, interval, limit, number};
+use crate::simulator::long_short::{self, Rows};
 use crate::simulator::socket::{Protocol, Stream, Subscriptions};
 
 pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "okx",
-    profiles: &[Profile {
-        venue: "okx",
-        volume_share: 0.04,
-        side: -1.0,
-        quote: "USDT",
-        further_pairs: &[("BTC", "USDC"), ("ETH", "BTC")],
-        breadth: 0.2,
-        is_perpetual: false,
-        symbol: super::hyphened,
-        multiplier: super::single,
-    }],
+    profiles: &[
+        Profile {
+            venue: "okx",
+            volume_share: 0.04,
+            side: -1.0,
+            quote: "USDT",
+            further_pairs: &[("BTC", "USDC"), ("ETH", "BTC")],
+            breadth: 0.2,
+            is_perpetual: false,
+            symbol: super::hyphened,
+            multiplier: super::single,
+        },
+        Profile {
+            venue: "okx-swap",
+            volume_share: 0.12,
+            side: 1.0,
+            quote: "USDT",
+            further_pairs: &[],
+            breadth: 0.6,
+            is_perpetual: true,
+            symbol: |base, quote| format!("{base}-{quote}-SWAP"),
+            multiplier: super::single,
+        },
+    ],
     router,
     stream: Some(Stream {
         open: |_| Box::new(Session::default()),
@@ -44,6 +58,9 @@ fn router() -> Router<Arc<Exchange>> {
         .route("/api/v5/market/ticker", get(ticker))
         .route("/api/v5/market/candles", get(candles))
         .route("/api/v5/market/history-candles", get(candles))
+        .route("/api/v5/public/open-interest", get(open_interest))
+        .route("/api/v5/rubik/stat/contracts/{endpoint}", get(statistics))
+        .route("/api/v5/rubik/stat/taker-volume-contract", get(taker_volume))
 }
 
 fn envelope(code: &str, message: &str, data: Vec<Value>) -> Response {
@@ -119,6 +136,67 @@ async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
         ])
     });
     envelope("0", "", rows.collect())
+}
+
+async fn open_interest(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+    if params.get("instType").map(String::as_str) != Some("SWAP") {
+        return envelope("0", "", Vec::new());
+    }
+    let now = exchange.now();
+    let asked = params.get("instId").map(String::as_str);
+    let Ok(listings) = exchange.market_at(1).select(asked) else {
+        return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
+    };
+    let trading = listings.into_iter().filter(|listing| listing.trades(&exchange.market, now));
+    let row = |listing: &Listing| {
+        let (amount, usd) = long_short::open_interest(&exchange, listing, now);
+        json!({
+            "instType": "SWAP",
+            "instId": listing.symbol,
+            "oi": (amount * 100.0).round().to_string(),
+            "oiCcy": amount.to_string(),
+            "oiUsd": usd.to_string(),
+            "ts": now.as_millis().to_string(),
+        })
+    };
+    envelope("0", "", trading.map(row).collect())
+}
+
+/// The endpoints under `contracts` that answer for a contract, and what each counts.
+const STATISTICS: [(&str, LongShortKind); 3] = [
+    ("long-short-account-ratio-contract", LongShortKind::GlobalAccount),
+    ("long-short-account-ratio-contract-top-trader", LongShortKind::TopTraderAccount),
+    ("long-short-position-ratio-contract-top-trader", LongShortKind::TopTraderPosition),
+];
+
+fn statistics_rows(params: &Params) -> Option<Rows> {
+    let rows = Rows::of(params, "period", ["5m", "15m", "30m", "1H", "4H", "1D"])?;
+    Some(rows.limited(params, 100, 100).between(params, "begin", "end"))
+}
+
+/// Ratios alone, newest first.
+async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<String>, params: Params) -> Response {
+    let kind = STATISTICS.iter().find(|(name, _)| *name == endpoint).map(|(_, kind)| *kind);
+    let listing = params.get("instId").and_then(|instrument| exchange.market_at(1).find(instrument));
+    let (Some(kind), Some(listing), Some(rows)) = (kind, listing, statistics_rows(&params)) else {
+        return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
+    };
+    let row = |(time, share): (Timestamp, f64)| json!([time.as_millis().to_string(), long_short::ratio_text(share)]);
+    envelope("0", "", rows.shares(&exchange, listing, kind).into_iter().rev().map(row).collect())
+}
+
+/// What was sold and what was bought, in this order, newest first.
+async fn taker_volume(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+    let listing = params.get("instId").and_then(|instrument| exchange.market_at(1).find(instrument));
+    let (Some(listing), Some(rows)) = (listing, statistics_rows(&params)) else {
+        return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
+    };
+    let row = |(time, share): (Timestamp, f64)| {
+        let volume = |share: f64| format!("{:.2}", share * 10_000.0);
+        json!([time.as_millis().to_string(), volume(1.0 - share), volume(share)])
+    };
+    let shares = rows.shares(&exchange, listing, LongShortKind::TakerVolume);
+    envelope("0", "", shares.into_iter().rev().map(row).collect())
 }
 
 #[derive(Default)]

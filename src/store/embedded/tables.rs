@@ -186,11 +186,11 @@ impl Tables {
             for (number, newer) in packed {
                 let old = blocks.get((name.as_str(), number)).map_err(failed)?.map(|bytes| bytes.value().to_vec());
                 let old = old.as_deref().map(|bytes| Block::read(&series.kind, number, bytes)).transpose()?;
-                let merged = match old {
-                    Some(old) => old.merged_with(Block::read(&series.kind, number, &newer)?)?,
+                let merged = match &old {
+                    Some(old) => old.merged_with(&Block::read(&series.kind, number, &newer)?)?,
                     None => newer,
                 };
-                stats = SeriesStats::after_merge(stats, old, Block::read(&series.kind, number, &merged)?);
+                stats = SeriesStats::after_merge(stats, old.as_ref(), &Block::read(&series.kind, number, &merged)?);
                 blocks.insert((name.as_str(), number), merged.as_slice()).map_err(failed)?;
             }
             if let Some(stats) = stats {
@@ -248,7 +248,7 @@ impl Tables {
                     break;
                 }
                 dropped += block.len();
-                match block.trimmed(before) {
+                match block.trimmed(before)? {
                     Some(rest) => {
                         dropped -= Block::read(&series.kind, number, &rest)?.len();
                         blocks.insert((name.as_str(), number), rest.as_slice()).map_err(failed)?;

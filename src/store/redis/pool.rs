@@ -29,6 +29,9 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
 /// Least speed at which bytes are taken to pass.
 const BYTES_PER_SECOND_MIN: u64 = 10 << 20;
 
+/// A request that may take longer than this is sent after a sign of life: a dead connection must not cost its whole time.
+const UNANNOUNCED_MAX: Duration = Duration::from_secs(2);
+
 /// Connections at the same time; more requests wait.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -151,7 +154,7 @@ impl Pool {
         loop {
             attempt += 1;
             let failure = match self.lend(slot).await {
-                Ok(mut lent) => match lent.send(command, limit).await {
+                Ok(mut lent) => match lent.send_after_sign_of_life(command, limit).await {
                     Ok(value) => {
                         lent.give_back();
                         return Ok(value);
@@ -230,6 +233,13 @@ impl Lent<'_> {
             }
         };
         answer.map_err(|error| self.failed(&error))
+    }
+
+    async fn send_after_sign_of_life(&mut self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
+        if limit > UNANNOUNCED_MAX {
+            self.send(&redis::cmd("PING"), RESPONSE_TIMEOUT).await?;
+        }
+        self.send(command, limit).await
     }
 
     /// Keeps the connection for the next request.

@@ -17,7 +17,7 @@ use crate::store::packing::{self, Block, BlockNumber, Record};
 use crate::store::{SeriesInfo, StoreError, encoding};
 
 /// Longest time to a range of a history.
-const RANGE_TIMEOUT: Duration = Duration::from_secs(5);
+const RANGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Blocks that are asked for by number at most; a wider range asks for the whole series, which is one round trip as well.
 const NUMBERED_BLOCKS_MAX: i64 = 64;
@@ -228,11 +228,11 @@ fn merge(
     let mut blocks = Vec::with_capacity(packed.len());
     for (number, newer) in packed {
         let old = stored.get(number).map(|bytes| Block::read(kind, *number, bytes)).transpose()?;
-        let merged = match old {
-            Some(old) => old.merged_with(Block::read(kind, *number, newer)?)?,
+        let merged = match &old {
+            Some(old) => old.merged_with(&Block::read(kind, *number, newer)?)?,
             None => newer.clone(),
         };
-        stats = SeriesStats::after_merge(stats, old, Block::read(kind, *number, &merged)?);
+        stats = SeriesStats::after_merge(stats, old.as_ref(), &Block::read(kind, *number, &merged)?);
         if stored.get(number) != Some(&merged) {
             blocks.push((*number, merged));
         }
@@ -259,7 +259,7 @@ fn trim(
             break;
         }
         dropped += block.len();
-        let rest = block.trimmed(before);
+        let rest = block.trimmed(before)?;
         if let Some(rest) = &rest {
             let rest = Block::read(kind, *number, rest)?;
             (dropped, first) = (dropped - rest.len(), rest.first());

@@ -54,6 +54,8 @@ struct Writer {
     /// The last batch that is known to be written, or known not to be.
     settled_number: u64,
     entry_len_mean: f64,
+    /// When the stored state of a key was received, for every key that this epoch has written: nobody else writes, so the script need not look.
+    received: HashMap<String, Timestamp>,
 }
 
 /// One update on its way.
@@ -70,6 +72,8 @@ enum Guard {
     Removal,
     /// Its key was removed earlier in the batch.
     Always,
+    /// It is not older than what this writer has stored.
+    Known,
     /// Not when what is stored was received later.
     NotOlder(Timestamp),
 }
@@ -138,6 +142,7 @@ impl Writers {
                             batch_number: writer.batch_number,
                             settled_number: writer.batch_number,
                             entry_len_mean: writer.entry_len_mean,
+                            received: HashMap::new(),
                         };
                         return Ok(LeaseClaim::Granted(Lease {
                             shard,
@@ -209,8 +214,11 @@ impl Writers {
             *writer = Writer { epoch, ..Writer::default() };
         }
         writer.batch_number += 1;
-        let mut batch =
-            Batch { shard, items: items(updates), token: format!("{:016x}-{}", self.instance, writer.batch_number) };
+        let mut batch = Batch {
+            shard,
+            items: items(updates, &writer.received),
+            token: format!("{:016x}-{}", self.instance, writer.batch_number),
+        };
         let mut attempt = 1;
         let mut remade = 0;
         loop {
@@ -218,6 +226,7 @@ impl Writers {
                 Ok(Step::Written(revision)) => {
                     writer.revision = Some(revision);
                     writer.settled_number = writer.batch_number;
+                    writer.note(batch);
                     return Ok(revision);
                 }
                 Ok(Step::Again) if remade < REMADE_MAX => {
@@ -277,7 +286,7 @@ impl Writers {
             call.arg(&item.name);
             match item.guard {
                 Guard::Removal => call.arg("-"),
-                Guard::Always => call.arg("+"),
+                Guard::Always | Guard::Known => call.arg("+"),
                 Guard::NotOlder(time) => call.arg(time.as_micros()),
             };
             call.arg(bytes.as_slice());
@@ -309,12 +318,27 @@ impl Writers {
                     Some(number) => {
                         writer.settled_number = number;
                         writer.revision = Some(stored_revision);
+                        // What it stored is not noted, so the script looks again.
+                        writer.received.clear();
+                        batch.look_again();
                         Ok(Step::Again)
                     }
                     None => lost(writer, &format!("and now it is at epoch {stored_epoch} revision {stored_revision}")),
                 }
             }
             _ => Err(value::strange("the answer of write.lua").into()),
+        }
+    }
+}
+
+impl Writer {
+    /// Notes what a written batch has stored.
+    fn note(&mut self, batch: Batch) {
+        for item in batch.items {
+            match &item.state {
+                Some(state) => self.received.insert(item.name, state.receive_time),
+                None => self.received.remove(&item.name),
+            };
         }
     }
 }
@@ -363,6 +387,15 @@ impl Batch {
         (encoded, mean)
     }
 
+    /// Has the script compare what was compared with notes that no longer hold.
+    fn look_again(&mut self) {
+        for item in &mut self.items {
+            if let (Guard::Known, Some(state)) = (&item.guard, &item.state) {
+                item.guard = Guard::NotOlder(state.receive_time);
+            }
+        }
+    }
+
     fn leave_out(&mut self, places: &HashSet<usize>) {
         let mut place = 0;
         self.items.retain(|_| {
@@ -372,8 +405,8 @@ impl Batch {
     }
 }
 
-/// The updates that count among themselves: one that is older than an earlier one of its key in the batch does not.
-fn items(updates: Vec<(Key, Option<State>)>) -> Vec<Item> {
+/// The updates that count, as far as is known here: one that is older than an earlier one of its key, in the batch or noted as stored, does not.
+fn items(updates: Vec<(Key, Option<State>)>, stored: &HashMap<String, Timestamp>) -> Vec<Item> {
     let mut earlier: HashMap<String, Option<Timestamp>> = HashMap::with_capacity(updates.len());
     let mut items = Vec::with_capacity(updates.len());
     for (key, state) in updates {
@@ -382,7 +415,11 @@ fn items(updates: Vec<(Key, Option<State>)>) -> Vec<Item> {
         let guard = match (received, earlier.get(&name)) {
             (None, _) => Guard::Removal,
             (Some(received), Some(Some(before))) if received < *before => continue,
-            (Some(received), Some(Some(_)) | None) => Guard::NotOlder(received),
+            (Some(received), Some(Some(_)) | None) => match stored.get(&name) {
+                Some(before) if received < *before => continue,
+                Some(_) => Guard::Known,
+                None => Guard::NotOlder(received),
+            },
             (Some(_), Some(None)) => Guard::Always,
         };
         // What follows a removal in the batch counts whatever is stored, and so does all that follows it.

@@ -1,0 +1,304 @@
+//! Copying one store into another: every history and every latest value, each verified by count and checksum.
+//!
+//! It is safe to repeat, also after it was broken off: histories are merged by time, and a state is written only where the target has none or
+//! another one that is not newer. What the target has besides stays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::packing::{self, Record};
+use super::{Bootstrap, Entry, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, encoding};
+use crate::domain::series::{Point, SeriesKey, SeriesKind};
+use crate::domain::shard::ASSET_SHARDS_MAX;
+use crate::domain::state::{Key, State};
+use crate::domain::{Candle, Timestamp};
+
+/// States written at once.
+const STATES_PER_WRITE: usize = 200;
+
+/// How long the target's shards are held without a renewal.
+const LEASE_LIFE: Duration = Duration::from_secs(30);
+
+/// What was copied, all of it verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Series.
+    pub series_count: u64,
+    /// Candles and points in them.
+    pub record_count: u64,
+    /// CRC-32 of all these, packed.
+    pub record_checksum: u32,
+    /// Shards with a latest value.
+    pub shard_count: u64,
+    /// Latest values.
+    pub state_count: u64,
+    /// Latest values that the target already had, as they are or newer.
+    pub states_there_count: u64,
+    /// CRC-32 of the source's latest values.
+    pub state_checksum: u32,
+}
+
+/// What has been done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many series are to be copied.
+    Series(u64),
+    /// A series is copied and verified.
+    Copied(SeriesKey, u64),
+    /// A shard's latest values are copied and verified.
+    Shard(ShardId, u64),
+}
+
+/// Why it ended early. What was copied stays; it can be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The source does not answer.
+    #[error("the source: {0}")]
+    From(#[source] StoreError),
+    /// The target does not answer.
+    #[error("the target: {0}")]
+    To(#[source] StoreError),
+    /// A collector writes to the target.
+    #[error("shard {shard} of the target is held by {holder}; stop the collectors that write there first")]
+    Held {
+        /// The shard.
+        shard: ShardId,
+        /// The collector.
+        holder: String,
+    },
+    /// What the target answers is not what was copied.
+    #[error(
+        "{what} differs after it was copied: {copied} with checksum {copied_checksum:08x}, and {found} with {found_checksum:08x} in the target"
+    )]
+    Differs {
+        /// The series or shard.
+        what: String,
+        /// How many were copied.
+        copied: u64,
+        /// Their checksum.
+        copied_checksum: u32,
+        /// How many the target has of them.
+        found: u64,
+        /// Their checksum there.
+        found_checksum: u32,
+    },
+}
+
+/// Copies everything. `holder` is who the target's collectors see meanwhile.
+pub async fn migrate(
+    from: &dyn Store,
+    to: &dyn Store,
+    holder: &str,
+    now: Timestamp,
+    mut tell: impl FnMut(Progress),
+) -> Result<Migrated, MigrateError> {
+    let mut migrated = Migrated::default();
+    let infos = from.series().await.map_err(MigrateError::From)?;
+    tell(Progress::Series(infos.len() as u64));
+    let mut checksum = crc32fast::Hasher::new();
+    for info in infos {
+        let (count, sum) = match info.key.kind {
+            SeriesKind::Candles(_) => copy_series::<Candle>(from, to, &info).await?,
+            SeriesKind::DailyMarketCap | SeriesKind::Sampled(_) => copy_series::<Point>(from, to, &info).await?,
+        };
+        checksum.update(&sum.to_be_bytes());
+        migrated.series_count += 1;
+        migrated.record_count += count;
+        tell(Progress::Copied(info.key, count));
+    }
+    migrated.record_checksum = checksum.finalize();
+    let mut checksum = crc32fast::Hasher::new();
+    // The asset shards and the one of what is made of many assets.
+    for shard in 0..=ASSET_SHARDS_MAX {
+        let source = from.bootstrap(shard).await.map_err(MigrateError::From)?;
+        if source.entries.is_empty() {
+            continue;
+        }
+        let count = source.entries.len() as u64;
+        let (sum, there) = copy_shard(to, shard, source, holder, now).await?;
+        checksum.update(&sum.to_be_bytes());
+        migrated.shard_count += 1;
+        migrated.state_count += count;
+        migrated.states_there_count += there;
+        tell(Progress::Shard(shard, count));
+    }
+    migrated.state_checksum = checksum.finalize();
+    to.flush().await.map_err(MigrateError::To)?;
+    Ok(migrated)
+}
+
+/// Candles or points, read from and put into a store.
+trait Copied: Record + PartialEq {
+    async fn read(store: &dyn Store, info: &SeriesInfo) -> Result<Vec<Self>, StoreError>;
+    async fn put(store: &dyn Store, series: &SeriesKey, records: &[Self]) -> Result<(), StoreError>;
+}
+
+/// From a series' first record to behind its last.
+fn range(info: &SeriesInfo) -> (Timestamp, Timestamp) {
+    (info.first, info.last + Duration::from_secs(1))
+}
+
+impl Copied for Candle {
+    async fn read(store: &dyn Store, info: &SeriesInfo) -> Result<Vec<Self>, StoreError> {
+        let (from, until) = range(info);
+        store.candles(&info.key, from, until).await
+    }
+
+    async fn put(store: &dyn Store, series: &SeriesKey, records: &[Self]) -> Result<(), StoreError> {
+        store.put_candles(series, records).await
+    }
+}
+
+impl Copied for Point {
+    async fn read(store: &dyn Store, info: &SeriesInfo) -> Result<Vec<Self>, StoreError> {
+        let (from, until) = range(info);
+        store.points(&info.key, from, until).await
+    }
+
+    async fn put(store: &dyn Store, series: &SeriesKey, records: &[Self]) -> Result<(), StoreError> {
+        store.put_points(series, records).await
+    }
+}
+
+/// Copies one series and reads it back. Returns the number of its records and their checksum.
+async fn copy_series<R: Copied>(
+    from: &dyn Store,
+    to: &dyn Store,
+    info: &SeriesInfo,
+) -> Result<(u64, u32), MigrateError> {
+    let records = R::read(from, info).await.map_err(MigrateError::From)?;
+    R::put(to, &info.key, &records).await.map_err(MigrateError::To)?;
+    let times: HashMap<Timestamp, ()> = records.iter().map(|record| (record.time(), ())).collect();
+    let mut found = R::read(to, info).await.map_err(MigrateError::To)?;
+    // The target may have had more, in between.
+    found.retain(|record| times.contains_key(&record.time()));
+    let (copied_checksum, found_checksum) = (checksum(&info.key.kind, &records), checksum(&info.key.kind, &found));
+    if records.len() == found.len() && copied_checksum == found_checksum && records.len() as u64 == info.count {
+        return Ok((info.count, copied_checksum));
+    }
+    Err(MigrateError::Differs {
+        what: encoding::series_name(&info.key),
+        copied: info.count,
+        copied_checksum,
+        found: found.len() as u64,
+        found_checksum,
+    })
+}
+
+fn checksum<R: Record>(kind: &SeriesKind, records: &[R]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    packing::pack_blocks(kind, records).values().for_each(|block| hasher.update(block));
+    hasher.finalize()
+}
+
+/// Copies one shard's latest values and reads them back. Returns their checksum and how many were there already.
+async fn copy_shard(
+    to: &dyn Store,
+    shard: ShardId,
+    source: Bootstrap,
+    holder: &str,
+    now: Timestamp,
+) -> Result<(u32, u64), MigrateError> {
+    let claim = to.acquire_lease(shard, holder, LEASE_LIFE, now).await.map_err(MigrateError::To)?;
+    let mut lease = match claim {
+        LeaseClaim::Granted(lease) => lease,
+        LeaseClaim::Held { holder, .. } => return Err(MigrateError::Held { shard, holder: holder.into() }),
+    };
+    let before = states_of(to.bootstrap(shard).await.map_err(MigrateError::To)?);
+    let source = states_of(source);
+    let missing: Vec<(Key, Option<State>)> = source
+        .iter()
+        .filter(|(key, state)| !before.get(key).is_some_and(|there| is_as_good(there, state)))
+        .map(|(key, state)| (key.clone(), Some(state.clone())))
+        .collect();
+    let there_count = (source.len() - missing.len()) as u64;
+    for part in missing.chunks(STATES_PER_WRITE) {
+        to.write(shard, lease.epoch, part.to_vec()).await.map_err(MigrateError::To)?;
+        lease = to.renew_lease(&lease).await.map_err(MigrateError::To)?;
+    }
+    let after = states_of(to.bootstrap(shard).await.map_err(MigrateError::To)?);
+    to.release_lease(&lease).await.map_err(MigrateError::To)?;
+    // Where the target has a newer state, that one is right; everything else must be as it was copied.
+    let found: BTreeMap<Key, State> = source
+        .iter()
+        .filter_map(|(key, state)| {
+            let there = after.get(key)?;
+            let newer = there.receive_time > state.receive_time;
+            Some((key.clone(), if newer { state.clone() } else { there.clone() }))
+        })
+        .collect();
+    let (copied_checksum, found_checksum) = (checksum_of(&source), checksum_of(&found));
+    if copied_checksum == found_checksum && source.len() == found.len() {
+        return Ok((copied_checksum, there_count));
+    }
+    Err(MigrateError::Differs {
+        what: format!("shard {shard}"),
+        copied: source.len() as u64,
+        copied_checksum,
+        found: found.len() as u64,
+        found_checksum,
+    })
+}
+
+fn states_of(bootstrap: Bootstrap) -> BTreeMap<Key, State> {
+    bootstrap.entries.into_iter().filter_map(|entry| Some((entry.key, entry.state?))).collect()
+}
+
+fn is_as_good(there: &State, state: &State) -> bool {
+    there == state || there.receive_time > state.receive_time
+}
+
+fn checksum_of(states: &BTreeMap<Key, State>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for (key, state) in states {
+        let entry = Entry { key: key.clone(), revision: 0, state: Some(state.clone()) };
+        hasher.update(&encoding::encode_entry(&entry, 0));
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryStore;
+    use super::*;
+    use crate::domain::{CandleInterval, Decimal};
+
+    fn series(kind: SeriesKind) -> SeriesKey {
+        SeriesKey { subject: "BTC".into(), kind }
+    }
+
+    fn point(day: i64, value: i64) -> Point {
+        Point { time: Timestamp::from_seconds(day * 86_400), value: Decimal::from(value) }
+    }
+
+    async fn filled() -> MemoryStore {
+        let store = MemoryStore::new();
+        let points: Vec<Point> = (0..1_000).map(|day| point(day, day)).collect();
+        store.put_points(&series(SeriesKind::DailyMarketCap), &points).await.expect("put");
+        store
+    }
+
+    #[tokio::test]
+    async fn a_second_time_changes_nothing_and_what_the_target_has_besides_stays() {
+        let (from, to) = (filled().await, MemoryStore::new());
+        to.put_points(&series(SeriesKind::DailyMarketCap), &[point(2_000, 7)]).await.expect("put");
+        let mut told = Vec::new();
+        let now = Timestamp::from_seconds(1);
+        let first = migrate(&from, &to, "test", now, |progress| told.push(progress)).await.expect("copied");
+        assert_eq!((first.series_count, first.record_count), (1, 1_000));
+        assert_eq!(told, [Progress::Series(1), Progress::Copied(series(SeriesKind::DailyMarketCap), 1_000)]);
+        let second = migrate(&from, &to, "test", now, |_| {}).await.expect("copied");
+        assert_eq!(first, second);
+        let info = to.series().await.expect("series").remove(0);
+        assert_eq!((info.count, info.last), (1_001, point(2_000, 7).time));
+    }
+
+    #[test]
+    fn checksums_see_a_digit() {
+        let kind = SeriesKind::Candles(CandleInterval::OneDay);
+        assert_ne!(checksum(&kind, &[point(1, 10)]), checksum(&kind, &[point(1, 11)]));
+        assert_ne!(checksum(&kind, &[point(1, 10)]), checksum(&kind, &[point(2, 10)]));
+        let finer = Point { value: Decimal::parse("10.0").expect("a number"), ..point(1, 10) };
+        assert_ne!(checksum(&kind, &[point(1, 10)]), checksum(&kind, &[finer]), "the scale counts");
+    }
+}

@@ -1,0 +1,102 @@
+"""The real binary exposes exactly the metrics of docs/metrics.md, and every query of the alerts and the dashboard names some of them."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("CROSSMARKET_BINARY", ROOT / "target" / "debug" / "crossmarket"))
+PATIENCE_S = 60
+
+pytestmark = [
+    pytest.mark.skipif(not BINARY.is_file(), reason="the crossmarket binary is not built, so its metrics were not looked at"),
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not on this machine, so the metrics of roles were not looked at"),
+]
+
+
+class Running:
+    """Processes that end with the test."""
+
+    def __init__(self, directory):
+        self.directory, self.processes = directory, []
+
+    def start(self, command, **options):
+        process = subprocess.Popen([str(part) for part in command], cwd=self.directory, text=True, **options)
+        self.processes.append(process)
+        return process
+
+    def service(self, *arguments):
+        """Starts the binary; returns where it answers gRPC (if it does) and the admin port's address."""
+        listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", "warn"]
+        log = (self.directory / f"{len(self.processes)}.log").open("w")
+        process = self.start([BINARY, *arguments, *listen], stdout=subprocess.PIPE, stderr=log)
+        for line in process.stdout:
+            if line.startswith("listening"):
+                found = dict(re.findall(r"(\w+)=(\S+)", line))
+                return found.get("grpc"), found["admin"]
+        raise AssertionError((self.directory / log.name).read_text())
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            process.wait(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def running(tmp_path):
+    running = Running(tmp_path)
+    yield running
+    running.stop()
+
+
+def page(address):
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def wait_for(what, look):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def redis(running):
+    port = 20_000 + os.getpid() % 20_000
+    running.start(["redis-server", "--port", port, "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    return f"redis://127.0.0.1:{port}"
+
+
+def test_the_binary_exposes_what_is_documented(running, tmp_path):
+    grpc, demo = running.service("demo")
+    store = redis(running)
+    _, collector = running.service("serve", "--role", "collector", "--store", store)
+    _, server = running.service("serve", "--role", "server", "--store", store)
+    wait_for("a price", lambda: subprocess.run([BINARY, "get", "BTC", "--server", f"http://{grpc}"], capture_output=True).returncode == 0)
+    # A feed tells of itself every few seconds; the demo has venues that do not answer for some instruments.
+    shown = ("crossmarket_ready 1", "crossmarket_feed_age_seconds{", "crossmarket_feed_rejections_total{")
+    wait_for("feeds that tell of themselves", lambda: all(text in page(demo) for text in shown))
+    wait_for("the lease", lambda: re.search(r'crossmarket_lease_held\{shard="0"\} 1', page(collector)))
+    files = []
+    for name, address in (("all", demo), ("collector", collector), ("server", server)):
+        text = page(address)
+        files.append(tmp_path / f"{name}.metrics")
+        files[-1].write_text(text)
+        assert f'role="{name}"' in text
+        # A server has no lease, and says nothing rather than 0.
+        assert ("crossmarket_lease_held" in text) == (name != "server")
+        assert text.count("\n") < 5_000, "labels are bounded"
+        if shutil.which("promtool"):
+            lint = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+            assert lint.returncode == 0, lint.stdout + lint.stderr
+    result = subprocess.run([sys.executable, ROOT / "scripts" / "dashboard", "--exposed", *files], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
