@@ -1,12 +1,16 @@
 //! Servers, collectors and Redis as processes, under faults: what clients are promised holds, and the figures of an outage, a takeover and a
-//! rolling restart. Each test prints its figures; `cargo test --test faults -- --nocapture` shows them, and `scripts/faults` is the long run.
+//! rolling restart. It takes minutes and the machine for itself, so no ordinary test run has it: `scripts/faults` runs it and shows the figures.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossmarket::client::{Client, WatchEvent};
-use crossmarket::proto::v1::{FreshnessState, StreamState, WatchPriceSnapshotsRequest};
+use crossmarket::proto::v1::{
+    Freshness, FreshnessState, GetPriceSnapshotRequest, ListPriceSnapshotsRequest, PriceSnapshot,
+    WatchPriceSnapshotsRequest,
+};
 use crossmarket::store::Store;
 use crossmarket::store::redis::{RedisOptions, RedisStore};
 use tokio::task::{JoinSet, block_in_place};
@@ -14,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use support::faults::history::{self, check};
 use support::faults::schedule::{Fault, schedule};
-use support::faults::world::{POLL, Recorder, World, client_of, free_address, read_feed};
+use support::faults::world::{Fed, POLL, Recorder, World, client_of, free_address, read_feed};
 use support::process::{Process, wait_until};
 use support::proxy;
 use support::redis::RedisServer;
@@ -29,6 +33,9 @@ mod support {
     pub mod proxy;
     pub mod redis;
 }
+
+/// Longest time that one unary call may take where none is repeated.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From the death of a leader to the first state of the next.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
@@ -60,7 +67,7 @@ fn a_seed_repeats_its_schedule() {
     assert_ne!(schedule(7, span), schedule(8, span));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn faults_of_a_seed_break_no_promise() {
     let seed = setting("SEED", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs());
     let span = Duration::from_secs(setting("SECONDS", 20));
@@ -70,7 +77,9 @@ async fn faults_of_a_seed_break_no_promise() {
     let mut servers: Vec<Process> = addresses.iter().map(|address| world.server(address)).collect();
     let mut collectors = vec![world.collector(), world.collector()];
     let client = client_of(&addresses);
-    world.ready(&client).await;
+    for address in &addresses {
+        world.ready(&client_of(std::slice::from_ref(address))).await;
+    }
 
     let stop = CancellationToken::new();
     let feeds: Vec<_> =
@@ -137,6 +146,42 @@ fn keep_reading(client: &Client, stop: &CancellationToken) -> (Arc<AtomicUsize>,
     counts
 }
 
+/// Reads one asset after another, each once and without a second attempt, and counts.
+fn read_each(client: &Client, assets: Vec<String>, stop: &CancellationToken) -> (Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    let counts = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let ((reads, failed), client, stop) = (counts.clone(), client.clone(), stop.clone());
+    tokio::spawn(async move {
+        for asset in assets.iter().cycle() {
+            if stop.is_cancelled() {
+                return;
+            }
+            if !has_price(&client, asset).await {
+                println!("read of {asset} failed");
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+            reads.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    counts
+}
+
+/// One unary call; true when it brings a price.
+async fn has_price(client: &Client, asset: &str) -> bool {
+    let request = GetPriceSnapshotRequest { asset: asset.to_owned(), ..Default::default() };
+    let mut prices = client.prices().raw();
+    match tokio::time::timeout(CALL_TIMEOUT, prices.get_price_snapshot(request)).await {
+        Ok(Ok(answer)) => answer.into_inner().snapshot.is_some_and(|snapshot| snapshot.price.is_some()),
+        _ => false,
+    }
+}
+
+/// Every price.
+async fn snapshots(client: &Client) -> Option<Vec<PriceSnapshot>> {
+    let request = ListPriceSnapshotsRequest { page_size: 1_000, ..Default::default() };
+    Some(client.prices().raw().list_price_snapshots(request).await.ok()?.into_inner().snapshots)
+}
+
 async fn apply(
     fault: Fault,
     world: &mut World,
@@ -190,18 +235,12 @@ fn leader_of(world: &World, collectors: &[Process]) -> Option<usize> {
     collectors.iter().position(|collector| collector.id() == id)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_leader_that_dies_or_stands_still_is_replaced() {
     let rounds = setting("TAKEOVERS", 4);
     let world = World::start(1, RedisServer::start()).await;
     let mut collectors = vec![world.collector(), world.collector()];
-    let newest = || {
-        let newest = world.redis.command(&["XREVRANGE", "cm:{0}:feed", "+", "-", "COUNT", "1"]);
-        let entries: Vec<(String, redis::Value)> = redis::from_redis_value(newest).expect("entries");
-        let (epoch, revision) = entries.first()?.0.split_once('-')?;
-        Some((epoch.parse::<u64>().ok()?, revision.parse::<u64>().ok()?))
-    };
-    wait_until("a first state", async || newest()).await;
+    wait_until("a first state", async || world.newest_state(0)).await;
     let mut times = Vec::new();
     for round in 0..rounds {
         let (place, epoch) = wait_until("a leader", async || {
@@ -217,7 +256,8 @@ async fn a_leader_that_dies_or_stands_still_is_replaced() {
             dead.kill_in_place()
         }
         let begun = Instant::now();
-        wait_until("a state of the next leader", async || newest().filter(|newest| newest.0 > epoch)).await;
+        wait_until("a state of the next leader", async || world.newest_state(0).filter(|newest| newest.0 > epoch))
+            .await;
         times.push(begun.elapsed());
         if stands_still {
             // It goes on where it stood, believing that it leads.
@@ -232,33 +272,43 @@ async fn a_leader_that_dies_or_stands_still_is_replaced() {
     let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
     println!("{rounds} takeovers: median {median:?}, longest {longest:?}");
 
-    // Redis itself refuses an id that is not higher; that the values are of the feed's newest entries shows that nothing went past it.
-    let store = RedisStore::new(&world.redis.url(), RedisOptions::default()).expect("a URL");
     drop(collectors);
-    let entries = world.redis.command(&["XRANGE", "cm:{0}:feed", "-", "+"]);
-    let entries: Vec<(String, redis::Value)> = redis::from_redis_value(entries).expect("entries");
-    let ids = entries.iter().map(|(id, _)| id.split_once('-').expect("EPOCH-REVISION"));
-    let ids: Vec<(u64, u64)> =
-        ids.map(|(epoch, revision)| (epoch.parse().expect("a number"), revision.parse().expect("a number"))).collect();
-    let dense = |pair: &[(u64, u64)]| pair[1].0 >= pair[0].0 && pair[1].1 == pair[0].1 + 1;
-    let gaps = ids.windows(2).filter(|pair| !dense(pair)).count();
-    let state = store.bootstrap(0).await.expect("answers");
-    let epochs: std::collections::BTreeSet<u64> = ids.iter().map(|(epoch, _)| *epoch).collect();
-    println!("{} entries of {} epochs, {gaps} duplicates or gaps", ids.len(), epochs.len());
-    assert_eq!(gaps, 0);
-    assert!(epochs.len() as u64 > rounds, "{epochs:?}");
-    assert_eq!(ids.last(), Some(&(state.epoch, state.revision)));
-    assert!(state.entries.iter().all(|entry| entry.revision <= state.revision));
+    // The feed is longer than all of this, so it has everything that was ever written.
+    let (mut states, mut markers): (Vec<_>, Vec<_>) =
+        world.feed(0, None).into_iter().partition(|fed| fed.state.is_some());
+    states.reverse();
+    markers.reverse();
+    let is_next = |pair: &[Fed]| {
+        let (before, after) = (pair[0].position, pair[1].position);
+        after.0 >= before.0 && after.1 == before.1 + 1
+    };
+    let breaks = states.windows(2).filter(|pair| !is_next(pair)).count();
+    let epochs: BTreeSet<u64> = states.iter().map(|fed| fed.position.0).collect();
+    let fed: HashSet<&[u8]> = states.iter().filter_map(|fed| fed.state.as_deref()).collect();
+    let stored = world.stored(0);
+    let unfed = stored.iter().filter(|value| !fed.contains(value.as_slice())).count();
+    println!(
+        "{} states of {} epochs and {} writers: {breaks} revisions twice or left out; of {} stored values {unfed} past the feed",
+        states.len(),
+        epochs.len(),
+        markers.len(),
+        stored.len()
+    );
+    assert_eq!((breaks, unfed), (0, 0));
+    assert!(epochs.len() as u64 > rounds && markers.len() >= epochs.len(), "{epochs:?} {}", markers.len());
+    assert!(states.len() > 100 && stored.len() > 20, "too little was written");
+    let newest = states.iter().chain(&markers).map(|fed| fed.position).max();
+    assert_eq!(newest, world.head(0), "the head is past the feed");
     assert!(longest <= TAKEOVER_MAX, "{times:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_emptied_redis_is_filled_and_every_watcher_told() {
     const WATCHERS: usize = 20;
     let mut world = World::start(1, RedisServer::start()).await;
     let (_collector, server) = (world.collector(), world.server("127.0.0.1:0"));
     let client = client_of(std::slice::from_ref(&server.grpc));
-    world.ready(&client).await;
+    world.settled(&client).await;
     let stop = CancellationToken::new();
     let recorders: Vec<Recorder> = (0..WATCHERS)
         .map(|number| Recorder::start(&format!("watcher {number}"), client.clone(), world.shards, &stop))
@@ -270,6 +320,8 @@ async fn an_emptied_redis_is_filled_and_every_watcher_told() {
     let told: Vec<usize> = recorders.iter().map(gaps).collect();
     let store = RedisStore::new(&world.redis.url(), RedisOptions::default()).expect("a URL");
     let keys = store.bootstrap(0).await.expect("answers").entries.len();
+    let assets: Vec<String> = snapshots(&client).await.expect("a list").into_iter().map(|one| one.asset).collect();
+    let (reads, failed) = read_each(&client, assets, &stop);
 
     block_in_place(|| world.redis.restart());
     let back = Instant::now();
@@ -284,21 +336,25 @@ async fn an_emptied_redis_is_filled_and_every_watcher_told() {
     stop.cancel();
     let resynced = recorders.iter().zip(&told).filter(|(recorder, told)| gaps(recorder) > **told).count();
     println!(
-        "emptied: {keys} keys in epoch {} again after {republished:?}; RESYNC to {resynced} of {WATCHERS} watchers",
-        head.0
+        "emptied: {keys} keys in epoch {} again after {republished:?}; RESYNC to {resynced} of {WATCHERS} watchers; {} reads meanwhile, {} failed",
+        head.0,
+        reads.load(Ordering::Relaxed),
+        failed.load(Ordering::Relaxed)
     );
     assert_eq!(resynced, WATCHERS);
+    assert!(reads.load(Ordering::Relaxed) > 50, "too few reads to tell");
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "an emptied store took something away from readers");
     assert!(republished <= REPUBLICATION_MAX, "{republished:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reads_go_on_without_redis_and_say_how_old_they_are() {
     const STREAMS: usize = 200;
     let outage = Duration::from_secs(setting("OUTAGE_SECONDS", 34));
     let mut world = World::start(1, RedisServer::start_with(&["--appendonly", "yes"])).await;
     let (_collector, server) = (world.collector(), world.server("127.0.0.1:0"));
     let client = client_of(std::slice::from_ref(&server.grpc));
-    world.ready(&client).await;
+    world.settled(&client).await;
     let stop = CancellationToken::new();
     let stale = Arc::new(StaleMarks::default());
     let mut streams = JoinSet::new();
@@ -308,13 +364,15 @@ async fn reads_go_on_without_redis_and_say_how_old_they_are() {
     let span = outage.min(Duration::from_secs(10));
     let normal = load(&client, span).await;
 
+    let (epoch, _) = world.newest_state(0).expect("a state");
     world.redis.kill();
     let during = load(&client, outage).await;
     let marked = stale.count.load(Ordering::Relaxed);
     let latest = Duration::from_micros(stale.latest_micros.load(Ordering::Relaxed));
-    let before = world_head_after(&mut world).await;
+    block_in_place(|| world.redis.restart());
     let back = Instant::now();
-    wait_until("the writer", async || world.head(0).filter(|head| *head > before)).await;
+    // The lease has run out meanwhile, so what is written after the outage has an epoch of its own.
+    wait_until("the writer", async || world.newest_state(0).filter(|newest| newest.0 > epoch)).await;
     let through = back.elapsed();
     wait_until("every key fresh", async || all_fresh(&client).await.then_some(())).await;
     let fresh = back.elapsed();
@@ -337,17 +395,9 @@ async fn reads_go_on_without_redis_and_say_how_old_they_are() {
     assert!(fresh <= POLL + LATE_MAX, "{fresh:?}");
 }
 
-/// Starts Redis again, and returns the head that it has from before.
-async fn world_head_after(world: &mut World) -> (u64, u64) {
-    block_in_place(|| world.redis.restart());
-    world.head(0).unwrap_or_default()
-}
-
 async fn all_fresh(client: &Client) -> bool {
-    let request = crossmarket::proto::v1::ListPriceSnapshotsRequest { page_size: 1_000, ..Default::default() };
-    let Ok(answer) = client.prices().raw().list_price_snapshots(request).await else { return false };
-    let snapshots = answer.into_inner().snapshots;
-    let is_fresh = |freshness: &crossmarket::proto::v1::Freshness| freshness.state() == FreshnessState::Fresh;
+    let is_fresh = |freshness: &Freshness| freshness.state() == FreshnessState::Fresh;
+    let snapshots = snapshots(client).await.unwrap_or_default();
     !snapshots.is_empty() && snapshots.iter().all(|one| one.freshness.as_ref().is_some_and(is_fresh))
 }
 
@@ -362,21 +412,23 @@ async fn note_stale(client: Client, marks: Arc<StaleMarks>, stop: CancellationTo
     let note = async {
         let request = WatchPriceSnapshotsRequest::default();
         let mut stream = client.prices().raw().watch_price_snapshots(request).await.expect("a stream").into_inner();
+        // The revision in which an asset was seen fresh: a state that was old when it was published is not late.
+        let mut fresh = HashMap::new();
         while let Some(frame) = stream.message().await.expect("no error") {
             let now = SystemTime::now();
-            if frame.state() != StreamState::Live {
-                continue;
-            }
-            for freshness in frame.snapshots.iter().filter_map(|snapshot| snapshot.freshness.as_ref()) {
-                if freshness.state() != FreshnessState::Stale {
-                    continue;
+            for snapshot in frame.snapshots {
+                let freshness = snapshot.freshness.expect("every price has it");
+                if freshness.state() == FreshnessState::Fresh {
+                    fresh.insert(snapshot.asset, snapshot.revision);
+                } else if freshness.state() == FreshnessState::Stale
+                    && fresh.remove(&snapshot.asset) == Some(snapshot.revision)
+                {
+                    let due = freshness.stale_since_time.expect("when it became so");
+                    let due = SystemTime::UNIX_EPOCH + Duration::new(due.seconds as u64, due.nanos as u32);
+                    let late = now.duration_since(due).unwrap_or_default();
+                    marks.count.fetch_add(1, Ordering::Relaxed);
+                    marks.latest_micros.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
                 }
-                let due = freshness.stale_since_time.expect("when it became so");
-                let due = SystemTime::UNIX_EPOCH + Duration::new(due.seconds as u64, due.nanos as u32);
-                // A state that was old when it was published says so in a frame of its own.
-                let late = now.duration_since(due).unwrap_or_default();
-                marks.count.fetch_add(1, Ordering::Relaxed);
-                marks.latest_micros.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
             }
         }
     };
@@ -397,19 +449,16 @@ async fn load(client: &Client, span: Duration) -> Load {
     while begun.elapsed() < span {
         tick.tick().await;
         for asset in ["BTC", "ETH", "SOL", "BNB", "XMR"] {
-            let mut prices = client.prices().raw();
+            let client = client.clone();
             calls.spawn(async move {
                 let called = Instant::now();
-                let request =
-                    crossmarket::proto::v1::GetPriceSnapshotRequest { asset: asset.to_owned(), ..Default::default() };
-                let answer = tokio::time::timeout(Duration::from_secs(5), prices.get_price_snapshot(request)).await;
-                (called.elapsed(), matches!(answer, Ok(Ok(_))))
+                (has_price(&client, asset).await, called.elapsed())
             });
         }
     }
     let (mut times, mut failed) = (Vec::new(), 0);
     while let Some(called) = calls.join_next().await {
-        let (time, answered) = called.expect("no panic");
+        let (answered, time) = called.expect("no panic");
         times.push(time);
         failed += usize::from(!answered);
     }
@@ -417,7 +466,7 @@ async fn load(client: &Client, span: Duration) -> Load {
     Load { count: times.len(), failed, p99: times[times.len() * 99 / 100] }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_rolling_restart_is_not_noticed() {
     const STREAMS: usize = 20;
     const CALLERS: usize = 4;
@@ -430,6 +479,7 @@ async fn a_rolling_restart_is_not_noticed() {
         world.ready(&client_of(std::slice::from_ref(address))).await;
     }
     let client = client_of(&addresses);
+    world.settled(&client).await;
     let stop = CancellationToken::new();
     let marks = Arc::new(Resumptions::default());
     let mut tasks = JoinSet::new();
@@ -459,6 +509,8 @@ async fn a_rolling_restart_is_not_noticed() {
             );
             *server = world.server(address);
             world.ready(&client_of(std::slice::from_ref(address))).await;
+            // Whoever replaces servers gives the new one a moment; every stream is on the other one by now.
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
     wait_until("calls enough", async || (calls.load(Ordering::Relaxed) >= calls_min).then_some(())).await;

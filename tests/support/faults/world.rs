@@ -1,26 +1,30 @@
 //! A whole deployment on this machine: simulated venues in the test's own process; Redis, collectors and servers as processes; a proxy between
 //! them and Redis; clients that write down what they receive, and a reader of the feed itself.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossmarket::client::{Client, WatchEvent};
 use crossmarket::clock::Clock;
 use crossmarket::domain::state::Key;
 use crossmarket::domain::{AssetCode, Shards};
 use crossmarket::image::{Collection, Cursor};
-use crossmarket::proto::v1::{PriceSnapshot, StreamState, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
+use crossmarket::proto::v1::{
+    ListPriceSnapshotsRequest, PriceSnapshot, StreamState, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
+};
 use crossmarket::simulator::{self, Simulator, SimulatorOptions};
 use crossmarket::store::redis::{RedisOptions, RedisStore};
 use crossmarket::store::{Store, Tail};
 use prost::Message;
+use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use super::history::{ClientHistory, Event, Item, Segment};
+use super::history::{ClientHistory, Event, Item, Position, Segment};
 use crate::support::process::{Process, wait_until};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -33,6 +37,9 @@ const UNIVERSE_SIZE: usize = 40;
 
 /// Time between two polls of tickers, and how long a ticker is fresh.
 pub const POLL: Duration = Duration::from_secs(5);
+
+/// How long the same assets must have been tracked.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 pub struct World {
     pub redis: RedisServer,
@@ -81,15 +88,24 @@ impl World {
 
     fn process(&self, role: &str, listen: &str) -> Process {
         let settings = self.settings.to_str().expect("UTF-8");
-        Process::serve(&["--role", role, "--config", settings, "--listen", listen])
+        // The venues and the proxy that it asks while it starts are tasks of this runtime.
+        block_in_place(|| Process::serve(&["--role", role, "--config", settings, "--listen", listen]))
     }
 
     /// Waits until a server is ready, and for prices enough to look at.
     pub async fn ready(&self, client: &Client) {
-        wait_until("fresh prices", async || {
-            let request = crossmarket::proto::v1::ListPriceSnapshotsRequest { page_size: 1, ..Default::default() };
-            let total = client.prices().raw().list_price_snapshots(request).await.ok()?.into_inner().total_size;
-            (total as usize >= UNIVERSE_SIZE / 2).then_some(())
+        wait_until("prices", async || (assets(client).await?.len() >= UNIVERSE_SIZE / 2).then_some(())).await;
+    }
+
+    /// Waits until the listing has decided which assets are tracked. Before, assets are taken out, and every watcher is told so by a RESYNC.
+    pub async fn settled(&self, client: &Client) {
+        let mut seen = (Vec::new(), Instant::now());
+        wait_until("the universe", async || {
+            let assets = assets(client).await?;
+            if assets != seen.0 {
+                seen = (assets, Instant::now());
+            }
+            (seen.0.len() >= UNIVERSE_SIZE / 2 && seen.1.elapsed() >= SETTLED_AFTER).then_some(())
         })
         .await;
     }
@@ -110,6 +126,55 @@ impl World {
         let head: (Option<u64>, Option<u64>) = redis::from_redis_value(head).ok()?;
         Some((head.0?, head.1?))
     }
+
+    /// The newest entries of a shard's feed, or all; the newest first.
+    pub fn feed(&self, shard: u16, count: Option<usize>) -> Vec<Fed> {
+        let (feed, count) = (format!("cm:{{{shard}}}:feed"), count.unwrap_or(1_000_000).to_string());
+        let Ok(rows) = self.redis.try_command(&["XREVRANGE", &feed, "+", "-", "COUNT", &count]) else {
+            return Vec::new();
+        };
+        let rows: Vec<(String, Vec<redis::Value>)> = redis::from_redis_value(rows).expect("entries");
+        let fed_of = |(id, fields): (String, Vec<redis::Value>)| {
+            let (epoch, revision) = id.split_once('-').expect("EPOCH-REVISION");
+            let position = (epoch.parse().expect("a number"), revision.parse().expect("a number"));
+            let state = match fields.as_slice() {
+                [redis::Value::BulkString(name), redis::Value::BulkString(state)] if name == b"e" => {
+                    Some(state.clone())
+                }
+                _ => None,
+            };
+            Fed { position, state }
+        };
+        rows.into_iter().map(fed_of).collect()
+    }
+
+    /// The position of the newest state in a shard's feed, past the marks of those who only began.
+    pub fn newest_state(&self, shard: u16) -> Option<Position> {
+        self.feed(shard, Some(20)).into_iter().find(|fed| fed.state.is_some()).map(|fed| fed.position)
+    }
+
+    /// The values that a shard holds, as they are stored.
+    pub fn stored(&self, shard: u16) -> Vec<Vec<u8>> {
+        let latest = self.redis.command(&["HGETALL", &format!("cm:{{{shard}}}:latest")]);
+        let latest: HashMap<Vec<u8>, Vec<u8>> = redis::from_redis_value(latest).expect("fields");
+        latest.into_iter().filter(|(name, _)| !name.starts_with(b"#")).map(|(_, value)| value).collect()
+    }
+}
+
+/// One entry of a shard's feed.
+pub struct Fed {
+    pub position: Position,
+    /// The state as it is stored; `None` for the mark that a writer leaves when it begins, which repeats the revision before it.
+    pub state: Option<Vec<u8>>,
+}
+
+/// The assets that have a price.
+async fn assets(client: &Client) -> Option<Vec<String>> {
+    let request = ListPriceSnapshotsRequest { page_size: 1_000, ..Default::default() };
+    let answer = client.prices().raw().list_price_snapshots(request).await.ok()?.into_inner();
+    let mut assets: Vec<String> = answer.snapshots.into_iter().map(|snapshot| snapshot.asset).collect();
+    assets.sort_unstable();
+    Some(assets)
 }
 
 /// An address that nobody listens on.
