@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "domain",
             "clock",
+            "analytics",
             "venues",
             "image",
             "store",

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crossmarket::domain::Decimal;
+use crossmarket::domain::calendar::session_of_day;
+use crossmarket::domain::{Decimal, Timestamp};
 use crossmarket::proto::v1::price_service_client::PriceServiceClient;
 use crossmarket::proto::v1::{Candle, CandleInterval, ListCandlesRequest};
 use tonic::transport::Channel;
@@ -22,8 +23,8 @@ const START_S: i64 = 1_582_848_000;
 /// One line of a file of prices: the day's start, and open, high, low, close as they stand there.
 type Line = (i64, [String; 4]);
 
-/// An invented history of as many days, without weekends if it is an index.
-fn invented(days: i64, level: i64, weekends: bool) -> Vec<Line> {
+/// An invented history of as many days; of an index, of those with a session in New York.
+fn invented(days: i64, level: i64, is_index: bool) -> Vec<Line> {
     let day = |number: i64| {
         let start = START_S + number * DAY_S;
         let close = level * 1_000 + (number * 7_919) % 4_001;
@@ -31,9 +32,8 @@ fn invented(days: i64, level: i64, weekends: bool) -> Vec<Line> {
         let price = |thousandths: i64| format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
         (start, [price(open), price(close.max(open) + 77), price(close.min(open) - 91), price(close)])
     };
-    // 1970-01-01 was a Thursday.
-    let is_weekday = |line: &Line| weekends || (line.0 / DAY_S + 4) % 7 % 6 != 0;
-    (0..days).map(day).filter(is_weekday).collect()
+    let is_kept = |line: &Line| !is_index || session_of_day(Timestamp::from_seconds(line.0)).is_some();
+    (0..days).map(day).filter(is_kept).collect()
 }
 
 fn write_csv(path: &Path, lines: &[Line]) {
@@ -102,7 +102,7 @@ async fn served(directory: &Path, known: &str) -> (Process, PriceServiceClient<C
 #[tokio::test]
 async fn answers_candles_as_they_were_imported() {
     let directory = tempfile::tempdir().expect("a directory");
-    let histories = [("BTC", invented(450, 9_000, true)), ("RUT", invented(600, 1_500, false))];
+    let histories = [("BTC", invented(450, 9_000, false)), ("RUT", invented(600, 1_500, true))];
     for (code, lines) in &histories {
         let file = directory.path().join(format!("{code}.csv"));
         write_csv(&file, lines);

@@ -176,7 +176,7 @@ async fn resumes_without_a_gap(demo: &Process) {
     let request = WatchPriceSnapshotsRequest { resume_cursor: cursor, ..all() };
     let mut watch = Watch::open(&mut client, request).await;
     // With what was known before, each state must be news to be accepted; and no news may be missing.
-    watch.states = states;
+    watch.know(states);
     // Asked on a connection of its own: on the stream's, the answer would wait for a reader of the stream.
     let target = list(&mut demo.prices().await).await;
     let frames = catch_up(&mut watch, &target).await;

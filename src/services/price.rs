@@ -13,7 +13,7 @@ use super::order::{self, OrderField, SortValue};
 use super::paging::{self, Pages};
 use super::watch::{self, Frame, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
-use crate::domain::index::asset_subject;
+use crate::domain::index::{IndexCode, asset_subject};
 use crate::domain::series::{SeriesKey, SeriesKind};
 use crate::domain::state::{Body, Key};
 use crate::domain::{AssetCode, CandleInterval, Timestamp};
@@ -149,7 +149,7 @@ impl Price {
         let query = CandleQuery::of(request)?;
         self.services.check_serving()?;
         let CandleQuery { asset, interval, page_size, pages, .. } = &query;
-        let series = SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Candles(*interval) };
+        let series = SeriesKey { subject: self.candle_subject(asset), kind: SeriesKind::Candles(*interval) };
         let candles = self.services.store.candles(&series, query.from, query.until).await?;
         if candles.is_empty() && !self.is_known(asset) {
             return Err(ServiceError::unknown_asset(&query.name));
@@ -164,6 +164,14 @@ impl Price {
             interval: convert::wire_interval(*interval).into(),
             simulated: self.services.simulated,
         })
+    }
+
+    /// Under what name candles are stored: those of an index where it is called so and no asset is.
+    fn candle_subject(&self, asset: &AssetCode) -> SmolStr {
+        match IndexCode::parse(asset.as_str()) {
+            Some(index) if !self.is_known(asset) => index.as_str().into(),
+            _ => asset_subject(asset),
+        }
     }
 
     fn is_known(&self, asset: &AssetCode) -> bool {
