@@ -1,6 +1,6 @@
 //! Long/short ratios and open interest: which instruments of a venue are asked for, when, and what becomes of the answers.
 //!
-//! - [`plan`]: how often each instrument is asked for, within the venue's limits.
+//! - [`mod@plan`]: how often each instrument is asked for, within the venue's limits.
 //! - [`book`]: what is known of every asset, and the states made of it; [`day`] is a series' last 24 hours.
 //! - [`past`]: histories from the venues, where the store has none or a gap.
 //!

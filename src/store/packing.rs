@@ -1,8 +1,8 @@
 //! Packed series: histories as blocks of bytes, the same in every store.
 //!
 //! A block covers a fixed span of time, so that adding a point rewrites one small block and reading a range touches only
-//! the blocks in it. Its first byte is its format. [`columns`] has those that are written, at some 25 bytes for a daily candle with both volumes;
-//! [`fixed`] has the older ones, which are still read. A block is renewed when something is added to it.
+//! the blocks in it. Its first byte is its format. `columns` has those that are written, at some 25 bytes for a daily candle with both volumes;
+//! `fixed` has the older ones, which are still read. A block is renewed when something is added to it.
 //!
 //! What does not fit: times are rounded down to the second, and a number with more than 18 significant digits is rounded
 //! half to even to 18. Every other number keeps its digits and its scale.

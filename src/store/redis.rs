@@ -1,13 +1,13 @@
 //! A store in Redis or Valkey, shared by many processes: `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`.
 //!
-//! **Keys** ([`keys`]). A shard is a hash of its latest values with the position beside them, a stream of its changes with ids
+//! **Keys** (`keys`). A shard is a hash of its latest values with the position beside them, a stream of its changes with ids
 //! `EPOCH-REVISION`, and a lease. Every write is one script call, on one hash tag, so it is whole on a Cluster as well.
 //!
-//! **What is promised.** A batch is written once or not at all, whatever becomes of its answer ([`writer`]). Revisions are dense within what
-//! a reader follows, and a reader that cannot be served without a gap is told ([`reader`]). How much a crash of Redis costs is Redis' own
+//! **What is promised.** A batch is written once or not at all, whatever becomes of its answer (`writer`). Revisions are dense within what
+//! a reader follows, and a reader that cannot be served without a gap is told (`reader`). How much a crash of Redis costs is Redis' own
 //! persistence; a writer notices it and starts a new epoch.
 //!
-//! **Outage.** Requests fail within their time-outs, and at once while nothing can be reached ([`pool`]). Nothing waits for Redis at start.
+//! **Outage.** Requests fail within their time-outs, and at once while nothing can be reached (`pool`). Nothing waits for Redis at start.
 
 mod address;
 mod keys;

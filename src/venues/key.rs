@@ -17,7 +17,7 @@ pub struct Secret(String);
 pub const SECRET_LEN_MAX: usize = 256;
 
 impl Secret {
-    /// Reads a key: printable ASCII without white space at its ends, not empty and not longer than [`SECRET_LEN_MAX`].
+    /// Reads a key: printable ASCII without white space at its ends, not empty and not longer than `SECRET_LEN_MAX`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -12,6 +12,7 @@ import tempfile
 
 import grpc
 import pandas as pd
+from pandas.tseries import holiday
 from google.protobuf import duration_pb2, timestamp_pb2  # noqa: F401  known to the pool before reflection asks for them
 
 import definitions
@@ -45,6 +46,23 @@ def end_of(date):
 
 def value(message, field):
     return getattr(message, field) if message.HasField(field) else None
+
+
+class NewYorkHolidays(holiday.AbstractHolidayCalendar):
+    """The full holidays of the New York exchanges in the years since 2022, by their rules."""
+
+    rules = [
+        holiday.Holiday("New Year's Day", month=1, day=1, observance=holiday.sunday_to_monday),
+        holiday.USMartinLutherKingJr,
+        holiday.USPresidentsDay,
+        holiday.GoodFriday,
+        holiday.USMemorialDay,
+        holiday.Holiday("Juneteenth", month=6, day=19, observance=holiday.nearest_workday),
+        holiday.Holiday("Independence Day", month=7, day=4, observance=holiday.nearest_workday),
+        holiday.USLaborDay,
+        holiday.USThanksgivingDay,
+        holiday.Holiday("Christmas", month=12, day=25, observance=holiday.nearest_workday),
+    ]
 
 
 class Served:
@@ -244,8 +262,17 @@ def main():
     draw = random.Random(seed)
     indices, coins, long = histories.index_files(folder), histories.coin_files(folder), histories.long_coin_files(folder)
 
+    # Every session of New York since 1987 is in the history of the Russell 2000, and another file may have rows of days without one. What
+    # comes later goes by the rules of the exchange's holidays.
+    sessions = histories.closes_of_index(indices["RUT"]).index
+
     def read(code, path):
-        return histories.closes_of_index(path) if code in indices else histories.closes_of_coin(path)
+        if code not in indices:
+            return histories.closes_of_coin(path)
+        closes = histories.closes_of_index(path)
+        later = closes.index > sessions[-1]
+        is_holiday = closes.index.isin(NewYorkHolidays().holidays(sessions[-1], closes.index[-1]))
+        return closes[closes.index.isin(sessions) | (closes.index < sessions[0]) | (later & ~is_holiday)]
 
     with Served(binary, {**indices, **coins}, read) as served:
         caps = {code: histories.market_caps_of_coin(path) for code, path in coins.items()}
