@@ -1,7 +1,5 @@
 //! The past of one ratio, from the store.
 
-use std::collections::HashMap;
-
 use super::LongShort;
 use crate::domain::long_short::Shares;
 use crate::domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
@@ -48,18 +46,17 @@ impl LongShort {
             Some(name) => Some(self.points(&query.asset, name, from, end).await?),
             None => None,
         };
-        let (open_interest, venue_counts) = (by_time(&open_interest), venue_counts.as_deref().map(by_time));
+        let (mut open_interest, mut venue_counts) = (Beside(&open_interest), venue_counts.as_deref().map(Beside));
         let wire_point = |point: &Point| {
             let shares = Shares::of_long_share(point.value.to_f64());
-            let counted =
-                venue_counts.as_ref().map(|counts| counts.get(&point.time).map_or(1.0, |count| count.to_f64()));
+            let counted = venue_counts.as_mut().and_then(|counts| counts.at(point.time));
             v1::LongShortPoint {
                 time: Some(convert::time(point.time)),
                 ratio: shares.map(|shares| shares.ratio),
                 long_share: shares.map(|shares| shares.long_share),
                 short_share: shares.map(|shares| shares.short_share()),
-                open_interest: open_interest.get(&point.time).map(|amount| convert::decimal(*amount)),
-                venue_count: counted.unwrap_or(1.0) as i32,
+                open_interest: open_interest.at(point.time).map(convert::decimal),
+                venue_count: counted.map_or(1, |count| count.to_f64() as i32),
             }
         };
         // The newest reading may be late by a period.
@@ -101,8 +98,19 @@ impl LongShort {
     }
 }
 
-fn by_time(points: &[Point]) -> HashMap<Timestamp, Decimal> {
-    points.iter().map(|point| (point.time, point.value)).collect()
+/// Another series of the same times, read in step: both are oldest first.
+struct Beside<'a>(&'a [Point]);
+
+impl Beside<'_> {
+    /// The value at a time that is later than the one asked for before.
+    fn at(&mut self, time: Timestamp) -> Option<Decimal> {
+        while let Some((first, rest)) = self.0.split_first()
+            && first.time < time
+        {
+            self.0 = rest;
+        }
+        self.0.first().filter(|point| point.time == time).map(|point| point.value)
+    }
 }
 
 /// The stretches without a reading between one reading and the next, and between the last and `end`.
