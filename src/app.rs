@@ -21,7 +21,7 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
-use crate::security::{ServerTls, TlsError};
+use crate::security::{ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
@@ -34,6 +34,7 @@ mod indices;
 mod listener;
 mod metrics;
 mod preload;
+mod security;
 mod transport;
 
 pub use backfill::backfill;
@@ -41,6 +42,7 @@ pub use demo::demo;
 
 use admin::Admin;
 use listener::ListenerLimits;
+use security::Security;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -98,6 +100,9 @@ pub enum AppError {
     /// The certificates cannot be used.
     #[error("security.tls: {0}")]
     Tls(#[source] TlsError),
+    /// The keys of the tokens' issuer cannot be used.
+    #[error("security.jwt: {0}")]
+    Tokens(#[source] TokenError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -219,10 +224,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let tls = match config.security.tls.clone().filter(|_| serves) {
-        Some(settings) => Some(ServerTls::load(settings).await.map_err(AppError::Tls)?),
-        None => None,
-    };
+    let security = if serves { Some(security::open(&config).await?) } else { None };
     let started = Clock::system().now();
     let role = match (serves, collector.is_some()) {
         (true, true) => "all",
@@ -240,21 +242,37 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
-    let tls = tls.map(|(tls, rotation)| {
-        background.spawn(rotation.run());
-        tls
-    });
+    let (tls, guard) = match security {
+        Some(Security { tls, guard, rotations }) => {
+            for rotation in rotations {
+                background.spawn(rotation);
+            }
+            (tls, Some(guard))
+        }
+        None => (None, None),
+    };
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
-    let page =
-        Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
+    let page = Admin {
+        image: Arc::clone(&image),
+        clock,
+        drain,
+        simulated,
+        serves,
+        role,
+        leading,
+        started,
+        tls: tls.clone(),
+        guard: guard.clone(),
+        status_page: config.admin.status_page,
+    };
     spawn_admin(&mut background, admin, page);
-    let mut server = match grpc {
-        Some(listener) => {
+    let mut server = match grpc.zip(guard) {
+        Some((listener, guard)) => {
             let grpc_address = address_of(&listener);
-            let api = services::api(Services {
+            let services = Services {
                 image,
                 store: Arc::clone(&store),
                 histories: Arc::clone(&histories),
@@ -264,8 +282,8 @@ async fn run(process: Process) -> Result<(), AppError> {
                 simulated,
                 streams: stream_settings(&config.grpc),
                 send_gzip: true,
-            })
-            .await?;
+            };
+            let api = services::api(services, guard, config.grpc.reflection).await?;
             background.spawn(api.health);
             let mark = if simulated { " simulated=true" } else { "" };
             println!("listening grpc={grpc_address} admin={admin_address}{mark}");

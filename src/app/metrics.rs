@@ -31,6 +31,7 @@ pub(super) fn page(admin: &Admin) -> String {
     process(&mut page, admin.started);
     leases(&mut page, admin);
     tls(&mut page, admin);
+    refusals(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
     page.into_text()
@@ -93,6 +94,18 @@ fn tls(page: &mut Exposition, admin: &Admin) {
     for (outcome, count) in [("ok", status.reloaded_count), ("failed", status.refused_count)] {
         let help = "Certificate files read anew.";
         page.counter("crossmarket_tls_reloads_total", help, &[("outcome", outcome)], count);
+    }
+}
+
+fn refusals(page: &mut Exposition, admin: &Admin) {
+    let Some(refusals) = admin.guard.as_ref().map(|guard| guard.refusals()) else { return };
+    for (reason, count) in refusals.of_credentials() {
+        let help = "Calls refused for their credentials.";
+        page.counter("crossmarket_auth_rejections_total", help, &[("reason", reason)], count);
+    }
+    for (limit, count) in refusals.of_quotas() {
+        let help = "Calls and subscriptions refused for their number.";
+        page.counter("crossmarket_quota_rejections_total", help, &[("limit", limit)], count);
     }
 }
 
