@@ -236,6 +236,7 @@ async fn the_client_library_and_the_commands_send_their_credentials() {
     };
     assert_eq!((list(ALL_KEY), list("wrong")), (Some(0), Some(1)));
 
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let status_page = reqwest::get(format!("http://{}/", service.admin)).await.expect("an answer");
     assert_eq!(status_page.status(), 404);
 }
