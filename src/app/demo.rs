@@ -24,6 +24,7 @@ const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
+    let store_kind = store::kind_of(&url);
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
     let mut options = options;
     give_references(&mut options.config);
@@ -36,6 +37,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),
+        store_kind,
         serves: true,
         collector: Some(settings),
         venues,

@@ -15,11 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::{debug, warn};
 
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::{Counter, Gauge};
+
 /// Accepted connections that wait for the server to take them, at most.
 const READY_CONNECTIONS_MAX: usize = 64;
 
 /// How long accepting rests after an error such as "too many open files".
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why connections are turned away.
+const REFUSALS: [&str; 5] = ["limit", "address_limit", "handshake", "abuse", "preface"];
 
 /// The loop's limits.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +34,39 @@ pub struct ListenerLimits {
     pub connections_max: usize,
     /// A connection that has sent nothing for so long is closed. Probes that only connect would otherwise hold up a shutdown.
     pub first_byte_timeout: Duration,
+}
+
+/// What is counted of connections.
+#[derive(Clone, Debug)]
+struct Measures {
+    open: Arc<Gauge>,
+    accepted: Arc<Counter>,
+    silent: Arc<Counter>,
+}
+
+impl Measures {
+    fn new() -> Self {
+        let recorder = recorder();
+        let [.., silent] = REFUSALS.map(|reason| recorder.connections_refused.with(&[reason]));
+        Self { open: recorder.connections_open.with(&[]), accepted: recorder.connections_accepted.with(&[]), silent }
+    }
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+struct Open(Arc<Gauge>);
+
+impl Open {
+    fn new(gauge: &Arc<Gauge>) -> Self {
+        gauge.increment();
+        Self(Arc::clone(gauge))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement();
+    }
 }
 
 /// Accepts until cancelled; what comes out has sent its first byte.
@@ -49,12 +88,14 @@ async fn accept_for_ever(
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
+    let measures = Measures::new();
     loop {
         // The semaphore is never closed, so a permit always comes.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let handed_over = hand_over(stream, place, limits.first_byte_timeout, ready.clone());
+                measures.accepted.increment();
+                let handed_over = hand_over(stream, place, limits.first_byte_timeout, ready.clone(), measures.clone());
                 tokio::spawn(cancel.clone().run_until_cancelled_owned(handed_over));
             }
             Err(error) => {
@@ -70,12 +111,15 @@ async fn hand_over(
     place: OwnedSemaphorePermit,
     first_byte_timeout: Duration,
     ready: mpsc::Sender<io::Result<Connection>>,
+    measures: Measures,
 ) {
+    let open = Open::new(&measures.open);
     let mut first = [0];
     match tokio::time::timeout(first_byte_timeout, stream.peek(&mut first)).await {
         Ok(Ok(1)) => {}
         Ok(_) => return,
         Err(_) => {
+            measures.silent.increment();
             debug!("connection closed: nothing was sent");
             return;
         }
@@ -85,7 +129,7 @@ async fn hand_over(
         debug!(%error, "connection without no-delay");
     }
     // A send fails only when the server has ended.
-    let _ = ready.send(Ok(Connection { stream, _place: place })).await;
+    let _ = ready.send(Ok(Connection { stream, _place: place, _open: open })).await;
 }
 
 /// An open connection, which counts against the limit until it is dropped.
@@ -93,6 +137,7 @@ async fn hand_over(
 pub struct Connection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 impl Connected for Connection {
