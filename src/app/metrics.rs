@@ -30,6 +30,7 @@ pub(super) fn page(admin: &Admin) -> Page {
     page.add(&names::READY, &[], flag(admin.is_ready(false).is_ok()));
     process(&mut page, admin.started);
     leases(&mut page, admin);
+    tls(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
     names::recorder().collect(&mut page);
@@ -75,6 +76,19 @@ fn leases(page: &mut Page, admin: &Admin) {
     let held = leading.shards();
     for shard in admin.image.shards().all() {
         page.add(&names::LEASE_HELD, &[&shard.to_string()], flag(held.contains(&shard)));
+    }
+}
+
+fn tls(page: &mut Page, admin: &Admin) {
+    let Some(status) = admin.tls.as_ref().map(|tls| tls.status()) else { return };
+    let ends = [("server", Some(status.certificate_end)), ("client_ca", status.client_ca_end)];
+    for (certificate, end) in ends {
+        if let Some(end) = end {
+            page.add(&names::TLS_EXPIRY, &[certificate], end as f64);
+        }
+    }
+    for (outcome, count) in [("ok", status.reloaded_count), ("failed", status.refused_count)] {
+        page.add(&names::TLS_RELOADS, &[outcome], count);
     }
 }
 
