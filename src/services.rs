@@ -23,6 +23,7 @@ use crate::proto::v1::subscription_service_server::SubscriptionServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, encoded as server};
 use crate::security::Guard;
 use crate::store::Store;
+use crate::telemetry::metrics::Calculation;
 
 pub use catalog::VenueEntry;
 pub use convert::WireEncoder;
@@ -35,6 +36,7 @@ pub mod error;
 mod health;
 mod index;
 pub mod long_short;
+mod observe;
 mod order;
 mod overview;
 mod paging;
@@ -68,6 +70,8 @@ pub struct Services {
     pub simulated: bool,
     /// How streams are run.
     pub streams: StreamSettings,
+    /// Whether every call is counted and timed.
+    pub measured: bool,
     /// Whether answers are compressed for clients that accept it. Compressed requests are always taken.
     pub send_gzip: bool,
 }
@@ -142,6 +146,8 @@ pub async fn api(
     guard: Guard,
     offers_reflection: bool,
 ) -> Result<Api, tonic_reflection::server::Error> {
+    watch::expect_measures();
+    Calculation::OF_SERVERS.into_iter().for_each(Calculation::expect);
     let (health_server, health) = health::reporter(services.clone()).await;
     let mut price = server::price_service_server::PriceServiceServer::new(price::Price::new(services.clone()))
         .accept_compressed(CompressionEncoding::Gzip);
@@ -170,8 +176,13 @@ pub async fn api(
     if offers_reflection {
         routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     }
-    // The guard stands within the translation of gRPC-Web, so that browsers understand its answers.
-    let router = routes.into_axum_router().layer(guard).layer(GrpcWebLayer::new());
+    // Calls that are refused are counted too, and browsers understand why.
+    let router = routes.into_axum_router().layer(guard);
+    let router = match services.measured {
+        true => router.layer(observe::ObserveLayer::new()),
+        false => router,
+    };
+    let router = router.layer(GrpcWebLayer::new());
     let router = match services.simulated {
         true => router.layer(MapResponseLayer::new(mark_simulated)),
         false => router,

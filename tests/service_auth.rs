@@ -162,7 +162,8 @@ async fn every_method_but_health_asks_who_calls_and_tells_nothing() {
         assert_eq!(refused(&channel, path, None).await.code(), Code::Unauthenticated, "{path}");
         assert_eq!(refused(&channel, path, key(ALL_KEY)).await.code(), Code::Unimplemented, "{path}");
     }
-    let allowed = |status: Result<(), Status>| !matches!(status, Err(status) if status.code() == Code::PermissionDenied);
+    let allowed =
+        |status: Result<(), Status>| !matches!(status, Err(status) if status.code() == Code::PermissionDenied);
     let prices = "/crossmarket.v1.PriceService/ListPriceSnapshots";
     assert!(allowed(call(&channel, prices, Some(("authorization", &good))).await), "a token's scope");
     for reason in ["missing", "invalid", "expired", "scope"] {
