@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossmarket::client::{Client, Error};
 use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{ListVenuesRequest, WatchPriceSnapshotsRequest};
+use crossmarket::proto::v1::{ListVenuesRequest, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
 use crossmarket::security::KeyHash;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -42,7 +42,7 @@ fn quota(status: &Status) -> (String, Duration) {
     (details.error_info().expect("a reason").reason.clone(), delay.expect("a time to wait for"))
 }
 
-async fn watch(channel: &Channel, key: &str) -> Result<Streaming<impl Sized + use<>>, Status> {
+async fn watch(channel: &Channel, key: &str) -> Result<Streaming<WatchPriceSnapshotsResponse>, Status> {
     let mut request = Request::new(WatchPriceSnapshotsRequest::default());
     request.metadata_mut().insert("x-api-key", MetadataValue::try_from(key).expect("a value"));
     let mut client = PriceServiceClient::new(channel.clone());
@@ -66,7 +66,7 @@ async fn each_client_has_its_calls_and_streams() {
     let first = watch(&channel, BUSY_KEY).await.expect("a place");
     // Another connection of the same client.
     let _second = watch(&service.channel().await, BUSY_KEY).await.expect("a place");
-    let refused = watch(&channel, BUSY_KEY).await.err().expect("there is no third place");
+    let refused = watch(&channel, BUSY_KEY).await.expect_err("there is no third place");
     assert_eq!(quota(&refused).0, "QUOTA_STREAMS");
     let _other = watch(&channel, CALM_KEY).await.expect("another client has its own places");
     drop(first);

@@ -108,8 +108,7 @@ mod tests {
 
     #[test]
     fn nothing_tells_unknown_ended_and_missing_credentials_apart() {
-        let [missing, invalid, expired] =
-            [Refusal::Missing, Refusal::Invalid, Refusal::Expired].map(|refusal| Status::from(refusal));
+        let [missing, invalid, expired] = [Refusal::Missing, Refusal::Invalid, Refusal::Expired].map(Status::from);
         assert_eq!(missing.code(), Code::Unauthenticated);
         for other in [invalid, expired] {
             assert_eq!((other.code(), other.message()), (missing.code(), missing.message()));
