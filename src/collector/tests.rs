@@ -250,7 +250,7 @@ impl Store for TestStore {
     }
 
     async fn bootstrap(&self, _: ShardId) -> Result<Bootstrap, StoreError> {
-        Ok(Bootstrap { epoch: 1, revision: 0, entries: Vec::new() })
+        Ok(Bootstrap { epoch: 1, revision: 0, entries: Vec::new(), complete: true })
     }
 
     async fn tail(&self, _: ShardId, _: Epoch, _: Revision, _: Duration) -> Result<Tail, StoreError> {
