@@ -21,6 +21,7 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
+use crate::security::{ServerTls, TlsError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, OpenOptions, Store, StoreError};
@@ -33,6 +34,7 @@ mod indices;
 mod listener;
 mod metrics;
 mod preload;
+mod transport;
 
 pub use backfill::backfill;
 pub use demo::demo;
@@ -93,6 +95,9 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    /// The certificates cannot be used.
+    #[error("security.tls: {0}")]
+    Tls(#[source] TlsError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -140,8 +145,8 @@ struct Process {
     collector: Option<CollectorSettings>,
     venues: Vec<VenueEntry>,
     simulated: bool,
-    /// Printed once the ports are open.
-    banner: fn(SocketAddr) -> String,
+    /// Printed once the ports are open, with the URL of the gRPC port.
+    banner: fn(&str) -> String,
 }
 
 /// Runs the service until it is told to stop.
@@ -160,7 +165,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
-    let banner = |_| String::new();
+    let banner = |_: &str| String::new();
     run(Process { clock: Clock::system(), store, serves, collector, venues, simulated: false, banner, config }).await
 }
 
@@ -215,6 +220,10 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
+    let tls = match config.security.tls.clone().filter(|_| serves) {
+        Some(settings) => Some(ServerTls::load(settings).await.map_err(AppError::Tls)?),
+        None => None,
+    };
     let started = Clock::system().now();
     let role = match (serves, collector.is_some()) {
         (true, true) => "all",
@@ -232,11 +241,16 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
+    let tls = tls.map(|(tls, rotation)| {
+        background.spawn(rotation.run());
+        tls
+    });
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
-    let page = Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started };
+    let page =
+        Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
     spawn_admin(&mut background, admin, page);
     let mut server = match grpc {
         Some(listener) => {
@@ -256,9 +270,10 @@ async fn run(process: Process) -> Result<(), AppError> {
             background.spawn(api.health);
             let mark = if simulated { " simulated=true" } else { "" };
             println!("listening grpc={grpc_address} admin={admin_address}{mark}");
-            print!("{}", banner(grpc_address));
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            print!("{}", banner(&format!("{scheme}://{grpc_address}")));
             info!(%grpc_address, %admin_address, simulated, "listening");
-            spawn_server(&config.grpc, listener, api.routes, &shutdown)
+            spawn_server(&config.grpc, listener, tls, api.routes, &shutdown)
         }
         None => {
             println!("listening admin={admin_address}");
@@ -342,11 +357,12 @@ fn collector_end(result: Result<Result<(), CollectorError>, JoinError>) -> Resul
 fn spawn_server(
     grpc: &GrpcConfig,
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     routes: Routes,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let limits = ListenerLimits { connections_max: grpc.connections_max, first_byte_timeout: grpc.handshake_timeout };
-    let connections = listener::accept(listener, limits, shutdown.drain.clone());
+    let limits = ListenerLimits { connections_max: grpc.connections_max, handshake_timeout: grpc.handshake_timeout };
+    let connections = listener::accept(listener, limits, tls, shutdown.drain.clone());
     let drained = shutdown.drain.clone().cancelled_owned();
     tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
 }

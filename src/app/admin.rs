@@ -15,6 +15,7 @@ use crate::collector::lease::Leading;
 use crate::domain::Timestamp;
 use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
+use crate::security::ServerTls;
 use crate::telemetry::metrics::Exposition;
 
 /// Assets on the status page at most.
@@ -37,6 +38,8 @@ pub struct Admin {
     pub role: &'static str,
     /// Which shards it leads; `None` when it does not collect.
     pub leading: Option<Leading>,
+    /// The certificates of the gRPC port; `None` without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// When the process started, by the system's clock.
     pub started: Timestamp,
 }

@@ -30,6 +30,7 @@ pub(super) fn page(admin: &Admin) -> String {
     page.gauge("crossmarket_ready", "1 while /readyz answers 200.", &[], flag(admin.is_ready(false).is_ok()));
     process(&mut page, admin.started);
     leases(&mut page, admin);
+    tls(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
     page.into_text()
@@ -76,6 +77,22 @@ fn leases(page: &mut Exposition, admin: &Admin) {
         let help = "1 while this collector holds the shard's lease.";
         let labels = [("shard", &*shard.to_string())];
         page.gauge("crossmarket_lease_held", help, &labels, flag(held.contains(&shard)));
+    }
+}
+
+fn tls(page: &mut Exposition, admin: &Admin) {
+    let Some(status) = admin.tls.as_ref().map(|tls| tls.status()) else { return };
+    let ends = [("server", Some(status.certificate_end)), ("client_ca", status.client_ca_end)];
+    for (certificate, end) in ends {
+        if let Some(end) = end {
+            let help = "When the certificate ends, Unix time.";
+            let name = "crossmarket_tls_certificate_expiry_timestamp_seconds";
+            page.gauge(name, help, &[("certificate", certificate)], end as f64);
+        }
+    }
+    for (outcome, count) in [("ok", status.reloaded_count), ("failed", status.refused_count)] {
+        let help = "Certificate files read anew.";
+        page.counter("crossmarket_tls_reloads_total", help, &[("outcome", outcome)], count);
     }
 }
 
