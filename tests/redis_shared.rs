@@ -171,6 +171,7 @@ async fn a_start_without_redis_waits_for_it() {
     // Without venues there is no price, and an answer that says so.
     wait_until("an answer", async || prices.list_price_snapshots(ListPriceSnapshotsRequest::default()).await.ok())
         .await;
+    assert_eq!(status(&server, "/readyz?stale=ok").await, 200);
     drop(redis);
 }
 
