@@ -32,6 +32,7 @@ mod backfill;
 mod demo;
 mod indices;
 mod listener;
+mod measured;
 mod metrics;
 mod preload;
 mod transport;
@@ -41,6 +42,7 @@ pub use demo::demo;
 
 use admin::Admin;
 use listener::ListenerLimits;
+use measured::Measured;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -139,6 +141,7 @@ struct Process {
     config: Config,
     clock: Clock,
     store: Arc<dyn Store>,
+    store_kind: &'static str,
     /// False when this process answers no gRPC.
     serves: bool,
     /// `None` when this process does not collect.
@@ -166,7 +169,9 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
     let banner = |_: &str| String::new();
-    run(Process { clock: Clock::system(), store, serves, collector, venues, simulated: false, banner, config }).await
+    let store_kind = store::kind_of(&config.store.url);
+    let clock = Clock::system();
+    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config }).await
 }
 
 /// The collector's settings as configured.
@@ -217,7 +222,7 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
 async fn run(process: Process) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
+    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
     let tls = match config.security.tls.clone().filter(|_| serves) {
@@ -232,6 +237,8 @@ async fn run(process: Process) -> Result<(), AppError> {
     };
     let shutdown = Shutdown::default();
     let shards = Shards::new(config.collector.shards);
+    let written = collector.is_some().then_some(shards);
+    let store: Arc<dyn Store> = Arc::new(Measured::new(store, store_kind, written));
     let image = Arc::new(Image::new(WireEncoder, ImageSettings { shards, ..ImageSettings::default() }));
     let mut background = JoinSet::new();
     for shard in shards.all() {
@@ -264,6 +271,7 @@ async fn run(process: Process) -> Result<(), AppError> {
                 venues: venues.into(),
                 simulated,
                 streams: stream_settings(&config.grpc),
+                measured: config.telemetry.metrics,
                 send_gzip: true,
             })
             .await?;

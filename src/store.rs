@@ -37,7 +37,7 @@ pub use crate::domain::ShardId;
 pub use embedded::EmbeddedStore;
 pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
-pub use open::{ALLOWED, OpenOptions, is_store_url, open};
+pub use open::{ALLOWED, OpenOptions, is_store_url, kind_of, open};
 
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,12 +152,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Revision, StoreError>;
 
     /// Tells that everything there is has been written in this epoch, so that whoever reads a shard that was begun empty takes it for the whole.
-    /// Anything but the shard's epoch is left alone.
-    ///
-    /// This default is for a store that nothing empties.
-    async fn published(&self, _shard: ShardId, _epoch: Epoch) -> Result<(), StoreError> {
-        Ok(())
-    }
+    /// Anything but the shard's epoch is left alone. Nothing to do for a store that nobody empties.
+    async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError>;
 
     /// All of a shard's latest values.
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError>;

@@ -16,7 +16,7 @@ use crate::domain::Timestamp;
 use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
 use crate::security::ServerTls;
-use crate::telemetry::metrics::Exposition;
+use crate::telemetry::exposition;
 
 /// Assets on the status page at most.
 const STATUS_ASSETS_MAX: usize = 25;
@@ -85,7 +85,7 @@ async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (Stat
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], super::metrics::page(&admin))
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::text(&super::metrics::page(&admin)))
 }
 
 async fn status(Shared(admin): Shared<Admin>) -> Html<String> {

@@ -26,6 +26,7 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
+    let store_kind = store::kind_of(&url);
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
     let mut options = options;
     give_references(&mut options.config);
@@ -38,6 +39,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),
+        store_kind,
         serves: true,
         collector: Some(settings),
         venues,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
@@ -17,12 +18,17 @@ use tracing::{debug, warn};
 
 use super::transport::Transport;
 use crate::security::{Peer, ServerTls};
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::{Counter, Gauge};
 
 /// Accepted connections that wait for the server to take them, at most.
 const READY_CONNECTIONS_MAX: usize = 64;
 
 /// How long accepting rests after an error such as "too many open files".
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why connections are turned away.
+const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "preface"];
 
 /// The loop's limits.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +38,41 @@ pub struct ListenerLimits {
     /// A connection that has sent nothing for so long, or not finished its TLS handshake, is closed. Probes that only connect would otherwise
     /// hold up a shutdown.
     pub handshake_timeout: Duration,
+}
+
+/// What is counted of connections.
+#[derive(Clone, Debug)]
+struct Measures {
+    open: Arc<Gauge>,
+    accepted: Arc<Counter>,
+    handshake: Arc<Counter>,
+    silent: Arc<Counter>,
+}
+
+impl Measures {
+    fn new() -> Self {
+        let recorder = recorder();
+        let [_, _, _, handshake, silent] = REFUSALS.map(|reason| recorder.connections_refused.with(&[reason]));
+        let (open, accepted) = (recorder.connections_open.with(&[]), recorder.connections_accepted.with(&[]));
+        Self { open, accepted, handshake, silent }
+    }
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+struct Open(Arc<Gauge>);
+
+impl Open {
+    fn new(gauge: &Arc<Gauge>) -> Self {
+        gauge.increment();
+        Self(Arc::clone(gauge))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement();
+    }
 }
 
 /// Accepts until cancelled; what comes out has sent its first byte.
@@ -55,22 +96,14 @@ async fn accept_for_ever(
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
+    let measures = Measures::new();
     loop {
         // The semaphore is never closed, so a permit always comes.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (tls, ready) = (tls.clone(), ready.clone());
-                let handed_over = async move {
-                    match tokio::time::timeout(limits.handshake_timeout, open(stream, tls)).await {
-                        // A send fails only when the server has ended.
-                        Ok(Ok((stream, peer))) => {
-                            drop(ready.send(Ok(Connection { stream, peer, _place: place })).await)
-                        }
-                        Ok(Err(error)) => debug!(%error, "connection closed before its first call"),
-                        Err(_) => debug!("connection closed: no handshake in time"),
-                    }
-                };
+                measures.accepted.increment();
+                let handed_over = hand_over(stream, place, limits, tls.clone(), ready.clone(), measures.clone());
                 tokio::spawn(cancel.clone().run_until_cancelled_owned(handed_over));
             }
             Err(error) => {
@@ -81,11 +114,43 @@ async fn accept_for_ever(
     }
 }
 
-/// Waits for the first byte, and for the handshake where TLS is spoken.
-async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Transport, Peer)> {
-    if stream.peek(&mut [0]).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+async fn hand_over(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    limits: ListenerLimits,
+    tls: Option<Arc<ServerTls>>,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    measures: Measures,
+) {
+    let counted = Open::new(&measures.open);
+    let end = Instant::now() + limits.handshake_timeout;
+    match timeout_at(end, stream.peek(&mut [0])).await {
+        Ok(Ok(1)) => {}
+        Ok(_) => return,
+        Err(_) => {
+            measures.silent.increment();
+            debug!("connection closed: nothing was sent");
+            return;
+        }
     }
+    match timeout_at(end, open(stream, tls)).await {
+        Ok(Ok((stream, peer))) => {
+            // A send fails only when the server has ended.
+            drop(ready.send(Ok(Connection { stream, peer, _place: place, _open: counted })).await);
+        }
+        Ok(Err(error)) => {
+            measures.handshake.increment();
+            debug!(%error, "connection closed before its first call");
+        }
+        Err(_) => {
+            measures.handshake.increment();
+            debug!("connection closed: no handshake in time");
+        }
+    }
+}
+
+/// Does the handshake where TLS is spoken.
+async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Transport, Peer)> {
     // Small frames must not wait for more to come.
     stream.set_nodelay(true)?;
     let address = stream.peer_addr().ok();
@@ -101,6 +166,7 @@ pub struct Connection {
     stream: Transport,
     peer: Peer,
     _place: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 impl Connected for Connection {

@@ -50,6 +50,7 @@ impl Fixture {
             venues: Arc::new([]),
             simulated: true,
             streams: StreamSettings { age_max: None, ..StreamSettings::default() },
+            measured: true,
             send_gzip: true,
         };
         adjust(&mut services);
@@ -173,6 +174,10 @@ impl Store for CandleStore {
 
     async fn write(&self, _: u16, _: Epoch, _: Vec<(Key, Option<State>)>) -> Result<Revision, StoreError> {
         Err(not_here())
+    }
+
+    async fn published(&self, _: u16, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn bootstrap(&self, _: u16) -> Result<Bootstrap, StoreError> {

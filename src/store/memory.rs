@@ -228,6 +228,10 @@ impl Store for MemoryStore {
         Ok(revision)
     }
 
+    async fn published(&self, _: ShardId, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
         let (epoch, revision, latest) = {
             let contents = self.contents();

@@ -8,6 +8,7 @@ use crate::domain::{Decimal, Timestamp};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
+use crate::telemetry::metrics::Calculation;
 
 /// Digits of a computed level in an answer.
 const LEVEL_DIGITS: u32 = 12;
@@ -46,7 +47,7 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
         Some(_) => None,
     }
     .or(held.last().map(|(_, close)| *close));
-    let found = cycles::find(&closes, from, until, reversal);
+    let found = Calculation::Cycles.time(|| cycles::find(&closes, from, until, reversal));
     let levels = levels::find(&found.turning_points, level, tolerance);
     let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
