@@ -24,7 +24,7 @@ use crate::image::{Image, ImageSettings};
 use crate::security::{ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, OpenOptions, Store, StoreError};
 use crate::{follow, histories, venues};
 
 mod admin;
@@ -167,7 +167,8 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     if let Some(role) = part.filter(|_| !config.store.is_shared()) {
         return Err(AppError::Role { role });
     }
-    let store = store::open(&config.store.open_options()).await?;
+    let shard_count = Some(config.collector.shards);
+    let store = store::open(&OpenOptions { shard_count, ..config.store.open_options() }).await?;
     let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
     let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;

@@ -178,6 +178,10 @@ impl Store for CandleStore {
         Err(not_here())
     }
 
+    async fn published(&self, _: u16, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn bootstrap(&self, _: u16) -> Result<Bootstrap, StoreError> {
         self.bootstraps.lock().expect("not poisoned").pop().ok_or_else(not_here)
     }
