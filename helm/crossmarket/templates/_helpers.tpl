@@ -143,7 +143,10 @@ true
 {{- if $values.security.jwks.existingConfigMap }}{{- $_ := set $security "jwt" (dict "jwks_file" "/etc/crossmarket/jwks/jwks.json") }}{{- end -}}
 {{- if $security }}{{- $_ := set $own "security" $security }}{{- end -}}
 {{- end -}}
-{{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite (deepCopy $values.config) $own)) | trim -}}
+{{- $config := deepCopy $values.config -}}
+{{- /* Collectors answer nobody, so that who may call is not theirs to know. */ -}}
+{{- if ne .role "server" }}{{- $_ := unset $config "security" }}{{- end -}}
+{{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite $config $own)) | trim -}}
 {{- end }}
 
 {{- define "crossmarket.containerSecurity" -}}
