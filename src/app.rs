@@ -34,7 +34,7 @@ mod listener;
 mod metrics;
 mod preload;
 
-pub use backfill::backfill;
+pub use backfill::{BackfillReport, backfill};
 pub use demo::demo;
 
 use admin::Admin;
