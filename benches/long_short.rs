@@ -83,6 +83,7 @@ fn history_of_30_days(criterion: &mut Criterion) {
             venues: Arc::new([bybit]),
             simulated: false,
             streams: StreamSettings::default(),
+            measured: false,
             send_gzip: false,
         });
         let request = v1::ListLongShortRatioHistoryRequest {

@@ -21,6 +21,7 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
+use crate::security::{ServerTls, TlsError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
@@ -31,14 +32,17 @@ mod backfill;
 mod demo;
 mod indices;
 mod listener;
+mod measured;
 mod metrics;
 mod preload;
+mod transport;
 
 pub use backfill::{BackfillReport, backfill};
 pub use demo::demo;
 
 use admin::Admin;
 use listener::ListenerLimits;
+use measured::Measured;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -93,6 +97,9 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    /// The certificates cannot be used.
+    #[error("security.tls: {0}")]
+    Tls(#[source] TlsError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -134,14 +141,15 @@ struct Process {
     config: Config,
     clock: Clock,
     store: Arc<dyn Store>,
+    store_kind: &'static str,
     /// False when this process answers no gRPC.
     serves: bool,
     /// `None` when this process does not collect.
     collector: Option<CollectorSettings>,
     venues: Vec<VenueEntry>,
     simulated: bool,
-    /// Printed once the ports are open.
-    banner: fn(SocketAddr) -> String,
+    /// Printed once the ports are open, with the URL of the gRPC port.
+    banner: fn(&str) -> String,
 }
 
 /// Runs the service until it is told to stop.
@@ -159,8 +167,10 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
-    let banner = |_| String::new();
-    run(Process { clock: Clock::system(), store, serves, collector, venues, simulated: false, banner, config }).await
+    let banner = |_: &str| String::new();
+    let store_kind = store::kind_of(&config.store.url);
+    let clock = Clock::system();
+    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config }).await
 }
 
 /// The collector's settings as configured.
@@ -211,9 +221,13 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
 async fn run(process: Process) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Process { config, clock, store, serves, collector, venues, simulated, banner } = process;
+    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
+    let tls = match config.security.tls.clone().filter(|_| serves) {
+        Some(settings) => Some(ServerTls::load(settings).await.map_err(AppError::Tls)?),
+        None => None,
+    };
     let started = Clock::system().now();
     let role = match (serves, collector.is_some()) {
         (true, true) => "all",
@@ -222,6 +236,8 @@ async fn run(process: Process) -> Result<(), AppError> {
     };
     let shutdown = Shutdown::default();
     let shards = Shards::new(config.collector.shards);
+    let written = collector.is_some().then_some(shards);
+    let store: Arc<dyn Store> = Arc::new(Measured::new(store, store_kind, written));
     let image = Arc::new(Image::new(WireEncoder, ImageSettings { shards, ..ImageSettings::default() }));
     let mut background = JoinSet::new();
     for shard in shards.all() {
@@ -231,11 +247,16 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
+    let tls = tls.map(|(tls, rotation)| {
+        background.spawn(rotation.run());
+        tls
+    });
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
-    let page = Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started };
+    let page =
+        Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
     spawn_admin(&mut background, admin, page);
     let mut server = match grpc {
         Some(listener) => {
@@ -249,15 +270,17 @@ async fn run(process: Process) -> Result<(), AppError> {
                 venues: venues.into(),
                 simulated,
                 streams: stream_settings(&config.grpc),
+                measured: config.telemetry.metrics,
                 send_gzip: true,
             })
             .await?;
             background.spawn(api.health);
             let mark = if simulated { " simulated=true" } else { "" };
             println!("listening grpc={grpc_address} admin={admin_address}{mark}");
-            print!("{}", banner(grpc_address));
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            print!("{}", banner(&format!("{scheme}://{grpc_address}")));
             info!(%grpc_address, %admin_address, simulated, "listening");
-            spawn_server(&config.grpc, listener, api.routes, &shutdown)
+            spawn_server(&config.grpc, listener, tls, api.routes, &shutdown)
         }
         None => {
             println!("listening admin={admin_address}");
@@ -341,11 +364,12 @@ fn collector_end(result: Result<Result<(), CollectorError>, JoinError>) -> Resul
 fn spawn_server(
     grpc: &GrpcConfig,
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     routes: Routes,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let limits = ListenerLimits { connections_max: grpc.connections_max, first_byte_timeout: grpc.handshake_timeout };
-    let connections = listener::accept(listener, limits, shutdown.drain.clone());
+    let limits = ListenerLimits { connections_max: grpc.connections_max, handshake_timeout: grpc.handshake_timeout };
+    let connections = listener::accept(listener, limits, tls, shutdown.drain.clone());
     let drained = shutdown.drain.clone().cancelled_owned();
     tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
 }

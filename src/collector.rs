@@ -21,6 +21,7 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::domain::{AssetCode, Feed, Instrument, Shards, Timestamp, VenueId};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Calculation;
 use crate::venues::{Request, Secret, Venue};
 
 pub mod backfill;
@@ -285,6 +286,7 @@ async fn collect(
     clock: Clock,
     round: &CancellationToken,
 ) -> Result<(), CollectorError> {
+    Calculation::OF_COLLECTORS.into_iter().for_each(Calculation::expect);
     let (intake, receiver) = mpsc::channel(INTAKE_MAX);
     let (index_intake, index_receiver) = mpsc::channel(equity::HEARD_MAX);
     let stop = round.child_token();

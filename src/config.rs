@@ -8,6 +8,7 @@ use std::path::Path;
 mod baskets;
 mod collector;
 mod reader;
+mod security;
 mod server;
 mod source;
 mod store;
@@ -19,6 +20,7 @@ pub use baskets::{
 };
 pub use collector::{CollectorConfig, UniverseConfig};
 pub use reader::{Problem, Reader, Setting};
+pub use security::SecurityConfig;
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
 pub use source::{ENVIRONMENT_PREFIX, Flag, Origin};
 pub use store::StoreConfig;
@@ -44,6 +46,8 @@ pub struct Config {
     pub baskets: BasketsConfig,
     /// `index_references.*`: published market caps of equity indices.
     pub index_references: IndexReferencesConfig,
+    /// `security.*`: who may connect and call.
+    pub security: SecurityConfig,
     /// `telemetry.*`: logs.
     pub telemetry: TelemetryConfig,
     /// `shutdown.*`: how the process ends.
@@ -61,6 +65,7 @@ impl Config {
             universe: UniverseConfig::read(reader),
             baskets: BasketsConfig::read(reader),
             index_references: IndexReferencesConfig::read(reader),
+            security: SecurityConfig::read(reader),
             telemetry: TelemetryConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
         }

@@ -13,6 +13,8 @@ use crate::domain::Timestamp;
 use crate::domain::state::Epoch;
 use crate::image::{Change, Image, Position, ShardId};
 use crate::store::{Bootstrap, Entry, Store, StoreError, Tail};
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::{Age, Counter, Histogram};
 
 /// Longest wait for the next entries of a feed before asking again.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -55,7 +57,36 @@ pub async fn keep_fresh(image: Arc<Image>, clock: Clock, cancel: CancellationTok
     cancel.run_until_cancelled(keep).await;
 }
 
+/// What is counted of a shard.
+struct Measures {
+    age: Arc<Age>,
+    gaps: Arc<Counter>,
+    epoch_changes: Arc<Counter>,
+    propagation: Arc<Histogram>,
+}
+
+impl Measures {
+    fn of(shard: ShardId) -> Self {
+        let (label, recorder) = (shard.to_string(), recorder());
+        Self {
+            age: recorder.shard_age.with(&[&label]),
+            gaps: recorder.shard_gaps.with(&[&label]),
+            epoch_changes: recorder.shard_epoch_changes.with(&[&label]),
+            propagation: recorder.propagation.with(&[]),
+        }
+    }
+
+    /// Entries were applied that were made at these times, the newest a moment before it was written.
+    fn applied(&self, published: impl Iterator<Item = Timestamp>, clock: Clock) {
+        self.age.mark();
+        if let Some(newest) = published.max() {
+            self.propagation.observe(clock.real(clock.now().since(newest)));
+        }
+    }
+}
+
 async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) {
+    let measures = Measures::of(shard);
     let mut back_off = BACK_OFF.0;
     let mut no_writer_pause = NO_WRITER_PAUSE.0;
     // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
@@ -63,8 +94,8 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     let mut republication = None;
     loop {
         let step = match epoch {
-            None => bootstrap(image, store, shard, clock, &mut republication).await,
-            Some(current) => tail(image, store, shard, current, clock).await,
+            None => bootstrap(image, store, shard, clock, &mut republication, &measures).await,
+            Some(current) => tail(image, store, shard, current, clock, &measures).await,
         };
         match step {
             Ok(next) => {
@@ -104,13 +135,15 @@ async fn bootstrap(
     shard: ShardId,
     clock: Clock,
     republication: &mut Republication,
+    measures: &Measures,
 ) -> Result<Option<Epoch>, StoreError> {
     let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
     if epoch == 0 {
         return Ok(None);
     }
     let entry_count = entries.len();
-    let is_new_epoch = image.position(shard).is_some_and(|position| position.epoch != epoch);
+    let before = image.position(shard);
+    let is_new_epoch = before.is_some_and(|position| position.epoch != epoch);
     if is_new_epoch && entry_count < image.key_count(shard) {
         let since = republication.filter(|(of, _)| *of == epoch).map_or_else(Instant::now, |(_, since)| since);
         *republication = Some((epoch, since));
@@ -120,6 +153,12 @@ async fn bootstrap(
     }
     *republication = None;
     image.bootstrap(shard, Position { epoch, revision }, changes(entries), clock.now());
+    measures.age.mark();
+    match before {
+        None => {}
+        Some(_) if is_new_epoch => measures.epoch_changes.increment(),
+        Some(_) => measures.gaps.increment(),
+    }
     info!(shard, epoch, revision, entry_count, "shard bootstrapped");
     Ok(Some(epoch))
 }
@@ -131,16 +170,29 @@ async fn tail(
     shard: ShardId,
     epoch: Epoch,
     clock: Clock,
+    measures: &Measures,
 ) -> Result<Option<Epoch>, StoreError> {
     let Some(position) = image.position(shard) else { return Ok(None) };
     let applied = match store.tail(shard, epoch, position.revision, TAIL_WAIT_MAX).await? {
-        Tail::Entries(entries) => apply(image, shard, epoch, entries, clock.now()),
+        Tail::Entries(entries) if entries.is_empty() => true,
+        Tail::Entries(entries) => {
+            let published: Vec<Timestamp> = entries.iter().filter_map(published).collect();
+            let applied = apply(image, shard, epoch, entries, clock.now());
+            if applied {
+                measures.applied(published.into_iter(), clock);
+            }
+            applied
+        }
         Tail::Gap => false,
     };
     if !applied {
         info!(shard, epoch, revision = position.revision, "change feed does not continue, bootstrapping again");
     }
     Ok(applied.then_some(epoch))
+}
+
+fn published(entry: &Entry) -> Option<Timestamp> {
+    entry.state.as_ref().map(|state| state.publish_time)
 }
 
 fn apply(image: &Image, shard: ShardId, epoch: Epoch, entries: Vec<Entry>, now: Timestamp) -> bool {

@@ -8,7 +8,7 @@
 //! 4. [`collector`]: asks the venues, aggregates, and publishes.
 //! 5. [`store`]: latest values, change feed and histories.
 //! 6. [`image`]: the complete live image in memory; [`follow`]: keeps it on the store's feed; [`histories`]: daily histories in memory.
-//! 7. [`services`]: the gRPC services over the image; [`proto`]: the generated API.
+//! 7. [`services`]: the gRPC services over the image; [`proto`]: the generated API; [`security`]: who may connect and call.
 //! 8. [`simulator`]: loopback venues for the demo and the tests.
 //! 9. [`app`]: puts the parts together; [`cli`]: the command line; [`config`], [`telemetry`], [`shutdown`].
 //!
@@ -39,6 +39,8 @@ pub mod histories;
 pub mod image;
 #[cfg(feature = "client")]
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod security;
 #[cfg(feature = "server")]
 pub mod services;
 #[cfg(feature = "server")]

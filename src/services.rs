@@ -22,6 +22,7 @@ use crate::proto::v1::signal_service_server::SignalServiceServer;
 use crate::proto::v1::subscription_service_server::SubscriptionServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, encoded as server};
 use crate::store::Store;
+use crate::telemetry::metrics::Calculation;
 
 pub use catalog::VenueEntry;
 pub use convert::WireEncoder;
@@ -34,6 +35,7 @@ pub mod error;
 mod health;
 mod index;
 pub mod long_short;
+mod observe;
 mod order;
 mod overview;
 mod paging;
@@ -67,6 +69,8 @@ pub struct Services {
     pub simulated: bool,
     /// How streams are run.
     pub streams: StreamSettings,
+    /// Whether every call is counted and timed.
+    pub measured: bool,
     /// Whether answers are compressed for clients that accept it. Compressed requests are always taken.
     pub send_gzip: bool,
 }
@@ -137,6 +141,8 @@ impl Services {
 ///
 /// When the descriptor set that was compiled in cannot be read.
 pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Error> {
+    watch::expect_measures();
+    Calculation::OF_SERVERS.into_iter().for_each(Calculation::expect);
     let (health_server, health) = health::reporter(services.clone()).await;
     let mut price = server::price_service_server::PriceServiceServer::new(price::Price::new(services.clone()))
         .accept_compressed(CompressionEncoding::Gzip);
@@ -164,8 +170,12 @@ pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Er
         .add_service(health_server)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .into_axum_router()
-        .layer(GrpcWebLayer::new());
+        .into_axum_router();
+    let router = match services.measured {
+        true => router.layer(observe::ObserveLayer::new()),
+        false => router,
+    };
+    let router = router.layer(GrpcWebLayer::new());
     let router = match services.simulated {
         true => router.layer(MapResponseLayer::new(mark_simulated)),
         false => router,

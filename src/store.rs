@@ -37,7 +37,7 @@ pub use crate::domain::ShardId;
 pub use embedded::EmbeddedStore;
 pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
-pub use open::{ALLOWED, OpenOptions, is_store_url, open};
+pub use open::{ALLOWED, OpenOptions, is_store_url, kind_of, open};
 
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]

@@ -86,6 +86,7 @@ impl Catalogue {
             venues: Arc::new([]),
             simulated: true,
             streams: StreamSettings::default(),
+            measured: true,
             send_gzip: false,
         };
         let api = runtime.block_on(services::api(services)).expect("the descriptor is compiled in");

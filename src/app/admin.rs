@@ -15,7 +15,8 @@ use crate::collector::lease::Leading;
 use crate::domain::Timestamp;
 use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
-use crate::telemetry::metrics::Exposition;
+use crate::security::ServerTls;
+use crate::telemetry::exposition;
 
 /// Assets on the status page at most.
 const STATUS_ASSETS_MAX: usize = 25;
@@ -37,6 +38,8 @@ pub struct Admin {
     pub role: &'static str,
     /// Which shards it leads; `None` when it does not collect.
     pub leading: Option<Leading>,
+    /// The certificates of the gRPC port; `None` without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// When the process started, by the system's clock.
     pub started: Timestamp,
 }
@@ -82,7 +85,7 @@ async fn ready(Shared(admin): Shared<Admin>, RawQuery(query): RawQuery) -> (Stat
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], super::metrics::page(&admin))
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::text(&super::metrics::page(&admin)))
 }
 
 async fn status(Shared(admin): Shared<Admin>) -> Html<String> {

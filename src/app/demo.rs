@@ -1,6 +1,5 @@
 //! `demo`: the whole service against simulated venues on loopback.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::preload;
@@ -20,10 +19,14 @@ const UNIVERSE_SIZE_MIN: usize = 250;
 /// In US dollars. Seven per cent of it are the 220 billion of the market note.
 const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 
+/// Where clients look for the service by themselves.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
+    let store_kind = store::kind_of(&url);
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
     let mut options = options;
     give_references(&mut options.config);
@@ -36,6 +39,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),
+        store_kind,
         serves: true,
         collector: Some(settings),
         venues,
@@ -110,25 +114,25 @@ fn replay_from(settings: &mut CollectorSettings, endpoints: Vec<ReplayEndpoint>)
     settings.undated_time = Some(replay::undated_time());
 }
 
-fn demo_banner(address: SocketAddr) -> String {
+fn demo_banner(url: &str) -> String {
     format!(
         "\nSIMULATED DATA: a made-up market on loopback venues, starting on {}.\n{}",
         simulator::start_time(),
-        commands(address, "BTC --full")
+        commands(url, "BTC --full")
     )
 }
 
-fn replay_banner(address: SocketAddr) -> String {
+fn replay_banner(url: &str) -> String {
     format!(
         "\nREPLAYED DATA: recorded venue answers on loopback venues, as old as they are.\n{}",
-        commands(address, "BTC --full")
+        commands(url, "BTC --full")
     )
 }
 
-fn commands(address: SocketAddr, get: &str) -> String {
-    let server = if address.port() == 50_051 { String::new() } else { format!(" --server http://{address}") };
+fn commands(url: &str, get: &str) -> String {
+    let server = if url == DEFAULT_SERVER { String::new() } else { format!(" --server {url}") };
     format!(
-        "gRPC on {address}, reflection on. Try in another terminal:\n\
+        "gRPC on {url}, reflection on. Try in another terminal:\n\
          \x20 crossmarket get {get}{server}\n\
          \x20 crossmarket list --limit 20{server}\n\
          \x20 crossmarket watch BTC ETH BNB SOL XMR{server}\n\

@@ -1,6 +1,6 @@
 //! The connection to a running service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -27,6 +27,12 @@ pub(super) struct ClientArguments {
     /// A PEM file of the certificate authorities that count for https endpoints, in place of the public ones.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CA")]
     ca: Option<PathBuf>,
+    /// A PEM file of this client's own certificate, for a service that asks for one.
+    #[arg(long, value_name = "FILE", env = "CROSSMARKET_CERTIFICATE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// A PEM file of that certificate's private key.
+    #[arg(long, value_name = "FILE", env = "CROSSMARKET_KEY", requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 impl ClientArguments {
@@ -40,10 +46,14 @@ impl ClientArguments {
         if let Some(key) = &self.api_key {
             builder = builder.api_key(key);
         }
+        let mut tls = Tls::default();
         if let Some(path) = &self.ca {
-            let pem = std::fs::read(path).map_err(|source| CliError::Read { path: path.clone(), source })?;
-            builder = builder.tls(Tls::default().authority(pem));
+            tls = tls.authority(read(path)?);
         }
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            tls = tls.identity(read(certificate)?, read(key)?);
+        }
+        builder = builder.tls(tls);
         builder.build().map_err(|error| match error {
             Error::Unusable { what: "endpoint", value, reason } => {
                 CliError::Usage(format!("--server {value:?}: {reason}"))
@@ -58,12 +68,23 @@ impl ClientArguments {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn arguments(server: &str) -> ClientArguments {
-        ClientArguments { server: server.to_owned(), timeout: Duration::from_secs(1), api_key: None, ca: None }
+        ClientArguments {
+            server: server.to_owned(),
+            timeout: Duration::from_secs(1),
+            api_key: None,
+            ca: None,
+            certificate: None,
+            key: None,
+        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
 
 fn start(settings: &SettingsArguments, flags: Vec<Flag>) -> Result<Config, CliError> {
     let config = settings.load(flags)?.config;
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.telemetry.log_options())?;
     Ok(config)
 }
 

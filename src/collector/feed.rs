@@ -17,6 +17,7 @@ use super::monitor::FeedMonitor;
 use super::retry::{Jitter, with_retries};
 use crate::clock::Clock;
 use crate::domain::{Feed, Instrument};
+use crate::telemetry::metrics::recorder;
 use crate::venues::{ApiKey, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
 
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
@@ -61,6 +62,13 @@ impl VenueLink {
     }
 
     async fn fetch(&self, request: &Request) -> Result<Response, VenueError> {
+        let since = Instant::now();
+        let fetched = self.send(request).await;
+        recorder().venue_fetch.with(&[self.venue.id().as_str()]).observe(since.elapsed());
+        fetched
+    }
+
+    async fn send(&self, request: &Request) -> Result<Response, VenueError> {
         let base = match request.host {
             Some(host) if !self.redirected => host,
             _ => &self.rest_url,
@@ -86,7 +94,8 @@ impl VenueLink {
         response: &Response,
         budget: Option<&Budget>,
     ) -> Result<Parsed, VenueError> {
-        let parsed = self.venue.parse(feed, &request.asked, response);
+        let duration = recorder().venue_parse.with(&[self.venue.id().as_str()]);
+        let parsed = duration.time(|| self.venue.parse(feed, &request.asked, response));
         if let Err(VenueError::RateLimited { retry_after }) = &parsed
             && let Some(budget) = budget
         {

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::domain::Shards;
 use crate::domain::state::{Epoch, Key, Revision};
 use crate::store::{Lease, LeaseClaim, ShardId, Store, StoreError};
+use crate::telemetry::metrics::recorder;
 
 /// How often a standby looks whether a shard is free, at most and at least. A holder that ends gives its lease back, so this is the time that a
 /// rolling restart waits.
@@ -175,6 +176,8 @@ impl Competition {
         let standing = Standing { leads: told.leads.subscribe(), collects: told.collects.subscribe() };
         let this = Arc::new(self);
         for shard in this.shards.all() {
+            recorder().lease_acquisitions.with(&[&shard.to_string()]);
+            recorder().lease_losses.with(&[&shard.to_string()]);
             let (this, told, stop) = (Arc::clone(&this), Arc::clone(&told), stop.clone());
             tasks.spawn(async move { this.compete(shard, &told, &stop).await });
         }
@@ -238,6 +241,7 @@ impl Competition {
         };
         let (fenced, lost) = (lead.fenced.clone(), lead.lost.clone());
         info!(shard, epoch = lease.epoch, revision = lease.revision, "shard led");
+        recorder().lease_acquisitions.with(&[&shard.to_string()]).increment();
         told.lead(shard, Some(lead));
         told.place(shard, Place::Leading);
         let mut retry = Jitter::new(self.seed, RETRY_WAIT.0, self.life / 10);
@@ -267,6 +271,9 @@ impl Competition {
         told.lead(shard, None);
         told.place(shard, Place::Uncertain);
         info!(shard, epoch = lease.epoch, reason, "shard no longer led");
+        if !stop.is_cancelled() {
+            recorder().lease_losses.with(&[&shard.to_string()]).increment();
+        }
         if stop.is_cancelled() {
             // Without the store's answer it runs out by itself.
             let _ = tokio::time::timeout(self.life / 3, self.store.release_lease(&lease)).await;

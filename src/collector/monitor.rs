@@ -1,7 +1,7 @@
 //! A feed's health: what happened to it, as the catalogue shows it, and the log lines about it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
@@ -11,6 +11,8 @@ use super::budget::Budgets;
 use crate::clock::Clock;
 use crate::domain::state::{Body, FeedErrorKind, FeedState, FeedStatus, Key, PlanTier, State};
 use crate::domain::{Feed, Timestamp, VenueId};
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::Counter;
 use crate::venues::{Unresolved, UnresolvedReason, VenueError};
 
 /// Failures in a row, before the first success, after which a feed counts as down rather than starting.
@@ -32,7 +34,38 @@ pub struct FeedMonitor {
     clock: Clock,
     simulated: bool,
     budgets: Budgets,
+    errors: ErrorCounters,
     inner: Mutex<Inner>,
+}
+
+/// This process's errors of one feed, by kind.
+struct ErrorCounters {
+    rate_limited: Arc<Counter>,
+    transient: Arc<Counter>,
+    malformed: Arc<Counter>,
+    rejected: Arc<Counter>,
+}
+
+impl ErrorCounters {
+    fn of(venue: VenueId, feed: Feed) -> Self {
+        let counter = |kind| recorder().venue_errors.with(&[venue.as_str(), feed.as_str(), kind]);
+        Self {
+            rate_limited: counter("rate_limited"),
+            transient: counter("transient"),
+            malformed: counter("malformed"),
+            rejected: counter("rejected"),
+        }
+    }
+
+    fn count(&self, error: &VenueError) {
+        match error {
+            VenueError::RateLimited { .. } => &self.rate_limited,
+            VenueError::Transient(_) => &self.transient,
+            VenueError::Malformed(_) => &self.malformed,
+            VenueError::Rejected(_) => &self.rejected,
+        }
+        .increment();
+    }
 }
 
 struct Inner {
@@ -100,7 +133,20 @@ impl FeedMonitor {
             logged_down: false,
             unlogged_changes: 0,
         };
-        Self { venue, feed, clock, simulated, budgets, inner: Mutex::new(inner) }
+        Self {
+            venue,
+            feed,
+            clock,
+            simulated,
+            budgets,
+            errors: ErrorCounters::of(venue, feed),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// The feed's venue.
+    pub fn venue(&self) -> VenueId {
+        self.venue
     }
 
     /// What its health is published under.
@@ -175,6 +221,7 @@ impl FeedMonitor {
 
     /// A request failed for good, its retries included.
     pub fn failed(&self, error: &VenueError) {
+        self.errors.count(error);
         self.update(|inner, now| {
             let kind = kind_of(error);
             inner.failures = inner.failures.saturating_add(1);

@@ -24,6 +24,7 @@ use crate::domain::series::SeriesKey;
 use crate::domain::state::Key;
 use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Calculation;
 
 /// Messages taken in one go at most.
 const MESSAGES_MAX: usize = 8;
@@ -233,7 +234,9 @@ impl Run {
             .map(|key| (key, None))
             .collect();
         batch.extend(publisher.snapshots(board, now, &mut writer.paused_after, |code| shards.of_asset(code) == shard));
-        batch.extend(board.long_short_updates(now, |code| shards.of_asset(code) == shard));
+        batch.extend(
+            Calculation::LongShort.time(|| board.long_short_updates(now, |code| shards.of_asset(code) == shard)),
+        );
         if take_due(&mut writer.catalogue_due, instant, CATALOGUE_INTERVAL) {
             batch.extend(publisher.asset_infos(board, now, |code| shards.of_asset(code) == shard));
         }

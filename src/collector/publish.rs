@@ -16,6 +16,7 @@ use crate::analytics::returns::Candles;
 use crate::analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
 use crate::domain::state::{AggregationMethod, AssetInfo, Body, Key, PriceSnapshot, State};
 use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crate::telemetry::metrics::Calculation;
 
 /// Snapshots made at one time at most; the rest follow as soon as these are written. A snapshot with what is behind it is about 10 kB of
 /// memory, several times over on its way through the store to the readers.
@@ -98,7 +99,8 @@ impl Publisher {
         asset.dirty = false;
         asset.confirmed = false;
         let markets = one_quote_a_market(&asset.quotes, now);
-        let aggregate = self.aggregator.aggregate(&markets, &self.rates, listing_price.as_ref(), now);
+        let aggregate = Calculation::Aggregate
+            .time(|| self.aggregator.aggregate(&markets, &self.rates, listing_price.as_ref(), now));
         asset.published.next_stale =
             asset.quotes.iter().map(|quote| quote.known_time() + quote.budget).filter(|stale| *stale > now).min();
         let observed = aggregate.observed;
@@ -180,7 +182,7 @@ impl Publisher {
             listings: &listings,
             categories: rows.first().map(|(_, listed)| listed.categories.as_slice()).unwrap_or_default(),
         };
-        Some(build(inputs, now))
+        Some(Calculation::Snapshot.time(|| build(inputs, now)))
     }
 
     /// The catalogue entries that are wanted and have changed.

@@ -3,6 +3,8 @@
 use tracing_subscriber::EnvFilter;
 
 use super::Reader;
+pub use crate::telemetry::LogFormat;
+use crate::telemetry::LogOptions;
 
 /// `telemetry.*`: logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,25 +13,8 @@ pub struct TelemetryConfig {
     pub log: String,
     /// How a log line looks, default text.
     pub log_format: LogFormat,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl LogFormat {
-    /// `text` or `json`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
+    /// Whether every call is counted and timed, default true. False is for finding out what that costs.
+    pub metrics: bool,
 }
 
 impl TelemetryConfig {
@@ -37,12 +22,22 @@ impl TelemetryConfig {
         let filter_allowed =
             "off, error, warn, info, debug, trace, or such by target: info,crossmarket::collector=debug";
         let filter = |text: &str| (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned());
-        let format = |text: &str| [LogFormat::Text, LogFormat::Json].into_iter().find(|format| format.as_str() == text);
+        let name = |format: &LogFormat| match format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        let format = |text: &str| [LogFormat::Text, LogFormat::Json].into_iter().find(|format| name(format) == text);
         Self {
             log: reader.parsed("telemetry.log", "info".to_owned(), filter_allowed, filter, String::clone),
             log_format: reader.parsed("telemetry.log_format", LogFormat::Text, "text or json", format, |format| {
-                format.as_str().to_owned()
+                name(format).to_owned()
             }),
+            metrics: reader.boolean("telemetry.metrics", true),
         }
+    }
+
+    /// How logs are set up.
+    pub fn log_options(&self) -> LogOptions {
+        LogOptions { filter: self.log.clone(), format: self.log_format }
     }
 }

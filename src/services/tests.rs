@@ -50,6 +50,7 @@ impl Fixture {
             venues: Arc::new([]),
             simulated: true,
             streams: StreamSettings { age_max: None, ..StreamSettings::default() },
+            measured: true,
             send_gzip: true,
         };
         adjust(&mut services);

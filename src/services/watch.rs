@@ -16,6 +16,12 @@ use crate::domain::state::Key;
 use crate::image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
 use crate::proto::v1;
 
+mod measure;
+
+pub use measure::expect as expect_measures;
+
+use measure::Measure;
+
 /// A request for a stream, as far as all kinds of stream have it in common.
 pub struct WatchRequest {
     /// What is watched.
@@ -79,6 +85,8 @@ pub struct Pace {
 
 /// What a stream is of: something that has news now and then, and that keeps no queue of it.
 pub trait Source: Send + 'static {
+    /// The RPC whose stream it is, for metrics.
+    fn rpc_method(&self) -> &'static str;
     /// What is newer, up to about `len_max` bytes of it; `None` when nothing is.
     fn take(&mut self, len_max: usize) -> Option<Batch>;
     /// Waits until there may be news since the last call.
@@ -128,7 +136,12 @@ pub fn open(
         Some(cursor) => Subscription::resume(&services.image, collection, filter, view, &cursor)
             .map_err(|_| ServiceError::CursorTooOld)?,
     };
-    let source = Subscribed { image: Arc::clone(&services.image), subscription, items };
+    let rpc_method = match collection {
+        Collection::LongShortRatios => "WatchLongShortRatios",
+        Collection::Indices => "WatchIndexSnapshots",
+        Collection::Prices | Collection::Assets | Collection::Feeds => "WatchPriceSnapshots",
+    };
+    let source = Subscribed { rpc_method, image: Arc::clone(&services.image), subscription, items };
     run(services, source, &Pace { view, min_interval, heartbeat_interval, deadline })
 }
 
@@ -156,7 +169,9 @@ pub fn run<S: Source>(
     let granted = Granted::of(pace, &services.streams)?;
     let (view, deadline) = (pace.view, pace.deadline);
     let now = Instant::now();
+    let measure = Measure::open(source.rpc_method());
     let watch = Watch {
+        measure,
         services: services.clone(),
         source,
         granted,
@@ -228,6 +243,7 @@ fn age_end(now: Instant, settings: &StreamSettings) -> Option<Instant> {
 
 /// One stream. It does something only while the client reads.
 struct Watch<S> {
+    measure: Measure,
     services: Services,
     source: S,
     granted: Granted,
@@ -247,7 +263,16 @@ impl<S: Source> Watch<S> {
             return None;
         }
         let outcome = self.next_frame().await;
-        self.ended = outcome.is_err();
+        match &outcome {
+            Ok(frame) => {
+                let conflated_count = u64::try_from(frame.conflated_count).unwrap_or_default();
+                self.measure.given(frame.state, frame.entries.len(), conflated_count);
+            }
+            Err(error) => {
+                self.ended = true;
+                self.measure.ended(error);
+            }
+        }
         Some(outcome)
     }
 
@@ -255,6 +280,13 @@ impl<S: Source> Watch<S> {
         loop {
             // Looked at before the data, so that a busy stream ends as well.
             self.check_end()?;
+            if self.measure.asked()
+                && self.items_after <= Instant::now()
+                && let Some(batch) = self.source.take(self.services.streams.frame_len_max)
+            {
+                self.measure.stalled();
+                return Ok(self.frame(batch));
+            }
             let drain = self.services.drain.clone();
             let ends = [self.deadline, self.age_end].into_iter().flatten().min();
             let wait_until = ends.map_or(self.heartbeat_at, |end| end.min(self.heartbeat_at));
@@ -406,12 +438,17 @@ fn item_state(image: &Image, key: &Key) -> v1::ItemState {
 
 /// A subscription to the image's own items.
 struct Subscribed {
+    rpc_method: &'static str,
     image: Arc<Image>,
     subscription: Subscription,
     items: Vec<RequestedItem>,
 }
 
 impl Source for Subscribed {
+    fn rpc_method(&self) -> &'static str {
+        self.rpc_method
+    }
+
     fn take(&mut self, len_max: usize) -> Option<Batch> {
         self.subscription.take(len_max)
     }

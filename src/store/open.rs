@@ -49,6 +49,15 @@ pub fn is_store_url(url: &str) -> bool {
     }
 }
 
+/// The kind of store that a URL names, as a label: `memory`, `embedded` or `redis`.
+pub fn kind_of(url: &str) -> &'static str {
+    match url.split_once(':') {
+        Some(("memory", _)) => "memory",
+        Some(("embedded", _)) => "embedded",
+        _ => "redis",
+    }
+}
+
 /// Opens the store that `store.url` names: `memory:`, `embedded:DIR`, whose directory is created, or one in Redis, to which nothing is
 /// connected yet: it may be down. Anything else is [`StoreError::Url`]; a directory that another process has open, or that cannot be written,
 /// and a file of the options that cannot be read, are [`StoreError::Unavailable`].

@@ -17,6 +17,7 @@ PATIENCE_S = 60
 pytestmark = [
     pytest.mark.skipif(not BINARY.is_file(), reason="the crossmarket binary is not built, so its metrics were not looked at"),
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not on this machine, so the metrics of roles were not looked at"),
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on this machine, so the metrics of certificates were not looked at"),
 ]
 
 
@@ -76,12 +77,23 @@ def redis(running):
     return f"redis://127.0.0.1:{port}"
 
 
+def certificate(directory):
+    """A certificate that signs itself and its key."""
+    files = directory / "tls.crt", directory / "tls.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=test",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
+                   check=True, capture_output=True)
+    return files
+
+
 def test_the_binary_exposes_what_is_documented(running, tmp_path):
-    grpc, demo = running.service("demo")
+    public, private = certificate(tmp_path)
+    tls = ["--set", f"security.tls.certificate_file={public}", "--set", f"security.tls.key_file={private}"]
+    grpc, demo = running.service("demo", *tls)
     store = redis(running)
     _, collector = running.service("serve", "--role", "collector", "--store", store)
     _, server = running.service("serve", "--role", "server", "--store", store)
-    wait_for("a price", lambda: subprocess.run([BINARY, "get", "BTC", "--server", f"http://{grpc}"], capture_output=True).returncode == 0)
+    wait_for("a price", lambda: subprocess.run([BINARY, "get", "BTC", "--server", f"https://{grpc}", "--ca", public], capture_output=True).returncode == 0)
     # A feed tells of itself every few seconds; the demo has venues that do not answer for some instruments.
     shown = ("crossmarket_ready 1", "crossmarket_feed_age_seconds{", "crossmarket_feed_rejections_total{")
     wait_for("feeds that tell of themselves", lambda: all(text in page(demo) for text in shown))

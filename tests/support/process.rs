@@ -45,12 +45,17 @@ impl Process {
 
     /// `serve` on what a directory holds, with every venue switched off.
     pub fn serve_in(directory: &Path) -> Self {
+        Self::serve_in_with(directory, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn serve_in_with(directory: &Path, arguments: &[&str]) -> Self {
         let settings = directory.join("no-venues.toml");
         let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
         let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
         std::fs::write(&settings, format!("[venues]\n{lines}")).expect("written");
         let settings = settings.to_str().expect("UTF-8");
-        Self::start("serve", &["--store", &embedded(directory), "--config", settings])
+        Self::start("serve", &[&["--store", &embedded(directory), "--config", settings], arguments].concat())
     }
 
     /// `serve` with these arguments, on free ports unless they say otherwise.

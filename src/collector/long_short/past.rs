@@ -1,10 +1,11 @@
 //! The past of long/short ratios: what the venues still have and the store has not, the most important assets first.
 //!
-//! The feed itself asks for as many rows as have passed since it was last answered, so an outage of a day or so leaves no gap. This task goes
-//! further back, from the newest to the oldest, and makes the aggregates of then: each venue's share weighted by its open interest of
-//! then, so that venues without a history of open interest have no weight beside those with one.
+//! The feed itself asks for as many rows as have passed since it was last answered. This task goes further back, from the newest to the
+//! oldest, and makes the aggregates of then: each venue's share weighted by its open interest of then, so that venues without a history of
+//! open interest have no weight beside those with one. It looks through everything again when a venue is back after it was down, and a
+//! series that a venue did not answer for is asked for again later.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::collector::intake::{Intake, LongShortPast};
 use crate::collector::monitor::FeedMonitor;
 use crate::domain::long_short::{LongShortKey, LongShortMethod, LongShortStatus, Shares};
 use crate::domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
+use crate::domain::state::FeedState;
 use crate::domain::{AssetCode, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp};
 use crate::store::{Store, StoreError};
 use crate::venues::{RequestOptions, VenueError};
@@ -32,6 +34,9 @@ const EMPTY_MAX: u32 = 2;
 
 /// How often the list of instruments is looked through for what is new.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A past that a venue did not answer for is asked for again after this time.
+const RETRY_WAIT: Duration = Duration::from_secs(900);
 
 /// What of an aggregate's past is needed in memory.
 const DAY_AND_MORE: Duration = Duration::from_secs(27 * 3_600);
@@ -80,6 +85,20 @@ fn span(period: Period, place: u32, simulated: bool) -> Option<Duration> {
     }
 }
 
+/// How one series was looked through.
+struct Done {
+    /// Venues that had the asset then; with further ones it is due again.
+    venue_count: usize,
+    /// When it is due again because a venue did not answer.
+    again: Option<Timestamp>,
+}
+
+impl Done {
+    fn is_due(&self, now: Timestamp, venue_count: usize) -> bool {
+        venue_count > self.venue_count || self.again.is_some_and(|again| now >= again)
+    }
+}
+
 const PERIODS: [Period; 4] = [Period::OneHour, Period::FiveMinutes, Period::FourHours, Period::OneDay];
 
 impl Past {
@@ -92,49 +111,77 @@ impl Past {
     }
 
     async fn follow(&self) {
-        let mut done: HashSet<(SmolStr, Period)> = HashSet::new();
+        let mut done: HashMap<(SmolStr, Period), Done> = HashMap::new();
+        let mut was_down = vec![false; self.venues.len()];
         loop {
-            let mut assets: BTreeMap<(u32, SmolStr), ()> = BTreeMap::new();
-            for venue in &self.venues {
-                let held = venue.instruments.borrow();
-                assets.extend(held.iter().map(|(place, instrument)| ((*place, instrument.base.clone()), ())));
+            if self.is_back(&mut was_down) {
+                done.clear();
             }
-            done.retain(|(base, _)| assets.keys().any(|(_, known)| known == base));
-            for period in PERIODS {
-                for (place, base) in assets.keys() {
-                    if done.contains(&(base.clone(), period)) {
-                        continue;
-                    }
-                    match self.fill(base, *place, period).await {
-                        Ok(()) => {
-                            done.insert((base.clone(), period));
-                        }
-                        Err(error) => tracing::warn!(asset = %base, %error, "history of ratios not stored"),
-                    }
-                }
-            }
-            // The first lists take a moment.
-            let wait = if done.is_empty() { Duration::from_secs(5) } else { ROUND_INTERVAL };
-            self.clock.sleep(wait).await;
+            let Some((period, place, base, venue_count)) = self.next(&done) else {
+                // The first lists take a moment.
+                let wait = if done.is_empty() { Duration::from_secs(5) } else { ROUND_INTERVAL };
+                self.clock.sleep(wait).await;
+                continue;
+            };
+            let is_whole = self.fill(&base, place, period).await.unwrap_or_else(|error| {
+                tracing::warn!(asset = %base, %error, "history of ratios not stored");
+                false
+            });
+            let again = Some(self.clock.now() + RETRY_WAIT).filter(|_| !is_whole);
+            done.insert((base, period), Done { venue_count, again });
         }
     }
 
-    /// One asset and period at every venue, then the aggregates.
-    async fn fill(&self, base: &SmolStr, place: u32, period: Period) -> Result<(), StoreError> {
-        let Some(asset) = AssetCode::parse(base) else { return Ok(()) };
+    /// What is due, the most important first, and how many venues have it.
+    fn next(&self, done: &HashMap<(SmolStr, Period), Done>) -> Option<(Period, u32, SmolStr, usize)> {
+        let mut assets: BTreeMap<(u32, SmolStr), usize> = BTreeMap::new();
+        for venue in &self.venues {
+            for (place, instrument) in venue.instruments.borrow().iter() {
+                *assets.entry((*place, instrument.base.clone())).or_default() += 1;
+            }
+        }
+        let now = self.clock.now();
+        for period in PERIODS {
+            for ((place, base), venue_count) in &assets {
+                if done.get(&(base.clone(), period)).is_none_or(|done| done.is_due(now, *venue_count)) {
+                    return Some((period, *place, base.clone(), *venue_count));
+                }
+            }
+        }
+        None
+    }
+
+    /// True when a venue that was down at the last call is so no longer.
+    fn is_back(&self, was_down: &mut [bool]) -> bool {
+        let mut is_back = false;
+        for (venue, was_down) in self.venues.iter().zip(was_down) {
+            let is_down = venue.monitor.status().state == FeedState::Down;
+            is_back |= *was_down && !is_down;
+            *was_down = is_down;
+        }
+        is_back
+    }
+
+    /// One asset and period at every venue, then the aggregates. False when a venue did not answer.
+    async fn fill(&self, base: &SmolStr, place: u32, period: Period) -> Result<bool, StoreError> {
+        let Some(asset) = AssetCode::parse(base) else { return Ok(true) };
         let now = self.clock.now();
         self.tell(&asset, period, now).await?;
-        let Some(span) = span(period, place, self.simulated).filter(|_| self.asks) else { return Ok(()) };
+        let Some(span) = span(period, place, self.simulated).filter(|_| self.asks) else {
+            return Ok(true);
+        };
         let from = (now - span).floor_to(period.duration());
         let until = now.floor_to(period.duration());
         let filled = self.venues.iter().map(|venue| self.fill_venue(venue, &asset, period, from, until));
-        for outcome in join_all(filled).await {
-            outcome?;
+        let mut is_whole = true;
+        for filled in join_all(filled).await {
+            is_whole &= filled?;
         }
         for kind in LongShortKind::ALL.into_iter().filter(|kind| kind.is_pooled()) {
             self.aggregate(&asset, kind, period, from, until).await?;
         }
-        self.tell(&asset, period, now).await
+        self.tell(&asset, period, now).await?;
+        Ok(is_whole)
     }
 
     /// Hands the stored aggregates of the last day on.
@@ -151,6 +198,7 @@ impl Past {
         Ok(())
     }
 
+    /// False when the venue did not answer.
     async fn fill_venue(
         &self,
         venue: &PastVenue,
@@ -158,13 +206,13 @@ impl Past {
         period: Period,
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let held = venue.instruments.borrow().clone();
         let Some((_, instrument)) = held.iter().find(|(_, instrument)| instrument.base == asset.as_str()) else {
-            return Ok(());
+            return Ok(true);
         };
         let kinds = venue.link.venue.long_short_kinds();
-        let Some(first_kind) = kinds.first() else { return Ok(()) };
+        let Some(first_kind) = kinds.first() else { return Ok(true) };
         let id = venue.link.venue.id();
         let names = LongShortSeriesNames::of(*first_kind, period, Some(id.as_str()));
         let known = self.store.points(&series(asset, names.long_share), from, until).await?;
@@ -187,13 +235,14 @@ impl Past {
                 match self.page(venue, asset, instrument, &options).await? {
                     Ok(0) => empty += 1,
                     Ok(_) => empty = 0,
-                    // The venue does not have it, or not now: what is there stays, and the next start asks again.
-                    Err(_) => return Ok(()),
+                    // The venue does not have it, and asking again will not help.
+                    Err(VenueError::Rejected(_)) => return Ok(true),
+                    Err(_) => return Ok(false),
                 }
             }
             end = start;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Asks for one stretch and stores what comes; the number of rows within it.

@@ -9,8 +9,10 @@ use super::*;
 use crate::clock::Clock;
 use crate::collector::budget::Budgets;
 use crate::collector::fetch::Fetch;
-use crate::domain::AssetCode;
+use crate::domain::series::LongShortSeriesNames;
 use crate::domain::state::FeedState;
+use crate::domain::{AssetCode, LongShortKind};
+use crate::store::MemoryStore;
 use crate::venues::{self, Response};
 
 const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "htx"];
@@ -34,7 +36,8 @@ enum Fault {
 /// A venue that answers in its own format, and a log of what it was asked for and when.
 struct FakeVenue {
     id: &'static str,
-    fault: Fault,
+    asset_count: u32,
+    fault: Mutex<Fault>,
     clock: Clock,
     log: Mutex<Vec<(Instant, &'static str, u32, String)>>,
 }
@@ -46,7 +49,7 @@ impl Fetch for FakeVenue {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         tokio::time::sleep(LATENCY).await;
         let is_ratio = request.path.contains("eriod=") || request.path.contains("interval=");
-        let (status, body) = match self.fault {
+        let (status, body) = match self.fault() {
             Fault::Error => (503, "<html>down</html>".to_owned()),
             Fault::Delisted(symbol) if is_ratio && value(&request.path, &SYMBOL_KEYS) == Some(symbol) => {
                 (400, r#"{"code":-1121,"msg":"Invalid symbol.","label":"CONTRACT_NOT_FOUND"}"#.to_owned())
@@ -77,6 +80,10 @@ fn seconds(word: &str) -> i64 {
 }
 
 impl FakeVenue {
+    fn fault(&self) -> Fault {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn symbol(&self, number: u32) -> String {
         match self.id {
             "okx" => format!("A{number}X-USDT-SWAP"),
@@ -87,18 +94,21 @@ impl FakeVenue {
     }
 
     fn listed(&self, row: impl Fn(&str) -> String) -> String {
-        (1..=ASSET_COUNT).map(|number| row(&self.symbol(number))).collect::<Vec<_>>().join(",")
+        (1..=self.asset_count).map(|number| row(&self.symbol(number))).collect::<Vec<_>>().join(",")
     }
 
-    /// Rows of the newest times, oldest first; none from a venue that has nothing to say, and of an hour whatever is asked from one that
+    /// Rows of the newest times within what is asked for, oldest first; none from a venue that has nothing to say, and of an hour whatever is asked from one that
     /// mixes periods up.
     fn rows(&self, path: &str, row: impl Fn(i64) -> String) -> Vec<String> {
         let asked = value(path, &PERIOD_KEYS).map_or(3_600, seconds);
-        let length = if self.fault == Fault::OtherPeriod { 7_200 } else { asked };
-        let limit: i64 = value(path, &["limit"]).and_then(|text| text.parse().ok()).unwrap_or(30);
-        let count = if self.fault == Fault::Empty { 0 } else { limit.min(30) };
-        let newest = self.clock.now().as_seconds().div_euclid(length) * length;
-        (0..count).rev().map(|back| row(newest - back * length)).collect()
+        let length = if self.fault() == Fault::OtherPeriod { 7_200 } else { asked };
+        let number = |key: &str| value(path, &[key]).and_then(|text| text.parse::<i64>().ok());
+        let limit = if number("startTime").is_some() { 500 } else { 30 };
+        let count = if self.fault() == Fault::Empty { 0 } else { number("limit").unwrap_or(30).min(limit) };
+        let end = number("endTime").map_or(i64::MAX, |end| end / 1_000).min(self.clock.now().as_seconds());
+        let start = number("startTime").map_or(i64::MIN, |start| start / 1_000);
+        let newest = end.div_euclid(length) * length;
+        (0..count).rev().map(|back| newest - back * length).filter(|at| *at >= start).map(row).collect()
     }
 
     fn body(&self, path: &str) -> String {
@@ -189,6 +199,7 @@ struct Running {
     link: VenueLink,
     ratios: Arc<FeedMonitor>,
     open_interest: Arc<FeedMonitor>,
+    perpetuals: watch::Receiver<Arc<[(u32, Instrument)]>>,
 }
 
 /// Starts venues; what they say is drained, and counted by venue and feed.
@@ -197,10 +208,11 @@ struct Bench {
     clock: Clock,
     stop: CancellationToken,
     counts: Arc<Mutex<BTreeMap<(u16, bool), usize>>>,
+    intake: mpsc::Sender<Intake>,
 }
 
 impl Bench {
-    fn start(faults: impl Fn(&str) -> Fault) -> Self {
+    fn start(asset_count: u32, faults: impl Fn(&str) -> Fault) -> Self {
         let clock = Clock::simulated(Timestamp::from_seconds(1_768_478_400 - 400), 1.0);
         let stop = CancellationToken::new();
         let (intake, mut receiver) = mpsc::channel(16);
@@ -208,11 +220,12 @@ impl Bench {
             asset: AssetCode::parse(&format!("A{number}X")).expect("a ticker"),
             instruments: Vec::new(),
         };
-        let (sender, targets) = watch::channel::<Arc<[Target]>>((1..=ASSET_COUNT).map(target).collect());
+        let (sender, targets) = watch::channel::<Arc<[Target]>>((1..=asset_count).map(target).collect());
         let mut running = Vec::new();
         for (id, index) in VENUES.into_iter().zip(0u16..) {
             let venue = venues::find(id).expect("registered");
-            let fake = Arc::new(FakeVenue { id, fault: faults(id), clock, log: Mutex::default() });
+            let fake =
+                Arc::new(FakeVenue { id, asset_count, fault: Mutex::new(faults(id)), clock, log: Mutex::default() });
             let budgets = Budgets::new(venue.id(), venue.limits(), 1, clock);
             let fetcher: Arc<dyn Fetch> = Arc::clone(&fake) as _;
             let (rest_url, redirected) = ("http://localhost".into(), true);
@@ -232,17 +245,18 @@ impl Bench {
                 Arc::new(FeedMonitor::new(venue.id(), feed, interval, true, false, budgets.clone(), clock))
             };
             let (ratios, open_interest) = (monitor(Feed::LongShortRatios), monitor(Feed::OpenInterest));
+            let (instruments, perpetuals) = watch::channel::<Arc<[(u32, Instrument)]>>(Arc::from([]));
             let feed = LongShortFeed {
                 link: link.clone(),
                 ratios: Arc::clone(&ratios),
                 open_interest: Arc::clone(&open_interest),
                 intake: intake.clone(),
-                instruments: watch::channel::<Arc<[(u32, Instrument)]>>(Arc::from([])).0,
+                instruments,
                 simulated: false,
                 seed: u64::from(index),
             };
             tokio::spawn(feed.run(targets.clone(), stop.clone()));
-            running.push(Running { venue: fake, link, ratios, open_interest });
+            running.push(Running { venue: fake, link, ratios, open_interest, perpetuals });
         }
         let counts: Arc<Mutex<BTreeMap<(u16, bool), usize>>> = Arc::default();
         let counted = Arc::clone(&counts);
@@ -261,7 +275,31 @@ impl Bench {
                 }
             }
         });
-        Self { running, clock, stop, counts }
+        Self { running, clock, stop, counts, intake }
+    }
+
+    /// Fills the past of all venues into a store.
+    fn fill_past(&self, store: &Arc<dyn Store>) {
+        let venues = self.running.iter().map(|running| PastVenue {
+            link: running.link.clone(),
+            monitor: Arc::clone(&running.ratios),
+            instruments: running.perpetuals.clone(),
+        });
+        let past = Past {
+            venues: venues.collect(),
+            store: Arc::clone(store),
+            intake: self.intake.clone(),
+            clock: self.clock,
+            simulated: false,
+            asks: true,
+        };
+        tokio::spawn(past.run(self.stop.clone()));
+    }
+
+    fn set_faults(&self, fault: Fault) {
+        for Running { venue, .. } in &self.running {
+            *venue.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        }
     }
 
     /// The feeds that share scopes with the ratios, as often as the collector asks for them.
@@ -286,7 +324,7 @@ impl Bench {
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_of_all_venues_stays_within_every_window() {
-    let bench = Bench::start(|_| Fault::None);
+    let bench = Bench::start(ASSET_COUNT, |_| Fault::None);
     bench.load_others();
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     bench.stop.cancel();
@@ -338,7 +376,7 @@ async fn an_hour_of_all_venues_stays_within_every_window() {
 
 #[tokio::test(start_paused = true)]
 async fn a_venue_that_misbehaves_is_counted_and_holds_up_nobody() {
-    let bench = Bench::start(|id| match id {
+    let bench = Bench::start(ASSET_COUNT, |id| match id {
         "binance-usdm" => Fault::Delisted("A1XUSDT"),
         "okx" => Fault::Error,
         "bitget" => Fault::Empty,
@@ -370,5 +408,43 @@ async fn a_venue_that_misbehaves_is_counted_and_holds_up_nobody() {
     assert!(rejections("gate", "other_period") > 100 && interests > 0);
     assert_eq!(bench.running[0].open_interest.status().state, FeedState::Ok);
     assert!(bench.clock.now() > Timestamp::from_seconds(1_768_478_400));
+    bench.stop.cancel();
+}
+
+/// How many five-minute readings of a series are stored of the last `hours`.
+async fn stored(store: &Arc<dyn Store>, venue: Option<&str>, now: Timestamp, hours: u32) -> usize {
+    let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, Period::FiveMinutes, venue);
+    let key = SeriesKey { subject: "A1X".into(), kind: SeriesKind::Sampled(names.long_share) };
+    let until = now.floor_to(Period::FiveMinutes.duration());
+    store.points(&key, until - Duration::from_secs(3_600) * hours, until).await.expect("a store in memory").len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_left_out_is_filled_when_it_is_over() {
+    let bench = Bench::start(2, |id| if id == "bybit" { Fault::Error } else { Fault::None });
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    bench.fill_past(&store);
+    tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
+    let now = bench.clock.now();
+    assert_eq!(stored(&store, Some("binance-usdm"), now, 48).await, 48 * 12 - 24, "the past as of the start");
+    assert_eq!(stored(&store, Some("bybit"), now, 48).await, 0, "a venue that was down from the start");
+
+    bench.set_faults(Fault::None);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let now = bench.clock.now();
+    assert!(stored(&store, Some("bybit"), now, 48).await >= 47 * 12, "it is asked for all of it when it answers");
+
+    bench.set_faults(Fault::Error);
+    tokio::time::sleep(Duration::from_secs(6 * 3_600)).await;
+    assert!(stored(&store, Some("binance-usdm"), bench.clock.now(), 6).await <= 12, "nothing comes in an outage");
+    bench.set_faults(Fault::None);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let now = bench.clock.now();
+    for venue in [Some("binance-usdm"), Some("bybit"), None] {
+        assert!(
+            stored(&store, venue, now, 12).await >= 11 * 12,
+            "{venue:?}: no gap is left but what the feed itself stores"
+        );
+    }
     bench.stop.cancel();
 }

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::StreamContext;
 use crate::collector::intake::{Intake, Observed, conflate};
 use crate::domain::{Feed, Instrument, InstrumentKind, Observation, Payload};
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::Histogram;
 use crate::venues::{Frame, Ping, SessionPolicy, VenueError};
 
 /// The half of a connection that is written to.
@@ -186,8 +188,13 @@ async fn drive(
     let (replies, replies_receiver) = mpsc::channel(REPLIES_MAX);
     let mut tasks = JoinSet::new();
     tasks.spawn(write(sink, subscriptions, replies_receiver, policy, Arc::clone(&pulse), stop.clone()));
-    let reader =
-        Reader { context: context.clone(), replies: replies.clone(), pulse: Arc::clone(&pulse), phase: phase.clone() };
+    let reader = Reader {
+        context: context.clone(),
+        replies: replies.clone(),
+        pulse: Arc::clone(&pulse),
+        phase: phase.clone(),
+        parse_duration: recorder().venue_parse.with(&[context.monitor.venue().as_str()]),
+    };
     tasks.spawn(reader.run(source));
     watch_over(&mut tasks, &pulse, policy, &replies, &stop).await
 }
@@ -273,6 +280,7 @@ struct Reader {
     replies: mpsc::Sender<String>,
     pulse: Arc<Pulse>,
     phase: watch::Sender<Phase>,
+    parse_duration: Arc<Histogram>,
 }
 
 impl Reader {
@@ -317,9 +325,10 @@ impl Reader {
 
     /// Reads one message; the text says that it was the last.
     fn take(&self, message: Message, pending: &mut Pending) -> Option<SmolStr> {
+        let parse = |bytes: &[u8]| self.parse_duration.time(|| self.context.stream.parse_frame(bytes));
         let frame = match &message {
-            Message::Text(text) => self.context.stream.parse_frame(text.as_bytes()),
-            Message::Binary(bytes) => self.context.stream.parse_frame(bytes),
+            Message::Text(text) => parse(text.as_bytes()),
+            Message::Binary(bytes) => parse(bytes),
             Message::Close(_) => return Some("closed by the venue".into()),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Frame::Alive),
         };

@@ -15,6 +15,7 @@ use crate::domain::{Timestamp, calendar};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
+use crate::telemetry::metrics::Calculation;
 
 /// Most subjects in one request.
 pub const SUBJECT_COUNT_MAX: usize = 100;
@@ -254,7 +255,7 @@ fn compare_by(
 
 /// A window whose days are all over.
 fn settled(plan: Plan, column: &Daily, comparer: &Comparer, query: &Query) -> Result<Outcome, ComparisonError> {
-    let figures = comparer.compare(column)?;
+    let figures = Calculation::Comparison.time(|| comparer.compare(column))?;
     let samples = if query.include_points { comparer.samples(column)? } else { Vec::new() };
     Ok(Outcome { plan, figures, samples, is_provisional: false, live: None })
 }

@@ -9,6 +9,7 @@ use crate::domain::{Decimal, Timestamp};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
+use crate::telemetry::metrics::Calculation;
 
 /// Digits of a computed level in an answer.
 const LEVEL_DIGITS: u32 = 12;
@@ -56,7 +57,7 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
         Some(_) => None,
     }
     .or(held.last().map(|(_, close)| *close));
-    let found = cycles::find(&closes, from, until, reversal);
+    let found = Calculation::Cycles.time(|| cycles::find(&closes, from, until, reversal));
     let levels = levels::find(&found.turning_points, level, tolerance);
     let shapes =
         patterns::inverse_heads_and_shoulders(&closes, from, until, pattern_reversal, patterns::TOLERANCE_PERCENT);

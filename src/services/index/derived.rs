@@ -19,6 +19,8 @@ const CALENDAR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An item that is computed from states.
 pub trait Derived: Send + 'static {
+    /// The RPC whose stream it is in.
+    const RPC_METHOD: &'static str;
     /// The keys of the states that it rests on.
     fn keys(&self) -> &[Key];
     /// Its entry as things stand; `None` when it cannot be computed. `afresh` when not only the states have changed.
@@ -177,6 +179,10 @@ impl<D: Derived> Slot<D> {
 }
 
 impl<D: Derived> Source for DerivedSource<D> {
+    fn rpc_method(&self) -> &'static str {
+        D::RPC_METHOD
+    }
+
     fn take(&mut self, len_max: usize) -> Option<Batch> {
         let now = self.services.clock.now();
         // Read before the states, so that a cursor never promises more than was seen.

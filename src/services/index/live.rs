@@ -16,6 +16,7 @@ use crate::image::View;
 use crate::proto::v1;
 use crate::services::Services;
 use crate::services::error::ServiceError;
+use crate::telemetry::metrics::Calculation;
 
 /// One comparison that is watched.
 pub struct WatchedComparison {
@@ -79,7 +80,7 @@ impl Current {
             // A day that has got its first sample is another comparison.
             return self.live.is_none() && (value(&self.subject).is_none() || value(&self.benchmark).is_none());
         };
-        let Ok(figures) = live.with(above, below) else { return false };
+        let Ok(figures) = Calculation::Comparison.time(|| live.with(above, below)) else { return false };
         self.outcome.figures = figures;
         if query.include_points {
             let sample: Sample = live.sample(above, below);
@@ -93,6 +94,8 @@ impl Current {
 }
 
 impl Derived for WatchedComparison {
+    const RPC_METHOD: &'static str = "WatchComparisons";
+
     fn keys(&self) -> &[Key] {
         &self.keys
     }
@@ -144,6 +147,8 @@ impl WatchedSnapshot {
 }
 
 impl Derived for WatchedSnapshot {
+    const RPC_METHOD: &'static str = "WatchIndexSnapshots";
+
     fn keys(&self) -> &[Key] {
         &self.keys
     }

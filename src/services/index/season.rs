@@ -19,6 +19,7 @@ use crate::services::convert::index::exclusion;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, Pages};
 use crate::services::{Services, convert};
+use crate::telemetry::metrics::Calculation;
 
 const UNIVERSE_SIZE_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: i32 = 3_650;
@@ -77,7 +78,7 @@ impl Universe {
     /// The score of a window that ends with a day that is over.
     pub fn season(&self, parameters: Parameters) -> Season {
         let candidates = self.candidates();
-        altcoin_season::season(&candidates, self.btc, parameters)
+        Calculation::Season.time(|| altcoin_season::season(&candidates, self.btc, parameters))
     }
 
     /// The score of the window that ends with the day that is going on, at the prices of now.
@@ -106,7 +107,7 @@ impl Universe {
                 current_rank: member.rank,
             })
             .collect();
-        altcoin_season::season(&candidates, self.btc, parameters)
+        Calculation::Season.time(|| altcoin_season::season(&candidates, self.btc, parameters))
     }
 
     fn candidates(&self) -> Vec<Candidate<'_>> {

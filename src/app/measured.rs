@@ -1,0 +1,210 @@
+//! The store with what it does counted: how long, how often in vain, and why.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::domain::series::{Point, SeriesKey};
+use crate::domain::state::{Epoch, Key, Revision, State};
+use crate::domain::{Candle, ShardId, Shards, Timestamp};
+use crate::store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::{Counter, Gauge, Histogram};
+
+/// What a store is asked to do.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Bootstrap,
+    Tail,
+    Write,
+    Lease,
+    HistoryRead,
+    HistoryWrite,
+    Flush,
+}
+
+impl Operation {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Bootstrap, "bootstrap"),
+        (Self::Tail, "tail"),
+        (Self::Write, "write"),
+        (Self::Lease, "lease"),
+        (Self::HistoryRead, "history_read"),
+        (Self::HistoryWrite, "history_write"),
+        (Self::Flush, "flush"),
+    ];
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+const ERROR_KINDS: [&str; 5] = ["unavailable", "fenced", "lost", "corrupt", "other"];
+
+struct Measures {
+    duration: Arc<Histogram>,
+    errors: [Arc<Counter>; ERROR_KINDS.len()],
+}
+
+/// A store that counts.
+pub(super) struct Measured {
+    store: Arc<dyn Store>,
+    up: Arc<Gauge>,
+    /// A bit for every operation whose last attempt did not reach the store.
+    failing: AtomicU32,
+    operations: [Measures; Operation::ALL.len()],
+}
+
+impl Measured {
+    /// Counts what `store` does, which is of that kind. What is written is counted by shard where there are collectors.
+    pub fn new(store: Arc<dyn Store>, kind: &'static str, written: Option<Shards>) -> Self {
+        let recorder = recorder();
+        for shard in written.into_iter().flat_map(Shards::all) {
+            recorder.store_written.with(&[&shard.to_string()]);
+            recorder.store_fenced.with(&[&shard.to_string()]);
+        }
+        let up = recorder.store_up.with(&[kind]);
+        up.set(1);
+        let operations = Operation::ALL.map(|(_, name)| Measures {
+            duration: recorder.store_duration.with(&[name]),
+            errors: ERROR_KINDS.map(|kind| recorder.store_errors.with(&[name, kind])),
+        });
+        Self { store, up, failing: AtomicU32::new(0), operations }
+    }
+
+    async fn measure<T>(
+        &self,
+        operation: Operation,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let since = Instant::now();
+        let result = asked.await;
+        self.note(operation, since.elapsed(), result.as_ref().err());
+        result
+    }
+
+    fn note(&self, operation: Operation, taken: Duration, error: Option<&StoreError>) {
+        let Some(measures) = self.operations.get(operation as usize) else { return };
+        measures.duration.observe(taken);
+        let [unavailable, fenced, lost, corrupt, other] = &measures.errors;
+        match error {
+            None => {}
+            Some(StoreError::Unavailable(_)) => unavailable.increment(),
+            Some(StoreError::Fenced { .. }) => fenced.increment(),
+            Some(StoreError::Lost { .. } | StoreError::LeaseLost { .. }) => lost.increment(),
+            Some(StoreError::Corrupt(_)) => corrupt.increment(),
+            Some(StoreError::WrongSeries { .. } | StoreError::Refused(_) | StoreError::Url { .. }) => other.increment(),
+        }
+        let bit = operation.bit();
+        // A refusal is an answer: the store is there.
+        let failing = match error {
+            Some(StoreError::Unavailable(_)) => self.failing.fetch_or(bit, Ordering::Relaxed) | bit,
+            _ => self.failing.fetch_and(!bit, Ordering::Relaxed) & !bit,
+        };
+        self.up.set(i64::from(failing == 0));
+    }
+}
+
+#[async_trait]
+impl Store for Measured {
+    async fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+        self.measure(Operation::Lease, self.store.open_writer(shard, now)).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError> {
+        self.measure(Operation::Lease, self.store.acquire_lease(shard, holder, life, now)).await
+    }
+
+    async fn renew_lease(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        self.measure(Operation::Lease, self.store.renew_lease(lease)).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.measure(Operation::Lease, self.store.release_lease(lease)).await
+    }
+
+    async fn write(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+    ) -> Result<Revision, StoreError> {
+        let count = updates.len() as u64;
+        let result = self.measure(Operation::Write, self.store.write(shard, epoch, updates)).await;
+        let label = shard.to_string();
+        match &result {
+            Ok(_) => recorder().store_written.with(&[&label]).add(count),
+            Err(StoreError::Fenced { .. }) => recorder().store_fenced.with(&[&label]).increment(),
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
+        self.measure(Operation::Bootstrap, self.store.bootstrap(shard)).await
+    }
+
+    /// The wait for something to come is not time that the store takes: it is in no histogram, but for the tails that ask without waiting.
+    async fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision, wait: Duration) -> Result<Tail, StoreError> {
+        let since = Instant::now();
+        let result = self.store.tail(shard, epoch, after, wait).await;
+        let waited = if wait.is_zero() { Duration::ZERO } else { since.elapsed() };
+        self.note(Operation::Tail, since.elapsed().saturating_sub(waited), result.as_ref().err());
+        result
+    }
+
+    async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError> {
+        self.measure(Operation::HistoryWrite, self.store.put_candles(series, candles)).await
+    }
+
+    async fn candles(&self, series: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Candle>, StoreError> {
+        self.measure(Operation::HistoryRead, self.store.candles(series, from, until)).await
+    }
+
+    async fn put_points(&self, series: &SeriesKey, points: &[Point]) -> Result<(), StoreError> {
+        self.measure(Operation::HistoryWrite, self.store.put_points(series, points)).await
+    }
+
+    async fn points(&self, series: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Point>, StoreError> {
+        self.measure(Operation::HistoryRead, self.store.points(series, from, until)).await
+    }
+
+    async fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
+        self.measure(Operation::HistoryRead, self.store.series()).await
+    }
+
+    async fn trim_series(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {
+        self.measure(Operation::HistoryWrite, self.store.trim_series(series, before)).await
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.measure(Operation::Flush, self.store.flush()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, OpenOptions, open};
+
+    #[tokio::test]
+    async fn a_store_is_up_while_it_answers() {
+        // Nobody listens there.
+        let down = open(&OpenOptions::new("redis://127.0.0.1:1")).await.expect("opened");
+        let down = Measured::new(down, "test-down", None);
+        assert!(down.bootstrap(0).await.is_err());
+        assert_eq!(down.up.get(), 0);
+        let up = Measured::new(Arc::new(MemoryStore::new()), "test-up", None);
+        let fenced = recorder().store_fenced.with(&["7"]);
+        assert!(matches!(up.write(7, 1, Vec::new()).await, Err(StoreError::Fenced { .. })));
+        assert_eq!((up.up.get(), fenced.get()), (1, 1), "a refusal is an answer");
+    }
+}

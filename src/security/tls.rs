@@ -1,0 +1,226 @@
+//! TLS and mutual TLS of the gRPC port. The files are read anew when they change; connections that are open go on with what they began with.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::{error, info};
+
+use super::certificate;
+use super::files::{FileError, LOOK_INTERVAL, WatchedFiles};
+
+/// HTTP/2 for gRPC, HTTP/1.1 for gRPC-Web.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Where the certificates are. PEM throughout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The server's certificate, followed by those that lead to its authority.
+    pub certificate_file: PathBuf,
+    /// The certificate's private key.
+    pub key_file: PathBuf,
+    /// The authorities of which clients must have a certificate; `None` asks clients for none.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Why certificates cannot be used. No text holds any of a key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no certificate where one should be.
+    #[error("{}: holds no certificate in PEM", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no private key where one should be.
+    #[error("{}: holds no private key in PEM", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key are no pair, or of a kind that is not spoken.
+    #[error("{} and {}: cannot be used together", certificate.display(), key.display())]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The clients' authorities cannot be used.
+    #[error("{}: holds no authority that can be used", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What the gRPC port answers a handshake with.
+#[derive(Debug)]
+pub struct ServerTls {
+    current: RwLock<Arc<Material>>,
+    reloaded_count: AtomicU64,
+    refused_count: AtomicU64,
+}
+
+/// What monitoring shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// When the server's certificate, or the first of those that it sends along, ends; in seconds of Unix time.
+    pub certificate_end: u64,
+    /// When the first of the clients' authorities ends.
+    pub client_ca_end: Option<u64>,
+    /// Changed files that were taken.
+    pub reloaded_count: u64,
+    /// Changed files that could not be used.
+    pub refused_count: u64,
+}
+
+#[derive(Debug)]
+struct Material {
+    config: Arc<ServerConfig>,
+    certificate_end: u64,
+    client_ca_end: Option<u64>,
+}
+
+/// Takes changed files. To be run beside the listener.
+#[derive(Debug)]
+pub struct Rotation {
+    tls: Arc<ServerTls>,
+    settings: TlsSettings,
+    files: WatchedFiles,
+}
+
+impl ServerTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or used.
+    pub async fn load(settings: TlsSettings) -> Result<(Arc<Self>, Rotation), TlsError> {
+        let mut paths = vec![settings.certificate_file.clone(), settings.key_file.clone()];
+        paths.extend(settings.client_ca_file.clone());
+        let (files, contents) = WatchedFiles::read(paths).await?;
+        let material = Material::of(&settings, &contents)?;
+        let tls = Arc::new(Self {
+            current: RwLock::new(Arc::new(material)),
+            reloaded_count: AtomicU64::new(0),
+            refused_count: AtomicU64::new(0),
+        });
+        let rotation = Rotation { tls: Arc::clone(&tls), settings, files };
+        Ok((tls, rotation))
+    }
+
+    /// The server's side of a handshake. It has no time limit of its own.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = Arc::clone(&self.current().config);
+        TlsAcceptor::from(config).accept(stream).await
+    }
+
+    /// What monitoring shows.
+    pub fn status(&self) -> TlsStatus {
+        let material = self.current();
+        TlsStatus {
+            certificate_end: material.certificate_end,
+            client_ca_end: material.client_ca_end,
+            reloaded_count: self.reloaded_count.load(Ordering::Relaxed),
+            refused_count: self.refused_count.load(Ordering::Relaxed),
+        }
+    }
+
+    fn current(&self) -> Arc<Material> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Rotation {
+    /// Takes the files anew whenever they change; never ends.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if let Some(contents) = self.files.look().await {
+                self.take(contents);
+            }
+        }
+    }
+
+    fn take(&self, contents: Result<Vec<Vec<u8>>, FileError>) {
+        let material = contents.map_err(TlsError::from).and_then(|contents| Material::of(&self.settings, &contents));
+        match material {
+            Ok(material) => {
+                info!(certificate_end = material.certificate_end, "certificates read anew");
+                *self.tls.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
+                self.tls.reloaded_count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(problem) => {
+                let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
+                error!(%problem, cause, "new certificates cannot be used, the old ones go on");
+                self.tls.refused_count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Material {
+    /// Of the contents of certificate, key and authorities, in this order.
+    fn of(settings: &TlsSettings, contents: &[Vec<u8>]) -> Result<Self, TlsError> {
+        let content = |index: usize| contents.get(index).map(Vec::as_slice).unwrap_or_default();
+        let (certificate, key) = (&settings.certificate_file, &settings.key_file);
+        let no_certificate = || TlsError::NoCertificate { path: certificate.clone() };
+        let chain = certificates(content(0)).ok_or_else(no_certificate)?;
+        let certificate_end = first_end(&chain).ok_or_else(no_certificate)?;
+        let private = PrivateKeyDer::from_pem_slice(content(1)).map_err(|_| TlsError::NoKey { path: key.clone() })?;
+        let pair = |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?;
+        let (builder, client_ca_end) = match &settings.client_ca_file {
+            None => (builder.with_no_client_auth(), None),
+            Some(path) => {
+                let unusable = || TlsError::Authorities { path: path.clone() };
+                let authorities = certificates(content(2)).ok_or_else(unusable)?;
+                let end = first_end(&authorities).ok_or_else(unusable)?;
+                let mut roots = RootCertStore::empty();
+                for authority in authorities {
+                    roots.add(authority).map_err(|_| unusable())?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|_| unusable())?;
+                (builder.with_client_cert_verifier(verifier), Some(end))
+            }
+        };
+        let mut config = builder.with_single_cert(chain, private).map_err(pair)?;
+        config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self { config: Arc::new(config), certificate_end, client_ca_end })
+    }
+}
+
+/// At least one; `None` when there is none or something else is there too.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    (!certificates.is_empty()).then_some(certificates)
+}
+
+/// `None` when one of them is no certificate.
+fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
+    let ends: Option<Vec<u64>> = certificates.iter().map(|certificate| certificate::end_of(certificate)).collect();
+    ends?.into_iter().min()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! One layer around every RPC: counts it, and times it when it is unary.
+//!
+//! It stands inside gRPC-Web's, so that it sees trailers, and outside everything that may refuse a call.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use prost::Message;
+use tonic::Code;
+use tower::{Layer, Service};
+
+use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::{Counter, Gauge, Histogram};
+
+/// The codes' names, by number.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// What a method that does not exist is called: a client may ask for any name.
+const UNKNOWN: &str = "unknown";
+
+/// An RPC as metrics name it.
+#[derive(Debug)]
+struct Method {
+    service: String,
+    name: String,
+    unary: bool,
+    series: OnceLock<Series>,
+}
+
+/// An RPC's series, there from its first call on.
+#[derive(Debug)]
+struct Series {
+    in_flight: Arc<Gauge>,
+    duration: Option<Arc<Histogram>>,
+    codes: [OnceLock<Arc<Counter>>; CODES.len()],
+}
+
+impl Method {
+    fn new(service: &str, name: &str, unary: bool) -> Self {
+        Self { service: service.to_owned(), name: name.to_owned(), unary, series: OnceLock::new() }
+    }
+
+    fn series(&self) -> &Series {
+        self.series.get_or_init(|| {
+            let (labels, recorder) = ([self.service.as_str(), self.name.as_str()], recorder());
+            Series {
+                in_flight: recorder.rpc_in_flight.with(&labels),
+                duration: self.unary.then(|| recorder.rpc_duration.with(&labels)),
+                codes: [const { OnceLock::new() }; CODES.len()],
+            }
+        })
+    }
+
+    fn count(&self, code: Code) {
+        let index = code as usize;
+        if let (Some(counter), Some(name)) = (self.series().codes.get(index), CODES.get(index)) {
+            let labels = [self.service.as_str(), self.name.as_str(), name];
+            counter.get_or_init(|| recorder().rpc_calls.with(&labels)).increment();
+        }
+    }
+}
+
+/// Every RPC by its path.
+#[derive(Debug)]
+struct Methods {
+    known: HashMap<String, Arc<Method>>,
+    unknown: Arc<Method>,
+}
+
+impl Methods {
+    fn of(descriptors: &[&[u8]]) -> Self {
+        let mut known = HashMap::new();
+        for descriptor in descriptors {
+            // They are compiled in; a reader of the API's own description refuses them at start.
+            let Ok(set) = prost_types::FileDescriptorSet::decode(*descriptor) else { continue };
+            for file in &set.file {
+                for service in &file.service {
+                    let full_name = format!("{}.{}", file.package(), service.name());
+                    for method in &service.method {
+                        let unary = !method.client_streaming() && !method.server_streaming();
+                        let path = format!("/{full_name}/{}", method.name());
+                        known.insert(path, Arc::new(Method::new(&full_name, method.name(), unary)));
+                    }
+                }
+            }
+        }
+        Self { known, unknown: Arc::new(Method::new(UNKNOWN, UNKNOWN, true)) }
+    }
+
+    fn find(&self, path: &str) -> &Arc<Method> {
+        self.known.get(path).unwrap_or(&self.unknown)
+    }
+}
+
+/// Makes [`Observe`].
+#[derive(Clone, Debug)]
+pub struct ObserveLayer(Arc<Methods>);
+
+impl ObserveLayer {
+    /// Of every service that a listener has.
+    pub fn new() -> Self {
+        Self(Arc::new(Methods::of(&[
+            FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ])))
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        Observe { inner, methods: Arc::clone(&self.0) }
+    }
+}
+
+/// Observes the calls of a service.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    methods: Arc<Methods>,
+}
+
+impl<S, B, A> Service<Request<B>> for Observe<S>
+where
+    S: Service<Request<B>, Response = Response<A>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Observed<A>>;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let method = self.methods.find(request.uri().path());
+        method.series().in_flight.increment();
+        let call = Call { method: Arc::clone(method), since: Instant::now(), ended: false };
+        Answer { answer: self.inner.call(request), call: Some(call) }
+    }
+}
+
+/// A call that runs. One that is dropped before its end was given up by the client.
+#[derive(Debug)]
+struct Call {
+    method: Arc<Method>,
+    since: Instant,
+    ended: bool,
+}
+
+impl Call {
+    fn end(&mut self, code: Code) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let series = self.method.series();
+        series.in_flight.decrement();
+        if let Some(duration) = &series.duration {
+            duration.observe(self.since.elapsed());
+        }
+        self.method.count(code);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+/// The code that headers or trailers tell.
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+pin_project_lite::pin_project! {
+    /// A call's answer, until its headers are there.
+    #[derive(Debug)]
+    pub struct Answer<F> {
+        #[pin]
+        answer: F,
+        call: Option<Call>,
+    }
+}
+
+impl<F, A, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<A>, E>>,
+{
+    type Output = Result<Response<Observed<A>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context));
+        let mut call = this.call.take();
+        Poll::Ready(answer.map(|answer| {
+            // An answer without a body tells its code at once.
+            if let (Some(call), Some(code)) = (&mut call, code_of(answer.headers())) {
+                call.end(code);
+            }
+            answer.map(|body| Observed { body, call })
+        }))
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer's body, whose trailers tell how the call ended.
+    #[derive(Debug)]
+    pub struct Observed<B> {
+        #[pin]
+        body: B,
+        call: Option<Call>,
+    }
+}
+
+impl<B: Body> Body for Observed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(context));
+        let code = match &frame {
+            Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code_of(trailers).unwrap_or(Code::Unknown)),
+            Some(Err(_)) | None => Some(Code::Unknown),
+        };
+        if let (Some(call), Some(code)) = (this.call.as_mut(), code) {
+            call.end(code);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body as AxumBody;
+
+    use super::*;
+
+    async fn answer(request: Request<()>) -> Result<Response<AxumBody>, Infallible> {
+        let mut answer = Response::new(AxumBody::empty());
+        match request.uri().path() {
+            "/grpc.health.v1.Health/Check" => {
+                let trailers =
+                    HeaderMap::from_iter([("grpc-status".parse().expect("a name"), "5".parse().expect("a value"))]);
+                let frames = [Ok::<_, Infallible>(Frame::data("x".into())), Ok(Frame::trailers(trailers))];
+                answer = Response::new(AxumBody::new(Frames(frames.into_iter().collect())));
+            }
+            "/grpc.health.v1.Health/Watch" => answer = Response::new(AxumBody::new(Frames([].into()))),
+            _ => {
+                answer.headers_mut().insert("grpc-status", "12".parse().expect("a value"));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// A body of these frames.
+    struct Frames(std::collections::VecDeque<Result<Frame<bytes::Bytes>, Infallible>>);
+
+    impl Body for Frames {
+        type Data = bytes::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_counts_once_by_how_it_ended() {
+        let service = ObserveLayer::new();
+        let methods = Arc::clone(&service.0);
+        let mut service = service.layer(tower::service_fn(answer));
+        let mut call = async |path: &str| {
+            let request = Request::builder().uri(path).body(()).expect("a request");
+            service.call(request).await.expect("infallible").into_body()
+        };
+        let counted = |path: &str, code: Code| {
+            let series = methods.find(path).series();
+            (series.in_flight.get(), series.codes[code as usize].get().map_or(0, |counter| counter.get()))
+        };
+        let check = "/grpc.health.v1.Health/Check";
+        let (in_flight, before) = counted(check, Code::NotFound);
+        let mut body = Box::pin(call(check).await);
+        assert_eq!(counted(check, Code::NotFound), (in_flight + 1, before), "it runs until its trailers");
+        while std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await.is_some() {}
+        drop(body);
+        assert_eq!(counted(check, Code::NotFound), (in_flight, before + 1));
+        let watch = "/grpc.health.v1.Health/Watch";
+        drop(call(watch).await);
+        assert_eq!(counted(watch, Code::Cancelled), (0, 1), "a client that goes away gives the call up");
+        assert!(methods.find(watch).series().duration.is_none(), "a stream's life is no duration of a call");
+        for made_up in ["/a.B/C", "/a.B/D"] {
+            drop(call(made_up).await);
+        }
+        assert_eq!(counted("/a.B/C", Code::Unimplemented), (0, 2), "names that a client makes up are one label");
+        assert_eq!(methods.find("/a.B/C").name, UNKNOWN);
+    }
+}
