@@ -143,6 +143,7 @@ impl World {
             venues: Arc::new([]),
             simulated: true,
             streams: StreamSettings { age_max: None, ..StreamSettings::default() },
+            measured: true,
             send_gzip: false,
         };
         let runtime = |name: &str| Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build();
