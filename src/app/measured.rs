@@ -95,7 +95,12 @@ impl Measured {
             Some(StoreError::Fenced { .. }) => fenced.increment(),
             Some(StoreError::Lost { .. } | StoreError::LeaseLost { .. }) => lost.increment(),
             Some(StoreError::Corrupt(_)) => corrupt.increment(),
-            Some(StoreError::WrongSeries { .. } | StoreError::Refused(_) | StoreError::Url { .. }) => other.increment(),
+            Some(
+                StoreError::WrongSeries { .. }
+                | StoreError::Refused(_)
+                | StoreError::Url { .. }
+                | StoreError::Divided { .. },
+            ) => other.increment(),
         }
         let bit = operation.bit();
         // A refusal is an answer: the store is there.
@@ -146,6 +151,10 @@ impl Store for Measured {
             Err(_) => {}
         }
         result
+    }
+
+    async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
+        self.measure(Operation::Write, self.store.published(shard, epoch)).await
     }
 
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {

@@ -248,8 +248,10 @@ impl Run {
 
     fn write(&mut self, shard: ShardId, instant: Instant) {
         let batch = self.batch(shard, instant);
+        let more = self.pipeline.board.long_short_book().is_behind();
         if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-            writer.write(batch, &mut self.writes);
+            let last = !(writer.is_behind() || more);
+            writer.write(batch, last, &mut self.writes);
         }
     }
 
@@ -384,7 +386,7 @@ impl Run {
             let mut batch = self.batch(shard, Instant::now());
             batch.extend(news);
             if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-                writer.write(batch, &mut self.writes);
+                writer.write(batch, false, &mut self.writes);
             }
         }
         while self.writes.join_next().await.is_some() {}
