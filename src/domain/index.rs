@@ -566,7 +566,7 @@ mod tests {
         check("RUT", IndexKind::Equity, "RUT");
         check("btc", IndexKind::Asset, "BTC");
         check("others/btc", IndexKind::Quotient, "OTHERS/BTC");
-        check("category:meme/BTC.D", IndexKind::Quotient, "category:meme/BTC.D");
+        check("category:meme/BTC.D", IndexKind::Quotient, "category:meme-token/BTC.D");
         check("spx", IndexKind::Equity, "SPX");
         check("asset:spx", IndexKind::Asset, "asset:SPX");
         check("asset:btc", IndexKind::Asset, "BTC");
