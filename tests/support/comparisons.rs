@@ -19,6 +19,7 @@ use crossmarket::histories::{Histories, History};
 use crossmarket::image::{Change, Image, ImageSettings, Position};
 use crossmarket::proto::v1;
 use crossmarket::proto::v1::index_service_client::IndexServiceClient;
+use crossmarket::security::{Guard, Quotas};
 use crossmarket::services::{Services, StreamSettings, WireEncoder, api};
 use crossmarket::store::MemoryStore;
 use tokio::net::TcpListener;
@@ -177,7 +178,8 @@ impl World {
         let (service, client) = (self.service.as_ref().expect("running"), self.client.as_ref().expect("running"));
         let services = self.services.clone();
         let address = service.block_on(async move {
-            let api = api(services).await.expect("the descriptor is compiled in");
+            let guard = Guard::open(Quotas::default());
+            let api = api(services, guard, true).await.expect("the descriptor is compiled in");
             tokio::spawn(api.health);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("bound");
