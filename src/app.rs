@@ -39,7 +39,7 @@ mod preload;
 mod security;
 mod transport;
 
-pub use backfill::backfill;
+pub use backfill::{BackfillReport, backfill};
 pub use demo::demo;
 
 use admin::Admin;
