@@ -21,7 +21,7 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
-use crate::security::{ServerTls, TlsError};
+use crate::security::{ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, OpenOptions, Store, StoreError};
@@ -30,22 +30,28 @@ use crate::{follow, histories, venues};
 mod admin;
 mod backfill;
 mod demo;
+mod frames;
 mod indices;
 mod listener;
 mod measured;
 mod metrics;
 mod preload;
+mod security;
 mod transport;
 
-pub use backfill::backfill;
+pub use backfill::{BackfillReport, backfill};
 pub use demo::demo;
 
 use admin::Admin;
 use listener::ListenerLimits;
 use measured::Measured;
+use security::Security;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the headers of one call may take. Tokens are the largest thing in them.
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 
 /// Which parts of the service a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -100,6 +106,9 @@ pub enum AppError {
     /// The certificates cannot be used.
     #[error("security.tls: {0}")]
     Tls(#[source] TlsError),
+    /// The keys of the tokens' issuer cannot be used.
+    #[error("security.jwt: {0}")]
+    Tokens(#[source] TokenError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -225,10 +234,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let tls = match config.security.tls.clone().filter(|_| serves) {
-        Some(settings) => Some(ServerTls::load(settings).await.map_err(AppError::Tls)?),
-        None => None,
-    };
+    let security = if serves { Some(security::open(&config).await?) } else { None };
     let started = Clock::system().now();
     let role = match (serves, collector.is_some()) {
         (true, true) => "all",
@@ -248,21 +254,37 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
-    let tls = tls.map(|(tls, rotation)| {
-        background.spawn(rotation.run());
-        tls
-    });
+    let (tls, guard) = match security {
+        Some(Security { tls, guard, rotations }) => {
+            for rotation in rotations {
+                background.spawn(rotation);
+            }
+            (tls, Some(guard))
+        }
+        None => (None, None),
+    };
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
-    let page =
-        Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
+    let page = Admin {
+        image: Arc::clone(&image),
+        clock,
+        drain,
+        simulated,
+        serves,
+        role,
+        leading,
+        started,
+        tls: tls.clone(),
+        guard: guard.clone(),
+        status_page: config.admin.status_page,
+    };
     spawn_admin(&mut background, admin, page);
-    let mut server = match grpc {
-        Some(listener) => {
+    let mut server = match grpc.zip(guard) {
+        Some((listener, guard)) => {
             let grpc_address = address_of(&listener);
-            let api = services::api(Services {
+            let services = Services {
                 image,
                 store: Arc::clone(&store),
                 histories: Arc::clone(&histories),
@@ -273,8 +295,8 @@ async fn run(process: Process) -> Result<(), AppError> {
                 streams: stream_settings(&config.grpc),
                 measured: config.telemetry.metrics,
                 send_gzip: true,
-            })
-            .await?;
+            };
+            let api = services::api(services, guard, config.grpc.reflection).await?;
             background.spawn(api.health);
             let mark = if simulated { " simulated=true" } else { "" };
             println!("listening grpc={grpc_address} admin={admin_address}{mark}");
@@ -369,10 +391,24 @@ fn spawn_server(
     routes: Routes,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let limits = ListenerLimits { connections_max: grpc.connections_max, handshake_timeout: grpc.handshake_timeout };
+    let limits = ListenerLimits {
+        connections_max: grpc.connections_max.min(connections_by_descriptors()),
+        connections_per_address_max: grpc.connections_per_address_max,
+        handshake_timeout: grpc.handshake_timeout,
+    };
     let connections = listener::accept(listener, limits, tls, shutdown.drain.clone());
     let drained = shutdown.drain.clone().cancelled_owned();
     tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
+}
+
+/// Connections for which there are file descriptors, with some left for the store, the venues and files.
+fn connections_by_descriptors() -> usize {
+    const KEPT_FREE: usize = 96;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    // Where the system does not tell, or there is no limit, the setting alone counts.
+    let allowed = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    allowed.map_or(usize::MAX, |allowed| allowed.saturating_sub(KEPT_FREE).max(allowed / 2))
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
@@ -402,6 +438,7 @@ fn server(grpc: &GrpcConfig) -> Server {
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(grpc.max_concurrent_streams)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .http2_keepalive_interval(Some(grpc.keepalive_interval))
         .http2_keepalive_timeout(Some(grpc.keepalive_timeout))
 }

@@ -12,6 +12,9 @@ pub struct GrpcConfig {
     pub listen: SocketAddr,
     /// Open connections at most, 1 to 1,000,000, default 10,000; further ones wait.
     pub connections_max: usize,
+    /// Open connections of one address at most, 1 to 1,000,000, default 1,000; further ones are closed. Behind a proxy that hides its clients'
+    /// addresses it wants to be as many as the proxy opens.
+    pub connections_per_address_max: usize,
     /// Open calls and streams on one connection at most, 1 to 100,000, default 256.
     pub max_concurrent_streams: u32,
     /// Age at which a watch stream is ended with UNAVAILABLE and its cursor so that clients spread over replicas anew (jittered by a tenth);
@@ -23,6 +26,8 @@ pub struct GrpcConfig {
     pub keepalive_interval: Duration,
     /// Time to wait for the answer to such a ping, 1 s to 10 minutes, default 10 s.
     pub keepalive_timeout: Duration,
+    /// Whether server reflection is offered, default true.
+    pub reflection: bool,
 }
 
 impl GrpcConfig {
@@ -30,6 +35,12 @@ impl GrpcConfig {
         Self {
             listen: address(reader, "grpc.listen", SocketAddr::from(([127, 0, 0, 1], 50_051))),
             connections_max: reader.integer("grpc.connections_max", 10_000, 1..=1_000_000, "connections") as usize,
+            connections_per_address_max: reader.integer(
+                "grpc.connections_per_address_max",
+                1_000,
+                1..=1_000_000,
+                "connections of one address",
+            ) as usize,
             max_concurrent_streams: reader.integer(
                 "grpc.max_concurrent_streams",
                 256,
@@ -55,6 +66,7 @@ impl GrpcConfig {
                 "seconds",
             )),
             keepalive_timeout: Duration::from_secs(reader.integer("grpc.keepalive_timeout_s", 10, 1..=600, "seconds")),
+            reflection: reader.boolean("grpc.reflection", true),
         }
     }
 }
@@ -64,11 +76,16 @@ impl GrpcConfig {
 pub struct AdminConfig {
     /// Address to listen on, default 127.0.0.1:9090. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether the status page is offered, default true.
+    pub status_page: bool,
 }
 
 impl AdminConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self { listen: address(reader, "admin.listen", SocketAddr::from(([127, 0, 0, 1], 9_090))) }
+        Self {
+            listen: address(reader, "admin.listen", SocketAddr::from(([127, 0, 0, 1], 9_090))),
+            status_page: reader.boolean("admin.status_page", true),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! `GetCycles`: turning points, rallies and levels in the daily closes of an index, an asset or a quotient.
+//! `GetCycles`: turning points, rallies, levels and patterns in the daily closes of an index, an asset or a quotient.
 
 use super::side::{Alignment, Side};
 use crate::analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
 use crate::analytics::daily::Day;
 use crate::analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
-use crate::domain::{Decimal, Timestamp};
+use crate::analytics::patterns::{self, InverseHeadAndShoulders};
+use crate::domain::{Decimal, calendar};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
@@ -12,6 +13,23 @@ use crate::telemetry::metrics::Calculation;
 
 /// Digits of a computed level in an answer.
 const LEVEL_DIGITS: u32 = 12;
+
+/// Patterns in an answer at most: the latest ones.
+const PATTERN_COUNT_MAX: usize = 10;
+
+/// When the closes are that an answer tells of.
+#[derive(Clone, Copy)]
+struct Closing {
+    /// At the close of the day's session, otherwise at the end of the UTC day.
+    by_session: bool,
+}
+
+impl Closing {
+    fn time(self, day: Day) -> prost_types::Timestamp {
+        let session = if self.by_session { calendar::session_of_day(day.start()) } else { None };
+        convert::time(session.map_or(day.end(), |session| session.close))
+    }
+}
 
 /// Answers `GetCycles`.
 pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
@@ -28,6 +46,12 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
     let tolerance =
         percent("level_tolerance_percent", request.level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?;
+    let pattern_reversal = percent(
+        "pattern_reversal_percent",
+        request.pattern_reversal_percent,
+        patterns::REVERSAL_PERCENT_DEFAULT,
+        f64::MAX,
+    )?;
     services.check_histories()?;
     let side = Side::resolve(services, "index", &request.index)?;
     let now = services.clock.now();
@@ -49,13 +73,17 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     .or(held.last().map(|(_, close)| *close));
     let found = Calculation::Cycles.time(|| cycles::find(&closes, from, until, reversal));
     let levels = levels::find(&found.turning_points, level, tolerance);
-    let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
+    let shapes =
+        patterns::inverse_heads_and_shoulders(&closes, from, until, pattern_reversal, patterns::TOLERANCE_PERCENT);
+    let latest_shapes = shapes.get(shapes.len().saturating_sub(PATTERN_COUNT_MAX)..).unwrap_or_default();
+    let closing = Closing { by_session: side.is_exchange_traded() && !side.is_around_the_clock() };
+    let (start_time, end_time) = (held.first().map(|(day, _)| *day), held.last().map(|(day, _)| *day));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
     let sources = side.sources();
     let base = v1::Derivation {
         observation_count,
-        start_time: start_time.map(convert::time),
-        end_time: end_time.map(convert::time),
+        start_time: start_time.map(|day| closing.time(day)),
+        end_time: end_time.map(|day| closing.time(day)),
         source: sources.join(","),
         ..Default::default()
     };
@@ -63,22 +91,24 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
         cycles: Some(v1::Cycles {
             index: side.expression.to_string(),
             level: level.map(number),
-            supports: levels.supports.iter().map(price_level).collect(),
-            resistances: levels.resistances.iter().map(price_level).collect(),
-            completed: found.completed.iter().map(cycle).collect(),
-            current: found.current.as_ref().map(cycle),
+            supports: levels.supports.iter().map(|level| price_level(level, closing)).collect(),
+            resistances: levels.resistances.iter().map(|level| price_level(level, closing)).collect(),
+            completed: found.completed.iter().map(|one| cycle(one, closing)).collect(),
+            current: found.current.as_ref().map(|one| cycle(one, closing)),
             extension_percent: found.extension_percent,
-            extension: found.extension_percent.map(|_| extension(&found.completed, &base)),
+            extension: found.extension_percent.map(|_| extension(&found.completed, &base, closing)),
             distance_from_support_percent: levels.distance_from_support_percent,
             at_support: levels.is_at_support,
             reversal_percent: reversal,
             level_tolerance_percent: tolerance,
             observation_count,
-            start_time: start_time.map(convert::time),
-            end_time: end_time.map(convert::time),
+            start_time: start_time.map(|day| closing.time(day)),
+            end_time: end_time.map(|day| closing.time(day)),
             sources,
             simulated: services.simulated,
-            derivations: derivations(&base, reversal, tolerance),
+            derivations: derivations(&base, reversal, tolerance, pattern_reversal),
+            patterns: latest_shapes.iter().map(|one| pattern(one, closing)).collect(),
+            pattern_reversal_percent: pattern_reversal,
         }),
     })
 }
@@ -96,12 +126,16 @@ fn percent(field: &str, asked: Option<f64>, default: f64, most: f64) -> Result<f
     Err(ServiceError::invalid(field, value, allowed))
 }
 
-fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64) -> Vec<v1::Derivation> {
+fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64, pattern_reversal: f64) -> Vec<v1::Derivation> {
     let parameter = |name: &str, value: f64| v1::Parameter { name: name.to_owned(), value: value.to_string() };
     let zigzag = "zigzag over daily closes: a trough is the lowest close followed by a rise of at least the reversal, a peak the highest \
                   close followed by the fall that undoes such a rise, 1 − 1 / (1 + reversal); of equal closes the earliest counts";
     let clusters = "turning points within the tolerance of each other are one level, its value their median; at support when the current \
                     level is at most the tolerance above the nearest level at or below it";
+    let shape = "inverse head and shoulders (after Lo, Mamaysky and Wang 2000): five consecutive turning points of a zigzag with the reversal of \
+                 patterns, trough, peak, trough, peak, trough, the middle trough the lowest, the outer troughs each within the tolerance of \
+                 their mean and the peaks likewise; the neckline is the straight line through the peaks; broken out at the first later \
+                 close above it, failed at one below the head, expired after as many days as from shoulder to shoulder; closes only";
     vec![
         v1::Derivation {
             field: "completed".to_owned(),
@@ -115,16 +149,25 @@ fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64) -> Vec<v1::
             parameters: vec![parameter("level_tolerance_percent", tolerance)],
             ..base.clone()
         },
+        v1::Derivation {
+            field: "patterns".to_owned(),
+            method: shape.to_owned(),
+            parameters: vec![
+                parameter("pattern_reversal_percent", pattern_reversal),
+                parameter("tolerance_percent", patterns::TOLERANCE_PERCENT),
+            ],
+            ..base.clone()
+        },
     ]
 }
 
-fn extension(completed: &[Cycle], base: &v1::Derivation) -> v1::Derivation {
+fn extension(completed: &[Cycle], base: &v1::Derivation, closing: Closing) -> v1::Derivation {
     let rallies = completed.iter().rev().take(2).rev();
     let input = |(name, cycle): (&str, &Cycle)| v1::Input {
         name: name.to_owned(),
         value: Some(number(cycle.rally_percent)),
         unit: "percent".to_owned(),
-        time: Some(convert::time(cycle.peak_day.end())),
+        time: Some(closing.time(cycle.peak_day)),
         source: super::side::COMPUTED_HERE.to_owned(),
     };
     v1::Derivation {
@@ -138,11 +181,11 @@ fn extension(completed: &[Cycle], base: &v1::Derivation) -> v1::Derivation {
     }
 }
 
-fn cycle(cycle: &Cycle) -> v1::Cycle {
+fn cycle(cycle: &Cycle, closing: Closing) -> v1::Cycle {
     v1::Cycle {
-        trough_time: Some(convert::time(cycle.trough_day.end())),
+        trough_time: Some(closing.time(cycle.trough_day)),
         trough: number(cycle.trough),
-        peak_time: Some(convert::time(cycle.peak_day.end())),
+        peak_time: Some(closing.time(cycle.peak_day)),
         peak: number(cycle.peak),
         rally_percent: cycle.rally_percent,
         decline_percent: cycle.decline_percent,
@@ -150,15 +193,38 @@ fn cycle(cycle: &Cycle) -> v1::Cycle {
     }
 }
 
-fn price_level(level: &Level) -> v1::PriceLevel {
-    let time = |day: Day| -> Timestamp { day.end() };
+fn pattern(pattern: &InverseHeadAndShoulders, closing: Closing) -> v1::Pattern {
+    let point =
+        |(day, level): patterns::Close| v1::PatternPoint { time: Some(closing.time(day)), level: number(level) };
+    let (state, decision) = match pattern.outcome {
+        patterns::Outcome::Forming => (v1::PatternState::Forming, None),
+        patterns::Outcome::BrokenOut(close) => (v1::PatternState::BrokenOut, Some(close)),
+        patterns::Outcome::Failed(close) => (v1::PatternState::Failed, Some(close)),
+        patterns::Outcome::Expired => (v1::PatternState::Expired, None),
+    };
+    v1::Pattern {
+        kind: v1::PatternKind::InverseHeadAndShoulders.into(),
+        state: state.into(),
+        left_shoulder: Some(point(pattern.left_shoulder)),
+        left_peak: Some(point(pattern.left_peak)),
+        head: Some(point(pattern.head)),
+        right_peak: Some(point(pattern.right_peak)),
+        right_shoulder: Some(point(pattern.right_shoulder)),
+        decision: decision.map(point),
+        neckline: number(pattern.neckline),
+        depth_percent: pattern.depth_percent(),
+        target: pattern.target().map(number),
+    }
+}
+
+fn price_level(level: &Level, closing: Closing) -> v1::PriceLevel {
     v1::PriceLevel {
         level: number(level.level),
         low: number(level.low),
         high: number(level.high),
         touch_count: i32::try_from(level.touch_count).unwrap_or(i32::MAX),
-        first_time: Some(convert::time(time(level.first_day))),
-        last_time: Some(convert::time(time(level.last_day))),
+        first_time: Some(closing.time(level.first_day)),
+        last_time: Some(closing.time(level.last_day)),
         distance_percent: level.distance_percent,
     }
 }
