@@ -269,7 +269,7 @@ impl<D: Derived> Source for DerivedSource<D> {
         }
     }
 
-    fn cursor(&self) -> Cursor {
+    fn cursor(&mut self) -> Cursor {
         let mut positions = self.sent.clone();
         if let Some(resumed) = &self.resumed {
             positions.iter_mut().zip(resumed).for_each(|(position, from)| *position = (*position).max(*from));
