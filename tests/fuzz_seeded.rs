@@ -131,7 +131,7 @@ fn memory(name: &str) -> Option<u64> {
 
 #[test]
 fn every_target_keeps_its_promises() {
-    let resident = memory("VmRSS");
+    let resident = memory("VmRSS:");
     let (runs, seed) = (setting("CROSSMARKET_FUZZ_RUNS", RUNS), setting("CROSSMARKET_FUZZ_SEED", SEED));
     let root = recorded_root();
     if root.is_none() {
@@ -158,7 +158,7 @@ fn every_target_keeps_its_promises() {
     });
     let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
     assert!(broken.is_empty(), "promises were broken in {broken:?}; their inputs are above");
-    if let (Some(resident), Some(peak)) = (resident, memory("VmHWM")) {
+    if let (Some(resident), Some(peak)) = (resident, memory("VmHWM:")) {
         let growth = peak.saturating_sub(resident);
         println!(
             "no input made the process larger than {} MiB, {} MiB more than it began with",
