@@ -24,7 +24,7 @@ use crate::image::{Image, ImageSettings};
 use crate::security::{FileError, ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
-use crate::store::{self, OpenOptions, Store, StoreError};
+use crate::store::{self, LEASE_LIFE_MAX, OpenOptions, Store, StoreError};
 use crate::{follow, histories, venues};
 
 mod admin;
@@ -204,7 +204,8 @@ fn collector_settings(config: &Config) -> CollectorSettings {
         extra_assets: config.universe.assets.clone(),
         required_venue_count: config.collector.required_venue_count,
         publish_interval: config.collector.publish_interval,
-        lease_life: config.collector.lease_life,
+        // A store of one process is contested by nobody, and a machine that is too slow for a moment is no reason to begin anew.
+        lease_life: if config.store.is_shared() { config.collector.lease_life } else { LEASE_LIFE_MAX },
         seed: rand::random(),
         ..CollectorSettings::default()
     }

@@ -14,6 +14,7 @@ mod config;
 mod cycles;
 mod decode;
 mod error;
+mod export;
 mod get;
 pub mod history_csv;
 mod import;
@@ -69,6 +70,7 @@ enum Command {
     Cycles(cycles::CyclesArguments),
     Import(import::ImportArguments),
     Backfill(serve::BackfillArguments),
+    Export(export::ExportArguments),
     MigrateStore(migrate::MigrateArguments),
     Decode(decode::DecodeArguments),
     Config(config::ConfigArguments),
@@ -97,6 +99,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Get(arguments) => block_on(get::run(arguments)),
         Command::List(arguments) => block_on(list::run(arguments)),
         Command::Watch(arguments) => block_on(watch::run(arguments)),
+        Command::Export(arguments) => block_on(export::run(arguments)),
         Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),
         Command::Ratios(arguments) => block_on(ratios::run(arguments)),
         Command::Compare(arguments) => block_on(compare::run(arguments)),

@@ -9,6 +9,7 @@
 //! A feed is a buffer for readers that are a little behind, not an archive: it holds at most a number of entries and a
 //! number of bytes, and whoever falls out of it bootstraps again.
 
+pub mod backup;
 pub mod daily;
 pub mod embedded;
 pub mod encoding;

@@ -120,3 +120,47 @@ fn what_makes_no_sense_is_refused() {
         assert_eq!(output.status.code(), Some(code), "{from} {to}: {}", text(&output.stderr));
     }
 }
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_crossmarket")).args(arguments).output().expect("the binary runs")
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let url = |name: &str| format!("embedded:{}", path(name));
+    let original = EmbeddedStore::open(&directory.path().join("first")).await.expect("opens");
+    fill(&original).await;
+    let expected = contents(&original).await;
+    drop(original);
+
+    let file = path("backup.cm");
+    let saved = run(&["export", &file, "--store", &url("first")]);
+    assert!(saved.status.success(), "{}", text(&saved.stderr));
+    assert!(
+        text(&saved.stdout).starts_with("2 series with 7000 records and 4 latest values"),
+        "{}",
+        text(&saved.stdout)
+    );
+    let again = run(&["export", &file, "--store", &url("first")]);
+    assert_eq!(again.status.code(), Some(1), "a backup is not overwritten");
+
+    let server = RedisServer::start();
+    for _ in 0..2 {
+        let restored = run(&["import", "--all", &file, "--store", &server.url()]);
+        assert!(restored.status.success(), "{}", text(&restored.stderr));
+        assert!(text(&restored.stdout).ends_with("imported and verified\n"), "{}", text(&restored.stdout));
+    }
+    let redis = RedisStore::new(&server.url(), RedisOptions::default()).expect("a URL");
+    assert_eq!(contents(&redis).await, expected);
+
+    let mut bytes = std::fs::read(&file).expect("written");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let refused = run(&["import", "--all", &file, "--store", &url("second")]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("not a whole backup"), "{}", text(&refused.stderr));
+    assert!(!directory.path().join("second").exists(), "nothing is touched");
+}

@@ -1,4 +1,4 @@
-//! `import`: a daily history from a CSV file into the store.
+//! `import`: a daily history from a CSV file into the store, or with --all everything of a backup.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
+use super::export;
 use super::history_csv::{self, Effect, History, Row};
 use super::settings::SettingsArguments;
 use crate::domain::Candle;
@@ -21,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Problems of one effect that are printed one by one, unless --verbose asks for all.
 const PROBLEMS_SHOWN: usize = 10;
 
-/// Reads a daily history of an asset or index from a CSV file into the store.
+/// Reads a daily history of an asset or index from a CSV file into the store, or with --all everything of a backup.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The header names the columns, in any letter case: date, time or timestamp; close or value; and open, high, low, volume,
@@ -31,14 +32,18 @@ or milliseconds since 1970, all UTC. What is skipped or mended is printed with i
 Examples:
   crossmarket import BTC bitcoin.csv
   crossmarket import RUT russell-2000.csv --dry-run
-  crossmarket import DXY macro.csv --column dxy")]
+  crossmarket import DXY macro.csv --column dxy
+  crossmarket import --all backup.cm")]
 pub(super) struct ImportArguments {
     /// The asset or index: BTC, RUT.
-    #[arg(value_name = "CODE", value_parser = subject)]
-    code: Subject,
+    #[arg(value_name = "CODE", value_parser = subject, required_unless_present = "all")]
+    code: Option<Subject>,
     /// The file.
-    #[arg(value_name = "FILE.csv")]
-    file: PathBuf,
+    #[arg(value_name = "FILE.csv", required_unless_present = "all")]
+    file: Option<PathBuf>,
+    /// A backup that `crossmarket export` wrote, all of which is imported.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["code", "file", "column", "volume"])]
+    all: Option<PathBuf>,
     /// The column of closes, when it is not named close or value. Other prices of the file are then left out.
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
@@ -70,15 +75,21 @@ enum Volume {
 pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
     let flags = super::settings::flag("store.url", "--store", arguments.store.as_ref());
     let config = arguments.settings.load(flags.into_iter().collect())?.config;
-    let history = history_csv::parse_of(&read(&arguments.file)?, arguments.column.as_deref(), traded(&arguments.code));
+    if let Some(backup) = &arguments.all {
+        return export::restore(backup, &config, arguments.dry_run).await;
+    }
+    let (Some(code), Some(file)) = (&arguments.code, &arguments.file) else {
+        return Err(CliError::Usage("CODE and FILE.csv are missing".to_owned()));
+    };
+    let history = history_csv::parse_of(&read(file)?, arguments.column.as_deref(), traded(code));
     report(&history, arguments.verbose);
     if let Some(refused) = history.problems.iter().find(|problem| problem.effect == Effect::Refused) {
-        return Err(CliError::Failed(format!("{}: {}", arguments.file.display(), refused.message)));
+        return Err(CliError::Failed(format!("{}: {}", file.display(), refused.message)));
     }
     if history.rows.is_empty() {
-        return Err(CliError::Failed(format!("{}: no usable line", arguments.file.display())));
+        return Err(CliError::Failed(format!("{}: no usable line", file.display())));
     }
-    let volume = arguments.volume.unwrap_or_else(|| guess_volume(&arguments.code, &history.rows));
+    let volume = arguments.volume.unwrap_or_else(|| guess_volume(code, &history.rows));
     if history.rows.iter().any(|row| row.volume.is_some()) && arguments.volume.is_none() {
         let taken = if volume == Volume::Units { "units" } else { "money in US dollars" };
         eprintln!("volume is taken as {taken}; --volume says otherwise");
@@ -86,9 +97,9 @@ pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
     if !arguments.dry_run {
         let store =
             store::open(&config.store.open_options()).await.map_err(|error| in_use(error, &config.store.url))?;
-        write(store.as_ref(), &arguments.code, &history.rows, volume).await?;
+        write(store.as_ref(), code, &history.rows, volume).await?;
     }
-    Ok(summary(&arguments, &history)?)
+    Ok(summary(code, arguments.dry_run, &history)?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
@@ -101,10 +112,10 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 /// An embedded store has one process at a time: say what to do when that is the service.
-fn in_use(error: StoreError, url: &str) -> CliError {
+pub(super) fn in_use(error: StoreError, url: &str) -> CliError {
     match error {
         StoreError::Unavailable(reason) => CliError::Failed(format!(
-            "cannot open the store {url}: {reason}; if a running service holds it, stop that service, import, and start it again"
+            "cannot open the store {url}: {reason}; if a running service holds it, stop that service, do this, and start it again"
         )),
         other => CliError::Store(other),
     }
@@ -182,8 +193,8 @@ fn report(history: &History, verbose: bool) {
     }
 }
 
-fn summary(arguments: &ImportArguments, history: &History) -> io::Result<()> {
-    let verb = if arguments.dry_run { "would be imported (dry run)" } else { "imported" };
+fn summary(code: &Subject, dry_run: bool, history: &History) -> io::Result<()> {
+    let verb = if dry_run { "would be imported (dry run)" } else { "imported" };
     let day = |row: Option<&Row>| row.map(|row| row.day.to_string().chars().take(10).collect::<String>());
     let market_caps = history.rows.iter().filter(|row| row.market_cap.is_some()).count();
     let adjusted = history.problems.iter().filter(|problem| problem.effect == Effect::Adjusted).count() as u64
@@ -192,7 +203,7 @@ fn summary(arguments: &ImportArguments, history: &History) -> io::Result<()> {
     writeln!(
         out,
         "{}: {} days {verb}, {} to {}, {market_caps} with market cap; of {} lines {} skipped; {adjusted} adjustments",
-        arguments.code,
+        code,
         history.rows.len(),
         day(history.rows.first()).unwrap_or_default(),
         day(history.rows.last()).unwrap_or_default(),

@@ -128,7 +128,7 @@ pub async fn migrate(
 }
 
 /// Candles or points, read from and put into a store.
-trait Copied: Record + PartialEq {
+pub(super) trait Copied: Record + PartialEq {
     async fn read(store: &dyn Store, info: &SeriesInfo) -> Result<Vec<Self>, StoreError>;
     async fn put(store: &dyn Store, series: &SeriesKey, records: &[Self]) -> Result<(), StoreError>;
 }
