@@ -25,6 +25,8 @@ use crate::security::{ServerTls, TlsError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Store, StoreError};
+use crate::telemetry::Telemetry;
+use crate::telemetry::otlp::OtlpError;
 use crate::{follow, histories, venues};
 
 mod admin;
@@ -118,6 +120,9 @@ pub enum AppError {
     /// The simulated venues cannot be started.
     #[error("the simulated venues cannot be started")]
     Simulator(#[source] io::Error),
+    /// Telemetry cannot be sent as configured.
+    #[error("telemetry cannot be sent")]
+    Telemetry(#[from] OtlpError),
     /// There is nothing to answer with in the recording.
     #[error("--replay {directory}: {problem}")]
     Replay {
@@ -148,12 +153,13 @@ struct Process {
     collector: Option<CollectorSettings>,
     venues: Vec<VenueEntry>,
     simulated: bool,
+    telemetry: Telemetry,
     /// Printed once the ports are open, with the URL of the gRPC port.
     banner: fn(&str) -> String,
 }
 
 /// Runs the service until it is told to stop.
-pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
+pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(), AppError> {
     let part = match role {
         Role::All => None,
         Role::Server => Some("server"),
@@ -170,7 +176,8 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     let banner = |_: &str| String::new();
     let store_kind = store::kind_of(&config.store.url);
     let clock = Clock::system();
-    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config }).await
+    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config, telemetry })
+        .await
 }
 
 /// The collector's settings as configured.
@@ -221,7 +228,7 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
 async fn run(process: Process) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner } = process;
+    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner, telemetry } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
     let tls = match config.security.tls.clone().filter(|_| serves) {
@@ -257,6 +264,8 @@ async fn run(process: Process) -> Result<(), AppError> {
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
     let page =
         Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
+    let measured = page.clone();
+    let otlp = telemetry.start(Arc::new(move || metrics::page(&measured)))?;
     spawn_admin(&mut background, admin, page);
     let mut server = match grpc {
         Some(listener) => {
@@ -343,6 +352,9 @@ async fn run(process: Process) -> Result<(), AppError> {
     };
     let finished = tokio::time::timeout(FLUSH_TIMEOUT, finish).await;
     background.shutdown().await;
+    if let Some(otlp) = otlp {
+        otlp.end().await;
+    }
     info!("ended");
     match finished {
         Ok(result) => ended.and(result),

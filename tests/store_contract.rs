@@ -84,7 +84,7 @@ fn state(received_millis: i64, rank: u32) -> State {
 }
 
 fn entry(code: &str, revision: u64, state: Option<State>) -> Entry {
-    Entry { key: key(code), revision, state }
+    Entry { key: key(code), revision, state, trace: None }
 }
 
 async fn tail_now(store: &dyn Store, epoch: u64, after: u64) -> Tail {

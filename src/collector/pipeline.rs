@@ -8,12 +8,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 use tracing::warn;
 
 use super::CollectorError;
 use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
-use super::intake::Intake;
+use super::intake::{Intake, Observed};
 use super::lease::{Lead, Leads};
 use super::long_short;
 use super::monitor::FeedMonitor;
@@ -25,6 +26,7 @@ use crate::domain::state::Key;
 use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Calculation;
+use crate::telemetry::trace;
 
 /// Messages taken in one go at most.
 const MESSAGES_MAX: usize = 8;
@@ -125,6 +127,7 @@ impl Pipeline {
                     }
                     let now = run.pipeline.clock.now();
                     for message in messages.drain(..) {
+                        run.note_trace(&message);
                         run.pipeline.board.take(message, run.pipeline.publisher.rates(), now);
                     }
                 }
@@ -222,6 +225,13 @@ impl Run {
         }
     }
 
+    /// The next batch of every shard may have something of what was heard.
+    fn note_trace(&mut self, message: &Intake) {
+        if let Intake::Observed(Observed { trace: Some(trace), .. }) = message {
+            self.writers.values_mut().for_each(|writer| writer.note_trace(*trace));
+        }
+    }
+
     /// Everything of a shard that is due now.
     fn batch(&mut self, shard: ShardId, instant: Instant) -> Vec<Update> {
         let Pipeline { board, publisher, monitors, clock, shards, .. } = &mut self.pipeline;
@@ -247,9 +257,18 @@ impl Run {
     }
 
     fn write(&mut self, shard: ShardId, instant: Instant) {
-        let batch = self.batch(shard, instant);
+        let traces = self.writers.get_mut(&shard).map(Writer::take_traces).unwrap_or_default();
+        let span = trace::span!(
+            traces.first().copied().and_then(trace::below),
+            "aggregate",
+            crossmarket.shard = i64::from(shard),
+            crossmarket.state_count = Empty,
+        );
+        trace::link(&span, traces.into_iter().skip(1));
+        let batch = span.in_scope(|| self.batch(shard, instant));
+        span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
         if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-            writer.write(batch, &mut self.writes);
+            writer.write(batch, trace::context_of(&span), &mut self.writes);
         }
     }
 
@@ -384,7 +403,7 @@ impl Run {
             let mut batch = self.batch(shard, Instant::now());
             batch.extend(news);
             if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-                writer.write(batch, &mut self.writes);
+                writer.write(batch, None, &mut self.writes);
             }
         }
         while self.writes.join_next().await.is_some() {}

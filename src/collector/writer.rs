@@ -11,11 +11,14 @@ use super::lease::Lead;
 use super::publish::Update;
 use super::retry::Jitter;
 use crate::domain::state::{Epoch, Key, Revision};
-use crate::domain::{AssetCode, ShardId};
+use crate::domain::{AssetCode, ShardId, TraceContext};
 use crate::store::StoreError;
 
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+
+/// Spans that one batch is linked to at most.
+const TRACES_MAX: usize = 32;
 
 /// What a shard's writer has under way and waiting.
 pub struct Writer {
@@ -29,6 +32,8 @@ pub struct Writer {
     pub catalogue_due: Instant,
     /// When the feeds' health is told.
     pub feeds_due: Instant,
+    /// What was heard since the last batch, as far as it is traced.
+    traces: Vec<TraceContext>,
     writing: bool,
     retry: Jitter,
     retry_at: Option<Instant>,
@@ -57,6 +62,7 @@ impl Writer {
             paused_after: None,
             catalogue_due: now,
             feeds_due: now,
+            traces: Vec::new(),
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
             retry_at: None,
@@ -69,19 +75,31 @@ impl Writer {
         !self.writing && self.retry_at.is_none_or(|at| at <= now)
     }
 
+    /// Notes a span whose observations the next batch may hold.
+    pub fn note_trace(&mut self, trace: TraceContext) {
+        if self.traces.len() < TRACES_MAX {
+            self.traces.push(trace);
+        }
+    }
+
+    /// Takes those spans, for a batch.
+    pub fn take_traces(&mut self) -> Vec<TraceContext> {
+        std::mem::take(&mut self.traces)
+    }
+
     /// True when the last batch did not hold all that was due.
     pub fn is_behind(&self) -> bool {
         self.paused_after.is_some()
     }
 
     /// Starts writing a batch.
-    pub fn write(&mut self, batch: Vec<Update>, writes: &mut JoinSet<Outcome>) {
+    pub fn write(&mut self, batch: Vec<Update>, trace: Option<TraceContext>, writes: &mut JoinSet<Outcome>) {
         let keys = batch.iter().map(|(key, _)| key.clone()).collect();
         let lead = self.lead.clone();
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {
-            let result = lead.write(batch).await;
+            let result = lead.write_traced(batch, trace).await;
             Outcome { shard: lead.shard(), epoch: lead.epoch(), keys, result }
         });
     }
