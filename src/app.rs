@@ -21,10 +21,10 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
-use crate::security::{ServerTls, TlsError};
+use crate::security::{ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, OpenOptions, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::otlp::OtlpError;
 use crate::{follow, histories, venues};
@@ -37,6 +37,7 @@ mod listener;
 mod measured;
 mod metrics;
 mod preload;
+mod security;
 mod transport;
 
 pub use backfill::backfill;
@@ -45,6 +46,7 @@ pub use demo::demo;
 use admin::Admin;
 use listener::ListenerLimits;
 use measured::Measured;
+use security::Security;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -102,6 +104,9 @@ pub enum AppError {
     /// The certificates cannot be used.
     #[error("security.tls: {0}")]
     Tls(#[source] TlsError),
+    /// The keys of the tokens' issuer cannot be used.
+    #[error("security.jwt: {0}")]
+    Tokens(#[source] TokenError),
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -168,7 +173,8 @@ pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(
     if let Some(role) = part.filter(|_| !config.store.is_shared()) {
         return Err(AppError::Role { role });
     }
-    let store = store::open(&config.store.open_options()).await?;
+    let shard_count = Some(config.collector.shards);
+    let store = store::open(&OpenOptions { shard_count, ..config.store.open_options() }).await?;
     let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
     let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;
@@ -231,10 +237,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner, telemetry } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let tls = match config.security.tls.clone().filter(|_| serves) {
-        Some(settings) => Some(ServerTls::load(settings).await.map_err(AppError::Tls)?),
-        None => None,
-    };
+    let security = if serves { Some(security::open(&config).await?) } else { None };
     let started = Clock::system().now();
     let role = match (serves, collector.is_some()) {
         (true, true) => "all",
@@ -254,23 +257,39 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
-    let tls = tls.map(|(tls, rotation)| {
-        background.spawn(rotation.run());
-        tls
-    });
+    let (tls, guard) = match security {
+        Some(Security { tls, guard, rotations }) => {
+            for rotation in rotations {
+                background.spawn(rotation);
+            }
+            (tls, Some(guard))
+        }
+        None => (None, None),
+    };
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
     let drain = shutdown.drain.clone();
     let leading = collector.as_ref().map(|settings| settings.leading.clone());
-    let page =
-        Admin { image: Arc::clone(&image), clock, drain, simulated, serves, role, leading, started, tls: tls.clone() };
+    let page = Admin {
+        image: Arc::clone(&image),
+        clock,
+        drain,
+        simulated,
+        serves,
+        role,
+        leading,
+        started,
+        tls: tls.clone(),
+        guard: guard.clone(),
+        status_page: config.admin.status_page,
+    };
     let measured = page.clone();
     let otlp = telemetry.start(Arc::new(move || metrics::page(&measured)))?;
     spawn_admin(&mut background, admin, page);
-    let mut server = match grpc {
-        Some(listener) => {
+    let mut server = match grpc.zip(guard) {
+        Some((listener, guard)) => {
             let grpc_address = address_of(&listener);
-            let api = services::api(Services {
+            let services = Services {
                 image,
                 store: Arc::clone(&store),
                 histories: Arc::clone(&histories),
@@ -281,8 +300,8 @@ async fn run(process: Process) -> Result<(), AppError> {
                 streams: stream_settings(&config.grpc),
                 measured: config.telemetry.metrics,
                 send_gzip: true,
-            })
-            .await?;
+            };
+            let api = services::api(services, guard, config.grpc.reflection).await?;
             background.spawn(api.health);
             let mark = if simulated { " simulated=true" } else { "" };
             println!("listening grpc={grpc_address} admin={admin_address}{mark}");

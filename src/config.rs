@@ -3,7 +3,7 @@
 //! Every setting is read once through the [`Reader`], which remembers its value and where that came from (for `config show`) and
 //! collects what is wrong, so that all problems are told at once. What no part has asked for is an unknown setting and is refused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod baskets;
 mod collector;
@@ -109,6 +109,9 @@ pub fn load(
     }
     source::read_environment(environment, &mut reader);
     source::read_flags(flags, &mut reader);
+    if let Some(path) = reader.given_text(security::CLIENTS_FILE).map(PathBuf::from) {
+        source::read_file_below(&path, security::CLIENTS, &mut reader);
+    }
     let config = Config::read(&mut reader);
     let (settings, problems) = reader.finish();
     if problems.is_empty() { Ok(Loaded { config, settings }) } else { Err(ConfigError { problems }) }

@@ -27,8 +27,8 @@ const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Durati
 /// is up with the store within a second of its return.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
-/// How long a new epoch may hold less than is in memory before it is taken for all that there is. A writer that begins on an emptied store
-/// publishes everything anew, in several batches, and until then what is in memory is the better answer.
+/// How long a new epoch may hold less than is in memory, or be incomplete by its writer's word, before it is taken for all that there is. A writer
+/// that begins on an emptied store publishes everything anew, in several batches, and until then what is in memory is the better answer.
 const REPUBLICATION_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How often freshness is looked at, at most and at least.
@@ -108,14 +108,14 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
                 }
                 epoch = next;
                 if back_off > BACK_OFF.0 {
-                    info!(shard, "store answers again");
+                    info!(shard, "store followed again");
                     back_off = BACK_OFF.0;
                 }
             }
             Err(error) => {
-                // Told once, until the store answers again.
+                // Told once, until it can be.
                 if back_off == BACK_OFF.0 {
-                    warn!(shard, %error, "store does not answer, serving what is in memory");
+                    warn!(shard, %error, "store cannot be followed, serving what is in memory");
                 }
                 let jitter = rand::rng().random_range(0.5..1.0);
                 tokio::time::sleep(back_off.mul_f64(jitter)).await;
@@ -125,7 +125,7 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     }
 }
 
-/// A new epoch that holds less than is in memory, and since when that is known.
+/// A new epoch that holds less than it will, and since when that is known.
 type Republication = Option<(Epoch, Instant)>;
 
 /// Loads the shard. `None` while it has no writer or its writer has not published everything yet: an empty image must not pass for a complete
@@ -138,14 +138,15 @@ async fn bootstrap(
     republication: &mut Republication,
     measures: &Measures,
 ) -> Result<Option<Epoch>, StoreError> {
-    let Bootstrap { epoch, revision, entries } = store.bootstrap(shard).await?;
+    let Bootstrap { epoch, revision, entries, complete } = store.bootstrap(shard).await?;
     if epoch == 0 {
         return Ok(None);
     }
     let entry_count = entries.len();
     let before = image.position(shard);
     let is_new_epoch = before.is_some_and(|position| position.epoch != epoch);
-    if is_new_epoch && entry_count < image.key_count(shard) {
+    let holds_less = is_new_epoch && entry_count < image.key_count(shard);
+    if holds_less || !complete {
         let since = republication.filter(|(of, _)| *of == epoch).map_or_else(Instant::now, |(_, since)| since);
         *republication = Some((epoch, since));
         if since.elapsed() < REPUBLICATION_WAIT_MAX {

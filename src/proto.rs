@@ -17,3 +17,7 @@ pub mod encoded {
 
 /// The compiled file descriptor set of the package and everything that it imports.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/crossmarket.v1.binpb"));
+
+/// The domain of every `google.rpc.ErrorInfo`.
+#[cfg(feature = "server")]
+pub const ERROR_DOMAIN: &str = "crossmarket";

@@ -21,6 +21,7 @@ use crate::proto::v1::overview_service_server::OverviewServiceServer;
 use crate::proto::v1::signal_service_server::SignalServiceServer;
 use crate::proto::v1::subscription_service_server::SubscriptionServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, encoded as server};
+use crate::security::Guard;
 use crate::store::Store;
 use crate::telemetry::metrics::Calculation;
 
@@ -135,12 +136,16 @@ impl Services {
     }
 }
 
-/// Puts the services together. Health starts NOT_SERVING.
+/// Puts the services together, behind a guard. Health starts NOT_SERVING.
 ///
 /// # Errors
 ///
 /// When the descriptor set that was compiled in cannot be read.
-pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Error> {
+pub async fn api(
+    services: Services,
+    guard: Guard,
+    offers_reflection: bool,
+) -> Result<Api, tonic_reflection::server::Error> {
     watch::expect_measures();
     Calculation::OF_SERVERS.into_iter().for_each(Calculation::expect);
     let (health_server, health) = health::reporter(services.clone()).await;
@@ -160,17 +165,19 @@ pub async fn api(services: Services) -> Result<Api, tonic_reflection::server::Er
         price = price.send_compressed(CompressionEncoding::Gzip);
         catalog = catalog.send_compressed(CompressionEncoding::Gzip);
     }
-    let router = Routes::new(price)
+    let mut routes = Routes::new(price)
         .add_service(catalog)
         .add_service(long_short)
         .add_service(index)
         .add_service(SignalServiceServer::new(signal::Signal))
         .add_service(OverviewServiceServer::new(overview::Overview))
         .add_service(SubscriptionServiceServer::new(subscription::Subscriptions))
-        .add_service(health_server)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .into_axum_router();
+        .add_service(health_server);
+    if offers_reflection {
+        routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    }
+    // Calls that are refused are counted too, and browsers understand why.
+    let router = routes.into_axum_router().layer(guard);
     let router = match services.measured {
         true => router.layer(observe::ObserveLayer::new()),
         false => router,

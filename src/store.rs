@@ -61,6 +61,8 @@ pub struct Bootstrap {
     pub revision: Revision,
     /// Every key's newest entry.
     pub entries: Vec<Entry>,
+    /// False while the shard was begun empty and its writer has not [told](Store::published) that everything is in it.
+    pub complete: bool,
 }
 
 /// What came after a position in a feed.
@@ -139,7 +141,9 @@ pub trait Store: Send + Sync {
     }
 
     /// Writes a batch: latest values and feed together, all or nothing. Revisions are given out in order from the newest + 1; the last one
-    /// is returned. An update whose `receive_time` is older than what is stored for its key is left out (`None` entries always count).
+    /// is returned. An update whose `receive_time` is older than what is stored for its key is left out (`None` entries always count), unless an
+    /// earlier epoch stored that at a time which lies in the future of the update's `publish_time`: then the clocks differ, and the later writer is
+    /// right.
     /// An epoch other than the one that the last [`Store::open_writer`] gave out is refused as [`StoreError::Fenced`], and one that the store no
     /// longer knows, or whose last revisions it no longer has, as [`StoreError::Lost`].
     async fn write(
@@ -159,6 +163,10 @@ pub trait Store: Send + Sync {
     ) -> Result<Revision, StoreError> {
         self.write(shard, epoch, updates).await
     }
+
+    /// Tells that everything there is has been written in this epoch, so that whoever reads a shard that was begun empty takes it for the whole.
+    /// Anything but the shard's epoch is left alone. Nothing to do for a store that nobody empties.
+    async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError>;
 
     /// All of a shard's latest values.
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError>;
@@ -224,6 +232,16 @@ pub enum StoreError {
         /// Who holds it now, if anybody does.
         holder: Option<SmolStr>,
     },
+    /// The store's data is divided into another number of shards than this process goes by.
+    #[error(
+        "the store is divided into {there} shards and this process goes by {here}: collector.shards must be the same in every process on one store"
+    )]
+    Divided {
+        /// The number in this process.
+        here: u16,
+        /// The number in the store.
+        there: u16,
+    },
     /// The store cannot be reached or cannot work now.
     #[error("store unavailable: {0}")]
     Unavailable(String),
@@ -249,4 +267,10 @@ pub enum StoreError {
         /// What is allowed.
         allowed: &'static str,
     },
+}
+
+/// Whether an update is older than what is stored for its key, which was received at `stored`.
+fn is_older(update: &State, stored: Timestamp, stored_in_this_epoch: bool) -> bool {
+    // Of two writers one may have a clock that is ahead. What seems to come from the future tells nothing.
+    update.receive_time < stored && (stored_in_this_epoch || stored <= update.publish_time)
 }

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("collector", &["domain", "clock", "analytics", "venues", "image", "histories", "store", "telemetry"]),
     ("histories", &["domain", "clock", "analytics", "store"]),
-    ("security", &["domain", "proto"]),
+    ("security", &["domain", "clock", "proto"]),
     ("services", &["domain", "clock", "analytics", "image", "store", "histories", "proto", "security", "telemetry"]),
     ("simulator", &["domain", "clock", "venues"]),
     ("follow", &["domain", "clock", "image", "store", "telemetry"]),
@@ -43,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("cli", &["app", "client", "domain", "clock", "proto", "venues", "store", "config", "telemetry"]),
+    ("cli", &["app", "client", "domain", "clock", "proto", "venues", "store", "config", "security", "telemetry"]),
 ];
 
 /// What pure modules must not reach for.

@@ -112,3 +112,62 @@ fn wrong_usage_exits_with_2() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("unknown venue \"nowhere\""));
 }
+
+#[test]
+fn a_key_is_made_with_its_hash_and_neither_it_nor_the_hash_is_shown_again() {
+    let made = crossmarket(&["config", "hash-key"], &[]);
+    let lines = text(&made.stdout);
+    let word = |name: &str| {
+        let line = lines.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {lines}"));
+        line.trim().to_owned()
+    };
+    let (key, hash) = (word("key"), word("hash"));
+    let mut hashing = Command::new(env!("CARGO_BIN_EXE_crossmarket"));
+    let hashing = hashing.args(["config", "hash-key", "--stdin"]).stdin(std::process::Stdio::piped());
+    let hash_of = |hashing: &mut Command, key: &str| {
+        let mut child = hashing.stdout(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), key.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("an end");
+        (output.status.success(), text(&output.stdout).trim().to_owned())
+    };
+    assert_eq!(hash_of(hashing, &format!("{key}\n")), (true, hash.clone()));
+    assert_eq!(hash_of(hashing, "password"), (false, String::new()), "too short to be random");
+
+    let given = [
+        ("CROSSMARKET__SECURITY__CLIENTS__DESK__KEY_HASHES", format!("{hash},{hash} until 2030-01-01")),
+        ("CROSSMARKET__SECURITY__CLIENTS__DESK__SCOPES", "prices,indices".to_owned()),
+    ];
+    let given: Vec<(&str, &str)> = given.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let shown = crossmarket(&["config", "show", "--json"], &given);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let settings: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let hashes = setting(&settings, "security.clients.desk.key_hashes")["value"].as_str().expect("text").to_owned();
+    assert!(hashes.contains("until 2030-01-01") && !hashes.contains(&hash), "{hashes}");
+    // A key in the place of its hash is a mistake that is easily made.
+    let mistaken = [(given[0].0, key.as_str()), given[1]];
+    let refused = crossmarket(&["config", "check"], &mistaken);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!text(&refused.stderr).contains(&key), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn clients_are_read_strictly() {
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let check = |settings: &[&str], expected: &str| {
+        let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+        let output = crossmarket(&[&["config", "check"], &arguments[..]].concat(), &[]);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && told.contains(expected), "{settings:?}: {told}");
+    };
+    let keyed = format!("security.clients.a.key_hashes={hash}");
+    check(&[&keyed], "security.clients.a.scopes");
+    check(&[&keyed, "security.clients.a.scopes=everything"], "at least one of prices");
+    check(&["security.clients.a.scopes=all"], "key_hashes or certificate_names");
+    check(&[&format!("security.clients.a b.key_hashes={hash}")], "a name of at most 64");
+    check(&[&keyed, "security.clients.a.scopes=all", "security.clients.a.kolour=red"], "unknown setting");
+    check(&["security.jwt.issuer=somebody"], "all four or none");
+    check(&["security.jwt.algorithms=HS256"], "RS256, PS256, ES256, ES384, EdDSA");
+    check(&["security.tls.key_file=k"], "security.tls.certificate_file");
+    check(&["security.tls.client_ca_file=c"], "only with security.tls.certificate_file");
+    check(&["security.clients_file=/nowhere/clients.toml"], "/nowhere/clients.toml");
+}

@@ -37,9 +37,6 @@ mod support {
 /// Longest time that one unary call may take where none is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between the start of a server that takes another's place and the end of the next.
-const SERVER_STEADY_AFTER: Duration = Duration::from_millis(2_500);
-
 /// From the death of a leader to the first state of the next.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 
@@ -512,9 +509,6 @@ async fn a_rolling_restart_is_not_noticed() {
             );
             *server = world.server(address);
             world.ready(&client_of(std::slice::from_ref(address))).await;
-            // Whoever replaces servers gives the new one a moment. The client counts a stream that is lost sooner as one that failed to open, and
-            // waits longer each time.
-            tokio::time::sleep(SERVER_STEADY_AFTER).await;
         }
     }
     wait_until("calls enough", async || (calls.load(Ordering::Relaxed) >= calls_min).then_some(())).await;

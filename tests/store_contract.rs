@@ -94,7 +94,7 @@ async fn tail_now(store: &dyn Store, epoch: u64, after: u64) -> Tail {
 #[tokio::test]
 async fn an_empty_shard_is_empty() {
     on_every_store(LIMITS, |store| async move {
-        let empty = Bootstrap { epoch: 0, revision: 0, entries: Vec::new() };
+        let empty = Bootstrap { epoch: 0, revision: 0, entries: Vec::new(), complete: true };
         assert_eq!(store.bootstrap(3).await.expect("a bootstrap"), empty);
         assert_eq!(store.series().await.expect("series"), Vec::new());
         assert_eq!(tail_now(&*store, 0, 0).await, Tail::Entries(Vec::new()));
@@ -227,6 +227,26 @@ async fn older_states_are_left_out_and_removals_count() {
         ];
         assert_eq!(tail_now(&*store, epoch, 0).await, Tail::Entries(expected));
         assert_eq!(write(1, 4).await, 5, "what was removed may come back");
+    })
+    .await;
+}
+
+/// The next writer's clock may be behind that of the one before. What it writes must not wait until its clock has come to where the other's was.
+#[tokio::test]
+async fn a_later_writer_is_heard_though_its_clock_is_behind() {
+    on_every_store(LIMITS, |store| async move {
+        let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
+        let batch = vec![(key("A"), Some(state(9_000, 1))), (key("B"), Some(state(300, 1)))];
+        assert_eq!(store.write(0, epoch, batch).await.expect("written"), 2);
+        let (later, _) = store.open_writer(0, now(1)).await.expect("a writer");
+        let behind = |received, rank| Some(State { publish_time: now(500), ..state(received, rank) });
+        let batch = vec![(key("A"), behind(400, 2)), (key("B"), behind(200, 2))];
+        assert_eq!(store.write(0, later, batch).await.expect("written"), 3, "A is of the future, B is newer indeed");
+        let entries = store.bootstrap(0).await.expect("a bootstrap").entries;
+        assert_eq!(entries, [entry("A", 3, behind(400, 2)), entry("B", 2, Some(state(300, 1)))]);
+        // Its own states are compared as ever.
+        assert_eq!(store.write(0, later, vec![(key("A"), behind(399, 3))]).await.expect("written"), 3);
+        assert_eq!(store.write(0, later, vec![(key("A"), behind(400, 4))]).await.expect("written"), 4);
     })
     .await;
 }

@@ -26,7 +26,7 @@ fn entry(data: &[u8]) {
     let (again, epoch_again) = encoding::decode_entry(&written).expect("an entry that was written");
     assert_eq!(encoding::encode_entry(&again, epoch_again), written);
     assert_eq!((&again.key, again.revision, epoch_again), (&entry.key, entry.revision, epoch));
-    let receive_time = entry.state.as_ref().map(|state| state.receive_time);
+    let receive_time = entry.state.as_ref().map(|state| (state.receive_time, epoch));
     assert_eq!(encoding::decode_receive_time(data).ok(), Some(receive_time));
     assert_eq!(encoding::decode_receive_time(&written).ok(), Some(receive_time));
 }

@@ -15,7 +15,7 @@ use crate::collector::lease::Leading;
 use crate::domain::Timestamp;
 use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
 use crate::image::{Collection, Image, Item};
-use crate::security::ServerTls;
+use crate::security::{Guard, ServerTls};
 use crate::telemetry::exposition;
 
 /// Assets on the status page at most.
@@ -40,6 +40,10 @@ pub struct Admin {
     pub leading: Option<Leading>,
     /// The certificates of the gRPC port; `None` without TLS.
     pub tls: Option<Arc<ServerTls>>,
+    /// What decides about calls; `None` when the process answers none.
+    pub guard: Option<Guard>,
+    /// Whether the status page is offered.
+    pub status_page: bool,
     /// When the process started, by the system's clock.
     pub started: Timestamp,
 }
@@ -47,12 +51,12 @@ pub struct Admin {
 impl Admin {
     /// The port's routes.
     pub fn router(self) -> Router {
-        Router::new()
+        let probes = Router::new()
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
-            .route("/", get(status))
-            .with_state(self)
+            .route("/metrics", get(metrics));
+        let router = if self.status_page { probes.route("/", get(status)) } else { probes };
+        router.with_state(self)
     }
 
     /// Whether clients may be sent here, or why not, as a line.

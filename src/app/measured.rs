@@ -53,7 +53,10 @@ fn kind_of(error: &StoreError) -> &'static str {
         StoreError::Fenced { .. } => "fenced",
         StoreError::Lost { .. } | StoreError::LeaseLost { .. } => "lost",
         StoreError::Corrupt(_) => "corrupt",
-        StoreError::WrongSeries { .. } | StoreError::Refused(_) | StoreError::Url { .. } => "other",
+        StoreError::WrongSeries { .. }
+        | StoreError::Refused(_)
+        | StoreError::Url { .. }
+        | StoreError::Divided { .. } => "other",
     }
 }
 
@@ -200,6 +203,10 @@ impl Store for Measured {
             Err(_) => {}
         }
         result
+    }
+
+    async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
+        self.measure(Operation::Write, self.store.published(shard, epoch)).await
     }
 
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {

@@ -31,6 +31,7 @@ pub(super) fn page(admin: &Admin) -> Page {
     process(&mut page, admin.started);
     leases(&mut page, admin);
     tls(&mut page, admin);
+    refusals(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
     names::recorder().collect(&mut page);
@@ -89,6 +90,16 @@ fn tls(page: &mut Page, admin: &Admin) {
     }
     for (outcome, count) in [("ok", status.reloaded_count), ("failed", status.refused_count)] {
         page.add(&names::TLS_RELOADS, &[outcome], count);
+    }
+}
+
+fn refusals(page: &mut Page, admin: &Admin) {
+    let Some(refusals) = admin.guard.as_ref().map(|guard| guard.refusals()) else { return };
+    for (reason, count) in refusals.of_credentials() {
+        page.add(&names::AUTH_REJECTIONS, &[reason], count);
+    }
+    for (limit, count) in refusals.of_quotas() {
+        page.add(&names::QUOTA_REJECTIONS, &[limit], count);
     }
 }
 

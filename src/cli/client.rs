@@ -24,6 +24,9 @@ pub(super) struct ClientArguments {
     /// The key by which the service knows this client.
     #[arg(long, value_name = "KEY", env = "CROSSMARKET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// A token by which the service knows this client (JWT), in place of a key.
+    #[arg(long, value_name = "TOKEN", env = "CROSSMARKET_TOKEN", hide_env_values = true, conflicts_with = "api_key")]
+    token: Option<String>,
     /// A PEM file of the certificate authorities that count for https endpoints, in place of the public ones.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CA")]
     ca: Option<PathBuf>,
@@ -45,6 +48,9 @@ impl ClientArguments {
             .attempts_max(ATTEMPTS_MAX);
         if let Some(key) = &self.api_key {
             builder = builder.api_key(key);
+        }
+        if let Some(token) = &self.token {
+            builder = builder.bearer_token(token);
         }
         if let Ok(traceparent) = std::env::var("TRACEPARENT") {
             let headers = TraceHeaders { traceparent, tracestate: std::env::var("TRACESTATE").ok() };
@@ -85,6 +91,7 @@ mod tests {
             server: server.to_owned(),
             timeout: Duration::from_secs(1),
             api_key: None,
+            token: None,
             ca: None,
             certificate: None,
             key: None,

@@ -1,6 +1,6 @@
-//! `config show` and `config check`.
+//! `config show`, `config check` and `config hash-key`.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use clap::{Args, Subcommand};
 
@@ -9,14 +9,21 @@ use super::json::{Json, Object};
 use super::settings::SettingsArguments;
 use super::table::{Align, Table};
 use crate::config::{Origin, Setting};
+use crate::security::KeyHash;
+use crate::security::key::{self, KEY_LEN_MAX, KEY_LEN_MIN};
 
-/// Shows and checks settings.
+/// What is read of standard input at most, in bytes.
+const KEY_TEXT_LEN_MAX: u64 = 4_096;
+
+/// Shows and checks settings; makes keys for clients.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   crossmarket config show --config FILE.toml
   CROSSMARKET__UNIVERSE__SIZE=50 crossmarket config show --json
-  crossmarket config check --config FILE.toml && crossmarket serve --config FILE.toml")]
+  crossmarket config check --config FILE.toml && crossmarket serve --config FILE.toml
+  crossmarket config hash-key                 a new key for a client, and what to put into security.clients.NAME.key_hashes
+  crossmarket config hash-key --stdin < KEY   the hash of a key that there is already")]
 pub(super) struct ConfigArguments {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -31,6 +38,12 @@ enum ConfigCommand {
         json: bool,
         #[command(flatten)]
         settings: SettingsArguments,
+    },
+    /// Makes a client's key: prints the key, which is kept nowhere, and its hash for the settings, each on a line.
+    HashKey {
+        /// Reads a key that there is already, and prints its hash alone.
+        #[arg(long)]
+        stdin: bool,
     },
     /// Checks the settings: exit code 0, or 1 with every problem on standard error.
     Check {
@@ -49,6 +62,23 @@ pub(super) fn run(arguments: &ConfigArguments) -> Result<(), CliError> {
             } else {
                 write!(out, "{}", table(&loaded.settings).render(None))?;
             }
+        }
+        ConfigCommand::HashKey { stdin: false } => {
+            let key = key::generate().map_err(|_| CliError::Failed("the system gives no random bytes".to_owned()))?;
+            writeln!(out, "key   {key}\nhash  {}", KeyHash::of(key.as_bytes()))?;
+        }
+        ConfigCommand::HashKey { stdin: true } => {
+            let mut text = String::new();
+            io::stdin().lock().take(KEY_TEXT_LEN_MAX).read_to_string(&mut text)?;
+            let key = text.trim();
+            let is_key = (KEY_LEN_MIN..=KEY_LEN_MAX).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic());
+            if !is_key {
+                let expected = format!(
+                    "standard input: expected a random key of {KEY_LEN_MIN} to {KEY_LEN_MAX} printable characters"
+                );
+                return Err(CliError::Failed(expected));
+            }
+            writeln!(out, "{}", KeyHash::of(key.as_bytes()))?;
         }
         ConfigCommand::Check { settings } => {
             let count = settings.load(Vec::new())?.settings.len();

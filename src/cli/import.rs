@@ -238,6 +238,10 @@ mod tests {
             not_here()
         }
 
+        async fn published(&self, _: ShardId, _: Epoch) -> Result<(), StoreError> {
+            Ok(())
+        }
+
         async fn bootstrap(&self, _: ShardId) -> Result<Bootstrap, StoreError> {
             not_here()
         }

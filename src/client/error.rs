@@ -138,6 +138,11 @@ pub(super) fn is_planned_end(status: &Status) -> bool {
     status.code() == Code::Unavailable && reason_of(status).as_deref() == Some("STREAM_AGE")
 }
 
+/// True for an end that the server chose: the stream's age, or its own shutdown. It served until then.
+pub(super) fn is_orderly_end(status: &Status) -> bool {
+    is_planned_end(status) || (status.code() == Code::Unavailable && reason_of(status).as_deref() == Some("DRAINING"))
+}
+
 /// How long the server wants to be left alone; `None` when it did not say.
 pub(super) fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
@@ -211,6 +216,8 @@ mod tests {
         assert!(!is_cursor_too_old(&Status::out_of_range("decoded message length too large")));
         assert!(is_planned_end(&with_reason(Code::Unavailable, "STREAM_AGE")));
         assert!(!is_planned_end(&with_reason(Code::Unavailable, "DRAINING")));
+        assert!(is_orderly_end(&with_reason(Code::Unavailable, "DRAINING")));
+        assert!(!is_orderly_end(&with_reason(Code::Unavailable, "NOT_READY")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Status, Streaming};
 
 use super::call::Client;
-use super::error::{Error, is_cursor_too_old, is_planned_end, may_pass, retry_delay};
+use super::error::{Error, is_cursor_too_old, is_orderly_end, is_planned_end, may_pass, retry_delay};
 use super::pool::Connection;
 use crate::proto::v1::index_service_client::IndexServiceClient;
 use crate::proto::v1::long_short_service_client::LongShortServiceClient;
@@ -30,7 +30,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two openings.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// A stream that was lost sooner than this after its opening counts as one that failed to open.
+/// A stream that was lost sooner than this after its opening counts as one that failed to open, unless its server ended it in order after
+/// a frame.
 const STEADY_AFTER: Duration = Duration::from_secs(2);
 
 /// After so many heartbeat intervals without a frame, the connection counts as lost.
@@ -263,7 +264,10 @@ impl<R: WatchRequest> Session<R> {
                     Ok(())
                 }
                 Err(status) => {
-                    let (endpoint, steady) = (open.endpoint, open.opened_at.elapsed() >= STEADY_AFTER);
+                    let endpoint = open.endpoint;
+                    // A server that ends in order what it served has not failed, however short that was.
+                    let served = !open.first && is_orderly_end(&status);
+                    let steady = served || open.opened_at.elapsed() >= STEADY_AFTER;
                     self.stream = None;
                     if steady {
                         self.failures_in_a_row = 0;

@@ -215,10 +215,13 @@ impl Round {
         if batch.is_empty() {
             return;
         }
-        if let Err(error) = lead.write(batch).await {
-            // Made again in the next round, as it is by then.
-            self.published.clear();
-            self.told("indices not written", Err(error));
+        match lead.write(batch).await {
+            Ok(_) => lead.published().await,
+            Err(error) => {
+                // Made again in the next round, as it is by then.
+                self.published.clear();
+                self.told("indices not written", Err(error));
+            }
         }
     }
 

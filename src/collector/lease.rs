@@ -4,6 +4,7 @@
 //! is over, and one with another epoch begins with everything published anew.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Lead {
     stop_at: watch::Receiver<Instant>,
     fenced: CancellationToken,
     lost: CancellationToken,
+    /// The store knows that everything was published in this epoch.
+    told_published: Arc<AtomicBool>,
 }
 
 /// Competes for shards.
@@ -128,6 +131,13 @@ impl Lead {
             _ => {}
         }
         written
+    }
+
+    /// Tells the store, once, that everything there is has been written. Without its answer it is told again after the next batch.
+    pub async fn published(&self) {
+        if !self.told_published.load(Ordering::Relaxed) && self.store.published(self.shard, self.epoch).await.is_ok() {
+            self.told_published.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -247,6 +257,7 @@ impl Competition {
             stop_at: stop_at_told,
             fenced: CancellationToken::new(),
             lost: CancellationToken::new(),
+            told_published: Arc::default(),
         };
         let (fenced, lost) = (lead.fenced.clone(), lead.lost.clone());
         info!(shard, epoch = lease.epoch, revision = lease.revision, "shard led");

@@ -35,7 +35,7 @@ use super::monitor::FeedMonitor;
 use crate::analytics::plausibility;
 use crate::clock::Clock;
 use crate::domain::series::{Point, SeriesKey, SeriesKind};
-use crate::domain::{Feed, Instrument, InstrumentKind, Observation, Payload, Period, Timestamp};
+use crate::domain::{Decimal, Feed, Instrument, InstrumentKind, Observation, Payload, Period, Timestamp};
 use crate::store::{Store, StoreError};
 use crate::venues::{Parsed, Request, RequestOptions, Venue, VenueError};
 
@@ -66,6 +66,9 @@ const FIRST_ROUND: Duration = Duration::from_secs(20);
 
 /// Series of the longest periods are asked for so long after the start, when the others have had their first round.
 const LONG_PERIODS_DELAY: Duration = Duration::from_secs(3_600);
+
+/// Decimal places of a stored share.
+const SHARE_PLACES: u32 = 9;
 
 /// Quote assets in which an asset's perpetual is preferred, the first first.
 const QUOTES: [&str; 4] = ["USDT", "USDC", "USD", "FDUSD"];
@@ -569,6 +572,11 @@ fn distance(observations: &[Observation]) -> Option<Duration> {
         if times.len() < 3 { None } else { distances.min() }
     };
     times.into_values().filter_map(smallest).min()
+}
+
+/// A long share as it is stored.
+fn share_point(long_share: f64) -> Option<Decimal> {
+    Some(Decimal::from_f64(long_share)?.rounded(SHARE_PLACES).normalized())
 }
 
 /// How long readings are stored: those of short periods by the month, the others by the year.

@@ -267,8 +267,10 @@ impl Run {
         trace::link(&span, traces.into_iter().skip(1));
         let batch = span.in_scope(|| self.batch(shard, instant));
         span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
+        let more = self.pipeline.board.long_short_book().is_behind();
         if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-            writer.write(batch, trace::context_of(&span), &mut self.writes);
+            let last = !(writer.is_behind() || more);
+            writer.write(batch, last, trace::context_of(&span), &mut self.writes);
         }
     }
 
@@ -403,7 +405,7 @@ impl Run {
             let mut batch = self.batch(shard, Instant::now());
             batch.extend(news);
             if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-                writer.write(batch, None, &mut self.writes);
+                writer.write(batch, false, None, &mut self.writes);
             }
         }
         while self.writes.join_next().await.is_some() {}

@@ -249,8 +249,12 @@ impl Store for TestStore {
         Ok(1)
     }
 
+    async fn published(&self, _: ShardId, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn bootstrap(&self, _: ShardId) -> Result<Bootstrap, StoreError> {
-        Ok(Bootstrap { epoch: 1, revision: 0, entries: Vec::new() })
+        Ok(Bootstrap { epoch: 1, revision: 0, entries: Vec::new(), complete: true })
     }
 
     async fn tail(&self, _: ShardId, _: Epoch, _: Revision, _: Duration) -> Result<Tail, StoreError> {

@@ -92,14 +92,23 @@ impl Writer {
         self.paused_after.is_some()
     }
 
-    /// Starts writing a batch.
-    pub fn write(&mut self, batch: Vec<Update>, trace: Option<TraceContext>, writes: &mut JoinSet<Outcome>) {
+    /// Starts writing a batch, below a span if it is traced; with `last`, after which nothing more is due.
+    pub fn write(
+        &mut self,
+        batch: Vec<Update>,
+        last: bool,
+        trace: Option<TraceContext>,
+        writes: &mut JoinSet<Outcome>,
+    ) {
         let keys = batch.iter().map(|(key, _)| key.clone()).collect();
         let lead = self.lead.clone();
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {
             let result = lead.write_traced(batch, trace).await;
+            if last && result.is_ok() {
+                lead.published().await;
+            }
             Outcome { shard: lead.shard(), epoch: lead.epoch(), keys, result }
         });
     }

@@ -115,6 +115,16 @@ impl Reader {
         self.given.insert(key, (value, origin));
     }
 
+    /// Sets a value unless there is one.
+    pub(super) fn put_below(&mut self, key: String, value: Raw, origin: Origin) {
+        self.given.entry(key).or_insert((value, origin));
+    }
+
+    /// A text that no part has asked for yet.
+    pub(super) fn given_text(&self, key: &str) -> Option<&str> {
+        self.given.get(key).and_then(|(raw, _)| raw.text())
+    }
+
     /// Adds a problem.
     pub(super) fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
@@ -192,6 +202,30 @@ impl Reader {
         parse: impl Fn(&str) -> Option<T>,
         show: impl Fn(&T) -> String,
     ) -> Vec<T> {
+        self.listed(key, count_max, allowed, parse, show, str::to_owned)
+    }
+
+    /// The same of what is not shown when it cannot be read.
+    pub(super) fn hidden_list<T>(
+        &mut self,
+        key: &str,
+        count_max: usize,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Vec<T> {
+        self.listed(key, count_max, allowed, parse, show, |_| REDACTED.to_owned())
+    }
+
+    fn listed<T>(
+        &mut self,
+        key: &str,
+        count_max: usize,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        show: impl Fn(&T) -> String,
+        redact: impl Fn(&str) -> String,
+    ) -> Vec<T> {
         let parse_all = |raw: &Raw| match raw {
             Raw::Text(text) => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(&parse).collect::<Option<Vec<T>>>()
@@ -201,7 +235,7 @@ impl Reader {
         };
         let show_all = |items: &Vec<T>| Some(items.iter().map(&show).collect::<Vec<_>>().join(","));
         let parse_few = |raw: &Raw| parse_all(raw).filter(|items| items.len() <= count_max);
-        self.raw(key, Vec::new(), allowed, parse_few, show_all, str::to_owned)
+        self.raw(key, Vec::new(), allowed, parse_few, show_all, redact)
     }
 
     /// Reads something that is never shown, as `parse` has it.

@@ -3,7 +3,22 @@
 use std::path::PathBuf;
 
 use super::Reader;
-use crate::security::TlsSettings;
+use crate::security::{ClientSettings, KeyEntry, Quotas, Scopes, TlsSettings, TokenAlgorithm, TokenSettings};
+
+/// Most clients.
+const CLIENTS_MAX: usize = 500;
+
+/// Most keys of a client, so that one can be replaced by another while both are taken. With `CLIENTS_MAX` it bounds what every call is compared with.
+const KEYS_MAX: usize = 4;
+
+/// Most names of certificates of a client.
+const CERTIFICATE_NAMES_MAX: usize = 16;
+
+/// The setting that names a file of clients.
+pub(super) const CLIENTS_FILE: &str = "security.clients_file";
+
+/// The section of the clients.
+pub(super) const CLIENTS: &str = "security.clients";
 
 /// `security.*`: who may connect and call.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,11 +26,29 @@ pub struct SecurityConfig {
     /// `security.tls.*`: TLS on the gRPC port; `None` means that it speaks plain HTTP/2. `certificate_file` and `key_file` belong together;
     /// with `client_ca_file` clients must have a certificate of one of the authorities in it. All are PEM, and read anew when they change.
     pub tls: Option<TlsSettings>,
+    /// A TOML file of clients, as `[security.clients]` has them: `[NAME]` and its settings. What stands in the other layers is preferred.
+    pub clients_file: Option<PathBuf>,
+    /// `security.clients.<name>.*`: who may call what, from both places.
+    pub clients: Vec<ClientSettings>,
+    /// `security.jwt.*`: tokens that are taken; all four settings or none.
+    pub jwt: Option<TokenSettings>,
+    /// `security.quotas.*`: how much each client may ask for that has no quotas of its own: clients of the configuration, subjects of tokens, and
+    /// without authentication addresses (of IPv6 networks of 64 bits). 0 is no limit, and the default.
+    pub quotas: Quotas,
 }
 
 impl SecurityConfig {
+    /// Whether callers must say who they are. As soon as one way to do so is configured, nobody gets in without.
+    pub fn asks_who_calls(&self) -> bool {
+        self.clients_file.is_some() || !self.clients.is_empty() || self.jwt.is_some()
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self { tls: tls(reader) }
+        let tls = tls(reader);
+        let clients_file = path(reader, CLIENTS_FILE, "a readable TOML file of clients");
+        let quotas = quotas(reader, "security.quotas", Quotas::default());
+        let clients = clients(reader, quotas);
+        Self { tls, clients_file, clients, jwt: jwt(reader), quotas }
     }
 }
 
@@ -39,6 +72,98 @@ fn tls(reader: &mut Reader) -> Option<TlsSettings> {
             None
         }
     }
+}
+
+fn clients(reader: &mut Reader, quotas: Quotas) -> Vec<ClientSettings> {
+    let names = reader.names_under(CLIENTS);
+    let mut clients = Vec::new();
+    for name in names {
+        let section = format!("{CLIENTS}.{name}");
+        if clients.len() >= CLIENTS_MAX {
+            reader.refuse(&section, &name, "at most 500 clients");
+        } else if !is_name(&name) {
+            reader.refuse(&section, &name, "a name of at most 64 letters, digits, hyphens and underscores");
+        } else {
+            clients.extend(client(reader, &section, name, quotas));
+        }
+    }
+    clients
+}
+
+fn client(reader: &mut Reader, section: &str, name: String, quotas_of_all: Quotas) -> Option<ClientSettings> {
+    let key = |name: &str| format!("{section}.{name}");
+    let allowed = "at most 4 hashes of keys as `crossmarket config hash-key` prints them, each with ` until ` and a date behind it if the key ends";
+    let keys = reader.hidden_list(&key("key_hashes"), KEYS_MAX, allowed, KeyEntry::parse, KeyEntry::shown);
+    let certificate_names = reader.list(
+        &key("certificate_names"),
+        CERTIFICATE_NAMES_MAX,
+        "at most 16 DNS names or URIs of clients' certificates",
+        certificate_name,
+        Clone::clone,
+    );
+    let allowed = "at least one of prices, long_short, indices, signals, overview, catalog, reflection; or all";
+    let scopes = reader.list(&key("scopes"), 16, allowed, Scopes::parse, Scopes::to_string);
+    let scopes = scopes.into_iter().fold(Scopes::default(), Scopes::and);
+    let quotas = quotas(reader, section, quotas_of_all);
+    if keys.is_empty() && certificate_names.is_empty() {
+        reader.refuse(&key("key_hashes"), "", "key_hashes or certificate_names must say how the client is known");
+        return None;
+    }
+    if scopes.is_empty() {
+        reader.refuse(&key("scopes"), "", allowed);
+        return None;
+    }
+    Some(ClientSettings { name, keys, certificate_names, scopes, quotas })
+}
+
+fn quotas(reader: &mut Reader, section: &str, default: Quotas) -> Quotas {
+    let mut read = |name: &str, default: Option<u32>, unit: &str| {
+        let default = u64::from(default.unwrap_or_default());
+        let number = reader.integer(&format!("{section}.{name}"), default, 0..=1_000_000, unit);
+        u32::try_from(number).ok().filter(|number| *number > 0)
+    };
+    Quotas {
+        calls_per_second: read("calls_per_second", default.calls_per_second, "calls; 0 means no limit"),
+        streams_max: read("streams_max", default.streams_max, "open streams; 0 means no limit"),
+        subscriptions_max: read("subscriptions_max", default.subscriptions_max, "subscriptions; 0 means no limit"),
+    }
+}
+
+fn jwt(reader: &mut Reader) -> Option<TokenSettings> {
+    let mut text = |name: &str, allowed: &str| {
+        let parse = |text: &str| (!text.is_empty() && text.len() <= 512).then(|| text.to_owned());
+        reader.optional(&format!("security.jwt.{name}"), allowed, parse, Clone::clone)
+    };
+    let issuer = text("issuer", "what the tokens' iss must be");
+    let audience = text("audience", "what the tokens' aud must be or hold");
+    let algorithms = reader.list(
+        "security.jwt.algorithms",
+        TokenAlgorithm::ALL.len(),
+        "some of RS256, PS256, ES256, ES384, EdDSA",
+        |text| TokenAlgorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == text),
+        |algorithm| algorithm.as_str().to_owned(),
+    );
+    let jwks_file = path(reader, "security.jwt.jwks_file", "a file with the issuer's JSON Web Key Set");
+    match (issuer, audience, jwks_file) {
+        (None, None, None) if algorithms.is_empty() => None,
+        (Some(issuer), Some(audience), Some(jwks_file)) if !algorithms.is_empty() => {
+            Some(TokenSettings { issuer, audience, algorithms, jwks_file })
+        }
+        _ => {
+            reader.refuse("security.jwt", "", "issuer, audience, algorithms and jwks_file, all four or none");
+            None
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+}
+
+/// DNS names are the same in any letter case, URIs are not.
+fn certificate_name(text: &str) -> Option<String> {
+    let plain = !text.is_empty() && text.len() <= 512 && text.bytes().all(|c| c.is_ascii_graphic());
+    plain.then(|| if text.contains("://") { text.to_owned() } else { text.to_ascii_lowercase() })
 }
 
 fn path(reader: &mut Reader, key: &str, allowed: &str) -> Option<PathBuf> {

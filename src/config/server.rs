@@ -23,6 +23,8 @@ pub struct GrpcConfig {
     pub keepalive_interval: Duration,
     /// Time to wait for the answer to such a ping, 1 s to 10 minutes, default 10 s.
     pub keepalive_timeout: Duration,
+    /// Whether server reflection is offered, default true.
+    pub reflection: bool,
 }
 
 impl GrpcConfig {
@@ -55,6 +57,7 @@ impl GrpcConfig {
                 "seconds",
             )),
             keepalive_timeout: Duration::from_secs(reader.integer("grpc.keepalive_timeout_s", 10, 1..=600, "seconds")),
+            reflection: reader.boolean("grpc.reflection", true),
         }
     }
 }
@@ -64,11 +67,16 @@ impl GrpcConfig {
 pub struct AdminConfig {
     /// Address to listen on, default 127.0.0.1:9090. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether the status page is offered, default true.
+    pub status_page: bool,
 }
 
 impl AdminConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self { listen: address(reader, "admin.listen", SocketAddr::from(([127, 0, 0, 1], 9_090))) }
+        Self {
+            listen: address(reader, "admin.listen", SocketAddr::from(([127, 0, 0, 1], 9_090))),
+            status_page: reader.boolean("admin.status_page", true),
+        }
     }
 }
 

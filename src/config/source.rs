@@ -53,6 +53,17 @@ pub struct Flag {
 
 /// Adds a file's settings. A file that cannot be read, or is not TOML, is one problem.
 pub(super) fn read_file(path: &Path, reader: &mut Reader) {
+    read_section(path, "", reader, Reader::put);
+}
+
+/// Adds what a file has of one section, below everything that was given before.
+pub(super) fn read_file_below(path: &Path, section: &str, reader: &mut Reader) {
+    read_section(path, section, reader, Reader::put_below);
+}
+
+type Put = fn(&mut Reader, String, Raw, Origin);
+
+fn read_section(path: &Path, section: &str, reader: &mut Reader, put: Put) {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
@@ -61,7 +72,9 @@ pub(super) fn read_file(path: &Path, reader: &mut Reader) {
     };
     let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
     match DeTable::parse(&text) {
-        Ok(table) => flatten(table.get_ref(), "", path, &line_of, reader),
+        Ok(table) => {
+            flatten(table.get_ref(), section, path, &line_of, &mut |key, raw, origin| put(reader, key, raw, origin))
+        }
         Err(error) => reader.report(Problem::File {
             path: path.to_owned(),
             line: error.span().map(|span| line_of(span.start)),
@@ -70,14 +83,20 @@ pub(super) fn read_file(path: &Path, reader: &mut Reader) {
     }
 }
 
-fn flatten(table: &DeTable<'_>, prefix: &str, path: &Path, line_of: &dyn Fn(usize) -> usize, reader: &mut Reader) {
+fn flatten(
+    table: &DeTable<'_>,
+    prefix: &str,
+    path: &Path,
+    line_of: &dyn Fn(usize) -> usize,
+    put: &mut dyn FnMut(String, Raw, Origin),
+) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
         if let DeValue::Table(inner) = value.get_ref() {
-            flatten(inner, &key, path, line_of, reader);
+            flatten(inner, &key, path, line_of, put);
         } else {
             let origin = Origin::File(path.to_owned(), line_of(name.span().start));
-            reader.put(key, raw(value), origin);
+            put(key, raw(value), origin);
         }
     }
 }

@@ -77,6 +77,7 @@ impl StoreConfig {
             credentials: Credentials { username: self.username.clone(), password: self.password.clone() },
             password_file: self.password_file.clone(),
             tls_ca_file: self.tls_ca_file.clone(),
+            shard_count: None,
         }
     }
 }

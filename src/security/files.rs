@@ -12,7 +12,7 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// How often the files are looked at. Their content decides, not their times: Kubernetes swaps a symbolic link above them, and a
 /// certificate may be renewed within the resolution of a file system's clock.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,16 @@ impl WatchedFiles {
         self.taken = now;
         self.seen = None;
         Some(result)
+    }
+}
+
+/// Hands out new content whenever there is some; never ends.
+pub(super) async fn follow(mut files: WatchedFiles, take: impl Fn(Result<Vec<Vec<u8>>, FileError>)) {
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        if let Some(contents) = files.look().await {
+            take(contents);
+        }
     }
 }
 

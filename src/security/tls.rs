@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{error, info};
 
 use super::certificate;
-use super::files::{FileError, LOOK_INTERVAL, WatchedFiles};
+use super::files::{self, FileError, WatchedFiles};
 
 /// HTTP/2 for gRPC, HTTP/1.1 for gRPC-Web.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -148,27 +148,25 @@ impl ServerTls {
 
 impl Rotation {
     /// Takes the files anew whenever they change; never ends.
-    pub async fn run(mut self) {
-        loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Some(contents) = self.files.look().await {
-                self.take(contents);
-            }
-        }
+    pub async fn run(self) {
+        let Self { tls, settings, files } = self;
+        files::follow(files, |contents| tls.take(&settings, contents)).await;
     }
+}
 
-    fn take(&self, contents: Result<Vec<Vec<u8>>, FileError>) {
-        let material = contents.map_err(TlsError::from).and_then(|contents| Material::of(&self.settings, &contents));
+impl ServerTls {
+    fn take(&self, settings: &TlsSettings, contents: Result<Vec<Vec<u8>>, FileError>) {
+        let material = contents.map_err(TlsError::from).and_then(|contents| Material::of(settings, &contents));
         match material {
             Ok(material) => {
                 info!(certificate_end = material.certificate_end, "certificates read anew");
-                *self.tls.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
-                self.tls.reloaded_count.fetch_add(1, Ordering::Relaxed);
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
+                self.reloaded_count.fetch_add(1, Ordering::Relaxed);
             }
             Err(problem) => {
                 let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
                 error!(%problem, cause, "new certificates cannot be used, the old ones go on");
-                self.tls.refused_count.fetch_add(1, Ordering::Relaxed);
+                self.refused_count.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -6,10 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::proto::ERROR_DOMAIN;
 use crate::store::StoreError;
-
-/// The domain of every `google.rpc.ErrorInfo`.
-pub const ERROR_DOMAIN: &str = "crossmarket";
 
 /// How much of a client's own text is given back, in characters.
 const ECHO_LEN_MAX: usize = 64;

@@ -19,6 +19,7 @@ use crate::image::{Change, ImageSettings, Position};
 use crate::proto::v1;
 use crate::proto::v1::catalog_service_client::CatalogServiceClient;
 use crate::proto::v1::price_service_client::PriceServiceClient;
+use crate::security::Quotas;
 use crate::store::{Bootstrap, SeriesInfo, StoreError, Tail};
 
 mod catalog;
@@ -54,7 +55,8 @@ impl Fixture {
             send_gzip: true,
         };
         adjust(&mut services);
-        let api = api(services.clone()).await.expect("the descriptor is compiled in");
+        let api =
+            api(services.clone(), Guard::open(Quotas::default()), true).await.expect("the descriptor is compiled in");
         tokio::spawn(api.health);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -174,6 +176,10 @@ impl Store for CandleStore {
 
     async fn write(&self, _: u16, _: Epoch, _: Vec<(Key, Option<State>)>) -> Result<Revision, StoreError> {
         Err(not_here())
+    }
+
+    async fn published(&self, _: u16, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn bootstrap(&self, _: u16) -> Result<Bootstrap, StoreError> {

@@ -229,6 +229,10 @@ impl Store for EmbeddedStore {
         self.change(job).await
     }
 
+    async fn published(&self, _: ShardId, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
         self.read(move |tables| tables.bootstrap(shard)).await
     }

@@ -110,10 +110,10 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(Entry, Epoch), StoreError> {
     Ok((Entry { key, revision: message.revision, state, trace }, message.epoch))
 }
 
-/// Only the `receive_time` of an encoded entry, without decoding its body; `None` for a removal.
-pub fn decode_receive_time(bytes: &[u8]) -> Result<Option<Timestamp>, StoreError> {
+/// Only the `receive_time` of an encoded entry and the epoch of its writer, without decoding its body; `None` for a removal.
+pub fn decode_receive_time(bytes: &[u8]) -> Result<Option<(Timestamp, Epoch)>, StoreError> {
     let message: EntryTimeMessage = decode(bytes)?;
-    Ok(message.state.map(|state| Timestamp::from_micros(state.receive_time)))
+    Ok(message.state.map(|state| (Timestamp::from_micros(state.receive_time), message.epoch)))
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
@@ -172,9 +172,11 @@ enum BodyMessage {
     Index(Box<index::IndexMessage>),
 }
 
-/// The part of [`EntryMessage`] that holds the receive time; the rest is skipped as unknown.
+/// The part of [`EntryMessage`] that holds the receive time and the epoch; the rest is skipped as unknown.
 #[derive(Clone, PartialEq, prost::Message)]
 struct EntryTimeMessage {
+    #[prost(uint64, tag = "3")]
+    epoch: u64,
     #[prost(message, optional, tag = "4")]
     state: Option<StateTimeMessage>,
 }

@@ -15,7 +15,7 @@ use super::lease::{self, LocalLeases};
 use super::packing::{self, Block, BlockNumber, Record};
 use super::{
     Bootstrap, Entry, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError,
-    TAIL_LEN_MAX, Tail, encoding,
+    TAIL_LEN_MAX, Tail, encoding, is_older,
 };
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
@@ -50,6 +50,7 @@ struct Shard {
 
 struct Latest {
     receive_time: Timestamp,
+    epoch: Epoch,
     entry: Arc<[u8]>,
 }
 
@@ -138,8 +139,8 @@ impl Shard {
     /// Adds one update to the feed and the latest values, unless it is older than what is there.
     fn apply(&mut self, key: Key, state: Option<State>, trace: Option<TraceContext>) {
         let receive_time = state.as_ref().map(|state| state.receive_time);
-        if let (Some(latest), Some(receive_time)) = (self.latest.get(&key), receive_time)
-            && receive_time < latest.receive_time
+        if let (Some(latest), Some(state)) = (self.latest.get(&key), &state)
+            && is_older(state, latest.receive_time, latest.epoch == self.epoch)
         {
             return;
         }
@@ -148,7 +149,7 @@ impl Shard {
         let bytes: Arc<[u8]> = encoding::encode_entry(&entry, self.epoch).into();
         match receive_time {
             Some(receive_time) => {
-                self.latest.insert(entry.key, Latest { receive_time, entry: Arc::clone(&bytes) });
+                self.latest.insert(entry.key, Latest { receive_time, epoch: self.epoch, entry: Arc::clone(&bytes) });
             }
             None => {
                 self.latest.remove(&entry.key);
@@ -237,16 +238,20 @@ impl Store for MemoryStore {
         Ok(revision)
     }
 
+    async fn published(&self, _: ShardId, _: Epoch) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
         let (epoch, revision, latest) = {
             let contents = self.contents();
             let Some(shard) = contents.shards.get(&shard) else {
-                return Ok(Bootstrap { epoch: 0, revision: 0, entries: Vec::new() });
+                return Ok(Bootstrap { epoch: 0, revision: 0, entries: Vec::new(), complete: true });
             };
             let latest: Vec<_> = shard.latest.values().map(|latest| Arc::clone(&latest.entry)).collect();
             (shard.epoch, shard.revision, latest)
         };
-        Ok(Bootstrap { epoch, revision, entries: decode_all(&latest)? })
+        Ok(Bootstrap { epoch, revision, entries: decode_all(&latest)?, complete: true })
     }
 
     async fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision, wait: Duration) -> Result<Tail, StoreError> {

@@ -25,6 +25,8 @@ pub struct OpenOptions {
     pub password_file: Option<PathBuf>,
     /// A file with certificates (PEM) to trust instead of the public ones, with `rediss`.
     pub tls_ca_file: Option<PathBuf>,
+    /// The number of shards that assets are divided into, where a store that is shared is to refuse another.
+    pub shard_count: Option<u16>,
 }
 
 impl OpenOptions {
@@ -36,6 +38,7 @@ impl OpenOptions {
             credentials: Credentials::default(),
             password_file: None,
             tls_ca_file: None,
+            shard_count: None,
         }
     }
 }
@@ -80,7 +83,8 @@ pub async fn open(options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
                 credentials.password = Some(password.trim_end_matches(['\r', '\n']).to_owned());
             }
             let certificates = options.tls_ca_file.as_deref().map(read).transpose()?;
-            let redis = RedisOptions { credentials, certificates, ..RedisOptions::default() };
+            let redis =
+                RedisOptions { credentials, certificates, shard_count: options.shard_count, ..Default::default() };
             Ok(Arc::new(RedisStore::new(url, redis).ok_or_else(refused)?))
         }
     }

@@ -51,15 +51,19 @@ pub struct RedisOptions {
     pub certificates: Option<Vec<u8>>,
     /// How much of each shard's feed is kept. Redis drops whole nodes of some 100 entries, so there may be a few more.
     pub feed: FeedLimits,
+    /// The number of shards that assets are divided into. A store that is divided otherwise is refused: nobody reads it, and no lease is claimed
+    /// while another holds that of the first shard. `None` neither looks nor tells.
+    pub shard_count: Option<u16>,
 }
 
 impl Default for RedisOptions {
-    /// No credentials, the public certificates, [`FEED_LEN_MAX`] entries, [`REDIS_FEED_BYTES_MAX`] bytes.
+    /// No credentials, the public certificates, [`FEED_LEN_MAX`] entries, [`REDIS_FEED_BYTES_MAX`] bytes, any number of shards.
     fn default() -> Self {
         Self {
             credentials: Credentials::default(),
             certificates: None,
             feed: FeedLimits { len_max: FEED_LEN_MAX, bytes_max: REDIS_FEED_BYTES_MAX },
+            shard_count: None,
         }
     }
 }
@@ -82,8 +86,8 @@ impl RedisStore {
         let pool = Arc::new(Pool::new(address.place, options.certificates));
         let keys = address.keys;
         Some(Self {
-            writers: Writers::new(Arc::clone(&pool), keys.clone(), options.feed),
-            readers: Readers { pool: Arc::clone(&pool), keys: keys.clone() },
+            writers: Writers::new(Arc::clone(&pool), keys.clone(), options.feed, options.shard_count),
+            readers: Readers { pool: Arc::clone(&pool), keys: keys.clone(), shard_count: options.shard_count },
             histories: Histories { pool, keys },
         })
     }
@@ -133,6 +137,10 @@ impl Store for RedisStore {
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         self.writers.write(shard, epoch, updates, trace).await
+    }
+
+    async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
+        self.writers.published(shard, epoch).await
     }
 
     async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {

@@ -13,8 +13,9 @@ CHART = ROOT / "helm" / "crossmarket"
 RELEASE, NAMESPACE = "cm", "market"
 VALUE_SETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((pathlib.Path(__file__).parent / "values").glob("*.yaml"))}
 
-# Kinds whose schemas are not Kubernetes's own: custom resources of the Prometheus operator and the Gateway API.
+# Kinds whose schemas are not Kubernetes's own: custom resources of cert-manager, the Prometheus operator and the Gateway API.
 CUSTOM_KINDS = {
+    ("cert-manager.io/v1", "Certificate"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),

@@ -29,7 +29,7 @@ def failures(directory, *arguments):
 
 @pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed, so its policies were not asked")
 def test_checkov_finds_nothing_but_what_is_meant(tmp_path: pathlib.Path):
-    for name in ("minimal", "production", "redis_external_password"):
+    for name in ("minimal", "production", "tls_mutual"):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump_all(render(VALUE_SETS[name])))
     found = failures(tmp_path)
     assert {check for check, _ in found} == set(SKIPPED)

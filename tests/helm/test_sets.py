@@ -97,7 +97,76 @@ def production(found):
     assert "CrossmarketTracesDropped" not in [one["alert"] for one in alerts]
     assert all(one["labels"]["team"] == "market-data" and one["labels"]["severity"] for one in alerts)
     assert found.get("ServiceMonitor", "cm-crossmarket")["metadata"]["labels"]["release"] == "prometheus"
+    assert found.all("Certificate")[0]["spec"]["issuerRef"]["kind"] == "ClusterIssuer"
     assert all(item["metadata"]["labels"]["team"] == "market-data" for item in found.objects)
+
+
+def has_tls(found, secret):
+    container = found.container("server")
+    assert volume(found, "server", "tls")["secret"]["secretName"] == secret
+    tls = settings(found, "server")["security"]["tls"]
+    assert (tls["certificate_file"], tls["key_file"]) == ("/etc/crossmarket/tls/tls.crt", "/etc/crossmarket/tls/tls.key")
+    # A mount by subPath would never see a renewed certificate.
+    assert not [one for one in container["volumeMounts"] if one["name"] == "tls" and "subPath" in one]
+    # Native gRPC probes speak no TLS.
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?stale=ok" and "grpc" not in container["readinessProbe"]
+    assert "security" not in settings(found, "collector") and volume(found, "collector", "tls") is None
+    assert found.get("Service", "cm-crossmarket")["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def is_tested(found):
+    """The hook of `helm test`, if it is made; the notes tell of it then."""
+    pods = found.all("Pod")
+    assert bool(pods) == ("helm test" in found.texts["crossmarket/templates/NOTES.txt"])
+    return pods[0]["spec"] if pods else None
+
+
+@check
+def tls_secret(found):
+    has_tls(found, "server-certificate")
+    assert "client_ca_file" not in settings(found, "server")["security"]["tls"]
+    assert found.all("Certificate") == []
+    hook = is_tested(found)
+    assert hook["containers"][0]["args"] == ["get", "BTC", "--server", "https://cm-crossmarket:50051", "--ca", "/etc/crossmarket/tls/ca.crt"]
+    assert hook["volumes"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+
+
+@check
+def tls_mutual(found):
+    has_tls(found, "server-certificate")
+    assert settings(found, "server")["security"]["tls"]["client_ca_file"] == "/etc/crossmarket/client-ca/ca.crt"
+    assert volume(found, "server", "client-ca")["secret"]["items"] == [{"key": "bundle.pem", "path": "ca.crt"}]
+    assert is_tested(found) is None
+
+
+@check
+def clients(found):
+    security = settings(found, "server")["security"]
+    assert security == {"clients_file": "/etc/crossmarket/clients/clients.toml"}
+    assert volume(found, "server", "clients")["secret"]["items"] == [{"key": "who.toml", "path": "clients.toml"}]
+    assert "security" not in settings(found, "collector") and volume(found, "collector", "clients") is None
+    # Probes have no credentials, and need none.
+    assert "grpc" in found.container("server")["readinessProbe"]
+    assert is_tested(found) is None and "--api-key" in found.texts["crossmarket/templates/NOTES.txt"]
+
+
+@check
+def clients_and_tokens(found):
+    security = settings(found, "server")["security"]
+    assert security["jwt"] == {"jwks_file": "/etc/crossmarket/jwks/jwks.json", "issuer": "https://issuer.example", "audience": "crossmarket", "algorithms": ["ES256"]}
+    assert security["clients_file"] and volume(found, "server", "jwks")["configMap"]["name"] == "issuer"
+    assert not [one for one in found.container("server")["volumeMounts"] if one["name"] == "jwks" and "subPath" in one]
+    [variable] = is_tested(found)["containers"][0]["env"]
+    assert variable["valueFrom"]["secretKeyRef"] == {"name": "test-client", "key": "api-key"}
+
+
+@check
+def tls_cert_manager(found):
+    has_tls(found, "cm-crossmarket-tls")
+    [certificate] = found.all("Certificate")
+    assert certificate["spec"]["secretName"] == "cm-crossmarket-tls"
+    assert {"cm-crossmarket.market.svc", "cm-crossmarket-server-headless.market.svc.cluster.local", "*.example.com"} <= set(certificate["spec"]["dnsNames"])
+    assert found.all("Ingress")[0]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPCS"
 
 
 @check

@@ -80,6 +80,7 @@ def test_unknown_keys_are_refused(path):
     {"telemetry": {"otlpEndpoint": "collector:4317"}}, {"telemetry": {"logFormat": "xml"}},
     {"telemetry": {"otlpProtocol": "http/json"}}, {"telemetry": {"sampler": "sometimes"}}, {"telemetry": {"sampleRatio": 1.5}},
     {"service": {"port": 70000}}, {"service": {"type": "ExternalName"}},
+    {"tls": {"certManager": {"enabled": True}}}, {"tls": {"certManager": {"duration": "90 days"}}},
     {"grpcRoute": {"enabled": True}}, {"ingress": {"host": "https://example.com"}},
     {"networkPolicy": {"egress": {"venuePorts": ["https"]}}}, {"config": {"grpc.listen": "0.0.0.0:1"}}, {"config": {"grpc": 7}},
     {"monitoring": {"prometheusRule": {"disabledAlerts": ["OtherAlert"]}}},
@@ -90,6 +91,7 @@ def test_bad_values_are_refused(values):
 
 @pytest.mark.parametrize("values, message", [
     ({"redis": {"bundled": {"enabled": False}}}, "need a Redis that they share"),
+    ({"tls": {"enabled": True}}, "tls.enabled needs tls.existingSecret or tls.certManager.enabled"),
 ])
 def test_what_does_not_fit_together_is_refused_with_a_reason(values, message):
     with pytest.raises(helm_python.HelmError, match=re.escape(message)):
@@ -107,7 +109,7 @@ ALTERNATIVES = {
     "image.digest": "sha256:" + "0" * 64, "image.pullPolicy": "Always", "image.pullSecrets": ["registry"],
     "telemetry.logFormat": "text", "telemetry.otlpEndpoint": "http://other:1", "telemetry.otlpProtocol": "http/protobuf",
     "telemetry.sampler": "always_on", "telemetry.sampleRatio": 0.5, "service.type": "NodePort",
-    "redis.url": "redis://other:1",
+    "redis.url": "redis://other:1", "tls.certManager.duration": "1h", "tls.certManager.renewBefore": "1m", "tls.certManager.dnsNames": ["other.example.com"],
     "config": {"universe": {"size": 9}}, "monitoring.serviceMonitor.interval": "7s", "monitoring.prometheusRule.disabledAlerts": ["CrossmarketVenueDown"],
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",
     "server.topologySpread": "required", "collector.topologySpread": "required", "server.readiness": "fresh",

@@ -41,6 +41,15 @@ impl RedisServer {
         Self::start_program("redis-server", arguments)
     }
 
+    /// Starts one on a port that [`free_port`] gave out.
+    pub fn start_on(port: u16) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let child = spawn("redis-server", port, &[], directory.path());
+        let mut server = Self { program: "redis-server".to_owned(), child, arguments: Vec::new(), directory, port };
+        assert!(server.answers(), "somebody else took port {port}");
+        server
+    }
+
     /// The same of another program: `valkey-server`.
     pub fn start_program(program: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();

@@ -141,12 +141,13 @@ def test_an_endpoint_that_takes_nothing_harms_nobody(running, fault, protocol):
         if fault == "black hole":
             hole.listen(64)
         endpoint = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        settings = [f"telemetry.otlp_endpoint={endpoint}", f"telemetry.otlp_protocol={protocol}", "telemetry.sample_ratio=1", "telemetry.otlp_metrics_interval_ms=500"]
+        settings = [f"telemetry.otlp_endpoint={endpoint}", f"telemetry.otlp_protocol={protocol}", "telemetry.sample_ratio=1",
+                    "telemetry.otlp_metrics_interval_ms=500", "telemetry.otlp_timeout_ms=500"]
         demo, address, admin, _ = running.demo(*settings)
         # The demo grows by itself while it loads its histories; so does one that sends nothing.
         _, other_address, other_admin, _ = running.demo()
         calls = [caller(address), caller(other_address)]
-        for _ in range(4_000):
+        for _ in range(1_500):
             for call in calls:
                 call()
         wait_for("spans to be dropped", lambda: sample(admin, "crossmarket_trace_spans_dropped_total"))

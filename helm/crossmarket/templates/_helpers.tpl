@@ -74,6 +74,28 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* The name of the Secret with the server's certificate; empty without TLS. */}}
+{{- define "crossmarket.tls.secret" -}}
+{{- if .Values.tls.enabled -}}
+{{- if .Values.tls.existingSecret -}}
+{{- .Values.tls.existingSecret -}}
+{{- else if .Values.tls.certManager.enabled -}}
+{{- printf "%s-tls" (include "crossmarket.fullname" .) -}}
+{{- else -}}
+{{- fail "tls.enabled needs tls.existingSecret or tls.certManager.enabled" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* "true" when the hook of `helm test` is made: it has no certificate of its own, and a key only if it is given one. */}}
+{{- define "crossmarket.tests.areMade" -}}
+{{- $mutual := and .Values.tls.enabled .Values.tls.clientCa.existingSecret -}}
+{{- $keyless := and .Values.security.clients.existingSecret (not .Values.tests.apiKey.existingSecret) -}}
+{{- if and .Values.tests.enabled (not $mutual) (not $keyless) -}}
+true
+{{- end -}}
+{{- end }}
+
 {{/* A TOML line for each setting of a tree of them, with dotted keys; scalars as strings, which every setting reads. */}}
 {{- define "crossmarket.toml" -}}
 {{- $prefix := .prefix -}}
@@ -117,8 +139,20 @@ true
 {{- $own := dict "admin" (dict "listen" "0.0.0.0:9090") "collector" (dict "shards" $values.shards) "store" $store "telemetry" $telemetry "shutdown" (dict "grace_s" $values.shutdown.graceSeconds) -}}
 {{- if eq .role "server" -}}
 {{- $_ := set $own "grpc" (dict "listen" "0.0.0.0:50051") -}}
+{{- $security := dict -}}
+{{- if $values.tls.enabled -}}
+{{- $tls := dict "certificate_file" "/etc/crossmarket/tls/tls.crt" "key_file" "/etc/crossmarket/tls/tls.key" -}}
+{{- if $values.tls.clientCa.existingSecret }}{{- $_ := set $tls "client_ca_file" "/etc/crossmarket/client-ca/ca.crt" }}{{- end -}}
+{{- $_ := set $security "tls" $tls -}}
 {{- end -}}
-{{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite (deepCopy $values.config) $own)) | trim -}}
+{{- if $values.security.clients.existingSecret }}{{- $_ := set $security "clients_file" "/etc/crossmarket/clients/clients.toml" }}{{- end -}}
+{{- if $values.security.jwks.existingConfigMap }}{{- $_ := set $security "jwt" (dict "jwks_file" "/etc/crossmarket/jwks/jwks.json") }}{{- end -}}
+{{- if $security }}{{- $_ := set $own "security" $security }}{{- end -}}
+{{- end -}}
+{{- $config := deepCopy $values.config -}}
+{{- /* Collectors answer nobody, so that who may call is not theirs to know. */ -}}
+{{- if ne .role "server" }}{{- $_ := unset $config "security" }}{{- end -}}
+{{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite $config $own)) | trim -}}
 {{- end }}
 
 {{- define "crossmarket.containerSecurity" -}}

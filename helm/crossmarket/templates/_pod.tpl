@@ -4,6 +4,10 @@
 {{- $values := $root.Values -}}
 {{- $role := .role -}}
 {{- $selector := merge (dict "app.kubernetes.io/component" $role) (include "crossmarket.selectorLabels" $root | fromYaml) -}}
+{{- $tlsSecret := ternary (include "crossmarket.tls.secret" $root) "" (eq $role "server") -}}
+{{- $clientCa := ternary $values.tls.clientCa.existingSecret "" (ne $tlsSecret "") -}}
+{{- $clients := ternary $values.security.clients.existingSecret "" (eq $role "server") -}}
+{{- $jwks := ternary $values.security.jwks.existingConfigMap "" (eq $role "server") -}}
 {{- $passwordSecret := ternary $values.redis.existingSecret.name "" (ne $values.redis.url "") -}}
 metadata:
   labels:
@@ -18,6 +22,9 @@ metadata:
     {{- with $values.redis.existingSecret.name }}
     # Empty when the chart is rendered without a cluster to look the Secret up in.
     checksum/redis-secret: {{ dig "data" (dict) (lookup "v1" "Secret" $root.Release.Namespace .) | toJson | sha256sum }}
+    {{- end }}
+    {{- with $clients }}
+    checksum/clients-secret: {{ dig "data" (dict) (lookup "v1" "Secret" $root.Release.Namespace .) | toJson | sha256sum }}
     {{- end }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -120,6 +127,11 @@ spec:
         httpGet:
           path: /readyz
           port: admin
+        {{- else if $tlsSecret }}
+        # Native gRPC probes speak no TLS.
+        httpGet:
+          path: {{ ternary "/readyz?stale=ok" "/readyz" $loaded }}
+          port: admin
         {{- else }}
         grpc:
           port: 50051
@@ -152,6 +164,26 @@ spec:
           mountPath: /etc/crossmarket/redis-ca
           readOnly: true
         {{- end }}
+        {{- if $tlsSecret }}
+        - name: tls
+          mountPath: /etc/crossmarket/tls
+          readOnly: true
+        {{- end }}
+        {{- if $clientCa }}
+        - name: client-ca
+          mountPath: /etc/crossmarket/client-ca
+          readOnly: true
+        {{- end }}
+        {{- if $clients }}
+        - name: clients
+          mountPath: /etc/crossmarket/clients
+          readOnly: true
+        {{- end }}
+        {{- if $jwks }}
+        - name: jwks
+          mountPath: /etc/crossmarket/jwks
+          readOnly: true
+        {{- end }}
   volumes:
     - name: config
       configMap:
@@ -173,5 +205,37 @@ spec:
         items:
           - key: {{ $values.redis.tlsCa.key }}
             path: ca.crt
+    {{- end }}
+    {{- if $tlsSecret }}
+    - name: tls
+      secret:
+        secretName: {{ $tlsSecret }}
+        defaultMode: 0440
+    {{- end }}
+    {{- if $clientCa }}
+    - name: client-ca
+      secret:
+        secretName: {{ $clientCa }}
+        defaultMode: 0440
+        items:
+          - key: {{ $values.tls.clientCa.key }}
+            path: ca.crt
+    {{- end }}
+    {{- with $clients }}
+    - name: clients
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+        items:
+          - key: {{ $values.security.clients.key }}
+            path: clients.toml
+    {{- end }}
+    {{- with $jwks }}
+    - name: jwks
+      configMap:
+        name: {{ . }}
+        items:
+          - key: {{ $values.security.jwks.key }}
+            path: jwks.json
     {{- end }}
 {{- end }}

@@ -55,6 +55,22 @@ async fn goes_on_at_another_replica_from_its_cursor() {
     assert_eq!(client.counters().streams_resumed, 1);
 }
 
+/// Servers that are replaced one right after the other: no pause grows, since none of them failed.
+#[tokio::test]
+async fn does_not_slow_down_when_servers_end_as_planned() {
+    let ending = || vec![live("c1"), Err(reason(Code::Unavailable, "DRAINING"))];
+    let server = watched((0..8).map(|_| ending()).collect()).await;
+    let mut watch = open(&client(&[&server.url]).build().expect("usable")).await;
+    let mut pauses = Vec::new();
+    while pauses.len() < 8 {
+        let event = tokio::time::timeout(Duration::from_secs(60), watch.next()).await.expect("in time");
+        if let Some(Ok(WatchEvent::Interrupted { pause, .. })) = event {
+            pauses.push(pause);
+        }
+    }
+    assert!(pauses.iter().all(|pause| *pause <= Duration::from_millis(50)), "{pauses:?}");
+}
+
 #[tokio::test]
 async fn goes_on_when_its_connection_is_cut() {
     let server = watched(vec![vec![live("c1")], vec![live("c2")]]).await;

@@ -14,6 +14,7 @@ use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::share_point;
 use crate::analytics::long_short::{Reading, pool};
 use crate::clock::Clock;
 use crate::collector::feed::VenueLink;
@@ -42,9 +43,6 @@ const RETRY_WAIT: Duration = Duration::from_secs(900);
 const DAY_AND_MORE: Duration = Duration::from_secs(27 * 3_600);
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// Decimal places of a stored share.
-const SHARE_PLACES: u32 = 9;
 
 /// One venue with ratios.
 pub struct PastVenue {
@@ -76,7 +74,7 @@ pub struct Past {
 fn span(period: Period, place: u32, simulated: bool) -> Option<Duration> {
     match (period, simulated) {
         (Period::OneHour, false) => Some(30 * DAY),
-        (Period::FiveMinutes, false) if place <= 50 => Some(30 * DAY),
+        (Period::FiveMinutes | Period::FifteenMinutes | Period::ThirtyMinutes, false) if place <= 50 => Some(30 * DAY),
         (Period::FiveMinutes, false) if place <= 200 => Some(2 * DAY),
         (Period::FourHours | Period::OneDay, false) if place <= 200 => Some(30 * DAY),
         (Period::OneHour, true) if place <= 20 => Some(7 * DAY),
@@ -99,7 +97,15 @@ impl Done {
     }
 }
 
-const PERIODS: [Period; 4] = [Period::OneHour, Period::FiveMinutes, Period::FourHours, Period::OneDay];
+/// In the order in which they are filled.
+const PERIODS: [Period; 6] = [
+    Period::OneHour,
+    Period::FiveMinutes,
+    Period::FourHours,
+    Period::OneDay,
+    Period::FifteenMinutes,
+    Period::ThirtyMinutes,
+];
 
 impl Past {
     /// Works until `stop`.
@@ -309,7 +315,7 @@ impl Past {
                 Payload::LongShort(value) if value.period == Some(period) => {
                     row_count += 1;
                     let names = LongShortSeriesNames::of(value.kind, period, Some(id.as_str()));
-                    (names.long_share, share(value.long_share))
+                    (names.long_share, share_point(value.long_share))
                 }
                 Payload::OpenInterest(interest) => {
                     let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, period, Some(id.as_str()));
@@ -356,7 +362,7 @@ impl Past {
         let (mut shares, mut interest, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for (time, readings) in readings {
             let pooled = pool(kind, &readings, time);
-            let Some(long_share) = pooled.shares.and_then(|shares| share(shares.long_share)) else { continue };
+            let Some(long_share) = pooled.shares.and_then(|shares| share_point(shares.long_share)) else { continue };
             if pooled.method == LongShortMethod::LastKnown {
                 continue;
             }
@@ -386,10 +392,6 @@ fn reading(venue: &'static str, shares: Shares, time: Timestamp, period: Period,
         observed_open_interest: None,
         simulated: false,
     }
-}
-
-fn share(long_share: f64) -> Option<Decimal> {
-    Some(Decimal::from_f64(long_share)?.rounded(SHARE_PLACES).normalized())
 }
 
 fn series(asset: &AssetCode, name: SmolStr) -> SeriesKey {

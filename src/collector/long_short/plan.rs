@@ -48,6 +48,8 @@ const TIERS_SIMULATED: &[TierRule] = &[
         periods: &[
             (Period::OneHour, HOUR),
             (Period::FiveMinutes, Duration::from_secs(5 * 60)),
+            (Period::FifteenMinutes, Duration::from_secs(15 * 60)),
+            (Period::ThirtyMinutes, Duration::from_secs(30 * 60)),
             (Period::FourHours, Duration::from_secs(4 * 3_600)),
             (Period::OneDay, DAY),
         ],
@@ -62,6 +64,8 @@ const TIERS: &[TierRule] = &[
         periods: &[
             (Period::OneHour, HOUR),
             (Period::FiveMinutes, Duration::from_secs(5 * 60)),
+            (Period::FifteenMinutes, Duration::from_secs(15 * 60)),
+            (Period::ThirtyMinutes, Duration::from_secs(30 * 60)),
             (Period::FourHours, Duration::from_secs(4 * 3_600)),
             (Period::OneDay, DAY),
         ],
@@ -314,6 +318,9 @@ mod tests {
             assert_eq!(interval(200, Period::FiveMinutes), Some(15), "{id}");
             assert_eq!(interval(200, Period::OneHour), Some(60), "{id}");
             assert_eq!(interval(201, Period::FiveMinutes), None, "{id}");
+            assert_eq!(interval(50, Period::FifteenMinutes), Some(15), "{id}");
+            assert_eq!(interval(50, Period::ThirtyMinutes), Some(30), "{id}");
+            assert_eq!(interval(51, Period::FifteenMinutes), None, "{id}");
             assert!(interval(500, Period::OneHour).is_some_and(|minutes| minutes >= 60), "{id}");
         }
     }

@@ -73,6 +73,8 @@ fn value<'p>(path: &'p str, keys: &[&str]) -> Option<&'p str> {
 fn seconds(word: &str) -> i64 {
     match word {
         "5m" | "5min" => 300,
+        "15m" | "15min" => 900,
+        "30m" | "30min" => 1_800,
         "1h" | "1H" | "60min" => 3_600,
         "4h" | "4H" | "4hour" => 14_400,
         _ => 86_400,

@@ -26,7 +26,7 @@ fn write(settings: &TlsSettings, (certificate, key): &(String, String)) {
 async fn look(rotation: &mut Rotation) {
     for _ in 0..2 {
         if let Some(contents) = rotation.files.look().await {
-            rotation.take(contents);
+            rotation.tls.take(&rotation.settings, contents);
         }
     }
 }

@@ -26,7 +26,8 @@ async fn bootstraps_tails_and_bootstraps_again_after_a_gap() {
     let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
     let cancel = CancellationToken::new();
     // Taken from the end. The store fails once it has nothing more to say, and at first.
-    let boot = |epoch, entry: Entry| Bootstrap { epoch, revision: entry.revision, entries: vec![entry] };
+    let boot =
+        |epoch, entry: Entry| Bootstrap { epoch, revision: entry.revision, entries: vec![entry], complete: true };
     *store.tails.lock().expect("not poisoned") = vec![
         Tail::Entries(vec![entry(3, "5")]),
         Tail::Gap,
@@ -56,7 +57,8 @@ async fn an_emptied_store_takes_nothing_away_until_its_writer_has_published() {
         let Change { key, revision, state } = priced(revision, snapshot("ETH", 2, "2"), at(0));
         Entry { key, revision, state, trace: None }
     };
-    let boot = |epoch, entries: Vec<Entry>| Bootstrap { epoch, revision: entries.len() as u64, entries };
+    let boot =
+        |epoch, entries: Vec<Entry>| Bootstrap { epoch, revision: entries.len() as u64, entries, complete: true };
     // Taken from the end.
     *store.tails.lock().expect("not poisoned") = vec![Tail::Gap];
     *store.bootstraps.lock().expect("not poisoned") =

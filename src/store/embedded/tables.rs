@@ -14,7 +14,9 @@ use crate::domain::state::{Epoch, Key, Revision, State};
 use crate::domain::{Timestamp, TraceContext};
 use crate::store::history::{self, SeriesStats};
 use crate::store::packing::{Block, BlockNumber, Record};
-use crate::store::{Bootstrap, Entry, FeedLimits, SeriesInfo, ShardId, StoreError, TAIL_LEN_MAX, Tail, encoding};
+use crate::store::{
+    Bootstrap, Entry, FeedLimits, SeriesInfo, ShardId, StoreError, TAIL_LEN_MAX, Tail, encoding, is_older,
+};
 
 /// (shard, key name) to the key's newest entry.
 const LATEST: TableDefinition<(u16, &str), &[u8]> = TableDefinition::new("latest");
@@ -153,7 +155,7 @@ impl Tables {
             }
             entries.push(encoding::decode_entry(bytes.value())?.0);
         }
-        Ok(Bootstrap { epoch: head.epoch, revision: head.revision, entries })
+        Ok(Bootstrap { epoch: head.epoch, revision: head.revision, entries, complete: true })
     }
 
     pub fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision) -> Result<Tail, StoreError> {
@@ -327,7 +329,8 @@ impl Batch<'_> {
         let name = encoding::key_name(&key);
         let row = (self.shard, name.as_str());
         if let (Some(state), Some(stored)) = (&state, self.latest.get(row).map_err(failed)?)
-            && encoding::decode_receive_time(stored.value())?.is_some_and(|stored| state.receive_time < stored)
+            && let Some((received, epoch)) = encoding::decode_receive_time(stored.value())?
+            && is_older(state, received, epoch == self.head.epoch)
         {
             return Ok(());
         }

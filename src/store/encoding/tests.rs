@@ -364,7 +364,7 @@ proptest! {
         prop_assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         prop_assert_eq!(read_epoch, epoch);
         let receive_time = decode_receive_time(&bytes).expect("readable");
-        prop_assert_eq!(receive_time, entry.state.map(|state| state.receive_time));
+        prop_assert_eq!(receive_time, entry.state.map(|state| (state.receive_time, epoch)));
     }
 
     #[test]

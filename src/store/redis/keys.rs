@@ -33,7 +33,7 @@ impl Keys {
         fits.then(|| Self { prefix: prefix.to_owned() })
     }
 
-    /// HASH: a field for each key's state, and the head in `#epoch`, `#revision` and `#batch`.
+    /// HASH: a field for each key's state, and the head in fields that begin with `#`.
     pub fn latest(&self, shard: ShardId) -> String {
         format!("{}:{{{shard}}}:latest", self.prefix)
     }

@@ -2,7 +2,7 @@
 -- With a holder, only if nobody else holds the shard's lease, and the lease becomes the holder's.
 --
 -- KEYS  latest, feed, lease
--- ARGV  now in unix ms, seconds that the shard is kept, holder or "", life of the lease in ms
+-- ARGV  now in unix ms, seconds that the shard is kept, holder or "", life of the lease in ms, number of shards or ""
 -- Answers {"opened", epoch, revision} or {"held", holder, rest of its life in ms}.
 local latest, feed, lease = KEYS[1], KEYS[2], KEYS[3]
 local holder = ARGV[3]
@@ -30,6 +30,13 @@ local revision_text = string.format('%.0f', revision)
 -- A marker at the position that the epoch starts from tells waiting readers at once.
 redis.call('XADD', feed, epoch_text .. '-' .. revision_text, 'opened', holder)
 redis.call('HSET', latest, '#epoch', epoch_text, '#revision', revision_text, '#batch', '')
+if not head[1] then
+  -- Until everything is in it, whoever comes to read must not take it for the whole.
+  redis.call('HSET', latest, '#filling', '1')
+end
+if ARGV[5] ~= '' then
+  redis.call('HSET', latest, '#shards', ARGV[5])
+end
 redis.call('EXPIRE', latest, ARGV[2])
 redis.call('EXPIRE', feed, ARGV[2])
 if holder ~= '' then

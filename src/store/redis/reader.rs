@@ -28,6 +28,8 @@ const DECODED_HERE_MAX: usize = 256;
 pub(super) struct Readers {
     pub pool: Arc<Pool>,
     pub keys: Keys,
+    /// The number of shards that this process goes by.
+    pub shard_count: Option<u16>,
 }
 
 /// An entry's id in the feed.
@@ -46,11 +48,11 @@ impl Readers {
         let mut command = redis::cmd("HGETALL");
         command.arg(&latest);
         let answer = self.pool.read(slot(&latest), &command, BOOTSTRAP_TIMEOUT).await?;
-        let pairs = pairs_of(answer)?;
+        let (pairs, shard_count) = (pairs_of(answer)?, self.shard_count);
         if pairs.len() <= DECODED_HERE_MAX {
-            return bootstrap_of(pairs);
+            return bootstrap_of(pairs, shard_count);
         }
-        let decoded = tokio::task::spawn_blocking(|| bootstrap_of(pairs)).await;
+        let decoded = tokio::task::spawn_blocking(move || bootstrap_of(pairs, shard_count)).await;
         decoded.unwrap_or_else(|_| Err(StoreError::Unavailable("the process is shutting down".into())))
     }
 
@@ -99,13 +101,16 @@ impl Readers {
     }
 }
 
-fn bootstrap_of(pairs: Vec<(Value, Value)>) -> Result<Bootstrap, StoreError> {
-    let mut bootstrap = Bootstrap { epoch: 0, revision: 0, entries: Vec::with_capacity(pairs.len()) };
+fn bootstrap_of(pairs: Vec<(Value, Value)>, shard_count: Option<u16>) -> Result<Bootstrap, StoreError> {
+    let entries = Vec::with_capacity(pairs.len());
+    let mut bootstrap = Bootstrap { epoch: 0, revision: 0, entries, complete: true };
     for (name, stored) in pairs {
         let name = bytes_of(name)?;
         match name.as_slice() {
             b"#epoch" => bootstrap.epoch = number_of(&text_of(&stored)?)?,
             b"#revision" => bootstrap.revision = number_of(&text_of(&stored)?)?,
+            b"#filling" => bootstrap.complete = false,
+            b"#shards" => check_shard_count(shard_count, &stored)?,
             // What a later version may add to the head.
             [b'#', ..] => {}
             _ => bootstrap.entries.push(value::decode(&bytes_of(stored)?)?),
@@ -113,6 +118,17 @@ fn bootstrap_of(pairs: Vec<(Value, Value)>) -> Result<Bootstrap, StoreError> {
     }
     bootstrap.entries.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(bootstrap)
+}
+
+/// Refuses a store that is divided into another number of shards than this process goes by.
+pub(super) fn check_shard_count(here: Option<u16>, stored: &Value) -> Result<(), StoreError> {
+    let there = number_of(&text_of(stored)?)?;
+    match here {
+        Some(here) if u64::from(here) != there => {
+            Err(StoreError::Divided { here, there: u16::try_from(there).unwrap_or(u16::MAX) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the answer to `XREAD` of one stream: id by id what it holds.

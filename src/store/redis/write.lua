@@ -2,16 +2,18 @@
 --
 -- KEYS  latest, feed
 -- ARGV  epoch, newest revision that the writer knows of, the batch's own token, most entries in the feed, seconds that the shard is kept,
---       and then for each update: key, guard, value.
+--       the writer's time in microseconds, and then for each update: key, guard, value.
 --       The guard is "-" for a removal, "+" to write in any case, or the time received in microseconds: an update that is older than what is
---       stored for its key is not written. The value starts with its own time received, 8 bytes, big-endian.
+--       stored for its key is not written, unless that is of the writer's future. The value starts with its own time received, 8 bytes,
+--       big-endian.
 -- Answers {"written", revision};
 --         {"older", position of an update, …} and has then written nothing: the writer leaves those out and asks again;
 --         {"fenced", epoch} after a later writer; {"moved", epoch, revision, token of the last batch} when the store is not where the
 --         writer left it; {"empty"} when there is nothing.
 local latest, feed = KEYS[1], KEYS[2]
 local epoch, expected, token = ARGV[1], ARGV[2], ARGV[3]
-local FIRST, WIDTH, CHUNK = 6, 3, 128
+local now = tonumber(ARGV[6])
+local FIRST, WIDTH, CHUNK = 7, 3, 128
 
 local head = redis.call('HMGET', latest, '#epoch', '#revision', '#batch')
 if not head[1] then
@@ -35,7 +37,8 @@ local function compare()
   end
   local stored = redis.call('HMGET', latest, unpack(keys))
   for i, value in ipairs(stored) do
-    if value and times[i] < struct.unpack('>i8', value) then
+    local received = value and struct.unpack('>i8', value)
+    if received and times[i] < received and received <= now then
       older[#older + 1] = places[i]
     end
   end

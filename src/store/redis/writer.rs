@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::keys::{Keys, slot};
 use super::pool::{Failure, Identity, Pool, RESPONSE_TIMEOUT};
+use super::reader::check_shard_count;
 use super::value::{number_of, text_of, texts_of};
 use super::{SHARD_KEPT_SECONDS, script, value};
 use crate::domain::state::{Epoch, Key, Revision, State};
@@ -38,6 +39,8 @@ pub(super) struct Writers {
     pool: Arc<Pool>,
     keys: Keys,
     feed: FeedLimits,
+    /// The number of shards that this process goes by.
+    shard_count: Option<u16>,
     /// Tells this process' batches from another's.
     instance: u64,
     writers: Mutex<HashMap<ShardId, Arc<tokio::sync::Mutex<Writer>>>>,
@@ -79,8 +82,8 @@ enum Guard {
 }
 
 impl Writers {
-    pub fn new(pool: Arc<Pool>, keys: Keys, feed: FeedLimits) -> Self {
-        Self { pool, keys, feed, instance: rand::rng().random(), writers: Mutex::default() }
+    pub fn new(pool: Arc<Pool>, keys: Keys, feed: FeedLimits, shard_count: Option<u16>) -> Self {
+        Self { pool, keys, feed, shard_count, instance: rand::rng().random(), writers: Mutex::default() }
     }
 
     fn writer(&self, shard: ShardId) -> Arc<tokio::sync::Mutex<Writer>> {
@@ -105,7 +108,44 @@ impl Writers {
         now: Timestamp,
     ) -> Result<LeaseClaim, StoreError> {
         lease::check_claim(holder, life)?;
+        self.check_division(shard, holder).await?;
         self.claim(shard, holder, life, now).await
+    }
+
+    /// Refuses to claim a shard of a store that is divided otherwise. Whoever holds the first shard has divided it; when nobody does, the next
+    /// holder of the first shard may divide it anew, and the other shards wait for that.
+    async fn check_division(&self, shard: ShardId, holder: &str) -> Result<(), StoreError> {
+        if self.shard_count.is_none() {
+            return Ok(());
+        }
+        let (latest, lease) = (self.keys.latest(0), self.keys.lease(0));
+        if shard == 0 {
+            let mut command = redis::cmd("GET");
+            command.arg(&lease);
+            let held = self.pool.read(slot(&lease), &command, RESPONSE_TIMEOUT).await?;
+            let by_another = !matches!(held, Value::Nil)
+                && text_of(&held)?.split_once(' ').is_some_and(|(_, held_by)| held_by != holder);
+            if !by_another {
+                return Ok(());
+            }
+        }
+        let mut command = redis::cmd("HGET");
+        command.arg(&latest).arg("#shards");
+        match self.pool.read(slot(&latest), &command, RESPONSE_TIMEOUT).await? {
+            Value::Nil => Ok(()),
+            stored => check_shard_count(self.shard_count, &stored),
+        }
+    }
+
+    /// Tells that everything is in a shard. Said twice it means the same.
+    pub async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
+        let latest = self.keys.latest(shard);
+        let mut call = script::PUBLISHED.call(&[&latest]);
+        call.arg(epoch);
+        let mut lent = self.pool.lend(slot(&latest)).await.map_err(Failure::into_error)?;
+        script::PUBLISHED.run(&mut lent, &call, RESPONSE_TIMEOUT).await.map_err(Failure::into_error)?;
+        lent.give_back();
+        Ok(())
     }
 
     async fn claim(
@@ -120,6 +160,7 @@ impl Writers {
         let keys = [self.keys.latest(shard), self.keys.feed(shard), self.keys.lease(shard)];
         let mut call = script::OPEN.call(&keys);
         call.arg(now.as_millis().max(0)).arg(SHARD_KEPT_SECONDS).arg(holder).arg(life.as_millis() as u64);
+        call.arg(self.shard_count.map_or_else(String::new, |count| count.to_string()));
         let mut attempt = 1;
         loop {
             let since = Instant::now();
@@ -283,7 +324,7 @@ impl Writers {
         writer.entry_len_mean +=
             (mean - writer.entry_len_mean) * if writer.entry_len_mean == 0.0 { 1.0 } else { MEAN_WEIGHT };
         let len_of_bytes = (self.feed.bytes_max as f64 / writer.entry_len_mean.max(1.0)) as u64;
-        call.arg(self.feed.len_max.min(len_of_bytes).max(1)).arg(SHARD_KEPT_SECONDS);
+        call.arg(self.feed.len_max.min(len_of_bytes).max(1)).arg(SHARD_KEPT_SECONDS).arg(batch.now().as_micros());
         for (item, bytes) in batch.items.iter().zip(&encoded) {
             call.arg(&item.name);
             match item.guard {
@@ -388,6 +429,12 @@ impl Batch {
         let bytes: usize = encoded.iter().map(Vec::len).sum();
         let mean = bytes as f64 / encoded.len().max(1) as f64;
         (encoded, mean)
+    }
+
+    /// The writer's time, by what it wrote last.
+    fn now(&self) -> Timestamp {
+        let times = self.items.iter().filter_map(|item| item.state.as_ref()).map(|state| state.publish_time);
+        times.max().unwrap_or(Timestamp::from_micros(0))
     }
 
     /// Has the script compare what was compared with notes that no longer hold.

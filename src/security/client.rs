@@ -1,0 +1,177 @@
+//! Who calls: the clients of the configuration, the subjects of tokens, or anybody.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+
+use super::key::{KEY_LEN_MAX, KeyEntry, KeyHash};
+use super::peer::Peer;
+use super::quota::{Place, Quotas, Usage, Usages};
+use super::refusal::{Refusal, Refusals};
+use super::scope::{Scope, Scopes};
+use super::token::Tokens;
+use crate::clock::Clock;
+
+/// The request metadata of an API key.
+const API_KEY_HEADER: &str = "x-api-key";
+
+/// Addresses, or subjects of tokens, whose quotas are kept at once.
+const STRANGERS_MAX: usize = 10_000;
+
+/// A client of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Its name, for people.
+    pub name: String,
+    /// Its keys.
+    pub keys: Vec<KeyEntry>,
+    /// DNS names and URIs of certificates that stand for it, with mutual TLS.
+    pub certificate_names: Vec<String>,
+    /// What it may call.
+    pub scopes: Scopes,
+    /// How much it may ask for.
+    pub quotas: Quotas,
+}
+
+/// Who a caller is, in the extensions of a request that was let through.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    scopes: Scopes,
+    usage: Arc<Usage>,
+    refusals: Arc<Refusals>,
+}
+
+impl Caller {
+    /// Whether it may have what a scope stands for.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
+    /// A place for one more subscription, for as long as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the caller has as many as it may.
+    pub fn subscribe(&self) -> Result<Place, Refusal> {
+        self.usage.subscription().inspect_err(|refusal| self.refusals.count(*refusal))
+    }
+
+    pub(super) fn has_any_of(&self, scopes: Scopes) -> bool {
+        self.scopes.has_any_of(scopes)
+    }
+
+    pub(super) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
+    }
+}
+
+/// Everybody who may call.
+#[derive(Debug)]
+pub(super) struct Clients {
+    /// Without authentication anybody may call anything.
+    are_asked: bool,
+    keys: Vec<(KeyEntry, usize)>,
+    named: Vec<(String, usize)>,
+    known: Vec<(Scopes, Arc<Usage>)>,
+    tokens: Option<Arc<Tokens>>,
+    subjects: Usages<String>,
+    addresses: Usages<Option<IpAddr>>,
+    pub(super) refusals: Arc<Refusals>,
+}
+
+impl Clients {
+    /// `quotas` are those of callers that the configuration does not name.
+    pub(super) fn new(
+        are_asked: bool,
+        clients: Vec<ClientSettings>,
+        tokens: Option<Arc<Tokens>>,
+        quotas: Quotas,
+    ) -> Self {
+        let now = Instant::now();
+        let (mut keys, mut named, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, client) in clients.into_iter().enumerate() {
+            keys.extend(client.keys.into_iter().map(|key| (key, index)));
+            named.extend(client.certificate_names.into_iter().map(|name| (name, index)));
+            known.push((client.scopes, Usage::new(client.quotas, now)));
+        }
+        Self {
+            are_asked,
+            keys,
+            named,
+            known,
+            tokens,
+            subjects: Usages::new(quotas, STRANGERS_MAX, now),
+            addresses: Usages::new(quotas, STRANGERS_MAX, now),
+            refusals: Arc::default(),
+        }
+    }
+
+    /// Who calls. The first kind of credentials that is there decides: what is wrong with it is not made good by another kind.
+    pub(super) fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Instant) -> Result<Caller, Refusal> {
+        if !self.are_asked {
+            let usage = self.addresses.of(peer.and_then(|peer| peer.address).map(|address| network(address.ip())), now);
+            return Ok(self.caller(Scopes::ALL, usage));
+        }
+        if let Some(key) = single(headers, API_KEY_HEADER)? {
+            return self.by_key(key);
+        }
+        if let Some(authorization) = single(headers, http::header::AUTHORIZATION.as_str())? {
+            let (scheme, token) = authorization.split_at_checked(7).ok_or(Refusal::Invalid)?;
+            let tokens = self.tokens.as_ref().filter(|_| scheme.eq_ignore_ascii_case(b"bearer "));
+            let bearer = tokens.ok_or(Refusal::Invalid)?.verify(token)?;
+            return Ok(self.caller(bearer.scopes, self.subjects.of(bearer.subject, now)));
+        }
+        let names = peer.map(|peer| &*peer.certificate_names).unwrap_or_default();
+        if names.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        let index = self.named.iter().find(|(name, _)| names.contains(name)).map(|(_, index)| *index);
+        self.known_caller(index.ok_or(Refusal::Invalid)?)
+    }
+
+    /// Every key is compared with, whether one has matched or not.
+    fn by_key(&self, key: &[u8]) -> Result<Caller, Refusal> {
+        if key.len() > KEY_LEN_MAX {
+            return Err(Refusal::Invalid);
+        }
+        let hash = KeyHash::of(key);
+        let matching =
+            self.keys.iter().fold(None, |found, one| if one.0.hash.matches(&hash) { Some(one) } else { found });
+        let (entry, index) = matching.ok_or(Refusal::Invalid)?;
+        if entry.end.is_some_and(|end| end <= Clock::system().now()) {
+            return Err(Refusal::Expired);
+        }
+        self.known_caller(*index)
+    }
+
+    fn known_caller(&self, index: usize) -> Result<Caller, Refusal> {
+        let (scopes, usage) = self.known.get(index).ok_or(Refusal::Invalid)?;
+        Ok(self.caller(*scopes, Arc::clone(usage)))
+    }
+
+    fn caller(&self, scopes: Scopes, usage: Arc<Usage>) -> Caller {
+        Caller { scopes, usage, refusals: Arc::clone(&self.refusals) }
+    }
+}
+
+/// The value of a header that may be there once.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.as_bytes())),
+        (_, Some(_)) => Err(Refusal::Invalid),
+    }
+}
+
+/// An address of IPv4, or the network of an address of IPv6, in which a single host has as many as it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests;

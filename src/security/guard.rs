@@ -1,0 +1,140 @@
+//! The layer in front of every service: nobody's request reaches one before it is known who calls, and that they may.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, HttpBody};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tower::{Layer, Service};
+
+use super::client::{Caller, ClientSettings, Clients};
+use super::method::{self, Access, Methods};
+use super::peer::Peer;
+use super::quota::{Place, Quotas};
+use super::refusal::{Refusal, Refusals};
+use super::token::Tokens;
+
+/// Decides about every call. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    methods: Arc<Methods>,
+    clients: Arc<Clients>,
+}
+
+impl Guard {
+    /// Lets everybody call everything, each address within `quotas`.
+    pub fn open(quotas: Quotas) -> Self {
+        Self { methods: Arc::new(Methods::new()), clients: Arc::new(Clients::new(false, Vec::new(), None, quotas)) }
+    }
+
+    /// Lets these clients, and those who have a token, call what their scopes allow. `quotas` are those of each subject of tokens.
+    pub fn closed(clients: Vec<ClientSettings>, tokens: Option<Arc<Tokens>>, quotas: Quotas) -> Self {
+        Self { methods: Arc::new(Methods::new()), clients: Arc::new(Clients::new(true, clients, tokens, quotas)) }
+    }
+
+    /// How many calls were refused.
+    pub fn refusals(&self) -> &Refusals {
+        &self.clients.refusals
+    }
+
+    /// Decides about a call; with a place if it is a stream.
+    fn admit<B>(&self, request: &Request<B>) -> Result<(Option<Caller>, Option<Place>), Refusal> {
+        let path = request.uri().path();
+        let access = method::access(path);
+        if access == Access::Open {
+            return Ok((None, None));
+        }
+        let now = Instant::now();
+        let caller = self.clients.identify(request.headers(), request.extensions().get::<Peer>(), now)?;
+        if let Access::AnyOf(scopes) = access
+            && !caller.has_any_of(scopes)
+        {
+            return Err(Refusal::Scope);
+        }
+        caller.usage().call(now)?;
+        let place = if self.methods.is_streaming(path) { Some(caller.usage().stream()?) } else { None };
+        Ok((Some(caller), place))
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+/// A service behind a guard.
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.guard.admit(&request) {
+            Ok((caller, place)) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                let answer = self.inner.call(request);
+                match place {
+                    None => Box::pin(answer),
+                    Some(place) => {
+                        Box::pin(async move { Ok(answer.await?.map(|body| Body::new(Held { body, _place: place }))) })
+                    }
+                }
+            }
+            Err(refusal) => {
+                self.guard.clients.refusals.count(refusal);
+                Box::pin(std::future::ready(Ok(Status::from(refusal).into_http())))
+            }
+        }
+    }
+}
+
+/// The body of a stream, which keeps the stream's place until it has ended or was dropped.
+struct Held {
+    body: Body,
+    _place: Place,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

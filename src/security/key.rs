@@ -1,0 +1,151 @@
+//! API keys. A configuration holds their hashes only, so that who reads it has no key.
+//!
+//! The hash is plain SHA-256. Slow hashes are for passwords, which people choose and others guess; a key of 256 random bits cannot be guessed,
+//! and a slow hash at every call would be a gift to whoever wants to keep the service busy.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq;
+
+use crate::domain::Timestamp;
+
+/// What a key begins with, so that one is recognised where it should not be.
+const PREFIX: &str = "crossmarket_";
+
+/// Random bytes of a key.
+const RANDOM_LEN: usize = 32;
+
+/// Shortest key that is taken for random, in characters.
+pub const KEY_LEN_MIN: usize = 32;
+
+/// Longest key, in characters.
+pub const KEY_LEN_MAX: usize = 256;
+
+/// The SHA-256 of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash([u8; SHA256_OUTPUT_LEN]);
+
+/// A key of a client, as its configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// The key's hash.
+    pub hash: KeyHash,
+    /// The moment from which on it is not taken; `None` means never.
+    pub end: Option<Timestamp>,
+}
+
+/// A new key.
+///
+/// # Errors
+///
+/// When the system gives no random bytes.
+pub fn generate() -> Result<String, ring::error::Unspecified> {
+    let mut bytes = [0; RANDOM_LEN];
+    SystemRandom::new().fill(&mut bytes)?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+impl KeyHash {
+    /// The hash of a key.
+    pub fn of(key: &[u8]) -> Self {
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        hash.copy_from_slice(digest(&SHA256, key).as_ref());
+        Self(hash)
+    }
+
+    /// Reads `sha256:` and 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 2 * SHA256_OUTPUT_LEN)?;
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|c| c.is_ascii_hexdigit()))?;
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
+    /// Compares in a time that tells nothing of where they differ.
+    pub(super) fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// Its text with all but the first digits left out, enough to tell one from another.
+    pub fn shortened(&self) -> String {
+        self.to_string().chars().take("sha256:".len() + 8).chain(['…']).collect()
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shortened())
+    }
+}
+
+impl KeyEntry {
+    /// Reads a hash, with ` until ` and a date or a time behind it if the key ends: `sha256:… until 2027-01-01`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (hash, end) = match text.split_once(" until ") {
+            None => (text, None),
+            Some((hash, end)) => {
+                let end = end.trim();
+                let end = Timestamp::parse(end).or_else(|| Timestamp::parse(&format!("{end}T00:00:00Z")))?;
+                (hash, Some(end))
+            }
+        };
+        Some(Self { hash: KeyHash::parse(hash.trim())?, end })
+    }
+
+    /// What may be shown of it.
+    pub fn shown(&self) -> String {
+        let end = self.end.map(|end| format!(" until {end}")).unwrap_or_default();
+        format!("{}{end}", self.hash.shortened())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_long_and_differ() {
+        let keys: Vec<String> = (0..100).map(|_| generate().expect("random")).collect();
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
+        assert!(keys.iter().all(|key| key.len() >= KEY_LEN_MIN && key.starts_with(PREFIX)));
+    }
+
+    #[test]
+    fn hashes_are_read_as_they_are_written() {
+        let hash = KeyHash::of(b"abc");
+        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash.to_string(), text);
+        assert!(KeyHash::parse(text).expect("a hash").matches(&hash));
+        assert!(!KeyHash::of(b"abd").matches(&hash));
+        let too_long = format!("{text}0");
+        for bad in ["", "sha256:", "sha256:zz", &text[7..], &too_long, "sha512:00", &text.replace("ba", "+1")] {
+            assert_eq!(KeyHash::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_entry_may_end() {
+        let text = KeyHash::of(b"abc").to_string();
+        assert_eq!(KeyEntry::parse(&text).expect("an entry").end, None);
+        let day = KeyEntry::parse(&format!("{text} until 2027-01-01")).expect("an entry");
+        assert_eq!(day.end.map(|end| end.to_string()).as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!(KeyEntry::parse(&format!("{text} until 2027-01-01T00:00:00Z")), Some(day.clone()));
+        assert_eq!(day.shown(), "sha256:ba7816bf… until 2027-01-01T00:00:00Z");
+        assert_eq!(KeyEntry::parse(&format!("{text} until soon")), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! What each method of the API asks of its caller, from the API's own description.
+
+use std::collections::HashSet;
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+use super::scope::{Scope, Scopes};
+use crate::proto::FILE_DESCRIPTOR_SET;
+
+/// What a method asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing: probes have no credentials.
+    Open,
+    /// To be a client with one of these scopes.
+    AnyOf(Scopes),
+    /// To be a client. There is no such service, which only clients are told.
+    Client,
+}
+
+/// The methods of the API.
+#[derive(Debug)]
+pub(super) struct Methods {
+    streaming: HashSet<String>,
+}
+
+/// What can be subscribed to on the stream of `SubscriptionService`, which asks for each item's scope by itself.
+const SUBSCRIBABLE: Scopes = Scopes::of(&[Scope::Prices, Scope::LongShort, Scope::Indices, Scope::Signals]);
+
+impl Methods {
+    /// Those of the compiled descriptor set, which is read as far as it can be.
+    pub(super) fn new() -> Self {
+        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
+        let mut streaming = HashSet::new();
+        for file in &descriptors.file {
+            for service in &file.service {
+                let methods = service.method.iter().filter(|method| method.server_streaming());
+                streaming
+                    .extend(methods.map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name())));
+            }
+        }
+        Self { streaming }
+    }
+
+    /// Whether the method answers with a stream of data. Reflection's streams end when their client has asked its questions.
+    pub(super) fn is_streaming(&self, path: &str) -> bool {
+        self.streaming.contains(path)
+    }
+}
+
+/// What a call of a path (`/package.Service/Method`) asks. Every method of a service asks the same, whether it exists or not.
+pub(super) fn access(path: &str) -> Access {
+    let service = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
+    let scope = match service {
+        "grpc.health.v1.Health" => return Access::Open,
+        "crossmarket.v1.SubscriptionService" => return Access::AnyOf(SUBSCRIBABLE),
+        "crossmarket.v1.PriceService" => Scope::Prices,
+        "crossmarket.v1.LongShortService" => Scope::LongShort,
+        "crossmarket.v1.IndexService" => Scope::Indices,
+        "crossmarket.v1.SignalService" => Scope::Signals,
+        "crossmarket.v1.OverviewService" => Scope::Overview,
+        "crossmarket.v1.CatalogService" => Scope::Catalog,
+        "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => Scope::Reflection,
+        _ => return Access::Client,
+    };
+    Access::AnyOf(Scopes::of(&[scope]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_of_the_api_asks_for_a_scope() {
+        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("compiled in");
+        let mut count = 0;
+        for file in &descriptors.file {
+            for service in &file.service {
+                let path = format!("/{}.{}/Any", file.package(), service.name());
+                assert!(matches!(access(&path), Access::AnyOf(scopes) if !scopes.is_empty()), "{path}");
+                count += 1;
+            }
+        }
+        assert!(count >= 7, "{count}");
+    }
+
+    #[test]
+    fn what_is_no_service_is_for_clients_alone() {
+        for path in ["", "/", "//", "grpc.health.v1.Health/Check", "/grpc.health.v1.Healthy/Check", "/crossmarket.v1"] {
+            assert_eq!(access(path), Access::Client, "{path}");
+        }
+        assert_eq!(access("/grpc.health.v1.Health/Check"), Access::Open);
+    }
+
+    #[test]
+    fn streams_are_known() {
+        let methods = Methods::new();
+        assert!(methods.is_streaming("/crossmarket.v1.PriceService/WatchPriceSnapshots"));
+        assert!(methods.is_streaming("/crossmarket.v1.SubscriptionService/Subscribe"));
+        assert!(!methods.is_streaming("/crossmarket.v1.PriceService/GetPriceSnapshot"));
+    }
+}
