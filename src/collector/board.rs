@@ -607,6 +607,7 @@ mod tests {
             venue_index,
             feed: Feed::Tickers,
             receive_time: at(receive),
+            trace: None,
             streaming,
             observations: vec![observation],
         };
