@@ -12,8 +12,8 @@ use crossmarket::analytics::basket::{self, Member, Rule, Schedule, Weighting};
 use crossmarket::analytics::cap_index::{self, CapIndex};
 use crossmarket::analytics::comparison::{Comparer, Figures, Frequency, Parameters, WindowStart};
 use crossmarket::analytics::daily::{Daily, Day};
-use crossmarket::analytics::index_level;
-use crossmarket::analytics::{cycles, levels};
+use crossmarket::analytics::patterns::{self, Outcome};
+use crossmarket::analytics::{cycles, index_level, levels};
 use crossmarket::domain::state::AssetKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,6 +62,11 @@ enum Job {
         until: i32,
     },
     Cycles {
+        series: String,
+        reversal_percent: f64,
+        tolerance_percent: f64,
+    },
+    Patterns {
         series: String,
         reversal_percent: f64,
         tolerance_percent: f64,
@@ -174,7 +179,30 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
                 "resistances": around.resistances.iter().map(|level| json!([level.level, level.touch_count])).collect::<Vec<_>>(),
             })
         }
+        Job::Patterns { series, reversal_percent, tolerance_percent } => {
+            let (first, last) = (Day::from_number(i32::MIN), Day::from_number(i32::MAX));
+            let found =
+                patterns::inverse_heads_and_shoulders(of(series), first, last, *reversal_percent, *tolerance_percent);
+            found.iter().map(pattern).collect()
+        }
     }
+}
+
+fn pattern(found: &patterns::InverseHeadAndShoulders) -> Value {
+    let (outcome, decided) = match found.outcome {
+        Outcome::Forming => ("forming", None),
+        Outcome::BrokenOut((day, _)) => ("broken out", Some(day.number())),
+        Outcome::Failed((day, _)) => ("failed", Some(day.number())),
+        Outcome::Expired => ("expired", None),
+    };
+    let points = [found.left_shoulder, found.left_peak, found.head, found.right_peak, found.right_shoulder];
+    json!({
+        "points": points.map(|(day, _)| day.number()),
+        "outcome": outcome,
+        "decided": decided,
+        "neckline": found.neckline,
+        "target": found.target(),
+    })
 }
 
 fn points(series: &Daily) -> Value {

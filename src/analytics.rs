@@ -9,7 +9,8 @@
 //! 4. [`history`]: finding candles in a history; then the figures that rest on it, [`returns`], [`ranges`], [`volatility`], [`rsi`]
 //!    and [`drawdown`].
 //! 5. [`snapshot`]: all of it put together, each figure with its derivation.
-//! 6. [`daily`]: days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`] and [`levels`].
+//! 6. [`daily`]: days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`], [`levels`] and
+//!    [`patterns`].
 //! 7. [`cap_index`] and [`basket`]: indices computed here; [`index_level`]: what is said of any index's level;
 //!    [`index_sources`]: which source of an exchange-traded index is used.
 
@@ -26,6 +27,7 @@ pub mod index_level;
 pub mod index_sources;
 pub mod levels;
 pub mod long_short;
+pub mod patterns;
 pub mod plausibility;
 pub mod ranges;
 pub mod rates;

@@ -32,6 +32,7 @@ use crate::{follow, histories, venues};
 mod admin;
 mod backfill;
 mod demo;
+mod frames;
 mod indices;
 mod listener;
 mod measured;
@@ -40,7 +41,7 @@ mod preload;
 mod security;
 mod transport;
 
-pub use backfill::backfill;
+pub use backfill::{BackfillReport, backfill};
 pub use demo::demo;
 
 use admin::Admin;
@@ -50,6 +51,9 @@ use security::Security;
 
 /// What may pass between the end of the grace and the end of the process: the collector's last batch and the store's flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the headers of one call may take. Tokens are the largest thing in them.
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 
 /// Which parts of the service a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -399,10 +403,24 @@ fn spawn_server(
     routes: Routes,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let limits = ListenerLimits { connections_max: grpc.connections_max, handshake_timeout: grpc.handshake_timeout };
+    let limits = ListenerLimits {
+        connections_max: grpc.connections_max.min(connections_by_descriptors()),
+        connections_per_address_max: grpc.connections_per_address_max,
+        handshake_timeout: grpc.handshake_timeout,
+    };
     let connections = listener::accept(listener, limits, tls, shutdown.drain.clone());
     let drained = shutdown.drain.clone().cancelled_owned();
     tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
+}
+
+/// Connections for which there are file descriptors, with some left for the store, the venues and files.
+fn connections_by_descriptors() -> usize {
+    const KEPT_FREE: usize = 96;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    // Where the system does not tell, or there is no limit, the setting alone counts.
+    let allowed = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    allowed.map_or(usize::MAX, |allowed| allowed.saturating_sub(KEPT_FREE).max(allowed / 2))
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
@@ -432,6 +450,7 @@ fn server(grpc: &GrpcConfig) -> Server {
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(grpc.max_concurrent_streams)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .http2_keepalive_interval(Some(grpc.keepalive_interval))
         .http2_keepalive_timeout(Some(grpc.keepalive_timeout))
 }

@@ -4,7 +4,7 @@
 //! A background task loads what the store has and looks for news: days that close, hours at whose end a New York session closes, imports
 //! and backfills. A value takes 8 bytes: 500 assets over 10 years with their market caps are 29 MB, and nothing else is kept of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -37,8 +37,12 @@ const TAIL_SPAN: Duration = Duration::from_secs(3 * 86_400);
 /// After midnight the day's last price reaches the store a moment later, under a number of candles that does not change.
 const SETTLE_SPAN: Duration = Duration::from_secs(600);
 
-/// After so long a series is read whole again, because an import may have replaced days without adding any.
-const FULL_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+/// After so long a series is read whole again, because an import may have replaced values without adding any: of days, which imports have, and of
+/// hours.
+const FULL_INTERVAL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(6 * 3_600));
+
+/// Only this part of the series is read again for that reason at one look, so that it is never all of them at once.
+const FULL_SHARE: usize = 20;
 
 /// What is held of one asset or index. Days that are still going on are never among them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -150,6 +154,15 @@ struct Read {
     whole_at: Instant,
 }
 
+/// How much of a series is to be read.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    /// What is new, where that can be told.
+    News,
+    /// All of it.
+    Whole,
+}
+
 #[derive(Default)]
 struct Loader {
     known: HashMap<SeriesKey, Read>,
@@ -157,16 +170,18 @@ struct Loader {
 }
 
 impl Loader {
-    /// Reads what is new. Returns how many series were.
+    /// Reads what is new. Returns how many series are other than they were.
     async fn look(&mut self, histories: &Histories, store: &dyn Store, now: Timestamp) -> Result<usize, StoreError> {
         let mut changed: HashMap<SmolStr, Arc<History>> = HashMap::new();
         let mut series_count = 0;
+        let overdue = self.overdue();
         for info in store.series().await? {
             let wanted = matches!(
                 info.key.kind,
                 SeriesKind::DailyMarketCap | SeriesKind::Candles(CandleInterval::OneDay | CandleInterval::OneHour)
             );
-            if !wanted || info.count == 0 || !self.is_news(&info, now) {
+            let extent = if overdue.contains(&info.key) { Extent::Whole } else { Extent::News };
+            if !wanted || info.count == 0 || (extent == Extent::News && !self.is_news(&info, now)) {
                 continue;
             }
             if !self.known.contains_key(&info.key) && self.known.len() >= SERIES_COUNT_MAX {
@@ -179,10 +194,15 @@ impl Loader {
             let held = changed
                 .remove(&subject)
                 .or_else(|| Subject::parse(&subject).and_then(|subject| histories.get(&subject)));
-            let mut history = held.unwrap_or_default();
-            self.read(Arc::make_mut(&mut history), store, &info, now).await?;
-            changed.insert(subject, history);
-            series_count += 1;
+            let before = held.unwrap_or_default();
+            let mut history = Arc::clone(&before);
+            self.read(Arc::make_mut(&mut history), store, &info, extent, now).await?;
+            let is_other = history != before;
+            series_count += usize::from(is_other);
+            // What an earlier series of the same subject has changed is kept.
+            if is_other || !is_held(histories, &subject, &before) {
+                changed.insert(subject, history);
+            }
         }
         if series_count > 0 || !histories.is_loaded() {
             histories.put(changed);
@@ -195,9 +215,20 @@ impl Loader {
         let settling = info.key.kind == SeriesKind::Candles(CandleInterval::OneDay)
             && now.since(now.day_start()) < SETTLE_SPAN
             && now.since(info.last) < TAIL_SPAN;
-        (read.count, read.first, read.last) != (info.count, info.first, info.last)
-            || settling
-            || read.whole_at.elapsed() > FULL_INTERVAL
+        (read.count, read.first, read.last) != (info.count, info.first, info.last) || settling
+    }
+
+    /// The series that were last read whole too long ago, the longest first, as far as they are due at this look.
+    fn overdue(&self) -> HashSet<SeriesKey> {
+        let interval = |key: &SeriesKey| match key.kind {
+            SeriesKind::Candles(CandleInterval::OneHour) => FULL_INTERVAL.1,
+            _ => FULL_INTERVAL.0,
+        };
+        let is_due = |(key, read): &(&SeriesKey, &Read)| read.whole_at.elapsed() > interval(key);
+        let mut due: Vec<(&SeriesKey, &Read)> = self.known.iter().filter(is_due).collect();
+        due.sort_by_key(|(_, read)| read.whole_at);
+        due.truncate(self.known.len().div_ceil(FULL_SHARE));
+        due.into_iter().map(|(key, _)| key.clone()).collect()
     }
 
     async fn read(
@@ -205,9 +236,10 @@ impl Loader {
         history: &mut History,
         store: &dyn Store,
         info: &SeriesInfo,
+        extent: Extent,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let before = self.known.get(&info.key).copied().filter(|read| read.whole_at.elapsed() <= FULL_INTERVAL);
+        let before = self.known.get(&info.key).copied().filter(|_| extent == Extent::News);
         // What is new is at the end, unless an import or a backfill has put days before or between.
         let tail_from = before
             .filter(|read| read.first == info.first && is_appended(read, info))
@@ -256,6 +288,12 @@ impl Loader {
     }
 }
 
+/// Whether that is what is held of a subject.
+fn is_held(histories: &Histories, subject: &SmolStr, history: &Arc<History>) -> bool {
+    let held = Subject::parse(subject).and_then(|subject| histories.get(&subject));
+    held.is_some_and(|held| Arc::ptr_eq(&held, history))
+}
+
 /// Whether all that is new of a series can lie after what was read: a longer gap would need more points.
 fn is_appended(read: &Read, info: &SeriesInfo) -> bool {
     let SeriesKind::Candles(interval) = info.key.kind else { return false };
@@ -271,4 +309,86 @@ fn session_closed(end: Timestamp) -> Option<Day> {
         return None;
     }
     calendar::session_of_day(end.day_start()).filter(|session| session.close == end).map(|_| Day::of(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Candle, Decimal};
+    use crate::store::MemoryStore;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn now() -> Timestamp {
+        Timestamp::from_date(2026, 1, 15).expect("a date") + DAY / 2
+    }
+
+    fn key(subject: &str) -> SeriesKey {
+        SeriesKey { subject: subject.into(), kind: SeriesKind::Candles(CandleInterval::OneDay) }
+    }
+
+    /// A day's candle, so many days before now.
+    fn close(days_ago: u32, level: i64) -> Candle {
+        let price = Decimal::from(level);
+        Candle {
+            start: now().day_start() - DAY * days_ago,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            base_volume: None,
+            quote_volume: None,
+        }
+    }
+
+    fn closes(histories: &Histories, asset: &str) -> Vec<f64> {
+        let subject = Subject::parse(asset).expect("an asset");
+        histories
+            .get(&subject)
+            .map(|history| history.closes.iter().map(|(_, close)| close).collect())
+            .unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn values_that_are_replaced_are_noticed_and_what_stays_is_not_told_of() {
+        let (store, histories, mut loader) = (MemoryStore::new(), Histories::default(), Loader::default());
+        let assets: Vec<String> = (0..30).map(|number| format!("A{number}")).collect();
+        for asset in &assets {
+            store
+                .put_candles(&key(asset), &[close(30, 1), close(29, 2), close(1, 3), close(0, 9)])
+                .await
+                .expect("stored");
+        }
+        assert_eq!(loader.look(&histories, &store, now()).await.expect("read"), assets.len());
+        assert_eq!(closes(&histories, "A7"), [1.0, 2.0, 3.0], "the day that goes on has no close");
+
+        // As many days as before, and the same first and last one.
+        store.put_candles(&key("A7"), &[close(29, 4)]).await.expect("stored");
+        let generation = *histories.generation().borrow();
+        assert_eq!(loader.look(&histories, &store, now()).await.expect("read"), 0);
+        let mut changes = Vec::new();
+        for _ in 0..40 {
+            tokio::time::advance(LOOK_INTERVAL.1).await;
+            changes.push(loader.look(&histories, &store, now()).await.expect("read"));
+        }
+        assert_eq!(closes(&histories, "A7"), [1.0, 4.0, 3.0]);
+        assert_eq!(changes.iter().sum::<usize>(), 1, "the one series that is other than it was: {changes:?}");
+        assert_eq!(*histories.generation().borrow(), generation + 1);
+    }
+
+    #[tokio::test]
+    async fn days_that_are_added_anywhere_are_read_at_once() {
+        let (store, histories, mut loader) = (MemoryStore::new(), Histories::default(), Loader::default());
+        store.put_candles(&key("BTC"), &[close(20, 1), close(10, 2)]).await.expect("stored");
+        assert_eq!(loader.look(&histories, &store, now()).await.expect("read"), 1);
+        for (candle, expected) in [
+            (close(1, 5), vec![1.0, 2.0, 5.0]),
+            (close(15, 6), vec![1.0, 6.0, 2.0, 5.0]),
+            (close(40, 7), vec![7.0, 1.0, 6.0, 2.0, 5.0]),
+        ] {
+            store.put_candles(&key("BTC"), &[candle]).await.expect("stored");
+            assert_eq!(loader.look(&histories, &store, now()).await.expect("read"), 1);
+            assert_eq!(closes(&histories, "BTC"), expected);
+        }
+    }
 }

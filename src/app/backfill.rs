@@ -1,7 +1,7 @@
 //! `backfill`: history from the venues into the store, with progress.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,8 +22,17 @@ const SPAN_DEFAULT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Fetched when no asset is named and the store knows none yet.
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
 
-/// Fetches history from the venues into the store. What the store has is not fetched again.
-pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), AppError> {
+/// How many series a backfill was about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackfillReport {
+    /// All of them.
+    pub series_count: usize,
+    /// Those for which a venue failed or that none has.
+    pub unanswered_count: usize,
+}
+
+/// Fetches history from the venues into the store. What the store has is not fetched again. Each series without an answer is told on standard error.
+pub async fn backfill(config: Config, options: BackfillOptions) -> Result<BackfillReport, AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = store::open(&config.store.open_options()).await?;
@@ -36,31 +45,48 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<(), Ap
     }
     let settings = collector_settings(&config);
     let bar = progress_bar();
-    let failures = AtomicU64::new(0);
+    // A series is told of with each of its pieces.
+    let (series, unanswered) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+    let note = |set: &Mutex<BTreeSet<String>>, name: &str| {
+        set.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())
+    };
+    let failed = |name: &str, error: &str| {
+        if note(&unanswered, name) {
+            bar.suspend(|| eprintln!("{name}: {error}"));
+        }
+    };
     let shown = |progress: BackfillProgress| {
         bar.set_length(progress.series_count as u64);
         bar.set_position(progress.series_done as u64);
         let from = progress.venue.map_or("", VenueId::as_str);
-        let interval = progress.interval.as_str();
-        bar.set_message(format!("{} {interval}: {} candles {from}", progress.asset, progress.candle_count));
+        let name = format!("{} {}", progress.asset, progress.interval.as_str());
+        note(&series, &name);
+        bar.set_message(format!("{name}: {} candles {from}", progress.candle_count));
         if let Some(error) = progress.error {
-            failures.fetch_add(1, Ordering::Relaxed);
-            bar.suspend(|| eprintln!("{} {interval}: {error}", progress.asset));
+            failed(&name, &error);
         }
     };
     let listed = listing_ids(store.as_ref(), Shards::new(config.collector.shards), &codes).await?;
     collector::backfill(settings.clone(), Arc::clone(&store), clock, since, &codes, shown).await?;
     let shown = |progress: MarketCapProgress| {
-        bar.set_message(format!("{}: {} market caps", progress.asset, progress.day_count));
+        let name = format!("{} market caps", progress.asset);
+        note(&series, &name);
+        bar.set_message(format!("{name}: {} days", progress.day_count));
         if let Some(error) = progress.error {
-            failures.fetch_add(1, Ordering::Relaxed);
-            bar.suspend(|| eprintln!("{} market caps: {error}", progress.asset));
+            failed(&name, &error);
         }
     };
     backfill_market_caps(&settings, store, clock, since, &listed, shown).await?;
     bar.finish_and_clear();
-    eprintln!("{} assets, {} series without an answer", codes.len(), failures.into_inner());
-    Ok(())
+    let count = |set: Mutex<BTreeSet<String>>| set.into_inner().unwrap_or_else(PoisonError::into_inner).len();
+    let is_asset = |code: &&AssetCode| collector::equity::indices().all(|index| index.as_str() != code.as_str());
+    let unlisted = codes.iter().filter(is_asset).filter(|code| listed.iter().all(|(known, _)| known != *code)).count();
+    if unlisted > 0 {
+        eprintln!(
+            "{unlisted} assets without market caps: their ids at {LISTING} are known once the service has collected into this store"
+        );
+    }
+    Ok(BackfillReport { series_count: count(series), unanswered_count: count(unanswered) })
 }
 
 /// Every asset that the store has a state of, else the largest ones.

@@ -1,21 +1,26 @@
-//! The gRPC port's accept loop: a limit on connections, a deadline on the first byte, and a pause when the process runs out of
-//! file descriptors, which tonic's own loop has not.
+//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first byte, and a pause
+//! when the process runs out of file descriptors, which tonic's own loop has not. Who opens connections and says nothing makes room for others
+//! before the deadline; who sends frames that carry nothing is cut off.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
+use super::frames::FrameMeter;
 use super::transport::Transport;
 use crate::security::{Peer, ServerTls};
 use crate::telemetry::metrics::recorder;
@@ -23,6 +28,9 @@ use crate::telemetry::registry::{Counter, Gauge};
 
 /// Accepted connections that wait for the server to take them, at most.
 const READY_CONNECTIONS_MAX: usize = 64;
+
+/// Connections that have not done their handshake yet, at most: with further ones the oldest is closed.
+const WAITING_MAX: usize = 1_024;
 
 /// How long accepting rests after an error such as "too many open files".
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -35,6 +43,8 @@ const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "pr
 pub struct ListenerLimits {
     /// Open connections at most; further ones wait in the system's queue.
     pub connections_max: usize,
+    /// Open connections of one address at most; further ones are closed.
+    pub connections_per_address_max: usize,
     /// A connection that has sent nothing for so long, or not finished its TLS handshake, is closed. Probes that only connect would otherwise
     /// hold up a shutdown.
     pub handshake_timeout: Duration,
@@ -45,6 +55,9 @@ pub struct ListenerLimits {
 struct Measures {
     open: Arc<Gauge>,
     accepted: Arc<Counter>,
+    limit: Arc<Counter>,
+    address_limit: Arc<Counter>,
+    abuse: Arc<Counter>,
     handshake: Arc<Counter>,
     silent: Arc<Counter>,
 }
@@ -52,9 +65,10 @@ struct Measures {
 impl Measures {
     fn new() -> Self {
         let recorder = recorder();
-        let [_, _, _, handshake, silent] = REFUSALS.map(|reason| recorder.connections_refused.with(&[reason]));
+        let [limit, address_limit, abuse, handshake, silent] =
+            REFUSALS.map(|reason| recorder.connections_refused.with(&[reason]));
         let (open, accepted) = (recorder.connections_open.with(&[]), recorder.connections_accepted.with(&[]));
-        Self { open, accepted, handshake, silent }
+        Self { open, accepted, limit, address_limit, abuse, handshake, silent }
     }
 }
 
@@ -96,33 +110,115 @@ async fn accept_for_ever(
     cancel: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
+    let addresses = Addresses::default();
     let measures = Measures::new();
+    let mut waiting = Waiting::default();
     loop {
-        // The semaphore is never closed, so a permit always comes.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                measures.accepted.increment();
-                let handed_over = hand_over(stream, place, limits, tls.clone(), ready.clone(), measures.clone());
-                tokio::spawn(cancel.clone().run_until_cancelled_owned(handed_over));
-            }
+        let (stream, address) = match listener.accept().await {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 warn!(%error, "connection not accepted");
+                waiting.make_room(&measures);
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                continue;
+            }
+        };
+        measures.accepted.increment();
+        let Some(of_address) = addresses.enter(address, limits.connections_per_address_max) else {
+            measures.address_limit.increment();
+            debug!(%address, "connection closed: the address has too many");
+            continue;
+        };
+        if places.available_permits() == 0 || waiting.is_full() {
+            waiting.make_room(&measures);
+        }
+        // The semaphore is never closed, so a permit always comes.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let held = Held { _place: place, _of_address: of_address, _open: Open::new(&measures.open) };
+        let handed_over = hand_over(stream, held, limits, tls.clone(), ready.clone(), measures.clone());
+        waiting.push(tokio::spawn(cancel.clone().run_until_cancelled_owned(handed_over)).abort_handle());
+    }
+}
+
+/// Connections that have not done their handshake yet, the oldest first.
+#[derive(Default)]
+struct Waiting(VecDeque<AbortHandle>);
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.0.len() >= WAITING_MAX
+    }
+
+    fn push(&mut self, connection: AbortHandle) {
+        while self.0.front().is_some_and(AbortHandle::is_finished) {
+            self.0.pop_front();
+        }
+        self.0.push_back(connection);
+    }
+
+    /// Closes the one that has waited longest.
+    fn make_room(&mut self, measures: &Measures) {
+        while let Some(oldest) = self.0.pop_front() {
+            if !oldest.is_finished() {
+                oldest.abort();
+                measures.limit.increment();
+                return;
             }
         }
     }
 }
 
+/// How many connections each address has.
+#[derive(Clone, Debug, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Addresses {
+    /// Counts a connection until it is dropped; `None` when the address has as many as it may.
+    fn enter(&self, address: IpAddr, max: usize) -> Option<OfAddress> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        (*count < max).then(|| {
+            *count += 1;
+            OfAddress { addresses: self.clone(), address }
+        })
+    }
+}
+
+/// One connection of an address.
+#[derive(Debug)]
+struct OfAddress {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What a connection counts against until it is dropped.
+#[derive(Debug)]
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _of_address: OfAddress,
+    _open: Open,
+}
+
 async fn hand_over(
     stream: TcpStream,
-    place: OwnedSemaphorePermit,
+    held: Held,
     limits: ListenerLimits,
     tls: Option<Arc<ServerTls>>,
     ready: mpsc::Sender<io::Result<Connection>>,
     measures: Measures,
 ) {
-    let counted = Open::new(&measures.open);
     let end = Instant::now() + limits.handshake_timeout;
     match timeout_at(end, stream.peek(&mut [0])).await {
         Ok(Ok(1)) => {}
@@ -135,8 +231,9 @@ async fn hand_over(
     }
     match timeout_at(end, open(stream, tls)).await {
         Ok(Ok((stream, peer))) => {
+            let connection = Connection { stream, peer, frames: FrameMeter::new(), abuse: measures.abuse, _held: held };
             // A send fails only when the server has ended.
-            drop(ready.send(Ok(Connection { stream, peer, _place: place, _open: counted })).await);
+            drop(ready.send(Ok(connection)).await);
         }
         Ok(Err(error)) => {
             measures.handshake.increment();
@@ -165,8 +262,9 @@ async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Tra
 pub struct Connection {
     stream: Transport,
     peer: Peer,
-    _place: OwnedSemaphorePermit,
-    _open: Open,
+    frames: FrameMeter,
+    abuse: Arc<Counter>,
+    _held: Held,
 }
 
 impl Connected for Connection {
@@ -183,13 +281,25 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let received = buffer.filled().get(before..).unwrap_or_default();
+        if !self.frames.receive(received) {
+            self.abuse.increment();
+            debug!(peer = ?self.peer, "connection cut off: frames that carry nothing");
+            return Poll::Ready(Err(io::Error::other("too many frames that carry nothing")));
+        }
+        polled
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(len)) = written {
+            self.frames.send(bytes.get(..len).unwrap_or_default());
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -205,7 +315,15 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if let Poll::Ready(Ok(mut len)) = written {
+            for slice in slices {
+                let of_slice = len.min(slice.len());
+                self.frames.send(slice.get(..of_slice).unwrap_or_default());
+                len -= of_slice;
+            }
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -220,6 +338,12 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: ListenerLimits = ListenerLimits {
+        connections_max: 8,
+        connections_per_address_max: 8,
+        handshake_timeout: Duration::from_secs(60),
+    };
+
     async fn start(limits: ListenerLimits) -> (std::net::SocketAddr, ReceiverStream<io::Result<Connection>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -228,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn closes_connections_that_say_nothing() {
-        let limits = ListenerLimits { connections_max: 8, handshake_timeout: Duration::from_millis(20) };
+        let limits = ListenerLimits { handshake_timeout: Duration::from_millis(20), ..LIMITS };
         let (address, _connections) = start(limits).await;
         let mut silent = TcpStream::connect(address).await.expect("accepted");
         assert_eq!(silent.read(&mut [0]).await.expect("closed in order"), 0);
@@ -236,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn holds_further_connections_back() {
-        let limits = ListenerLimits { connections_max: 1, handshake_timeout: Duration::from_secs(60) };
+        let limits = ListenerLimits { connections_max: 1, ..LIMITS };
         let (address, mut connections) = start(limits).await;
         let mut first = TcpStream::connect(address).await.expect("accepted");
         first.write_all(b"x").await.expect("written");
@@ -245,6 +369,33 @@ mod tests {
         second.write_all(b"x").await.expect("written");
         assert!(tokio::time::timeout(Duration::from_millis(50), connections.next()).await.is_err());
         drop(held);
+        assert!(connections.next().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_makes_room_for_one_that_speaks() {
+        let (address, mut connections) = start(ListenerLimits { connections_max: 2, ..LIMITS }).await;
+        let mut silent = Vec::new();
+        for _ in 0..5 {
+            silent.push(TcpStream::connect(address).await.expect("accepted"));
+        }
+        let mut speaking = TcpStream::connect(address).await.expect("accepted");
+        speaking.write_all(b"x").await.expect("written");
+        assert!(connections.next().await.is_some());
+        assert_eq!(silent[0].read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_own_limit() {
+        let (address, mut connections) = start(ListenerLimits { connections_per_address_max: 1, ..LIMITS }).await;
+        let mut first = TcpStream::connect(address).await.expect("accepted");
+        first.write_all(b"x").await.expect("written");
+        let held = connections.next().await.expect("a connection").expect("accepted");
+        let mut second = TcpStream::connect(address).await.expect("accepted");
+        assert_eq!(second.read(&mut [0]).await.expect("closed in order"), 0);
+        drop(held);
+        let mut third = TcpStream::connect(address).await.expect("accepted");
+        third.write_all(b"x").await.expect("written");
         assert!(connections.next().await.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! `cycles`: the rallies and the levels in the history of an index, an asset or a quotient.
+//! `cycles`: the rallies, the levels and the patterns in the history of an index, an asset or a quotient.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::chart::{Axis, Caption, Chart, Mark, Point, Tone, ticks};
 use super::client::ClientArguments;
 use super::error::CliError;
 use super::message::json;
-use super::numbers::{change, day};
+use super::numbers::{ABSENT, change, day};
 use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
 use super::table::{Align, Table, printable};
 use crate::client::Client;
@@ -24,7 +24,7 @@ const PAGE_SIZE: i32 = 10_000;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// Finds the rallies and the support and resistance levels in the history of an index, an asset or a quotient.
+/// Finds the rallies, the support and resistance levels and the patterns in the history of an index, an asset or a quotient.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +48,9 @@ pub(super) struct CyclesArguments {
     /// The width within which turning points count as one level, in per cent; 10 without it.
     #[arg(long, value_name = "PERCENT")]
     tolerance: Option<f64>,
+    /// The least rise by which the turning points of patterns are told, in per cent; 4 without it.
+    #[arg(long, value_name = "PERCENT")]
+    pattern_reversal: Option<f64>,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -65,6 +68,7 @@ pub(super) async fn run(arguments: CyclesArguments) -> Result<(), CliError> {
         end_time: arguments.to.map(wire),
         reversal_percent: arguments.reversal,
         level_tolerance_percent: arguments.tolerance,
+        pattern_reversal_percent: arguments.pattern_reversal,
     };
     let doing = format!("looking for cycles of {}", arguments.index);
     let cycles = waiting(&doing, client.indices().get_cycles(request)).await?.cycles.unwrap_or_default();
@@ -143,6 +147,9 @@ fn print(cycles: &Cycles) -> io::Result<()> {
     )?;
     write!(out, "\n{}", cycle_table(cycles).render(None))?;
     write!(out, "\n{}", level_table(cycles).render(None))?;
+    if !cycles.patterns.is_empty() {
+        write!(out, "\n{}", pattern_table(cycles).render(None))?;
+    }
     for line in findings(cycles) {
         writeln!(out, "{line}")?;
     }
@@ -203,6 +210,45 @@ fn level_table(cycles: &Cycles) -> Table {
     table
 }
 
+fn pattern_table(cycles: &Cycles) -> Table {
+    let mut table = Table::new(&[
+        ("PATTERN", Align::Left),
+        ("LEFT SHOULDER", Align::Left),
+        ("HEAD", Align::Left),
+        ("AT", Align::Right),
+        ("RIGHT SHOULDER", Align::Left),
+        ("NECKLINE", Align::Right),
+        ("STATE", Align::Left),
+        ("TARGET", Align::Right),
+    ]);
+    for pattern in &cycles.patterns {
+        let on = |point: Option<&PatternPoint>| day(point.and_then(|point| point.time.as_ref()));
+        let kind = match pattern.kind() {
+            PatternKind::InverseHeadAndShoulders => "inverse head and shoulders",
+            PatternKind::Unspecified => "unknown",
+        };
+        let decided = on(pattern.decision.as_ref());
+        let state = match pattern.state() {
+            PatternState::Forming => "forming".to_owned(),
+            PatternState::BrokenOut => format!("broken out {decided}"),
+            PatternState::Failed => format!("failed {decided}"),
+            PatternState::Expired => "expired".to_owned(),
+            PatternState::Unspecified => "unknown".to_owned(),
+        };
+        table.row(vec![
+            kind.to_owned(),
+            on(pattern.left_shoulder.as_ref()),
+            on(pattern.head.as_ref()),
+            pattern.head.as_ref().map(|head| level_name(&head.level)).unwrap_or_default(),
+            on(pattern.right_shoulder.as_ref()),
+            level_name(&pattern.neckline),
+            state,
+            pattern.target.as_deref().map_or_else(|| ABSENT.to_owned(), level_name),
+        ]);
+    }
+    table
+}
+
 /// Where it stands, what the pattern would mean if it went on, and by which rules this was found.
 fn findings(cycles: &Cycles) -> Vec<String> {
     let mut lines = Vec::new();
@@ -221,6 +267,12 @@ fn findings(cycles: &Cycles) -> Vec<String> {
         ticks::plain(cycles.reversal_percent, 1),
         ticks::plain(cycles.level_tolerance_percent, 1)
     ));
+    if !cycles.patterns.is_empty() {
+        lines.push(format!(
+            "patterns by closes that turn by at least {} %; a target is the customary measure of a breakout, not a forecast",
+            ticks::plain(cycles.pattern_reversal_percent, 1)
+        ));
+    }
     lines
 }
 

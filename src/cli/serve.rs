@@ -53,7 +53,8 @@ pub(super) struct DemoArguments {
     settings: SettingsArguments,
 }
 
-/// Fetches daily history from the venues into the store. What is there already is not fetched again.
+/// Fetches daily history from the venues into the store. What is there already is not fetched again. Exits with 1 when a series had no answer, which is
+/// told of each.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -125,7 +126,15 @@ pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
     // It ends by itself, and nobody follows it from elsewhere.
     let (config, _) = start(&arguments.settings, Vec::new())?;
     let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
-    super::block_on(async move { Ok(app::backfill(config, options).await?) })
+    super::block_on(async move {
+        let report = app::backfill(config, options).await?;
+        let told = format!("{} of {} series without an answer", report.unanswered_count, report.series_count);
+        if report.unanswered_count > 0 {
+            return Err(CliError::Failed(told));
+        }
+        eprintln!("{told}");
+        Ok(())
+    })
 }
 
 fn start(settings: &SettingsArguments, flags: Vec<Flag>) -> Result<(Config, Telemetry), CliError> {

@@ -39,6 +39,9 @@ mod figures;
 mod records;
 mod sums;
 
+#[cfg(test)]
+mod tests;
+
 pub use baskets::{BasketDefinition, Members};
 
 /// Time between two rounds, in life.

@@ -67,7 +67,7 @@ pub async fn backfill_market_caps(
                         let good = parsed.observations.iter().filter(|one| plausibility::check(one, now, None).is_ok());
                         let points: Vec<Point> = good
                             .filter_map(|one| point(&one.payload, one.event_time?))
-                            .filter(|point| !held.contains_key(&point.time))
+                            .filter(|point| point.time >= start && !held.contains_key(&point.time))
                             .collect();
                         store.put_points(&series, &points).await.map_err(CollectorError::Store)?;
                         told.day_count += points.len();

@@ -302,8 +302,11 @@ pub(super) fn redact_url(text: &str) -> String {
     }
 }
 
+/// Whether a name has a word for secrets in it, be it misspelt.
 fn may_be_secret(key: &str) -> bool {
-    ["key", "secret", "password", "token"].iter().any(|word| key.contains(word))
+    let words = ["key", "secret", "password", "token"];
+    let resembles = |part: &str, word: &str| part.contains(word) || distance(part, word) <= word.len() / 3;
+    key.split(['.', '_', '-']).any(|part| words.iter().any(|word| resembles(part, word)))
 }
 
 /// The nearest existing name, or else those in the longest section that exists.
@@ -363,6 +366,16 @@ mod tests {
         assert_eq!(distance("grpc.lisen", "grpc.listen"), 1);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn misspelt_secrets_are_secrets() {
+        for key in ["store.pasword", "store.passwrd", "venues.okx.api_kee", "a.apikey", "x.tokens", "x.my-sekret"] {
+            assert!(may_be_secret(key), "{key}");
+        }
+        for key in ["grpc.lissten", "universe.sise", "store.flush_interval"] {
+            assert!(!may_be_secret(key), "{key}");
+        }
     }
 
     #[test]

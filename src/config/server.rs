@@ -12,6 +12,9 @@ pub struct GrpcConfig {
     pub listen: SocketAddr,
     /// Open connections at most, 1 to 1,000,000, default 10,000; further ones wait.
     pub connections_max: usize,
+    /// Open connections of one address at most, 1 to 1,000,000, default 1,000; further ones are closed. Behind a proxy that hides its clients'
+    /// addresses it wants to be as many as the proxy opens.
+    pub connections_per_address_max: usize,
     /// Open calls and streams on one connection at most, 1 to 100,000, default 256.
     pub max_concurrent_streams: u32,
     /// Age at which a watch stream is ended with UNAVAILABLE and its cursor so that clients spread over replicas anew (jittered by a tenth);
@@ -32,6 +35,12 @@ impl GrpcConfig {
         Self {
             listen: address(reader, "grpc.listen", SocketAddr::from(([127, 0, 0, 1], 50_051))),
             connections_max: reader.integer("grpc.connections_max", 10_000, 1..=1_000_000, "connections") as usize,
+            connections_per_address_max: reader.integer(
+                "grpc.connections_per_address_max",
+                1_000,
+                1..=1_000_000,
+                "connections of one address",
+            ) as usize,
             max_concurrent_streams: reader.integer(
                 "grpc.max_concurrent_streams",
                 256,

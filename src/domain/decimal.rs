@@ -100,6 +100,28 @@ impl Decimal {
         Self(self.0.normalize())
     }
 
+    /// The value without trailing zeros, as the API carries it.
+    pub fn to_text(self) -> String {
+        let (mantissa, scale) = self.parts();
+        // Most values fit, and division by ten costs ten times as much in 96 bits.
+        let Ok(mut digits) = u64::try_from(mantissa.unsigned_abs()) else { return self.normalized().to_string() };
+        let mut places = scale as usize;
+        while places > 0 && digits.is_multiple_of(10) {
+            digits /= 10;
+            places -= 1;
+        }
+        let mut text = digits.to_string();
+        if places > 0 {
+            let missing = (places + 1).saturating_sub(text.len());
+            text.insert_str(0, &"0".repeat(missing));
+            text.insert(text.len() - places, '.');
+        }
+        if mantissa < 0 {
+            text.insert(0, '-');
+        }
+        text
+    }
+
     /// Rounded half to even to `places` decimal places.
     pub fn rounded(self, places: u32) -> Self {
         Self(self.0.round_dp(places))
@@ -350,6 +372,18 @@ mod tests {
         check("1.12345678", "1.12345678");
         check("99999999999.00000001", "99999999999.00000001");
         check("123456789012.87654321", "123456789012.87654321");
+    }
+
+    #[test]
+    fn writes_what_rust_decimal_writes() {
+        let mantissas = [0, 1, 5, 10, 1_000, 120_340, 95_391_000, u64::MAX.into(), (1_i128 << 96) - 1, 7_000_000_000];
+        for (mantissa, scale) in mantissas.into_iter().flat_map(|mantissa| (0..=28).map(move |scale| (mantissa, scale)))
+        {
+            for mantissa in [mantissa, -mantissa] {
+                let value = Decimal::from_parts(mantissa, scale).expect("96 bits and 28 places");
+                assert_eq!(value.to_text(), value.normalized().to_string(), "{mantissa} by {scale}");
+            }
+        }
     }
 
     #[test]

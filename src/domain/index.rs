@@ -75,11 +75,14 @@ const fn known(code: &'static str, title: &'static str, kind: IndexKind) -> Know
 }
 
 impl IndexCode {
-    /// Reads a code in any letter case; `None` when there is no such index and no category or basket could be called so.
+    /// Reads a code in any letter case, of a category also by a short name of it; `None` when there is no such index and no category or basket could be called so.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
             Some((prefix, name)) => {
                 let prefix = [CATEGORY, BASKET].into_iter().find(|known| prefix.eq_ignore_ascii_case(known))?;
+                let short =
+                    CATEGORY_NAMES.iter().find(|(short, _)| prefix == CATEGORY && name.eq_ignore_ascii_case(short));
+                let name = short.map_or(name, |(_, id)| id);
                 is_name(name).then(|| Self(format_smolstr!("{prefix}:{}", name.to_ascii_lowercase())))
             }
             None => {
@@ -129,6 +132,15 @@ impl IndexCode {
 }
 
 const CATEGORY: &str = "category";
+
+/// Short names of categories, with the ids that the listing has for them.
+const CATEGORY_NAMES: &[(&str, &str)] = &[
+    ("privacy", "privacy-coins"),
+    ("meme", "meme-token"),
+    ("defi", "decentralized-finance-defi"),
+    ("ai", "artificial-intelligence"),
+];
+
 const BASKET: &str = "basket";
 const ASSET: &str = "asset";
 
@@ -533,6 +545,9 @@ mod tests {
         check("rut", Some("RUT"));
         check("BTC.d", Some("BTC.D"));
         check("Category:Privacy-Coins", Some("category:privacy-coins"));
+        check("category:Privacy", Some("category:privacy-coins"));
+        check("category:meme", Some("category:meme-token"));
+        check("basket:meme", Some("basket:meme"));
         check("basket:ai", Some("basket:ai"));
         check("BTC", None);
         check("category:", None);
@@ -551,7 +566,7 @@ mod tests {
         check("RUT", IndexKind::Equity, "RUT");
         check("btc", IndexKind::Asset, "BTC");
         check("others/btc", IndexKind::Quotient, "OTHERS/BTC");
-        check("category:meme/BTC.D", IndexKind::Quotient, "category:meme/BTC.D");
+        check("category:meme/BTC.D", IndexKind::Quotient, "category:meme-token/BTC.D");
         check("spx", IndexKind::Equity, "SPX");
         check("asset:spx", IndexKind::Asset, "asset:SPX");
         check("asset:btc", IndexKind::Asset, "BTC");

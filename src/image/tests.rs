@@ -78,7 +78,7 @@ pub(crate) fn priced(revision: Revision, snapshot: PriceSnapshot, received: Time
 }
 
 /// Writes `ASSET@revision` and a mark for stale ones.
-struct TextEncoder;
+pub(crate) struct TextEncoder;
 
 impl Encoder for TextEncoder {
     fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding {

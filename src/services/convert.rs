@@ -129,7 +129,7 @@ pub fn candle(candle: &Candle, interval: CandleInterval, now: Timestamp) -> v1::
 
 /// A decimal as the API writes it: plain, without trailing zeros.
 pub fn decimal(value: Decimal) -> String {
-    value.normalized().to_string()
+    value.to_text()
 }
 
 /// A count or rank; what does not fit is as large as it gets.

@@ -168,25 +168,10 @@ impl Index {
         }
         let items: Vec<RequestedItem> =
             request.indices.iter().map(|name| RequestedItem::new(name, plain(name))).collect();
-        let mut filter = Filter::default();
-        if !items.is_empty() {
-            let mut named = HashSet::new();
-            let keys = items.iter().filter_map(|item| item.key.clone());
-            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
-        }
-        let frames = watch::open(
-            &self.services,
-            WatchRequest {
-                collection: Collection::Indices,
-                filter,
-                items,
-                view,
-                min_interval: request.min_interval,
-                heartbeat_interval: request.heartbeat_interval,
-                resume_cursor: request.resume_cursor,
-                deadline,
-            },
-        )?;
+        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
+        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
+        let watched = WatchRequest::of(Collection::Indices, Filter::default(), items, pace, request.resume_cursor);
+        let frames = watch::open(&self.services, watched)?;
         Ok(Box::pin(frames.map(|frame| frame.map(index_frame))))
     }
 

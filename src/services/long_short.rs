@@ -14,7 +14,7 @@ use super::encoded::{self, Encoded};
 use super::error::ServiceError;
 use super::order::{self, OrderField, SortValue};
 use super::paging::{self, Pages};
-use super::watch::{self, Frame, RequestedItem, WatchRequest};
+use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
 use crate::domain::long_short::{LongShortKey, LongShortRatio};
 use crate::domain::state::{Body, Key};
@@ -138,28 +138,14 @@ impl LongShort {
         paging::check_filter_len("assets", request.assets.len())?;
         let view = paging::view(request.view)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
-        let mut filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
+        let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
         let named_key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
         let item = |name: &String| RequestedItem::new(name, named_key(name));
         let items: Vec<RequestedItem> = request.assets.iter().map(item).collect();
-        if !items.is_empty() {
-            let mut named = HashSet::new();
-            let keys = items.iter().filter_map(|item| item.key.clone());
-            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
-        }
-        let frames = watch::open(
-            &self.services,
-            WatchRequest {
-                collection: Collection::LongShortRatios,
-                filter,
-                items,
-                view,
-                min_interval: request.min_interval,
-                heartbeat_interval: request.heartbeat_interval,
-                resume_cursor: request.resume_cursor,
-                deadline,
-            },
-        )?;
+        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
+        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
+        let watched = WatchRequest::of(Collection::LongShortRatios, filter, items, pace, request.resume_cursor);
+        let frames = watch::open(&self.services, watched)?;
         Ok(Box::pin(frames.map(|frame| frame.map(watch_response))))
     }
 }

@@ -11,7 +11,7 @@ use super::encoded::{self, Encoded};
 use super::error::ServiceError;
 use super::order::{self, OrderField, SortValue};
 use super::paging::{self, Pages};
-use super::watch::{self, Frame, RequestedItem, WatchRequest};
+use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
 use crate::domain::index::{IndexCode, asset_subject};
 use crate::domain::series::{SeriesKey, SeriesKind};
@@ -118,30 +118,16 @@ impl Price {
         let request = request.into_inner();
         paging::check_filter_len("assets", request.assets.len())?;
         let view = paging::view(request.view)?;
-        let mut filter = filter(&request.categories, request.market_cap_rank_max)?;
+        let filter = filter(&request.categories, request.market_cap_rank_max)?;
         let items: Vec<RequestedItem> = request
             .assets
             .iter()
             .map(|name| RequestedItem::new(name, AssetCode::parse(name).map(Key::Price)))
             .collect();
-        if !items.is_empty() {
-            let mut named = HashSet::new();
-            let keys = items.iter().filter_map(|item| item.key.clone());
-            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
-        }
-        let frames = watch::open(
-            &self.services,
-            WatchRequest {
-                collection: Collection::Prices,
-                filter,
-                items,
-                view,
-                min_interval: request.min_interval,
-                heartbeat_interval: request.heartbeat_interval,
-                resume_cursor: request.resume_cursor,
-                deadline,
-            },
-        )?;
+        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
+        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
+        let watched = WatchRequest::of(Collection::Prices, filter, items, pace, request.resume_cursor);
+        let frames = watch::open(&self.services, watched)?;
         Ok(Box::pin(frames.map(|frame| frame.map(watch_response))))
     }
 

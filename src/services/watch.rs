@@ -1,5 +1,6 @@
 //! Server streams: what a subscription takes from the image becomes frames, at the pace that the client reads and asked for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,25 @@ pub struct WatchRequest {
     pub resume_cursor: String,
     /// When the client gives up on the call.
     pub deadline: Option<Instant>,
+}
+
+impl WatchRequest {
+    /// The items that a request names narrow its filter to their keys, each once; without any the filter alone decides.
+    pub fn of(
+        collection: Collection,
+        mut filter: Filter,
+        items: Vec<RequestedItem>,
+        pace: Pace,
+        resume_cursor: String,
+    ) -> Self {
+        if !items.is_empty() {
+            let mut named = HashSet::new();
+            let keys = items.iter().filter_map(|item| item.key.clone());
+            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
+        }
+        let Pace { view, min_interval, heartbeat_interval, deadline } = pace;
+        Self { collection, filter, items, view, min_interval, heartbeat_interval, resume_cursor, deadline }
+    }
 }
 
 /// An item that the request names.

@@ -257,6 +257,32 @@ mod tests {
     }
 
     #[test]
+    fn the_analytics_see_the_breakout_from_an_inverse_head_and_shoulders() {
+        use crate::analytics::daily::{Daily, Day};
+        use crate::analytics::patterns::{self, Outcome};
+
+        for seed in 0..8 {
+            let equities = Equities::new(seed);
+            let now = start_time();
+            let bars = equities.bars(rut(&equities), Timestamp::EPOCH, now, now);
+            let past = bars.iter().filter(|bar| bar.session.close <= now);
+            let closes = Daily::new(past.map(|bar| (Day::of(day_start(bar.session.date)), bar.close)));
+            let day = |year, month, day| Day::from_date(year, month, day).expect("a date");
+            let found = patterns::inverse_heads_and_shoulders(
+                &closes,
+                day(2014, 1, 1),
+                day(2026, 1, 14),
+                patterns::REVERSAL_PERCENT_DEFAULT,
+                patterns::TOLERANCE_PERCENT,
+            );
+            let last = found.last().expect("a pattern");
+            assert!((day(2025, 11, 10)..day(2025, 12, 1)).contains(&last.head.0), "seed {seed}: {last:?}");
+            let Outcome::BrokenOut((on, _)) = last.outcome else { panic!("seed {seed}: {last:?}") };
+            assert!((day(2026, 1, 2)..=day(2026, 1, 14)).contains(&on), "seed {seed}: {last:?}");
+        }
+    }
+
+    #[test]
     fn levels_are_continuous_and_within_their_bars() {
         let equities = Equities::new(3);
         for code in ["RUT", "SPX", "VIX", "IWM"] {

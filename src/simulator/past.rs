@@ -60,6 +60,10 @@ const BITCOIN: &[(Date, f64)] = &[
     (date(2022, 11, 21), 15_780.0),
 ];
 
+/// Terra's coin lost all but a hundred-thousandth of its price within a week, and its supply grew as much: rough closes of both ends.
+const TERRA: &str = "LUNC";
+const TERRA_FALL: [(Date, f64); 2] = [(date(2022, 5, 7), 70.0), (date(2022, 5, 13), 0.000_12)];
+
 /// One day of an asset's past. Prices and market cap in USD; a market cap stands at the day's end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PastDay {
@@ -280,6 +284,9 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
             points.push((offset, asset.all_time_high * 0.985));
         }
     }
+    if asset.ticker == TERRA {
+        points.extend(TERRA_FALL.map(|(date, price)| (offset_of(date), price)));
+    }
     points.retain(|(offset, _)| *offset < first);
     points.push((first, reached));
     points.sort_by_key(|(offset, _)| *offset);
@@ -343,7 +350,8 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
 /// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
 fn supply_on(asset: &Asset, offset: usize) -> f64 {
     const BEFORE_THE_FALL: f64 = 345e6;
-    if asset.ticker == "LUNC" && offset < offset_of(date(2022, 5, 13)) { BEFORE_THE_FALL } else { asset.supply() }
+    let [_, (fallen, _)] = TERRA_FALL;
+    if asset.ticker == TERRA && offset < offset_of(fallen) { BEFORE_THE_FALL } else { asset.supply() }
 }
 
 /// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.
@@ -395,6 +403,24 @@ mod tests {
             let last = days.last().expect("days");
             assert_eq!(last.day, start_time().day_start() - DAY, "{ticker}");
             assert!((last.close / figures.price).ln().abs() < 0.35, "{ticker}: {} then {}", last.close, figures.price);
+        }
+        // No sum of market caps is much larger than that of the start.
+        let caps_on = |day: Timestamp| {
+            let of_day = |days: &Vec<PastDay>| {
+                let place = days.partition_point(|held| held.day < day);
+                days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
+            };
+            histories.iter().filter_map(of_day).collect::<Vec<f64>>()
+        };
+        let total = |caps: &[f64]| caps.iter().sum::<f64>();
+        let now = total(&caps_on(start_time().day_start() - DAY));
+        for offset in (0..day_count()).step_by(3) {
+            let caps = caps_on(day_of(offset));
+            assert!(total(&caps) < 2.0 * now, "{} on {}", total(&caps), day_of(offset));
+        }
+        for ticker in ["USDT", "USDC", "DAI"] {
+            let place = tickers.iter().position(|known| *known == ticker).expect("simulated");
+            assert!(histories[place].iter().all(|day| (day.close - 1.0).abs() < 0.02), "{ticker} leaves its peg");
         }
         // The index as it is defined: ranks 11 to 125 of each day, over Bitcoin's price.
         let bitcoin = &histories[0];

@@ -35,6 +35,9 @@ const TAG_MIDPOINT: u64 = 5;
 const TAG_ACTIVITY: u64 = 6;
 const TAG_BLOCK_VOLATILITY: u64 = 7;
 
+/// What moves by less in a day, as a fraction, follows another price.
+const VOLATILITY_PEGGED_MAX: f64 = 0.005;
+
 /// A path of logarithms of price relative to the price at the start. Times are seconds since the start.
 pub(super) struct Path {
     seed: u64,
@@ -192,9 +195,11 @@ impl Path {
             waypoints.push((days, log));
             (days_before, drift_before) = (days, drift);
         }
-        waypoints.push((HISTORY_DAYS, (log - 0.1).min(self.ceiling)));
+        // What is pegged was so before.
+        let rise = if past.volatility_day > VOLATILITY_PEGGED_MAX { 0.1 } else { 0.0 };
+        waypoints.push((HISTORY_DAYS, (log - rise).min(self.ceiling)));
         let is_apart = waypoints.iter().all(|(days, _)| (days - ceiling_days).abs() >= 3);
-        if is_apart && ceiling_days < HISTORY_DAYS && past.volatility_day > 0.005 {
+        if is_apart && ceiling_days < HISTORY_DAYS && past.volatility_day > VOLATILITY_PEGGED_MAX {
             waypoints.push((ceiling_days, self.ceiling - 0.0005));
             waypoints.sort_by_key(|(days, _)| *days);
         }

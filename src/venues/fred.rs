@@ -56,8 +56,7 @@ impl Venue for Fred {
     }
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
-        let (_, symbol) = SYMBOLS.iter().find(|(index, _)| *index == base && quote == "USD")?;
-        self.instrument(symbol)
+        levels::listing(SYMBOLS, base, quote)
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {

@@ -16,6 +16,12 @@ pub(super) const RECENT_SPAN: std::time::Duration = std::time::Duration::from_se
 /// A source's symbols: the index's code and what the source calls it.
 pub(super) type Symbols = &'static [(&'static str, &'static str)];
 
+/// The instrument of an index of ours, which is quoted in US dollars.
+pub(super) fn listing(symbols: Symbols, base: &str, quote: &str) -> Option<Instrument> {
+    let (_, symbol) = symbols.iter().find(|(index, _)| *index == base && quote == "USD")?;
+    instrument(symbols, symbol)
+}
+
 /// The instrument of a symbol: an index of ours, or something else that the source has, under the source's own name.
 pub(super) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
     if symbol.is_empty() {

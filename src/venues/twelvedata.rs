@@ -70,8 +70,7 @@ impl Venue for TwelveData {
     }
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
-        let (_, symbol) = SYMBOLS.iter().find(|(index, _)| *index == base && quote == "USD")?;
-        self.instrument(symbol)
+        levels::listing(SYMBOLS, base, quote)
     }
 
     /// A time series when a start is given, else the quote.

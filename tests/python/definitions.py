@@ -240,3 +240,34 @@ def levels(points, tolerance_percent):
         found.append((float(np.median(gathered)), len(gathered)))
         rest = rest[len(gathered) :]
     return found
+
+
+def inverse_heads_and_shoulders(closes, reversal_percent, tolerance_percent):
+    """Five turning points each, what came of them and when, the neckline then, and the target: by trying every head."""
+    points = turning_points(closes, reversal_percent)
+    found = []
+    for at, (head_date, head, is_trough) in enumerate(points):
+        if not is_trough or at < 2 or at + 2 >= len(points):
+            continue
+        (left, left_level, _), (peak, peak_level, _) = points[at - 2], points[at - 1]
+        (later_peak, later_peak_level, _), (right, right_level, _) = points[at + 1], points[at + 2]
+        spread = lambda one, other: 100 * abs(one / ((one + other) / 2) - 1)
+        if not (head < left_level and head < right_level):
+            continue
+        if spread(left_level, right_level) > tolerance_percent or spread(peak_level, later_peak_level) > tolerance_percent:
+            continue
+        slope = (later_peak_level - peak_level) / ((later_peak - peak) / DAY)
+        line = lambda date: peak_level + slope * ((date - peak) / DAY)
+        after = closes[closes.index > right]
+        timely = after[after.index <= right + (right - left)]
+        necklines = pd.Series([line(date) for date in timely.index], index=timely.index, dtype=float)
+        above, below = timely[timely > necklines], timely[timely < head]
+        decided = min([*above.index[:1], *below.index[:1]], default=None)
+        if decided is not None:
+            outcome = "broken out" if decided in above.index else "failed"
+        else:
+            outcome = "expired" if len(after) > len(timely) else "forming"
+        last = decided if decided is not None else timely.index[-1] if len(timely) else right
+        target = line(last) + line(head_date) - head if outcome in ("forming", "broken out") else None
+        found.append(([left, peak, head_date, later_peak, right], outcome, decided, line(last), target))
+    return found

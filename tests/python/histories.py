@@ -18,7 +18,7 @@ MARKET_CAP_FILES = {
     "HBAR": "hedera-hashgraph",
 }  # fmt: skip
 
-INDEX_FILES = {"RUT": "RUT_daily_1987", "SPX": "SPX_daily", "IXIC": "IXIC_daily", "VIX": "VIX_daily"}
+INDEX_FILES = {"RUT": "RUT_daily", "SPX": "SPX_daily", "IXIC": "IXIC_daily", "VIX": "VIX_daily"}
 
 
 def shared():
@@ -32,8 +32,9 @@ def shared():
 
 
 def index_files(folder):
-    """The file of each exchange-traded index; later editions of a file have other dates in their names."""
-    return {code: sorted((folder / "indices").glob(f"{start}*.csv"))[0] for code, start in INDEX_FILES.items()}
+    """The file of each exchange-traded index, the largest where there are several; editions of a file have other dates in their names."""
+    found = {code: list((folder / "indices").glob(f"{start}*.csv")) for code, start in INDEX_FILES.items()}
+    return {code: max(files, key=lambda path: path.stat().st_size) for code, files in found.items() if files}
 
 
 def coin_files(folder):

@@ -207,6 +207,26 @@ def cycles(jobs):
             jobs.add(check, kind="cycles", series=name, reversal_percent=reversal, tolerance_percent=tolerance)
 
 
+def patterns(jobs):
+    total = 0
+    for name, closes in list(jobs.series.items()):
+        for reversal, tolerance in ((4, 1.5), (8, 3), (2.5, 0.5)):
+            expected = definitions.inverse_heads_and_shoulders(closes, reversal, tolerance)
+            total += len(expected)
+
+            def check(found, expected=expected):
+                assert len(found) == len(expected), (len(found), len(expected))
+                for got, (points, outcome, decided, neckline, target) in zip(found, expected):
+                    assert [date_of(day) for day in got["points"]] == points, (got, points)
+                    assert got["outcome"] == outcome, (got, outcome)
+                    assert got["decided"] == (None if decided is None else number(decided)), (got, decided)
+                    same(got["neckline"], neckline, "neckline")
+                    same(got["target"], target, "target")
+
+            jobs.add(check, kind="patterns", series=name, reversal_percent=reversal, tolerance_percent=tolerance)
+    assert total > 100, total
+
+
 def main():
     folder = histories.shared()
     if folder is None:
@@ -226,6 +246,7 @@ def main():
     cap_indices(jobs, list(coins))
     baskets(jobs, list(coins), draw, 12)
     cycles(jobs)
+    patterns(jobs)
     count = jobs.run(sys.argv[1])
     print(f"{count} results over {len(jobs.series)} series agree with numpy and pandas to {RELATIVE}")
 

@@ -12,9 +12,9 @@ import tempfile
 
 import grpc
 import pandas as pd
-from pandas.tseries import holiday
 from google.protobuf import duration_pb2, timestamp_pb2  # noqa: F401  known to the pool before reflection asks for them
 
+import calendar_new_york as calendar
 import definitions
 import histories
 from index_figures import same
@@ -46,23 +46,6 @@ def end_of(date):
 
 def value(message, field):
     return getattr(message, field) if message.HasField(field) else None
-
-
-class NewYorkHolidays(holiday.AbstractHolidayCalendar):
-    """The full holidays of the New York exchanges in the years since 2022, by their rules."""
-
-    rules = [
-        holiday.Holiday("New Year's Day", month=1, day=1, observance=holiday.sunday_to_monday),
-        holiday.USMartinLutherKingJr,
-        holiday.USPresidentsDay,
-        holiday.GoodFriday,
-        holiday.USMemorialDay,
-        holiday.Holiday("Juneteenth", month=6, day=19, observance=holiday.nearest_workday),
-        holiday.Holiday("Independence Day", month=7, day=4, observance=holiday.nearest_workday),
-        holiday.USLaborDay,
-        holiday.USThanksgivingDay,
-        holiday.Holiday("Christmas", month=12, day=25, observance=holiday.nearest_workday),
-    ]
 
 
 class Served:
@@ -125,8 +108,7 @@ def compare(served, draw, count):
         traded = [is_exchange_traded(code) for code in f"{subject}/{benchmark}".split("/")]
         end = first + draw.randrange((last - first).days + 1) * DAY
         start = end - draw.choice([9, 14, 40, 400, 4000]) * DAY
-        # Every session of New York since 1987 is in the history of the Russell 2000.
-        sessions = served.series["RUT"].index if any(traded) else pd.date_range(first - 400 * DAY, end)
+        sessions = calendar.sessions(first - 400 * DAY, end) if any(traded) else pd.date_range(first - 400 * DAY, end)
         lookback = draw.choice([None, 10, 90, 252, 1000])
         weekly = draw.random() < 0.3
         periods = 52 if weekly else 252 if any(traded) else 365
@@ -262,17 +244,12 @@ def main():
     draw = random.Random(seed)
     indices, coins, long = histories.index_files(folder), histories.coin_files(folder), histories.long_coin_files(folder)
 
-    # Every session of New York since 1987 is in the history of the Russell 2000, and another file may have rows of days without one. What
-    # comes later goes by the rules of the exchange's holidays.
-    sessions = histories.closes_of_index(indices["RUT"]).index
-
     def read(code, path):
         if code not in indices:
             return histories.closes_of_coin(path)
+        # A file may have rows of days without a session.
         closes = histories.closes_of_index(path)
-        later = closes.index > sessions[-1]
-        is_holiday = closes.index.isin(NewYorkHolidays().holidays(sessions[-1], closes.index[-1]))
-        return closes[closes.index.isin(sessions) | (closes.index < sessions[0]) | (later & ~is_holiday)]
+        return closes[closes.index.isin(calendar.sessions(closes.index[0], closes.index[-1]))]
 
     with Served(binary, {**indices, **coins}, read) as served:
         caps = {code: histories.market_caps_of_coin(path) for code, path in coins.items()}

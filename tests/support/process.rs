@@ -50,12 +50,8 @@ impl Process {
 
     /// The same with further arguments.
     pub fn serve_in_with(directory: &Path, arguments: &[&str]) -> Self {
-        let settings = directory.join("no-venues.toml");
-        let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
-        let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
-        std::fs::write(&settings, format!("[venues]\n{lines}")).expect("written");
-        let settings = settings.to_str().expect("UTF-8");
-        Self::start("serve", &[&["--store", &embedded(directory), "--config", settings], arguments].concat())
+        let settings = without_venues(directory);
+        Self::start("serve", &[&["--store", &embedded(directory), "--config", &settings], arguments].concat())
     }
 
     /// `serve` with these arguments, on free ports unless they say otherwise.
@@ -63,8 +59,21 @@ impl Process {
         Self::start("serve", arguments)
     }
 
+    /// `serve` on what a directory holds, with every venue switched off and so many file descriptors.
+    pub fn serve_in_with_files(directory: &Path, files_max: usize) -> Self {
+        let settings = without_venues(directory);
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files_max.to_string()]);
+        program.arg(env!("CARGO_BIN_EXE_crossmarket"));
+        Self::run(program, "serve", &["--store", &embedded(directory), "--config", &settings])
+    }
+
     fn start(command: &str, arguments: &[&str]) -> Self {
-        let mut child = binary()
+        Self::run(binary(), command, arguments)
+    }
+
+    fn run(mut program: Command, command: &str, arguments: &[&str]) -> Self {
+        let mut child = program
             .arg(command)
             .args(if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(["--admin-listen", "127.0.0.1:0"])
@@ -174,6 +183,15 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A file of settings in the directory that switches every venue off.
+fn without_venues(directory: &Path) -> String {
+    let settings = directory.join("no-venues.toml");
+    let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
+    let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
+    std::fs::write(&settings, format!("[venues]\n{lines}")).expect("written");
+    settings.to_str().expect("UTF-8").to_owned()
 }
 
 /// The binary, without this shell's settings.

@@ -22,6 +22,9 @@ use crate::histories::Histories;
 /// A level of the last minutes of a session is its close: sources date their last print up to so long before it.
 const CLOSE_TOLERANCE: Duration = Duration::from_secs(15 * 60);
 
+/// A market cap is published of a session's close, or dated a few days after it: what closed earlier than that is another level.
+const REFERENCE_AGE_MAX_DAYS: i32 = 7;
+
 /// The newest word on each index.
 pub(super) struct Equities {
     heard: BTreeMap<IndexCode, EquityLevel>,
@@ -80,7 +83,9 @@ impl Equities {
     /// The estimate of a market cap from a published one, where the configuration has it.
     fn fill_market_cap(&self, snapshot: &mut IndexSnapshot, level: f64, changes: &Changes, closes: &Daily) {
         let Some(published) = self.references.iter().find(|one| one.index == snapshot.index) else { return };
-        let Some((day, reference_level)) = closes.at_or_before(Day::of(published.date)) else { return };
+        let dated = Day::of(published.date);
+        let close = closes.at_or_before(dated).filter(|(day, _)| dated.since(*day) <= REFERENCE_AGE_MAX_DAYS);
+        let Some((day, reference_level)) = close else { return };
         let (cap, Some(exact_level)) = (published.market_cap.to_f64(), decimal(reference_level)) else { return };
         let Some(estimate) = estimated_market_cap(level, cap, reference_level) else { return };
         let time = calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close);

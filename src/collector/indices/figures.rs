@@ -11,6 +11,10 @@ use crate::domain::{Decimal, Timestamp};
 /// Digits of a computed level.
 const LEVEL_DIGITS: u32 = 12;
 
+/// How the change of one day comes about.
+const DAY_METHOD: &str = "level / level 24 hours ago − 1, in per cent; the level 24 hours ago is that of the constituents and units of now at the prices \
+                          that follow from each asset's change in 24 hours";
+
 /// Where computed levels are from.
 pub(super) const HERE: SmolStr = SmolStr::new_static("crossmarket");
 
@@ -34,6 +38,14 @@ pub(super) fn fill_continuous(
         reference_time: now - std::time::Duration::from_secs(86_400),
     });
     fill_changes(snapshot, &changes, closes, &HERE);
+    // The level of a day ago is no close: it follows from the constituents.
+    if let (Some(day), Some(derivation)) =
+        (changes.day, snapshot.derivations.iter_mut().find(|derivation| derivation.field == "change_1d_percent"))
+    {
+        derivation.method = SmolStr::new_static(DAY_METHOD);
+        derivation.observation_count = snapshot.methodology.constituent_count.unwrap_or(1);
+        (derivation.start_time, derivation.end_time) = (day.reference_time, now);
+    }
     snapshot.level = decimal(level);
     snapshot.all_time_high = record_high(closes, Some((Day::of(now), level))).and_then(|high| {
         Some(IndexHigh {
@@ -54,7 +66,7 @@ pub(super) fn fill_changes(snapshot: &mut IndexSnapshot, changes: &Changes, clos
         let change = change?;
         snapshot.derivations.push(Derivation {
             field: SmolStr::new_static(field),
-            method: SmolStr::new_static("level / reference level − 1"),
+            method: SmolStr::new_static("level / reference level − 1, in per cent; the reference is a daily close"),
             parameters: vec![("reference_time".into(), change.reference_time.to_smolstr())],
             inputs: decimal(change.reference)
                 .map(|reference| ("reference_level".into(), reference))

@@ -1,9 +1,10 @@
-//! `GetCycles`: turning points, rallies and levels in the daily closes of an index, an asset or a quotient.
+//! `GetCycles`: turning points, rallies, levels and patterns in the daily closes of an index, an asset or a quotient.
 
 use super::side::{Alignment, Side};
 use crate::analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
 use crate::analytics::daily::Day;
 use crate::analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
+use crate::analytics::patterns::{self, InverseHeadAndShoulders};
 use crate::domain::{Decimal, Timestamp};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
@@ -12,6 +13,9 @@ use crate::telemetry::metrics::Calculation;
 
 /// Digits of a computed level in an answer.
 const LEVEL_DIGITS: u32 = 12;
+
+/// Patterns in an answer at most: the latest ones.
+const PATTERN_COUNT_MAX: usize = 10;
 
 /// Answers `GetCycles`.
 pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
@@ -28,6 +32,12 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
     let tolerance =
         percent("level_tolerance_percent", request.level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?;
+    let pattern_reversal = percent(
+        "pattern_reversal_percent",
+        request.pattern_reversal_percent,
+        patterns::REVERSAL_PERCENT_DEFAULT,
+        f64::MAX,
+    )?;
     services.check_histories()?;
     let side = Side::resolve(services, "index", &request.index)?;
     let now = services.clock.now();
@@ -49,6 +59,9 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     .or(held.last().map(|(_, close)| *close));
     let found = Calculation::Cycles.time(|| cycles::find(&closes, from, until, reversal));
     let levels = levels::find(&found.turning_points, level, tolerance);
+    let shapes =
+        patterns::inverse_heads_and_shoulders(&closes, from, until, pattern_reversal, patterns::TOLERANCE_PERCENT);
+    let latest_shapes = shapes.get(shapes.len().saturating_sub(PATTERN_COUNT_MAX)..).unwrap_or_default();
     let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
     let sources = side.sources();
@@ -78,7 +91,9 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
             end_time: end_time.map(convert::time),
             sources,
             simulated: services.simulated,
-            derivations: derivations(&base, reversal, tolerance),
+            derivations: derivations(&base, reversal, tolerance, pattern_reversal),
+            patterns: latest_shapes.iter().map(pattern).collect(),
+            pattern_reversal_percent: pattern_reversal,
         }),
     })
 }
@@ -96,12 +111,16 @@ fn percent(field: &str, asked: Option<f64>, default: f64, most: f64) -> Result<f
     Err(ServiceError::invalid(field, value, allowed))
 }
 
-fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64) -> Vec<v1::Derivation> {
+fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64, pattern_reversal: f64) -> Vec<v1::Derivation> {
     let parameter = |name: &str, value: f64| v1::Parameter { name: name.to_owned(), value: value.to_string() };
     let zigzag = "zigzag over daily closes: a trough is the lowest close followed by a rise of at least the reversal, a peak the highest \
                   close followed by the fall that undoes such a rise, 1 − 1 / (1 + reversal); of equal closes the earliest counts";
     let clusters = "turning points within the tolerance of each other are one level, its value their median; at support when the current \
                     level is at most the tolerance above the nearest level at or below it";
+    let shape = "inverse head and shoulders (after Lo, Mamaysky and Wang 2000): five consecutive turning points of a zigzag with the reversal of \
+                 patterns, trough, peak, trough, peak, trough, the middle trough the lowest, the outer troughs each within the tolerance of \
+                 their mean and the peaks likewise; the neckline is the straight line through the peaks; broken out at the first later \
+                 close above it, failed at one below the head, expired after as many days as from shoulder to shoulder; closes only";
     vec![
         v1::Derivation {
             field: "completed".to_owned(),
@@ -113,6 +132,15 @@ fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64) -> Vec<v1::
             field: "supports".to_owned(),
             method: clusters.to_owned(),
             parameters: vec![parameter("level_tolerance_percent", tolerance)],
+            ..base.clone()
+        },
+        v1::Derivation {
+            field: "patterns".to_owned(),
+            method: shape.to_owned(),
+            parameters: vec![
+                parameter("pattern_reversal_percent", pattern_reversal),
+                parameter("tolerance_percent", patterns::TOLERANCE_PERCENT),
+            ],
             ..base.clone()
         },
     ]
@@ -147,6 +175,30 @@ fn cycle(cycle: &Cycle) -> v1::Cycle {
         rally_percent: cycle.rally_percent,
         decline_percent: cycle.decline_percent,
         rally_days: i32::try_from(cycle.rally_days).unwrap_or(i32::MAX),
+    }
+}
+
+fn pattern(pattern: &InverseHeadAndShoulders) -> v1::Pattern {
+    let point =
+        |(day, level): patterns::Close| v1::PatternPoint { time: Some(convert::time(day.end())), level: number(level) };
+    let (state, decision) = match pattern.outcome {
+        patterns::Outcome::Forming => (v1::PatternState::Forming, None),
+        patterns::Outcome::BrokenOut(close) => (v1::PatternState::BrokenOut, Some(close)),
+        patterns::Outcome::Failed(close) => (v1::PatternState::Failed, Some(close)),
+        patterns::Outcome::Expired => (v1::PatternState::Expired, None),
+    };
+    v1::Pattern {
+        kind: v1::PatternKind::InverseHeadAndShoulders.into(),
+        state: state.into(),
+        left_shoulder: Some(point(pattern.left_shoulder)),
+        left_peak: Some(point(pattern.left_peak)),
+        head: Some(point(pattern.head)),
+        right_peak: Some(point(pattern.right_peak)),
+        right_shoulder: Some(point(pattern.right_shoulder)),
+        decision: decision.map(point),
+        neckline: number(pattern.neckline),
+        depth_percent: pattern.depth_percent(),
+        target: pattern.target().map(number),
     }
 }
 
