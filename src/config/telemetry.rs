@@ -140,9 +140,9 @@ fn endpoint(text: &str) -> Option<Option<String>> {
 fn headers(text: &str) -> Vec<(String, String)> {
     let header = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
-        // A plus is a plus here, unlike in a form.
-        let value = value.trim().replace('+', "%2B");
-        let (value, _) = url::form_urlencoded::parse(value.as_bytes()).next()?;
+        // What a form has a meaning for is itself here.
+        let field = format!("value={}", value.trim().replace('+', "%2B").replace('&', "%26"));
+        let (_, value) = url::form_urlencoded::parse(field.as_bytes()).next()?;
         Some((name.trim().to_ascii_lowercase(), value.into_owned())).filter(|(name, _)| !name.is_empty())
     };
     text.split(',').filter_map(header).collect()
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_the_standard_says() {
-        let read = headers("api-key=a%20b, Authorization=Basic YWI+=,, nothing");
+        let read = headers("api-key=a%20b&c, Authorization=Basic YWI+=,, nothing");
         let pairs: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("api-key", "a b"), ("authorization", "Basic YWI+=")]);
+        assert_eq!(pairs, [("api-key", "a b&c"), ("authorization", "Basic YWI+=")]);
     }
 
     #[test]

@@ -268,7 +268,8 @@ mod tests {
         let share = |sampler, ratio| {
             let sampling = Sampling::new(sampler, ratio);
             // Evenly over all numbers.
-            let taken = (0..1_000u64).filter(|part| sampling.takes(part * (u64::MAX / 1_000))).count();
+            let part = u64::MAX / 1_000;
+            let taken = (0..1_000).filter(|number| sampling.takes(number * part + part / 2)).count();
             (sampling.follows_callers, taken)
         };
         assert_eq!(share(Sampler::AlwaysOn, 0.0), (false, 1_000));
