@@ -21,7 +21,7 @@ use crate::config::{Config, GrpcConfig};
 use crate::domain::{AssetCode, Shards, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Image, ImageSettings};
-use crate::security::{ServerTls, TlsError, TokenError};
+use crate::security::{FileError, ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, OpenOptions, Store, StoreError};
@@ -108,6 +108,9 @@ pub enum AppError {
     /// The certificates cannot be used.
     #[error("security.tls: {0}")]
     Tls(#[source] TlsError),
+    /// The file of clients cannot be read.
+    #[error("security.clients_file: {0}")]
+    Clients(#[source] FileError),
     /// The keys of the tokens' issuer cannot be used.
     #[error("security.jwt: {0}")]
     Tokens(#[source] TokenError),

@@ -3,7 +3,7 @@
 //! Every setting is read once through the [`Reader`], which remembers its value and where that came from (for `config show`) and
 //! collects what is wrong, so that all problems are told at once. What no part has asked for is an unknown setting and is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod baskets;
 mod collector;
@@ -20,7 +20,7 @@ pub use baskets::{
 };
 pub use collector::{CollectorConfig, UniverseConfig};
 pub use reader::{Problem, Reader, Setting};
-pub use security::SecurityConfig;
+pub use security::{ClientsFile, SecurityConfig};
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
 pub use source::{ENVIRONMENT_PREFIX, Flag, Origin, STANDARD_PREFIX};
 pub use store::StoreConfig;
@@ -109,9 +109,6 @@ pub fn load(
     }
     source::read_environment(environment, &mut reader);
     source::read_flags(flags, &mut reader);
-    if let Some(path) = reader.given_text(security::CLIENTS_FILE).map(PathBuf::from) {
-        source::read_file_below(&path, security::CLIENTS, &mut reader);
-    }
     let config = Config::read(&mut reader);
     let (settings, problems) = reader.finish();
     if problems.is_empty() { Ok(Loaded { config, settings }) } else { Err(ConfigError { problems }) }

@@ -165,6 +165,11 @@ fn clients_are_read_strictly() {
     check(&["security.clients.a.scopes=all"], "key_hashes or certificate_names");
     check(&[&format!("security.clients.a b.key_hashes={hash}")], "a name of at most 64");
     check(&[&keyed, "security.clients.a.scopes=all", "security.clients.a.kolour=red"], "unknown setting");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("clients.toml");
+    std::fs::write(&file, format!("[a]\nkey_hashes = [\"{hash}\"]\nscopes = [\"all\"]\n")).expect("written");
+    let file = format!("security.clients_file={}", file.display());
+    check(&[&keyed, "security.clients.a.scopes=all", &file], "a client stands in one place");
     check(&["security.jwt.issuer=somebody"], "all four or none");
     check(&["security.jwt.algorithms=HS256"], "RS256, PS256, ES256, ES384, EdDSA");
     check(&["security.tls.key_file=k"], "security.tls.certificate_file");

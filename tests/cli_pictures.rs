@@ -273,6 +273,16 @@ impl IndexService for Scripted {
             at_support: true,
             reversal_percent: 100.0,
             level_tolerance_percent: 10.0,
+            patterns: vec![Pattern {
+                kind: PatternKind::InverseHeadAndShoulders.into(),
+                state: PatternState::BrokenOut.into(),
+                head: Some(PatternPoint { time: at(NOW - 60 * DAY), level: "0.105".to_owned() }),
+                decision: Some(PatternPoint { time: at(NOW - 9 * DAY), level: "0.1205".to_owned() }),
+                neckline: "0.12".to_owned(),
+                target: Some("0.135".to_owned()),
+                ..Default::default()
+            }],
+            pattern_reversal_percent: 4.0,
             observation_count: 3_650,
             start_time: at(NOW - 3_650 * DAY),
             end_time: at(NOW),
@@ -447,6 +457,10 @@ async fn cycles_are_drawn_over_their_history() {
     let shown = printed(&server, &["cycles", "others/btc", "--chart", "always", "--svg", svg_text]).await;
     assert!(shown.contains("+423.00 %") && shown.contains("+503.00 %") && shown.contains("3 ×"), "{shown}");
     assert!(shown.contains("+702.00 %") && shown.contains("an extrapolation, not a forecast"), "{shown}");
+    let pattern = shown.lines().find(|line| line.starts_with("inverse head and shoulders")).unwrap_or_default();
+    for word in ["2025-11-16", "0.105", "0.12", "broken out 2026-01-06", "0.135"] {
+        assert!(pattern.contains(word), "no {word} in {pattern:?}");
+    }
     check_picture(
         &svg,
         &["OTHERS/BTC is back at its support", "+423.0 %", "support 0.11", "+702.0 % if the pattern extends", "2018"],

@@ -243,6 +243,33 @@ async fn the_client_library_and_the_commands_send_their_credentials() {
 }
 
 #[tokio::test]
+async fn a_changed_file_of_clients_counts_without_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let service = serve(directory.path(), &[&clients_file(directory.path())]);
+    let channel = service.channel().await;
+    let code = async |key: &str| {
+        let path = "/crossmarket.v1.CatalogService/ListVenues";
+        let status = call(&channel, path, Some(("x-api-key", key))).await.err();
+        status.map_or(Code::Ok, |status| status.code())
+    };
+    wait_until("the catalogue", async || (code(CATALOG_KEY).await == Code::Ok).then_some(())).await;
+    let new_key = "a-key-that-comes-later-of-more-than-32-characters";
+    let write = |text: &str| std::fs::write(directory.path().join("clients.toml"), text).expect("written");
+    let hash = KeyHash::of(new_key.as_bytes());
+    write(&format!("[later]\nkey_hashes = [\"{hash}\"]\nscopes = [\"catalog\"]\n"));
+    wait_until("the new client", async || (code(new_key).await == Code::Ok).then_some(())).await;
+    assert_eq!(code(CATALOG_KEY).await, Code::Unauthenticated, "a client that was taken out");
+    // A key in the place of its hash.
+    write(&format!("[later]\nkey_hashes = [\"{new_key}\"]\nscopes = [\"catalog\"]\n"));
+    let told = || service.log().contains("the new clients cannot be used").then_some(());
+    wait_until("the broken file is noticed", async || told()).await;
+    assert!(!service.log().contains(new_key));
+    assert_eq!(code(new_key).await, Code::Ok, "the old ones go on");
+    write("");
+    wait_until("nobody is left", async || (code(new_key).await == Code::Unauthenticated).then_some(())).await;
+}
+
+#[tokio::test]
 async fn reflection_can_be_turned_off_and_needs_no_client_where_nobody_does() {
     let directory = tempfile::tempdir().expect("a directory");
     for (setting, code) in [("grpc.reflection=true", None), ("grpc.reflection=false", Some(Code::Unimplemented))] {

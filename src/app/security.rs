@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use super::AppError;
-use crate::config::Config;
-use crate::security::{Guard, ServerTls, Tokens};
+use crate::config::{Config, SecurityConfig};
+use crate::security::{FileError, Guard, ServerTls, Tokens, WatchedFiles};
 
 /// What the gRPC port stands behind.
 pub(super) struct Security {
@@ -36,11 +36,32 @@ pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
         tokens = Some(loaded);
     }
     let guard = match settings.asks_who_calls() {
-        true => Guard::closed(settings.clients.clone(), tokens, settings.quotas),
+        true => Guard::closed(settings.all_clients(), tokens, settings.quotas),
         false => Guard::open(settings.quotas),
     };
+    if let Some(path) = settings.clients_file.as_ref().map(|file| file.path.clone()) {
+        let (files, contents) = WatchedFiles::read(vec![path]).await.map_err(AppError::Clients)?;
+        // It may have changed since the settings were read.
+        take_clients(&guard, settings, Ok(contents));
+        let (guard, settings) = (guard.clone(), settings.clone());
+        rotations
+            .push(Box::pin(async move { files.follow(|contents| take_clients(&guard, &settings, contents)).await }));
+    }
     if settings.asks_who_calls() && tls.is_none() && !config.grpc.listen.ip().is_loopback() {
         warn!(address = %config.grpc.listen, "keys and tokens are sent in the clear: there is no security.tls");
     }
     Ok(Security { tls, guard, rotations })
+}
+
+/// Takes the clients of a changed file.
+fn take_clients(guard: &Guard, settings: &SecurityConfig, contents: Result<Vec<Vec<u8>>, FileError>) {
+    let Some(file) = &settings.clients_file else { return };
+    match contents.map(|contents| settings.clients_with(&file.path, &contents.concat())) {
+        Ok(Ok(clients)) => {
+            info!(count = clients.len(), "clients read");
+            guard.replace_clients(clients);
+        }
+        Ok(Err(problems)) => error!(%problems, "the new clients cannot be used, the old ones go on"),
+        Err(problem) => error!(%problem, "the new clients cannot be read, the old ones go on"),
+    }
 }

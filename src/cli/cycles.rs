@@ -126,6 +126,12 @@ fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0)
 }
 
+/// The day of a close. One at midnight is of the day that ends.
+fn close_day(time: Option<&prost_types::Timestamp>) -> String {
+    let before = time.map(|time| prost_types::Timestamp { seconds: time.seconds - 1, ..*time });
+    day(before.as_ref())
+}
+
 fn level_name(text: &str) -> String {
     number(text).map_or_else(|| printable(text), |value| ticks::significant(value, 4))
 }
@@ -141,8 +147,8 @@ fn print(cycles: &Cycles) -> io::Result<()> {
         printable(&cycles.index),
         cycles.level.as_deref().map_or_else(|| "no level".to_owned(), level_name),
         cycles.observation_count,
-        day(cycles.start_time.as_ref()),
-        day(cycles.end_time.as_ref()),
+        close_day(cycles.start_time.as_ref()),
+        close_day(cycles.end_time.as_ref()),
         printable(&cycles.sources.join(", ")),
     )?;
     write!(out, "\n{}", cycle_table(cycles).render(None))?;
@@ -171,9 +177,9 @@ fn cycle_table(cycles: &Cycles) -> Table {
     for (word, cycle) in cycles.completed.iter().map(|cycle| ("completed", cycle)).chain(current) {
         table.row(vec![
             word.to_owned(),
-            day(cycle.trough_time.as_ref()),
+            close_day(cycle.trough_time.as_ref()),
             level_name(&cycle.trough),
-            day(cycle.peak_time.as_ref()),
+            close_day(cycle.peak_time.as_ref()),
             level_name(&cycle.peak),
             change(Some(cycle.rally_percent)),
             cycle.rally_days.to_string(),
@@ -202,8 +208,8 @@ fn level_table(cycles: &Cycles) -> Table {
             level_name(&level.low),
             level_name(&level.high),
             format!("{} ×", level.touch_count),
-            day(level.first_time.as_ref()),
-            day(level.last_time.as_ref()),
+            close_day(level.first_time.as_ref()),
+            close_day(level.last_time.as_ref()),
             change(level.distance_percent),
         ]);
     }
@@ -222,7 +228,7 @@ fn pattern_table(cycles: &Cycles) -> Table {
         ("TARGET", Align::Right),
     ]);
     for pattern in &cycles.patterns {
-        let on = |point: Option<&PatternPoint>| day(point.and_then(|point| point.time.as_ref()));
+        let on = |point: Option<&PatternPoint>| close_day(point.and_then(|point| point.time.as_ref()));
         let kind = match pattern.kind() {
             PatternKind::InverseHeadAndShoulders => "inverse head and shoulders",
             PatternKind::Unspecified => "unknown",
@@ -391,6 +397,14 @@ mod tests {
         };
         assert!(target(&cycles).is_some_and(|target| (target - 0.8).abs() < 1e-9));
         assert_eq!(target(&Cycles { extension_percent: None, ..cycles }), None);
+    }
+
+    #[test]
+    fn a_close_at_midnight_is_of_the_day_that_ends() {
+        let at = |seconds| close_day(Some(&prost_types::Timestamp { seconds, nanos: 0 }));
+        // 15 January 2026, midnight and 21:00 UTC.
+        assert_eq!(at(1_768_435_200), "2026-01-14");
+        assert_eq!(at(1_768_435_200 + 21 * 3_600), "2026-01-15");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Writer {
     pub feeds_due: Instant,
     /// What was heard since the last batch, as far as it is traced.
     traces: Vec<TraceContext>,
+    /// A price has been written in this epoch: who has none yet cannot say that everything is there.
+    has_prices: bool,
     writing: bool,
     retry: Jitter,
     retry_at: Option<Instant>,
@@ -63,6 +65,7 @@ impl Writer {
             catalogue_due: now,
             feeds_due: now,
             traces: Vec::new(),
+            has_prices: false,
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
             retry_at: None,
@@ -101,7 +104,8 @@ impl Writer {
         writes: &mut JoinSet<Outcome>,
     ) {
         let keys = batch.iter().map(|(key, _)| key.clone()).collect();
-        let lead = self.lead.clone();
+        self.has_prices |= batch.iter().any(|(key, state)| matches!(key, Key::Price(_)) && state.is_some());
+        let (lead, last) = (self.lead.clone(), last && self.has_prices);
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {

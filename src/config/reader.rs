@@ -115,14 +115,11 @@ impl Reader {
         self.given.insert(key, (value, origin));
     }
 
-    /// Sets a value unless there is one.
-    pub(super) fn put_below(&mut self, key: String, value: Raw, origin: Origin) {
-        self.given.entry(key).or_insert((value, origin));
-    }
-
-    /// A text that no part has asked for yet.
-    pub(super) fn given_text(&self, key: &str) -> Option<&str> {
-        self.given.get(key).and_then(|(raw, _)| raw.text())
+    /// Adds what another has read, and its problems.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let (settings, problems) = other.finish();
+        self.settings.extend(settings);
+        self.problems.extend(problems);
     }
 
     /// Adds a problem.

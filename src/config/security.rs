@@ -1,8 +1,9 @@
 //! `security.*`: who may connect and call.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Reader;
+use super::reader::Problem;
+use super::{ConfigError, Reader, source};
 use crate::security::{ClientSettings, KeyEntry, Quotas, Scopes, TlsSettings, TokenAlgorithm, TokenSettings};
 
 /// Most clients.
@@ -14,11 +15,8 @@ const KEYS_MAX: usize = 4;
 /// Most names of certificates of a client.
 const CERTIFICATE_NAMES_MAX: usize = 16;
 
-/// The setting that names a file of clients.
-pub(super) const CLIENTS_FILE: &str = "security.clients_file";
-
 /// The section of the clients.
-pub(super) const CLIENTS: &str = "security.clients";
+const CLIENTS: &str = "security.clients";
 
 /// `security.*`: who may connect and call.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +24,9 @@ pub struct SecurityConfig {
     /// `security.tls.*`: TLS on the gRPC port; `None` means that it speaks plain HTTP/2. `certificate_file` and `key_file` belong together;
     /// with `client_ca_file` clients must have a certificate of one of the authorities in it. All are PEM, and read anew when they change.
     pub tls: Option<TlsSettings>,
-    /// A TOML file of clients, as `[security.clients]` has them: `[NAME]` and its settings. What stands in the other layers is preferred.
-    pub clients_file: Option<PathBuf>,
-    /// `security.clients.<name>.*`: who may call what, from both places.
+    /// A TOML file of further clients, `[NAME]` and the settings of `security.clients.<name>` in it; read anew when it changes.
+    pub clients_file: Option<ClientsFile>,
+    /// `security.clients.<name>.*`: who may call what.
     pub clients: Vec<ClientSettings>,
     /// `security.jwt.*`: tokens that are taken; all four settings or none.
     pub jwt: Option<TokenSettings>,
@@ -37,7 +35,42 @@ pub struct SecurityConfig {
     pub quotas: Quotas,
 }
 
+/// A file of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who was in it.
+    pub clients: Vec<ClientSettings>,
+}
+
 impl SecurityConfig {
+    /// The clients of the settings and of the file.
+    pub fn all_clients(&self) -> Vec<ClientSettings> {
+        let of_file = self.clients_file.iter().flat_map(|file| &file.clients);
+        self.clients.iter().chain(of_file).cloned().collect()
+    }
+
+    /// The clients of the settings and of the file with another content.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the content.
+    pub fn clients_with(&self, path: &Path, content: &[u8]) -> Result<Vec<ClientSettings>, ConfigError> {
+        let mut reader = Reader::default();
+        match std::str::from_utf8(content) {
+            Ok(text) => source::read_text(text, path, CLIENTS, &mut reader),
+            Err(error) => {
+                let message = error.to_string();
+                reader.report(Problem::File { path: path.to_owned(), line: None, message });
+            }
+        }
+        let of_file = clients(&mut reader, self.quotas);
+        refuse_doubles(&mut reader, &self.clients, &of_file);
+        let (_, problems) = reader.finish();
+        if problems.is_empty() { Ok([self.clients.clone(), of_file].concat()) } else { Err(ConfigError { problems }) }
+    }
+
     /// Whether callers must say who they are. As soon as one way to do so is configured, nobody gets in without.
     pub fn asks_who_calls(&self) -> bool {
         self.clients_file.is_some() || !self.clients.is_empty() || self.jwt.is_some()
@@ -45,9 +78,10 @@ impl SecurityConfig {
 
     pub(super) fn read(reader: &mut Reader) -> Self {
         let tls = tls(reader);
-        let clients_file = path(reader, CLIENTS_FILE, "a readable TOML file of clients");
+        let clients_file = path(reader, "security.clients_file", "a readable TOML file of clients");
         let quotas = quotas(reader, "security.quotas", Quotas::default());
         let clients = clients(reader, quotas);
+        let clients_file = clients_file.map(|path| file_of_clients(reader, path, &clients, quotas));
         Self { tls, clients_file, clients, jwt: jwt(reader), quotas }
     }
 }
@@ -71,6 +105,22 @@ fn tls(reader: &mut Reader) -> Option<TlsSettings> {
             reader.refuse(&format!("security.tls.{missing}"), "", "certificate_file and key_file, both or neither");
             None
         }
+    }
+}
+
+fn file_of_clients(reader: &mut Reader, path: PathBuf, others: &[ClientSettings], quotas: Quotas) -> ClientsFile {
+    let mut of_file = Reader::default();
+    source::read_section(&path, CLIENTS, &mut of_file);
+    let clients = clients(&mut of_file, quotas);
+    refuse_doubles(&mut of_file, others, &clients);
+    reader.absorb(of_file);
+    ClientsFile { path, clients }
+}
+
+fn refuse_doubles(reader: &mut Reader, clients: &[ClientSettings], of_file: &[ClientSettings]) {
+    for client in of_file.iter().filter(|client| clients.iter().any(|other| other.name == client.name)) {
+        let allowed = "a client stands in one place: the settings or security.clients_file";
+        reader.refuse(&format!("{CLIENTS}.{}", client.name), &client.name, allowed);
     }
 }
 

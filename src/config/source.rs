@@ -53,28 +53,24 @@ pub struct Flag {
 
 /// Adds a file's settings. A file that cannot be read, or is not TOML, is one problem.
 pub(super) fn read_file(path: &Path, reader: &mut Reader) {
-    read_section(path, "", reader, Reader::put);
+    read_section(path, "", reader);
 }
 
-/// Adds what a file has of one section, below everything that was given before.
-pub(super) fn read_file_below(path: &Path, section: &str, reader: &mut Reader) {
-    read_section(path, section, reader, Reader::put_below);
-}
-
-type Put = fn(&mut Reader, String, Raw, Origin);
-
-fn read_section(path: &Path, section: &str, reader: &mut Reader, put: Put) {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+/// Adds what a file has of one section.
+pub(super) fn read_section(path: &Path, section: &str, reader: &mut Reader) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => read_text(&text, path, section, reader),
         Err(error) => {
-            return reader.report(Problem::File { path: path.to_owned(), line: None, message: error.to_string() });
+            reader.report(Problem::File { path: path.to_owned(), line: None, message: error.to_string() });
         }
-    };
+    }
+}
+
+/// Adds what the text of a file has of one section.
+pub(super) fn read_text(text: &str, path: &Path, section: &str, reader: &mut Reader) {
     let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
-    match DeTable::parse(&text) {
-        Ok(table) => {
-            flatten(table.get_ref(), section, path, &line_of, &mut |key, raw, origin| put(reader, key, raw, origin))
-        }
+    match DeTable::parse(text) {
+        Ok(table) => flatten(table.get_ref(), section, path, &line_of, reader),
         Err(error) => reader.report(Problem::File {
             path: path.to_owned(),
             line: error.span().map(|span| line_of(span.start)),
@@ -83,20 +79,14 @@ fn read_section(path: &Path, section: &str, reader: &mut Reader, put: Put) {
     }
 }
 
-fn flatten(
-    table: &DeTable<'_>,
-    prefix: &str,
-    path: &Path,
-    line_of: &dyn Fn(usize) -> usize,
-    put: &mut dyn FnMut(String, Raw, Origin),
-) {
+fn flatten(table: &DeTable<'_>, prefix: &str, path: &Path, line_of: &dyn Fn(usize) -> usize, reader: &mut Reader) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
         if let DeValue::Table(inner) = value.get_ref() {
-            flatten(inner, &key, path, line_of, put);
+            flatten(inner, &key, path, line_of, reader);
         } else {
             let origin = Origin::File(path.to_owned(), line_of(name.span().start));
-            put(key, raw(value), origin);
+            reader.put(key, raw(value), origin);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Subscription {
     lap: Option<Lap>,
     /// The spans that applied what was taken last; `None` for a reader who does not ask.
     traces: Option<Vec<TraceContext>>,
+    /// The position that the reader was told last.
+    told: Option<Cursor>,
 }
 
 /// One frame's worth of states.
@@ -110,6 +112,7 @@ impl Subscription {
             next_key: 0,
             lap: None,
             traces: None,
+            told: None,
         };
         subscription.begin(&image.read(collection));
         subscription
@@ -176,6 +179,14 @@ impl Subscription {
     /// Takes what is newer, up to about `len_max` bytes of it: the newest state of each key, the longest-waiting key first. `None` when
     /// nothing is.
     pub fn take(&mut self, len_max: usize) -> Option<Batch> {
+        let batch = self.take_newer(len_max);
+        if let Some(batch) = &batch {
+            self.told = Some(batch.cursor.clone());
+        }
+        batch
+    }
+
+    fn take_newer(&mut self, len_max: usize) -> Option<Batch> {
         let image = Arc::clone(&self.image);
         let slots = image.read(self.collection);
         if self.generation != Some(slots.generation) {
@@ -226,9 +237,19 @@ impl Subscription {
         let _ = self.wakes.changed().await;
     }
 
-    /// The position up to which everything has been taken.
-    pub fn cursor(&self) -> Cursor {
-        self.cursor_at(&self.image.read(self.collection))
+    /// The position up to which everything has been taken. While a RESYNC is due it stays where it was: nothing of what is there now has been
+    /// told.
+    pub fn cursor(&mut self) -> Cursor {
+        let image = Arc::clone(&self.image);
+        let slots = image.read(self.collection);
+        match &self.told {
+            Some(told) if self.generation != Some(slots.generation) => told.clone(),
+            _ => {
+                let cursor = self.cursor_at(&slots);
+                self.told = Some(cursor.clone());
+                cursor
+            }
+        }
     }
 
     /// The bytes that this reader holds on to. They depend on the number of keys only.

@@ -1,7 +1,8 @@
 //! Who calls: the clients of the configuration, the subjects of tokens, or anybody.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use http::HeaderMap;
@@ -72,13 +73,42 @@ impl Caller {
 pub(super) struct Clients {
     /// Without authentication anybody may call anything.
     are_asked: bool,
-    keys: Vec<(KeyEntry, usize)>,
-    named: Vec<(String, usize)>,
-    known: Vec<(Scopes, Arc<Usage>)>,
+    configured: RwLock<Arc<Configured>>,
     tokens: Option<Arc<Tokens>>,
     subjects: Usages<String>,
     addresses: Usages<Option<IpAddr>>,
     pub(super) refusals: Arc<Refusals>,
+}
+
+/// The clients of the configuration.
+#[derive(Debug, Default)]
+struct Configured {
+    keys: Vec<(KeyEntry, usize)>,
+    certificate_names: Vec<(String, usize)>,
+    known: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    scopes: Scopes,
+    usage: Arc<Usage>,
+}
+
+impl Configured {
+    /// Who has been there before, with the same quotas, goes on with what it has used of them.
+    fn new(clients: Vec<ClientSettings>, before: &Self, now: Instant) -> Self {
+        let used: HashMap<&str, &Arc<Usage>> = before.known.iter().map(|one| (one.name.as_str(), &one.usage)).collect();
+        let mut configured = Self::default();
+        for (index, client) in clients.into_iter().enumerate() {
+            let used = used.get(client.name.as_str()).filter(|usage| usage.quotas() == client.quotas);
+            let usage = used.map_or_else(|| Usage::new(client.quotas, now), |usage| Arc::clone(usage));
+            configured.keys.extend(client.keys.into_iter().map(|key| (key, index)));
+            configured.certificate_names.extend(client.certificate_names.into_iter().map(|name| (name, index)));
+            configured.known.push(Known { name: client.name, scopes: client.scopes, usage });
+        }
+        configured
+    }
 }
 
 impl Clients {
@@ -90,22 +120,24 @@ impl Clients {
         quotas: Quotas,
     ) -> Self {
         let now = Instant::now();
-        let (mut keys, mut named, mut known) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, client) in clients.into_iter().enumerate() {
-            keys.extend(client.keys.into_iter().map(|key| (key, index)));
-            named.extend(client.certificate_names.into_iter().map(|name| (name, index)));
-            known.push((client.scopes, Usage::new(client.quotas, now)));
-        }
         Self {
             are_asked,
-            keys,
-            named,
-            known,
+            configured: RwLock::new(Arc::new(Configured::new(clients, &Configured::default(), now))),
             tokens,
             subjects: Usages::new(quotas, STRANGERS_MAX, now),
             addresses: Usages::new(quotas, STRANGERS_MAX, now),
             refusals: Arc::default(),
         }
+    }
+
+    /// Puts other clients in the place of those of the configuration. Calls and streams that were let in go on.
+    pub(super) fn replace(&self, clients: Vec<ClientSettings>) {
+        let configured = Configured::new(clients, &self.configured(), Instant::now());
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configured);
+    }
+
+    fn configured(&self) -> Arc<Configured> {
+        Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Who calls. The first kind of credentials that is there decides: what is wrong with it is not made good by another kind.
@@ -127,8 +159,9 @@ impl Clients {
         if names.is_empty() {
             return Err(Refusal::Missing);
         }
-        let index = self.named.iter().find(|(name, _)| names.contains(name)).map(|(_, index)| *index);
-        self.known_caller(index.ok_or(Refusal::Invalid)?)
+        let configured = self.configured();
+        let named = configured.certificate_names.iter().find(|(name, _)| names.contains(name));
+        self.known_caller(&configured, named.ok_or(Refusal::Invalid)?.1)
     }
 
     /// Every key is compared with, whether one has matched or not.
@@ -137,18 +170,19 @@ impl Clients {
             return Err(Refusal::Invalid);
         }
         let hash = KeyHash::of(key);
+        let configured = self.configured();
         let matching =
-            self.keys.iter().fold(None, |found, one| if one.0.hash.matches(&hash) { Some(one) } else { found });
+            configured.keys.iter().fold(None, |found, one| if one.0.hash.matches(&hash) { Some(one) } else { found });
         let (entry, index) = matching.ok_or(Refusal::Invalid)?;
         if entry.end.is_some_and(|end| end <= Clock::system().now()) {
             return Err(Refusal::Expired);
         }
-        self.known_caller(*index)
+        self.known_caller(&configured, *index)
     }
 
-    fn known_caller(&self, index: usize) -> Result<Caller, Refusal> {
-        let (scopes, usage) = self.known.get(index).ok_or(Refusal::Invalid)?;
-        Ok(self.caller(*scopes, Arc::clone(usage)))
+    fn known_caller(&self, configured: &Configured, index: usize) -> Result<Caller, Refusal> {
+        let known = configured.known.get(index).ok_or(Refusal::Invalid)?;
+        Ok(self.caller(known.scopes, Arc::clone(&known.usage)))
     }
 
     fn caller(&self, scopes: Scopes, usage: Arc<Usage>) -> Caller {

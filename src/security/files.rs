@@ -25,7 +25,7 @@ pub struct FileError {
 
 /// Files that belong together, such as a certificate and its key.
 #[derive(Debug)]
-pub(super) struct WatchedFiles {
+pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     /// Of what has been handed out last.
     taken: Fingerprint,
@@ -38,10 +38,20 @@ type Fingerprint = Vec<u8>;
 
 impl WatchedFiles {
     /// The files' content, and what tells later when it is another.
-    pub(super) async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
+    pub async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
         let contents = read_all(&paths).await?;
         let taken = fingerprint(&contents);
         Ok((Self { paths, taken, seen: None }, contents))
+    }
+
+    /// Hands out new content whenever there is some; never ends.
+    pub async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>)) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if let Some(contents) = self.look().await {
+                take(contents);
+            }
+        }
     }
 
     /// The new content, once. Whoever writes several files is in the middle of it at some moment: what has changed counts when it is the
@@ -63,16 +73,6 @@ impl WatchedFiles {
         self.taken = now;
         self.seen = None;
         Some(result)
-    }
-}
-
-/// Hands out new content whenever there is some; never ends.
-pub(super) async fn follow(mut files: WatchedFiles, take: impl Fn(Result<Vec<Vec<u8>>, FileError>)) {
-    loop {
-        tokio::time::sleep(LOOK_INTERVAL).await;
-        if let Some(contents) = files.look().await {
-            take(contents);
-        }
     }
 }
 

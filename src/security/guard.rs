@@ -37,6 +37,11 @@ impl Guard {
         Self { methods: Arc::new(Methods::new()), clients: Arc::new(Clients::new(true, clients, tokens, quotas)) }
     }
 
+    /// Puts other clients in the place of those that it was made with. Calls and streams that were let in go on.
+    pub fn replace_clients(&self, clients: Vec<ClientSettings>) {
+        self.clients.replace(clients);
+    }
+
     /// How many calls were refused.
     pub fn refusals(&self) -> &Refusals {
         &self.clients.refusals

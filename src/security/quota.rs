@@ -64,6 +64,10 @@ impl Usage {
         Arc::new(Self { quotas, calls: Mutex::new(calls), streams, subscriptions })
     }
 
+    pub(super) fn quotas(&self) -> Quotas {
+        self.quotas
+    }
+
     /// Counts a call.
     pub(super) fn call(&self, now: Instant) -> Result<(), Refusal> {
         let Some(rate) = self.quotas.calls_per_second.map(f64::from) else { return Ok(()) };

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{error, info};
 
 use super::certificate;
-use super::files::{self, FileError, WatchedFiles};
+use super::files::{FileError, WatchedFiles};
 
 /// HTTP/2 for gRPC, HTTP/1.1 for gRPC-Web.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -150,7 +150,7 @@ impl Rotation {
     /// Takes the files anew whenever they change; never ends.
     pub async fn run(self) {
         let Self { tls, settings, files } = self;
-        files::follow(files, |contents| tls.take(&settings, contents)).await;
+        files.follow(|contents| tls.take(&settings, contents)).await;
     }
 }
 

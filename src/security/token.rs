@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use tracing::{error, info};
 
-use super::files::{self, FileError, WatchedFiles};
+use super::files::{FileError, WatchedFiles};
 use super::refusal::Refusal;
 use super::scope::Scopes;
 
@@ -231,7 +231,7 @@ impl KeyRotation {
     /// Takes the key set anew whenever it changes; never ends.
     pub async fn run(self) {
         let Self { tokens, files } = self;
-        files::follow(files, |contents| tokens.take(contents)).await;
+        files.follow(|contents| tokens.take(contents)).await;
     }
 }
 

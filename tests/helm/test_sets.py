@@ -145,6 +145,8 @@ def clients(found):
     assert security == {"clients_file": "/etc/crossmarket/clients/clients.toml"}
     assert volume(found, "server", "clients")["secret"]["items"] == [{"key": "who.toml", "path": "clients.toml"}]
     assert "security" not in settings(found, "collector") and volume(found, "collector", "clients") is None
+    # A mount by subPath would never see changed clients.
+    assert not [one for one in found.container("server")["volumeMounts"] if one["name"] == "clients" and "subPath" in one]
     # Probes have no credentials, and need none.
     assert "grpc" in found.container("server")["readinessProbe"]
     assert is_tested(found) is None and "--api-key" in found.texts["crossmarket/templates/NOTES.txt"]

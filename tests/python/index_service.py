@@ -208,8 +208,11 @@ def cycles(served):
             rises = definitions.rallies(points)
             assert found.observation_count == len(closes), (code, found.observation_count, len(closes))
             assert len(found.completed) == len(rises), (code, len(found.completed), len(rises))
-            for cycle, wanted in zip(found.completed, rises):
+            pairs = [pair for pair in zip(points, points[1:]) if pair[0][2]]
+            for cycle, wanted, (trough, peak) in zip(found.completed, rises, pairs):
                 same(cycle.rally_percent, wanted, (code, "rally"))
+                for time, (date, _, _) in ((cycle.trough_time, trough), (cycle.peak_time, peak)):
+                    assert day_of(time, is_exchange_traded(code)) == date, (code, moment(time), date)
             same(value(found, "extension_percent"), definitions.extension_percent(rises), (code, "extension"))
             got = [*reversed(found.supports), *found.resistances]
             around = definitions.levels(points, tolerance)

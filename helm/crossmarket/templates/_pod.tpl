@@ -23,9 +23,6 @@ metadata:
     # Empty when the chart is rendered without a cluster to look the Secret up in.
     checksum/redis-secret: {{ dig "data" (dict) (lookup "v1" "Secret" $root.Release.Namespace .) | toJson | sha256sum }}
     {{- end }}
-    {{- with $clients }}
-    checksum/clients-secret: {{ dig "data" (dict) (lookup "v1" "Secret" $root.Release.Namespace .) | toJson | sha256sum }}
-    {{- end }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -11,6 +11,7 @@ use super::baskets::Baskets;
 use super::*;
 use crate::analytics::basket::{Schedule, Weighting};
 use crate::analytics::daily::{Daily, Day};
+use crate::collector::index_news::{EquityLevel, UsedLevel};
 use crate::domain::index::IndexConstituent;
 use crate::domain::state::PriceSnapshot;
 use crate::histories::History;
@@ -248,6 +249,46 @@ proptest! {
             before = after;
         }
     }
+}
+
+#[test]
+fn a_market_cap_rests_on_a_close_of_its_date_and_not_on_an_older_one() {
+    let day = |month, day| Day::from_date(2025, month, day).expect("a date");
+    let now = Timestamp::parse("2025-12-31T20:00:00Z").expect("an instant");
+    let code = IndexCode::parse("RUT").expect("an index");
+    let histories = Histories::default();
+    let closes = Daily::new([(day(6, 20), 2_100.0), (day(12, 30), 2_500.0)]);
+    histories.put([("RUT".into(), Arc::new(History { closes, ..History::default() }))]);
+    let used = UsedLevel {
+        venue: "yahoo",
+        level: exact(2_600.0),
+        open: None,
+        high: None,
+        low: None,
+        previous_close: None,
+        event_time: now,
+        receive_time: now,
+        budget: Duration::from_secs(60),
+    };
+    let estimate = |date: Day| {
+        let published = PublishedMarketCap {
+            index: code.clone(),
+            market_cap: exact(3e12),
+            date: date.start(),
+            source: "somebody".to_owned(),
+        };
+        let mut equities = Equities::new(vec![published]);
+        let level = EquityLevel { index: code.clone(), used: Some(used.clone()), sources: Vec::new() };
+        equities.hear(IndexNews::Level(Box::new(level)));
+        let made = equities.snapshots(&histories, now).pop().expect("a snapshot");
+        made.snapshot.market_cap.map(Decimal::to_f64)
+    };
+    // A Saturday has the close of the Friday before.
+    assert_eq!(
+        estimate(day(6, 21)),
+        Some(3e12 / 2_100.0 * 2_600.0).map(|cap: f64| exact(cap).rounded_to_significant(12).to_f64())
+    );
+    assert_eq!(estimate(day(9, 30)), None, "the close known before that is of June");
 }
 
 /// The sums at these market caps.

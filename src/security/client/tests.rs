@@ -67,6 +67,22 @@ fn keys_and_certificates_say_who_calls() {
 }
 
 #[test]
+fn replaced_clients_go_on_with_what_they_have_used() {
+    let quotas = |calls| Quotas { calls_per_second: Some(calls), ..Quotas::default() };
+    let with = |calls| ClientSettings { quotas: quotas(calls), ..client("a", &[("key-a1", None)], "a", Scope::Prices) };
+    let clients = Clients::new(true, vec![with(1)], None, Quotas::default());
+    let now = Instant::now();
+    let call = || identify(&clients, &[("x-api-key", "key-a1")], &[]).map(|caller| caller.usage().call(now).is_ok());
+    assert_eq!((call(), call()), (Ok(true), Ok(false)));
+    clients.replace(vec![with(1), client("b", &[("key-b1", None)], "b", Scope::Catalog)]);
+    assert_eq!(call(), Ok(false), "a change of the file gives no new calls");
+    clients.replace(vec![with(2)]);
+    assert_eq!(call(), Ok(true), "new quotas do");
+    clients.replace(Vec::new());
+    assert_eq!(call(), Err(Refusal::Invalid), "nobody left is not everybody");
+}
+
+#[test]
 fn anybody_may_call_where_nobody_is_configured_and_each_address_has_its_quota() {
     let quotas = Quotas { calls_per_second: Some(1), ..Quotas::default() };
     let clients = Clients::new(false, Vec::new(), None, quotas);

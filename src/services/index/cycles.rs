@@ -5,7 +5,7 @@ use crate::analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
 use crate::analytics::daily::Day;
 use crate::analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
 use crate::analytics::patterns::{self, InverseHeadAndShoulders};
-use crate::domain::{Decimal, Timestamp};
+use crate::domain::{Decimal, calendar};
 use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
@@ -16,6 +16,20 @@ const LEVEL_DIGITS: u32 = 12;
 
 /// Patterns in an answer at most: the latest ones.
 const PATTERN_COUNT_MAX: usize = 10;
+
+/// When the closes are that an answer tells of.
+#[derive(Clone, Copy)]
+struct Closing {
+    /// At the close of the day's session, otherwise at the end of the UTC day.
+    by_session: bool,
+}
+
+impl Closing {
+    fn time(self, day: Day) -> prost_types::Timestamp {
+        let session = if self.by_session { calendar::session_of_day(day.start()) } else { None };
+        convert::time(session.map_or(day.end(), |session| session.close))
+    }
+}
 
 /// Answers `GetCycles`.
 pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
@@ -62,13 +76,14 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     let shapes =
         patterns::inverse_heads_and_shoulders(&closes, from, until, pattern_reversal, patterns::TOLERANCE_PERCENT);
     let latest_shapes = shapes.get(shapes.len().saturating_sub(PATTERN_COUNT_MAX)..).unwrap_or_default();
-    let (start_time, end_time) = (held.first().map(|(day, _)| day.end()), held.last().map(|(day, _)| day.end()));
+    let closing = Closing { by_session: side.is_exchange_traded() && !side.is_around_the_clock() };
+    let (start_time, end_time) = (held.first().map(|(day, _)| *day), held.last().map(|(day, _)| *day));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
     let sources = side.sources();
     let base = v1::Derivation {
         observation_count,
-        start_time: start_time.map(convert::time),
-        end_time: end_time.map(convert::time),
+        start_time: start_time.map(|day| closing.time(day)),
+        end_time: end_time.map(|day| closing.time(day)),
         source: sources.join(","),
         ..Default::default()
     };
@@ -76,23 +91,23 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
         cycles: Some(v1::Cycles {
             index: side.expression.to_string(),
             level: level.map(number),
-            supports: levels.supports.iter().map(price_level).collect(),
-            resistances: levels.resistances.iter().map(price_level).collect(),
-            completed: found.completed.iter().map(cycle).collect(),
-            current: found.current.as_ref().map(cycle),
+            supports: levels.supports.iter().map(|level| price_level(level, closing)).collect(),
+            resistances: levels.resistances.iter().map(|level| price_level(level, closing)).collect(),
+            completed: found.completed.iter().map(|one| cycle(one, closing)).collect(),
+            current: found.current.as_ref().map(|one| cycle(one, closing)),
             extension_percent: found.extension_percent,
-            extension: found.extension_percent.map(|_| extension(&found.completed, &base)),
+            extension: found.extension_percent.map(|_| extension(&found.completed, &base, closing)),
             distance_from_support_percent: levels.distance_from_support_percent,
             at_support: levels.is_at_support,
             reversal_percent: reversal,
             level_tolerance_percent: tolerance,
             observation_count,
-            start_time: start_time.map(convert::time),
-            end_time: end_time.map(convert::time),
+            start_time: start_time.map(|day| closing.time(day)),
+            end_time: end_time.map(|day| closing.time(day)),
             sources,
             simulated: services.simulated,
             derivations: derivations(&base, reversal, tolerance, pattern_reversal),
-            patterns: latest_shapes.iter().map(pattern).collect(),
+            patterns: latest_shapes.iter().map(|one| pattern(one, closing)).collect(),
             pattern_reversal_percent: pattern_reversal,
         }),
     })
@@ -146,13 +161,13 @@ fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64, pattern_rev
     ]
 }
 
-fn extension(completed: &[Cycle], base: &v1::Derivation) -> v1::Derivation {
+fn extension(completed: &[Cycle], base: &v1::Derivation, closing: Closing) -> v1::Derivation {
     let rallies = completed.iter().rev().take(2).rev();
     let input = |(name, cycle): (&str, &Cycle)| v1::Input {
         name: name.to_owned(),
         value: Some(number(cycle.rally_percent)),
         unit: "percent".to_owned(),
-        time: Some(convert::time(cycle.peak_day.end())),
+        time: Some(closing.time(cycle.peak_day)),
         source: super::side::COMPUTED_HERE.to_owned(),
     };
     v1::Derivation {
@@ -166,11 +181,11 @@ fn extension(completed: &[Cycle], base: &v1::Derivation) -> v1::Derivation {
     }
 }
 
-fn cycle(cycle: &Cycle) -> v1::Cycle {
+fn cycle(cycle: &Cycle, closing: Closing) -> v1::Cycle {
     v1::Cycle {
-        trough_time: Some(convert::time(cycle.trough_day.end())),
+        trough_time: Some(closing.time(cycle.trough_day)),
         trough: number(cycle.trough),
-        peak_time: Some(convert::time(cycle.peak_day.end())),
+        peak_time: Some(closing.time(cycle.peak_day)),
         peak: number(cycle.peak),
         rally_percent: cycle.rally_percent,
         decline_percent: cycle.decline_percent,
@@ -178,9 +193,9 @@ fn cycle(cycle: &Cycle) -> v1::Cycle {
     }
 }
 
-fn pattern(pattern: &InverseHeadAndShoulders) -> v1::Pattern {
+fn pattern(pattern: &InverseHeadAndShoulders, closing: Closing) -> v1::Pattern {
     let point =
-        |(day, level): patterns::Close| v1::PatternPoint { time: Some(convert::time(day.end())), level: number(level) };
+        |(day, level): patterns::Close| v1::PatternPoint { time: Some(closing.time(day)), level: number(level) };
     let (state, decision) = match pattern.outcome {
         patterns::Outcome::Forming => (v1::PatternState::Forming, None),
         patterns::Outcome::BrokenOut(close) => (v1::PatternState::BrokenOut, Some(close)),
@@ -202,15 +217,14 @@ fn pattern(pattern: &InverseHeadAndShoulders) -> v1::Pattern {
     }
 }
 
-fn price_level(level: &Level) -> v1::PriceLevel {
-    let time = |day: Day| -> Timestamp { day.end() };
+fn price_level(level: &Level, closing: Closing) -> v1::PriceLevel {
     v1::PriceLevel {
         level: number(level.level),
         low: number(level.low),
         high: number(level.high),
         touch_count: i32::try_from(level.touch_count).unwrap_or(i32::MAX),
-        first_time: Some(convert::time(time(level.first_day))),
-        last_time: Some(convert::time(time(level.last_day))),
+        first_time: Some(closing.time(level.first_day)),
+        last_time: Some(closing.time(level.last_day)),
         distance_percent: level.distance_percent,
     }
 }
