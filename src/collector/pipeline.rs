@@ -23,7 +23,7 @@ use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
+use crate::domain::{AssetCode, Candle, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Calculation;
 
