@@ -26,9 +26,12 @@ const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Durati
 /// is up with the store within a second of its return.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
-/// How long a new epoch may hold less than is in memory, or be incomplete by its writer's word, before it is taken for all that there is. A writer
-/// that begins on an emptied store publishes everything anew, in several batches, and until then what is in memory is the better answer.
+/// How long a new epoch may hold less than is in memory before it is taken for all that there is. A writer that begins on an emptied store
+/// publishes everything anew, in several batches, and until then what is in memory is the better answer.
 const REPUBLICATION_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// The same while the writer itself has not said that everything is there. A standby that takes over asks the venues first.
+const FILLING_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How often freshness is looked at, at most and at least.
 const FRESHNESS_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -112,6 +115,8 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
                 }
             }
             Err(error) => {
+                // Nobody publishes anything anew while the store is away.
+                republication = None;
                 // Told once, until it can be.
                 if back_off == BACK_OFF.0 {
                     warn!(shard, %error, "store cannot be followed, serving what is in memory");
@@ -148,7 +153,7 @@ async fn bootstrap(
     if holds_less || !complete {
         let since = republication.filter(|(of, _)| *of == epoch).map_or_else(Instant::now, |(_, since)| since);
         *republication = Some((epoch, since));
-        if since.elapsed() < REPUBLICATION_WAIT_MAX {
+        if since.elapsed() < if complete { REPUBLICATION_WAIT_MAX } else { FILLING_WAIT_MAX } {
             return Ok(None);
         }
     }

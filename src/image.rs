@@ -347,11 +347,10 @@ impl Image {
         slots.slot(slots.find(key)?)?.item.clone()
     }
 
-    /// A key's newest item, with how often its slot has changed, of revision or of freshness.
-    pub fn get_counted(&self, key: &Key) -> Option<(Arc<Item>, u64)> {
+    /// How often a key's slot has changed, of revision or of freshness; 0 when there is no such key.
+    pub fn change_count(&self, key: &Key) -> u64 {
         let slots = self.read(Collection::of(key));
-        let slot = slots.slot(slots.find(key)?)?;
-        Some((slot.item.clone()?, slot.changes))
+        slots.find(key).and_then(|at| slots.slot(at)).map_or(0, |slot| slot.changes)
     }
 
     /// The items of a collection that are wanted, in no particular order.

@@ -16,6 +16,7 @@ use crossmarket::store::redis::{RedisOptions, RedisStore};
 use tokio::task::{JoinSet, block_in_place};
 use tokio_util::sync::CancellationToken;
 
+use support::faults::failover;
 use support::faults::history::{self, check};
 use support::faults::schedule::{Fault, schedule};
 use support::faults::world::{Fed, POLL, Recorder, World, client_of, free_address, read_feed};
@@ -25,6 +26,7 @@ use support::redis::RedisServer;
 
 mod support {
     pub mod faults {
+        pub mod failover;
         pub mod history;
         pub mod schedule;
         pub mod world;
@@ -55,6 +57,11 @@ fn setting(name: &str, default: u64) -> u64 {
     }
 }
 
+/// What decides the order of the faults: the time, unless it is given.
+fn seed() -> u64 {
+    setting("SEED", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs())
+}
+
 #[test]
 fn the_checker_tells_right_histories_from_wrong_ones() {
     history::self_test();
@@ -69,8 +76,7 @@ fn a_seed_repeats_its_schedule() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn faults_of_a_seed_break_no_promise() {
-    let seed = setting("SEED", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs());
-    let span = Duration::from_secs(setting("SECONDS", 20));
+    let (seed, span) = (seed(), Duration::from_secs(setting("SECONDS", 20)));
     println!("faults for {span:?}; CROSSMARKET_FAULTS_SEED={seed} repeats their schedule");
     let mut world = World::start(2, RedisServer::start_with(&["--appendonly", "yes"])).await;
     let addresses = [free_address(), free_address()];
@@ -127,6 +133,23 @@ async fn faults_of_a_seed_break_no_promise() {
     assert!(violations.is_empty(), "{} broken promises with seed {seed}", violations.len());
     assert!(looked.frames > 20 && looked.compared > 1_000 && looked.gaps > 0, "too little was looked at: {looked:?}");
     assert_eq!(failed.load(Ordering::Relaxed), 0, "reads failed although one of the servers was there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failover_that_loses_the_end_of_the_feed_is_told() {
+    let (seed, rounds) = (seed(), setting("FAILOVERS", 1));
+    println!("{rounds} failovers; CROSSMARKET_FAULTS_SEED={seed} repeats how much they lose");
+    let found = failover::run(rounds, seed).await;
+    println!(
+        "failovers lost {:?} revisions that clients had, the next epoch after {:?}; {:?}, {} unary reads, {} failed",
+        found.lost, found.times, found.looked, found.reads, found.failed_reads
+    );
+    for violation in found.violations.iter().take(20) {
+        println!("{violation}");
+    }
+    assert!(found.violations.is_empty(), "{} broken promises with seed {seed}", found.violations.len());
+    assert!(found.looked.compared > 1_000 && found.looked.gaps > 0, "too little was looked at: {:?}", found.looked);
+    assert_eq!(found.failed_reads, 0);
 }
 
 /// Reads on and on through a client, and counts.

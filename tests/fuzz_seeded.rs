@@ -1,6 +1,7 @@
 //! Every fuzz target on mutated seeds, the same ones each time: a short run of what `scripts/fuzz` does by coverage for longer.
 //!
-//! `CROSSMARKET_FUZZ_RUNS` is the number of inputs for each target and `CROSSMARKET_FUZZ_SEED` what they are made from.
+//! `CROSSMARKET_FUZZ_RUNS` is the number of inputs for each target and `CROSSMARKET_FUZZ_SEED` what they are made from. `scripts/fuzz --seeded` gives a
+//! million to each.
 
 #[path = "fuzz_seeded/mutate.rs"]
 mod mutate;
@@ -18,6 +19,9 @@ use mutate::{INPUT_LEN_MAX, Mutator};
 /// Inputs for each target, unless the environment says otherwise.
 const RUNS: u64 = 4_000;
 const SEED: u64 = 20_260_115;
+
+/// By how much all inputs together may make this process grow.
+const GROWTH_MAX: u64 = 64 << 20;
 
 /// Most recorded answers that one target takes as further seeds.
 const RECORDED_MAX: usize = 40;
@@ -107,7 +111,7 @@ fn run_target(target: &str, runs: u64, seed: u64, root: Option<&Path>) {
     let mut mutator = Mutator::new(seed ^ name_sum);
     // One run of these takes several times as long as one of the others.
     let slow = ["configuration", "cursor-and-tokens", "history-csv"];
-    let runs = if slow.contains(&target) { runs.div_ceil(4) } else { runs };
+    let runs = if runs == RUNS && slow.contains(&target) { RUNS / 4 } else { runs };
     for run in 0..runs {
         // Own seeds get half of the runs, however many recorded answers there are.
         let pool = if run % 2 == 0 { &seeds[..own_count] } else { &seeds[..] };
@@ -118,8 +122,16 @@ fn run_target(target: &str, runs: u64, seed: u64, root: Option<&Path>) {
     }
 }
 
+/// A figure of this process's memory in bytes; `None` where the system does not tell.
+fn memory(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
 #[test]
 fn every_target_keeps_its_promises() {
+    let resident = memory("VmRSS:");
     let (runs, seed) = (setting("CROSSMARKET_FUZZ_RUNS", RUNS), setting("CROSSMARKET_FUZZ_SEED", SEED));
     let root = recorded_root();
     if root.is_none() {
@@ -146,6 +158,15 @@ fn every_target_keeps_its_promises() {
     });
     let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
     assert!(broken.is_empty(), "promises were broken in {broken:?}; their inputs are above");
+    if let (Some(resident), Some(peak)) = (resident, memory("VmHWM:")) {
+        let growth = peak.saturating_sub(resident);
+        println!(
+            "no input made the process larger than {} MiB, {} MiB more than it began with",
+            peak >> 20,
+            growth >> 20
+        );
+        assert!(growth <= GROWTH_MAX, "an input took up to {growth} bytes");
+    }
 }
 
 #[test]

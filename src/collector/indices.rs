@@ -216,6 +216,8 @@ impl Round {
             self.published.insert(code, Published { snapshot: one.snapshot, event_time: one.event_time, receive_time });
         }
         if batch.is_empty() {
+            // There may be none at all.
+            lead.published().await;
             return;
         }
         match lead.write(batch).await {

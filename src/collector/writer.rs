@@ -29,6 +29,8 @@ pub struct Writer {
     pub catalogue_due: Instant,
     /// When the feeds' health is told.
     pub feeds_due: Instant,
+    /// A price has been written in this epoch: who has none yet cannot say that everything is there.
+    has_prices: bool,
     writing: bool,
     retry: Jitter,
     retry_at: Option<Instant>,
@@ -57,6 +59,7 @@ impl Writer {
             paused_after: None,
             catalogue_due: now,
             feeds_due: now,
+            has_prices: false,
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
             retry_at: None,
@@ -77,7 +80,8 @@ impl Writer {
     /// Starts writing a batch; with `last`, after which nothing more is due.
     pub fn write(&mut self, batch: Vec<Update>, last: bool, writes: &mut JoinSet<Outcome>) {
         let keys = batch.iter().map(|(key, _)| key.clone()).collect();
-        let lead = self.lead.clone();
+        self.has_prices |= batch.iter().any(|(key, state)| matches!(key, Key::Price(_)) && state.is_some());
+        let (lead, last) = (self.lead.clone(), last && self.has_prices);
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {

@@ -30,6 +30,8 @@ pub struct Subscription {
     next_key: usize,
     /// The round over all slots that a reader who is behind is on.
     lap: Option<Lap>,
+    /// The position that the reader was told last.
+    told: Option<Cursor>,
 }
 
 /// One frame's worth of states.
@@ -104,6 +106,7 @@ impl Subscription {
             resumed: Vec::new(),
             next_key: 0,
             lap: None,
+            told: None,
         };
         subscription.begin(&image.read(collection));
         subscription
@@ -170,6 +173,14 @@ impl Subscription {
     /// Takes what is newer, up to about `len_max` bytes of it: the newest state of each key, the longest-waiting key first. `None` when
     /// nothing is.
     pub fn take(&mut self, len_max: usize) -> Option<Batch> {
+        let batch = self.take_newer(len_max);
+        if let Some(batch) = &batch {
+            self.told = Some(batch.cursor.clone());
+        }
+        batch
+    }
+
+    fn take_newer(&mut self, len_max: usize) -> Option<Batch> {
         let image = Arc::clone(&self.image);
         let slots = image.read(self.collection);
         if self.generation != Some(slots.generation) {
@@ -207,9 +218,19 @@ impl Subscription {
         let _ = self.wakes.changed().await;
     }
 
-    /// The position up to which everything has been taken.
-    pub fn cursor(&self) -> Cursor {
-        self.cursor_at(&self.image.read(self.collection))
+    /// The position up to which everything has been taken. While a RESYNC is due it stays where it was: nothing of what is there now has been
+    /// told.
+    pub fn cursor(&mut self) -> Cursor {
+        let image = Arc::clone(&self.image);
+        let slots = image.read(self.collection);
+        match &self.told {
+            Some(told) if self.generation != Some(slots.generation) => told.clone(),
+            _ => {
+                let cursor = self.cursor_at(&slots);
+                self.told = Some(cursor.clone());
+                cursor
+            }
+        }
     }
 
     /// The bytes that this reader holds on to. They depend on the number of keys only.

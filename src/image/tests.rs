@@ -226,6 +226,24 @@ fn an_empty_snapshot_is_complete_at_once() {
     assert_eq!((batch.stage, batch.entries.len()), (Stage::SnapshotComplete, 0));
 }
 
+/// A heartbeat may come between a bootstrap and the RESYNC that tells of it.
+#[test]
+fn a_cursor_stays_where_it_was_until_the_resync_is_told() {
+    let image = image(&["BTC", "ETH"]);
+    let mut reader = live(&image, Filter::default());
+    apply(&image, 3, &["BTC"]);
+    assert_eq!(taken(&mut reader), ["BTC@3"]);
+    let before = reader.cursor();
+    let changes = vec![change(9, "BTC"), change(10, "ETH")];
+    image.bootstrap(0, Position { epoch: EPOCH + 1, revision: 10 }, changes, at(0));
+    assert_eq!(reader.cursor(), before);
+    let resync = reader.take(ALL).expect("a frame");
+    assert_eq!((resync.stage, resync.cursor), (Stage::Resync, cursor(EPOCH + 1, 8)));
+    assert_eq!(reader.cursor(), cursor(EPOCH + 1, 8));
+    assert_eq!(taken(&mut reader), ["BTC@9", "ETH@10"]);
+    assert_eq!(reader.cursor(), cursor(EPOCH + 1, 10));
+}
+
 #[test]
 fn staleness_is_told_under_the_same_revision_and_moves_no_cursor() {
     let image = image(&["BTC", "ETH"]);

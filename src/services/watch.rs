@@ -92,7 +92,7 @@ pub trait Source: Send + 'static {
     /// Waits until there may be news since the last call.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
     /// The position up to which everything has been taken.
-    fn cursor(&self) -> Cursor;
+    fn cursor(&mut self) -> Cursor;
     /// How many items match now.
     fn matched_count(&self) -> usize;
     /// True when a cursor is being continued.
@@ -307,7 +307,7 @@ impl<S: Source> Watch<S> {
         }
     }
 
-    fn check_end(&self) -> Result<(), ServiceError> {
+    fn check_end(&mut self) -> Result<(), ServiceError> {
         let now = Instant::now();
         if self.services.drain.is_cancelled() {
             return Err(ServiceError::Draining { cursor: self.source.cursor().encode() });
@@ -457,7 +457,7 @@ impl Source for Subscribed {
         self.subscription.changed()
     }
 
-    fn cursor(&self) -> Cursor {
+    fn cursor(&mut self) -> Cursor {
         self.subscription.cursor()
     }
 

@@ -164,14 +164,25 @@ impl<'a> Block<'a> {
         if self.first().is_none_or(|first| first >= until) || self.last().is_none_or(|last| last < from) {
             return Ok(());
         }
-        for (offset, numbers) in self.rows()? {
+        let mut push = |offset: u32, numbers: &columns::Row| {
             let time = self.time_of(offset);
-            if time < from || time >= until {
-                continue;
+            if time >= from && time < until {
+                let record = R::from_numbers(time, numbers)
+                    .ok_or_else(|| StoreError::Corrupt(format!("a record of {} at {time} is out of range", R::NAME)))?;
+                records.push(record);
             }
-            let record = R::from_numbers(time, &numbers)
-                .ok_or_else(|| StoreError::Corrupt(format!("a record of {} at {time} is out of range", R::NAME)))?;
-            records.push(record);
+            Ok::<(), StoreError>(())
+        };
+        if self.format == columns::POINTS {
+            // There are many of them, and a row has room for six numbers.
+            let numbers = columns::points(self.offsets.len(), self.records).ok_or_else(unreadable)?;
+            for (offset, number) in self.offsets.iter().zip(numbers) {
+                push(*offset, &point_row(number))?;
+            }
+        } else {
+            for (offset, numbers) in self.rows()? {
+                push(offset, &numbers)?;
+            }
         }
         Ok(())
     }
@@ -195,24 +206,36 @@ impl<'a> Block<'a> {
     }
 
     fn rows(&self) -> Result<Vec<(u32, columns::Row)>, StoreError> {
-        let corrupt = || StoreError::Corrupt("the records of a series block cannot be read".into());
         let rows = match self.format {
-            columns::CANDLES | columns::POINTS => columns::rows(self.format, self.offsets.len(), self.records),
+            columns::CANDLES => columns::candles(self.offsets.len(), self.records),
+            columns::POINTS => {
+                let numbers = columns::points(self.offsets.len(), self.records);
+                numbers.map(|numbers| numbers.into_iter().map(point_row).collect())
+            }
             format => {
-                let record_len = fixed::record_len(format).ok_or_else(corrupt)?;
+                let record_len = fixed::record_len(format).ok_or_else(unreadable)?;
                 let row = |record: &[u8]| match format {
                     fixed::CANDLES => fixed::candle(record),
-                    _ => Some([Some(fixed::point(record)?), None, None, None, None, None]),
+                    _ => fixed::point(record).map(point_row),
                 };
                 self.records.chunks_exact(record_len).map(row).collect()
             }
         };
-        Ok(self.offsets.iter().copied().zip(rows.ok_or_else(corrupt)?).collect())
+        Ok(self.offsets.iter().copied().zip(rows.ok_or_else(unreadable)?).collect())
     }
 
     fn time_of(&self, offset: u32) -> Timestamp {
         Timestamp::from_seconds(self.start_seconds.saturating_add(i64::from(offset)))
     }
+}
+
+/// The row of a point.
+fn point_row(number: Number) -> columns::Row {
+    [Some(number), None, None, None, None, None]
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Corrupt("the records of a series block cannot be read".into())
 }
 
 /// The format that a block of one is written in.

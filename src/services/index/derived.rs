@@ -1,6 +1,7 @@
 //! Streams of what is computed from several states: comparisons, quotients. Each item is computed anew when a state that it rests on
 //! has changed, when the histories have, or when a day or session ends; nothing is queued, so a slow reader gets the newest figures only.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::domain::Timestamp;
 use crate::domain::state::Key;
-use crate::image::{Batch, Collection, Cursor, Position, Stage};
+use crate::image::{Batch, Collection, Cursor, Image, Position, Stage};
 use crate::proto::v1;
 use crate::services::Services;
 use crate::services::watch::Source;
@@ -35,6 +36,7 @@ pub trait Derived: Send + 'static {
 pub struct DerivedSource<D> {
     services: Services,
     slots: Vec<Slot<D>>,
+    changes: Changes,
     wakes: [watch::Receiver<()>; 2],
     generation: watch::Receiver<u64>,
     calendar_at: Instant,
@@ -49,10 +51,41 @@ pub struct DerivedSource<D> {
     next: usize,
 }
 
+/// How often each state has changed that the items rest on: looked at once for all of them, since most share the benchmark and many do not change.
+#[derive(Default)]
+struct Changes {
+    keys: Vec<Key>,
+    counts: Vec<u64>,
+}
+
+impl Changes {
+    /// The places of some keys, which are taken in where they are new.
+    fn places(&mut self, places: &mut HashMap<Key, usize>, keys: &[Key]) -> Vec<usize> {
+        let mut place = |key: &Key| {
+            *places.entry(key.clone()).or_insert_with(|| {
+                self.keys.push(key.clone());
+                self.keys.len() - 1
+            })
+        };
+        keys.iter().map(&mut place).collect()
+    }
+
+    fn look(&mut self, image: &Image) {
+        self.counts.clear();
+        self.counts.extend(self.keys.iter().map(|key| image.change_count(key)));
+    }
+
+    fn of(&self, place: usize) -> u64 {
+        self.counts.get(place).copied().unwrap_or_default()
+    }
+}
+
 struct Slot<D> {
     name: String,
     derived: D,
-    /// By key: how often its state had changed when the entry was computed.
+    /// The places of its keys among all.
+    keys: Vec<usize>,
+    /// By key: how often its state had changed when the entry was computed. Empty before that.
     seen: Vec<u64>,
     /// It must be computed anew whatever the states say.
     afresh: bool,
@@ -74,10 +107,16 @@ impl<D: Derived> DerivedSource<D> {
     /// Items by the names that the client gave them. A cursor continues another stream of this service.
     pub fn new(services: &Services, items: Vec<(String, D)>, cursor: Option<Cursor>) -> Self {
         let image = &services.image;
-        let slot = |(name, derived)| Slot { name, derived, seen: Vec::new(), afresh: true, entry: None, told: None };
+        let (mut changes, mut places) = (Changes::default(), HashMap::new());
+        let slot = |(name, derived): (String, D)| {
+            let keys = changes.places(&mut places, derived.keys());
+            Slot { name, derived, keys, seen: Vec::new(), afresh: true, entry: None, told: None }
+        };
+        let slots = items.into_iter().map(slot).collect();
         let mut source = Self {
             services: services.clone(),
-            slots: items.into_iter().map(slot).collect(),
+            slots,
+            changes,
             wakes: [image.wakes(Collection::Prices), image.wakes(Collection::Indices)],
             generation: services.histories.generation(),
             calendar_at: Instant::now() + CALENDAR_INTERVAL,
@@ -122,6 +161,8 @@ impl<D: Derived> DerivedSource<D> {
 
     /// Goes over the slots from `self.next` on, until about `len_max` bytes are gathered. True when all have been looked at.
     fn gather(&mut self, len_max: usize, now: Timestamp, entries: &mut Vec<Bytes>, conflated_count: &mut u64) -> bool {
+        // Before the states are read, so that what changes meanwhile is looked at again.
+        self.changes.look(&self.services.image);
         let count = self.slots.len();
         let full = self.phase == Phase::Full;
         let rounds = if full { count.saturating_sub(self.next) } else { count };
@@ -135,7 +176,7 @@ impl<D: Derived> DerivedSource<D> {
             }
             let resumed = self.resumed.as_deref().filter(|_| full);
             let Some(slot) = self.slots.get_mut(at) else { continue };
-            if let Some((entry, superseded)) = slot.news(&self.services, now, full, resumed) {
+            if let Some((entry, superseded)) = slot.news(&self.services, &self.changes, now, full, resumed) {
                 len += entry.len();
                 *conflated_count += superseded;
                 entries.push(entry);
@@ -151,29 +192,29 @@ impl<D: Derived> Slot<D> {
     fn news(
         &mut self,
         services: &Services,
+        changes: &Changes,
         now: Timestamp,
         all: bool,
         resumed: Option<&[Position]>,
     ) -> Option<(Bytes, u64)> {
-        let items: Vec<_> = self.derived.keys().iter().map(|key| services.image.get_counted(key)).collect();
-        let counts = |item: &Option<(_, u64)>| item.as_ref().map_or(0, |(_, changes)| *changes);
-        let seen: Vec<u64> = items.iter().map(counts).collect();
-        if !all && !self.afresh && seen == self.seen {
+        let counts = || self.keys.iter().map(|place| changes.of(*place));
+        if !all && !self.afresh && counts().eq(self.seen.iter().copied()) {
             return None;
         }
         // On the first round nothing has been superseded that the client could have seen.
-        let changes = seen.iter().zip(&self.seen).map(|(now, before)| now.saturating_sub(*before)).max().unwrap_or(0);
-        let superseded = if self.seen.is_empty() || all { 0 } else { changes.saturating_sub(1) };
-        self.seen = seen;
-        let entry = self.derived.entry(services, now, std::mem::take(&mut self.afresh));
+        let steps = counts().zip(&self.seen).map(|(now, before)| now.saturating_sub(*before)).max().unwrap_or(0);
+        let superseded = if self.seen.is_empty() || all { 0 } else { steps.saturating_sub(1) };
+        self.seen = counts().collect();
         let had_before = resumed.is_some_and(|from| {
-            items
-                .iter()
-                .flatten()
-                .all(|(item, _)| from.get(usize::from(item.shard)).is_some_and(|position| item.position <= *position))
+            let is_known =
+                |position: &Position, shard| from.get(usize::from(shard)).is_some_and(|known| position <= known);
+            let items = self.derived.keys().iter().filter_map(|key| services.image.get(key));
+            items.into_iter().all(|item| is_known(&item.position, item.shard))
         });
+        let entry = self.derived.entry(services, now, std::mem::take(&mut self.afresh));
         let is_new = entry != self.entry;
-        self.entry.clone_from(&entry);
+        // What was held back is new to the client when it is computed again: the states may have moved on by now.
+        self.entry = entry.clone().filter(|_| !had_before);
         entry.filter(|_| !had_before && (all || is_new)).map(|entry| (entry, superseded))
     }
 }
@@ -228,7 +269,7 @@ impl<D: Derived> Source for DerivedSource<D> {
         }
     }
 
-    fn cursor(&self) -> Cursor {
+    fn cursor(&mut self) -> Cursor {
         let mut positions = self.sent.clone();
         if let Some(resumed) = &self.resumed {
             positions.iter_mut().zip(resumed).for_each(|(position, from)| *position = (*position).max(*from));

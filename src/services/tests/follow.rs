@@ -95,3 +95,28 @@ async fn freshness_is_kept_by_the_clock() {
     cancel.cancel();
     task.await.expect("ends when cancelled");
 }
+
+/// While the store is away its writer publishes nothing, so that time does not count.
+#[tokio::test(start_paused = true)]
+async fn an_outage_while_a_shard_is_filled_takes_nothing_away() {
+    let store = Arc::new(CandleStore::default());
+    let image = Arc::new(Image::new(WireEncoder, ImageSettings::default()));
+    let cancel = CancellationToken::new();
+    let boot = |epoch, entries: Vec<Entry>, complete| Bootstrap { epoch, revision: 1, entries, complete };
+    // Taken from the end, and then the store fails.
+    *store.tails.lock().expect("not poisoned") = vec![Tail::Gap];
+    *store.bootstraps.lock().expect("not poisoned") =
+        vec![boot(EPOCH + 1, vec![], false), boot(EPOCH, vec![entry(1, "1")], true)];
+    let clock = Clock::simulated(at(0), 1e-9);
+    let task = tokio::spawn(follow_shard(image.clone(), store.clone(), 0, clock, cancel.clone()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    *store.bootstraps.lock().expect("not poisoned") = vec![boot(EPOCH + 1, vec![], false)];
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(store.bootstraps.lock().expect("not poisoned").is_empty(), "it has looked");
+    assert_eq!((image.position(0).map(|position| position.epoch), image.key_count(0)), (Some(EPOCH), 1));
+    *store.bootstraps.lock().expect("not poisoned") = vec![boot(EPOCH + 1, vec![entry(1, "2")], true)];
+    wait_until(|| image.position(0).is_some_and(|position| position.epoch == EPOCH + 1)).await;
+    assert_eq!(image.key_count(0), 1);
+    cancel.cancel();
+    task.await.expect("ends when cancelled");
+}

@@ -113,15 +113,27 @@ pub(super) fn offsets(bytes: &[u8]) -> Option<(Vec<u32>, &[u8])> {
     Some((offsets, rest))
 }
 
-/// The rows behind the offsets; `None` when the bytes are not theirs.
-pub(super) fn rows(format: u8, count: usize, bytes: &[u8]) -> Option<Vec<Row>> {
+/// The numbers of points behind the offsets; `None` when the bytes are not theirs.
+pub(super) fn points(count: usize, bytes: &[u8]) -> Option<Vec<Number>> {
+    let mut rest = bytes;
+    let scales = scale_runs(count, &mut rest)?;
+    let mut numbers: Vec<Number> = Vec::with_capacity(count);
+    for scale in scales {
+        let expected = numbers.last().and_then(|before| rescaled(*before, scale)).unwrap_or(0);
+        let mantissa = unzigzag(take(&mut rest)?).wrapping_add(expected);
+        numbers.push(Number { mantissa, scale });
+    }
+    rest.is_empty().then_some(numbers)
+}
+
+/// The rows of candles behind the offsets; `None` when the bytes are not theirs.
+pub(super) fn candles(count: usize, bytes: &[u8]) -> Option<Vec<Row>> {
     let mut rest = bytes;
     let mut rows: Vec<Row> = vec![[None; 6]; count];
-    let presence = if format == CANDLES { runs(count, &mut rest)? } else { vec![0; count] };
+    let presence = runs(count, &mut rest)?;
     let has = |column: usize, flags: u64| match column {
         BASE_VOLUME | QUOTE_VOLUME => flags & (1 << (column - BASE_VOLUME)) != 0,
-        OPEN => true,
-        _ => format == CANDLES,
+        _ => true,
     };
     for column in OPEN..=QUOTE_VOLUME {
         let with_number = presence.iter().filter(|flags| has(column, **flags)).count();
@@ -141,7 +153,7 @@ pub(super) fn rows(format: u8, count: usize, bytes: &[u8]) -> Option<Vec<Row>> {
                 row[column] = Some(Number { mantissa, ..number });
             }
         }
-        last_close = row[if format == CANDLES { CLOSE } else { OPEN }];
+        last_close = row[CLOSE];
     }
     rest.is_empty().then_some(rows)
 }
@@ -172,6 +184,9 @@ fn expected_quote_volume(row: &Row, scale: i8) -> Option<i64> {
 }
 
 fn rescaled(number: Number, scale: i8) -> Option<i64> {
+    if number.scale == scale {
+        return Some(number.mantissa);
+    }
     i64::try_from(shifted(i128::from(number.mantissa), i32::from(scale) - i32::from(number.scale))?).ok()
 }
 

@@ -1,10 +1,11 @@
 //! A whole deployment on this machine: simulated venues in the test's own process; Redis, collectors and servers as processes; a proxy between
-//! them and Redis; clients that write down what they receive, and a reader of the feed itself.
+//! them and Redis where that is one server; clients that write down what they receive, and a reader of the feed itself.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -41,26 +42,38 @@ pub const POLL: Duration = Duration::from_secs(5);
 /// How long the same assets must have been tracked.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
-pub struct World {
-    pub redis: RedisServer,
-    pub proxy: Proxy,
+/// Venues, and what processes on one store are started with.
+pub struct Deployment {
     pub shards: Shards,
     settings: PathBuf,
     _directory: tempfile::TempDir,
     _simulator: Simulator,
 }
 
-impl World {
-    /// Venues and Redis; no process yet.
-    pub async fn start(shard_count: u16, redis: RedisServer) -> Self {
+/// A deployment whose Redis is one server behind a proxy.
+pub struct World {
+    pub redis: RedisServer,
+    pub proxy: Proxy,
+    deployment: Deployment,
+}
+
+impl Deref for World {
+    type Target = Deployment;
+
+    fn deref(&self) -> &Deployment {
+        &self.deployment
+    }
+}
+
+impl Deployment {
+    /// Venues; no process yet.
+    pub async fn start(shard_count: u16, store_url: &str) -> Self {
         // The processes go by the system's clock, so the venues do.
         let options = SimulatorOptions { outages: false, ..SimulatorOptions::new(1, Clock::system()) };
         let simulator = simulator::start(options).await.expect("free ports");
         let directory = tempfile::tempdir().expect("a directory");
-        let proxy = Proxy::start(redis.port).await;
         let mut lines = format!(
-            "[store]\nurl = \"{}\"\n[collector]\nshards = {shard_count}\n[universe]\nsize = {UNIVERSE_SIZE}\n",
-            proxy.redis_url()
+            "[store]\nurl = \"{store_url}\"\n[collector]\nshards = {shard_count}\n[universe]\nsize = {UNIVERSE_SIZE}\n"
         );
         for venue in crossmarket::venues::REGISTRY {
             let id = venue.id();
@@ -74,7 +87,7 @@ impl World {
         let settings = directory.path().join("crossmarket.toml");
         std::fs::write(&settings, lines).expect("written");
         let shards = Shards::new(shard_count);
-        Self { redis, proxy, shards, settings, _directory: directory, _simulator: simulator }
+        Self { shards, settings, _directory: directory, _simulator: simulator }
     }
 
     pub fn collector(&self) -> Process {
@@ -108,6 +121,15 @@ impl World {
             (seen.0.len() >= UNIVERSE_SIZE / 2 && seen.1.elapsed() >= SETTLED_AFTER).then_some(())
         })
         .await;
+    }
+}
+
+impl World {
+    /// Venues and Redis; no process yet.
+    pub async fn start(shard_count: u16, redis: RedisServer) -> Self {
+        let proxy = Proxy::start(redis.port).await;
+        let deployment = Deployment::start(shard_count, &proxy.redis_url()).await;
+        Self { redis, proxy, deployment }
     }
 
     /// The process that leads a shard, by its id, and the epoch.
