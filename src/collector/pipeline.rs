@@ -19,11 +19,12 @@ use super::lease::{Lead, Leads};
 use super::long_short;
 use super::monitor::FeedMonitor;
 use super::publish::{Publisher, Update, forget};
+use super::retention::store_candles;
 use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
+use crate::domain::{AssetCode, Candle, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Calculation;
 use crate::telemetry::trace;
@@ -46,9 +47,6 @@ const STREAMED_MAX: usize = 1_000;
 
 /// Candles that wait to be stored at most; with an unreachable store the oldest of each series are given up.
 const CANDLES_WAITING_MAX: usize = 1_000;
-
-/// How long 5-minute candles are stored.
-const FIVE_MINUTES_KEPT: Duration = Duration::from_secs(35 * 86_400);
 
 /// What the pipeline needs.
 pub struct Pipeline {
@@ -371,12 +369,7 @@ impl Run {
         let now = self.pipeline.clock.now();
         self.archiving = Some(tokio::spawn(async move {
             for (series, candles) in &waiting {
-                store.put_candles(series, candles).await?;
-                let five_minutes = crate::domain::series::SeriesKind::Candles(CandleInterval::FiveMinutes);
-                let new_day = candles.iter().any(|candle| candle.start == candle.start.day_start());
-                if series.kind == five_minutes && new_day {
-                    store.trim_series(series, now - FIVE_MINUTES_KEPT).await?;
-                }
+                store_candles(store.as_ref(), series, candles, now).await?;
             }
             long_short::store_points(store.as_ref(), &points, now).await?;
             store.flush().await
