@@ -25,6 +25,8 @@ use crate::security::{FileError, ServerTls, TlsError, TokenError};
 use crate::services::{self, Services, StreamSettings, VenueEntry, WireEncoder};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, LEASE_LIFE_MAX, OpenOptions, Store, StoreError};
+use crate::telemetry::Telemetry;
+use crate::telemetry::otlp::OtlpError;
 use crate::{follow, histories, venues};
 
 mod admin;
@@ -130,6 +132,9 @@ pub enum AppError {
     /// The simulated venues cannot be started.
     #[error("the simulated venues cannot be started")]
     Simulator(#[source] io::Error),
+    /// Telemetry cannot be sent as configured.
+    #[error("telemetry cannot be sent")]
+    Telemetry(#[from] OtlpError),
     /// There is nothing to answer with in the recording.
     #[error("--replay {directory}: {problem}")]
     Replay {
@@ -160,12 +165,13 @@ struct Process {
     collector: Option<CollectorSettings>,
     venues: Vec<VenueEntry>,
     simulated: bool,
+    telemetry: Telemetry,
     /// Printed once the ports are open, with the URL of the gRPC port.
     banner: fn(&str) -> String,
 }
 
 /// Runs the service until it is told to stop.
-pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
+pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(), AppError> {
     let part = match role {
         Role::All => None,
         Role::Server => Some("server"),
@@ -183,7 +189,8 @@ pub async fn serve(config: Config, role: Role) -> Result<(), AppError> {
     let banner = |_: &str| String::new();
     let store_kind = store::kind_of(&config.store.url);
     let clock = Clock::system();
-    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config }).await
+    run(Process { clock, store, store_kind, serves, collector, venues, simulated: false, banner, config, telemetry })
+        .await
 }
 
 /// The collector's settings as configured.
@@ -235,7 +242,7 @@ fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
 async fn run(process: Process) -> Result<(), AppError> {
     // Another part of the program may have installed it before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner } = process;
+    let Process { config, clock, store, store_kind, serves, collector, venues, simulated, banner, telemetry } = process;
     let grpc = if serves { Some(bind("grpc.listen", config.grpc.listen).await?) } else { None };
     let admin = bind("admin.listen", config.admin.listen).await?;
     let security = if serves { Some(security::open(&config).await?) } else { None };
@@ -284,6 +291,8 @@ async fn run(process: Process) -> Result<(), AppError> {
         guard: guard.clone(),
         status_page: config.admin.status_page,
     };
+    let measured = page.clone();
+    let otlp = telemetry.start(Arc::new(move || metrics::page(&measured)))?;
     spawn_admin(&mut background, admin, page);
     let mut server = match grpc.zip(guard) {
         Some((listener, guard)) => {
@@ -370,6 +379,9 @@ async fn run(process: Process) -> Result<(), AppError> {
     };
     let finished = tokio::time::timeout(FLUSH_TIMEOUT, finish).await;
     background.shutdown().await;
+    if let Some(otlp) = otlp {
+        otlp.end().await;
+    }
     info!("ended");
     match finished {
         Ok(result) => ended.and(result),

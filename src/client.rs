@@ -93,6 +93,6 @@ pub use budget::RetryBudget;
 pub use call::{Client, Counters};
 pub use error::{Error, code_name, describe};
 pub use options::{ClientBuilder, Tls};
-pub use pool::{Connection, Credentials, EndpointHealth};
+pub use pool::{Connection, Credentials, EndpointHealth, TraceHeaders};
 pub use services::{Catalog, Indices, LongShort, Overview, Prices, Signals};
 pub use watch::{GapReason, Watch, WatchEvent, WatchFrame, WatchRequest};

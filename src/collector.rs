@@ -42,6 +42,7 @@ pub mod market_caps;
 pub mod monitor;
 pub mod pipeline;
 pub mod publish;
+mod retention;
 pub mod retry;
 pub mod session;
 pub mod universe;

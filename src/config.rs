@@ -22,7 +22,7 @@ pub use collector::{CollectorConfig, UniverseConfig};
 pub use reader::{Problem, Reader, Setting};
 pub use security::{ClientsFile, SecurityConfig};
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
-pub use source::{ENVIRONMENT_PREFIX, Flag, Origin};
+pub use source::{ENVIRONMENT_PREFIX, Flag, Origin, STANDARD_PREFIX};
 pub use store::StoreConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use venues::{VenueConfig, VenuesConfig};

@@ -11,6 +11,7 @@ pub mod series;
 pub mod shard;
 pub mod state;
 pub mod time;
+pub mod trace;
 
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
@@ -19,3 +20,4 @@ pub use instrument::{AssetCode, Feed, Instrument, InstrumentKind, VenueId};
 pub use observation::{LongShortKind, Observation, Payload, Period};
 pub use shard::{ShardId, Shards};
 pub use time::Timestamp;
+pub use trace::TraceContext;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
@@ -15,6 +15,7 @@ use crate::image::{Change, Image, Position, ShardId};
 use crate::store::{Bootstrap, Entry, Store, StoreError, Tail};
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Age, Counter, Histogram};
+use crate::telemetry::trace;
 
 /// Longest wait for the next entries of a feed before asking again.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -183,6 +184,7 @@ async fn tail(
         Tail::Entries(entries) if entries.is_empty() => true,
         Tail::Entries(entries) => {
             let published: Vec<Timestamp> = entries.iter().filter_map(published).collect();
+            let _spans = trace_application(image, shard, epoch, &entries);
             let applied = apply(image, shard, epoch, entries, clock.now());
             if applied {
                 measures.applied(published.into_iter(), clock);
@@ -197,6 +199,27 @@ async fn tail(
     Ok(applied.then_some(epoch))
 }
 
+/// A span for every traced batch among these entries, which lasts as long as the caller keeps it; watchers are told of it.
+fn trace_application(image: &Image, shard: ShardId, epoch: Epoch, entries: &[Entry]) -> Vec<Span> {
+    let batches = entries.chunk_by(|one, next| one.trace == next.trace);
+    let spans = batches.filter_map(|batch| {
+        let (first, last) = (batch.first()?, batch.last()?);
+        let span = trace::span!(
+            trace::continued(first.trace?),
+            "apply",
+            otel.kind = "consumer",
+            crossmarket.shard = i64::from(shard),
+            crossmarket.epoch = epoch.cast_signed(),
+            crossmarket.revision = last.revision.cast_signed(),
+            crossmarket.state_count = batch.len().cast_signed() as i64,
+        );
+        let [from, to] = [first.revision, last.revision].map(|revision| Position { epoch, revision });
+        image.note_trace(shard, from, to, trace::context_of(&span)?);
+        Some(span)
+    });
+    spans.collect()
+}
+
 fn published(entry: &Entry) -> Option<Timestamp> {
     entry.state.as_ref().map(|state| state.publish_time)
 }
@@ -206,5 +229,5 @@ fn apply(image: &Image, shard: ShardId, epoch: Epoch, entries: Vec<Entry>, now: 
 }
 
 fn changes(entries: Vec<Entry>) -> Vec<Change> {
-    entries.into_iter().map(|Entry { key, revision, state }| Change { key, revision, state }).collect()
+    entries.into_iter().map(|Entry { key, revision, state, .. }| Change { key, revision, state }).collect()
 }

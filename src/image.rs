@@ -5,7 +5,7 @@
 //! more than a fast one. This module knows neither the wire format (that comes in through [`Encoder`]) nor where states come from
 //! ([`crate::follow`] feeds it).
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use slots::Slots;
 pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
 
 use crate::domain::state::{Body, Epoch, Key, Revision, State};
-use crate::domain::{Shards, Timestamp};
+use crate::domain::{Shards, Timestamp, TraceContext};
 
 pub use crate::domain::ShardId;
 
@@ -29,6 +29,9 @@ mod subscription;
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+/// Traced batches that are remembered. A reader who is further behind learns of the states, not of who wrote them.
+const TRACED_MAX: usize = 256;
 
 /// What is kept and watched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +134,19 @@ impl Default for ImageSettings {
 pub struct Image {
     encoder: Box<dyn Encoder>,
     settings: ImageSettings,
+    /// Batches that were traced, the newest last.
+    traced: RwLock<VecDeque<Traced>>,
     /// How far each shard has been applied, in all collections.
     applied: RwLock<Vec<Option<Position>>>,
     shared: [Shared; Collection::ALL.len()],
+}
+
+/// The revisions of a batch, and the span that applied it.
+struct Traced {
+    shard: ShardId,
+    from: Position,
+    to: Position,
+    trace: TraceContext,
 }
 
 /// One collection and the wake-up of its watchers, which tells only that something changed.
@@ -225,7 +238,7 @@ impl Image {
             Shared { slots: RwLock::new(slots), wake: watch::Sender::new(()) }
         });
         let applied = RwLock::new(vec![None; usize::from(shards.count())]);
-        Self { encoder: Box::new(encoder), settings, applied, shared }
+        Self { encoder: Box::new(encoder), settings, traced: RwLock::default(), applied, shared }
     }
 
     /// How the data is divided.
@@ -356,6 +369,25 @@ impl Image {
     /// The items of a collection that are wanted, in no particular order.
     pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
         self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
+    }
+
+    /// Remembers which span applies the revisions `from` to `to`, for those who are sent them. To be called before they are applied.
+    pub fn note_trace(&self, shard: ShardId, from: Position, to: Position, trace: TraceContext) {
+        let mut traced = self.traced.write().unwrap_or_else(PoisonError::into_inner);
+        if traced.len() == TRACED_MAX {
+            traced.pop_front();
+        }
+        traced.push_back(Traced { shard, from, to, trace });
+    }
+
+    /// The spans that applied what is at these places, each once.
+    fn traces_of(&self, places: &[(ShardId, Position)]) -> Vec<TraceContext> {
+        let traced = self.traced.read().unwrap_or_else(PoisonError::into_inner);
+        let holds = |one: &&Traced| {
+            let holds = |(shard, at): &(ShardId, Position)| *shard == one.shard && (one.from..=one.to).contains(at);
+            places.iter().any(holds)
+        };
+        traced.iter().filter(holds).map(|one| one.trace).collect()
     }
 
     fn collections_in(&self, shard: ShardId) -> impl Iterator<Item = Collection> {

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, Timestamp};
+use crate::domain::{Candle, Timestamp, TraceContext};
 
 pub use self::redis::RedisStore;
 pub use crate::domain::ShardId;
@@ -49,6 +49,8 @@ pub struct Entry {
     pub revision: Revision,
     /// The state; `None` when the key is gone.
     pub state: Option<State>,
+    /// The span that wrote it, in a batch that is traced. In the feed it says where the reader's spans belong; elsewhere it says nothing.
+    pub trace: Option<TraceContext>,
 }
 
 /// Everything that a shard holds, at one revision.
@@ -151,6 +153,17 @@ pub trait Store: Send + Sync {
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
     ) -> Result<Revision, StoreError>;
+
+    /// [`Store::write`] of a batch that is traced: readers of the feed are told of the span. A store that cannot tell only writes.
+    async fn write_traced(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+        _trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
+        self.write(shard, epoch, updates).await
+    }
 
     /// Tells that everything there is has been written in this epoch, so that whoever reads a shard that was begun empty takes it for the whole.
     /// Anything but the shard's epoch is left alone. Nothing to do for a store that nobody empties.

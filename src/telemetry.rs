@@ -1,13 +1,37 @@
-//! Logs: one line an event, on standard error, so that standard output stays for results.
+//! What the process tells of itself: log lines on standard error (standard output stays for results), metrics, and traces.
+//!
+//! - [`metrics`]: every metric's name, and the recorder; [`registry`] has the instruments, [`exposition`] their text.
+//! - [`trace`]: spans, and who decides that they are recorded.
+//! - [`otlp`]: sends spans and metrics to an OpenTelemetry collector.
 
 pub mod exposition;
 pub mod metrics;
+pub mod otlp;
 pub mod registry;
+pub mod trace;
+
+mod logs;
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Key, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider, SpanData};
+use tokio::sync::mpsc;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::fmt::format::Format;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use logs::WithTrace;
+use otlp::{Otlp, OtlpError, OtlpOptions, Queue, TakePage};
+use trace::Sampler;
+
+/// The name under which the process is known, unless it is given another.
+const SERVICE_NAME: &str = "crossmarket";
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -35,23 +59,100 @@ pub enum LogFormat {
     Json,
 }
 
-/// How logs are set up.
+/// How the process tells of itself.
 #[derive(Clone, Debug)]
-pub struct LogOptions {
+pub struct TelemetryOptions {
     /// What is logged: a level, or levels by target.
-    pub filter: String,
+    pub log: String,
     /// How a line looks.
-    pub format: LogFormat,
+    pub log_format: LogFormat,
+    /// Who decides which traces are recorded, and of which share; `None` when none is.
+    pub traces: Option<(Sampler, f64)>,
+    /// Where traces and metrics are sent; `None` when nowhere.
+    pub otlp: Option<OtlpOptions>,
+    /// The name under which the process is known there; `None` for what `OTEL_RESOURCE_ATTRIBUTES` says, or the program's name.
+    pub service_name: Option<String>,
 }
 
-/// Sets up the process's logs. To be called once.
-pub fn init(options: &LogOptions) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&options.filter)
-        .map_err(|source| TelemetryError::Filter { filter: options.filter.clone(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match options.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+/// What waits for the program's runtime. The default sends nothing.
+#[derive(Default)]
+pub struct Telemetry {
+    otlp: Option<(OtlpOptions, Resource)>,
+    spans: Option<mpsc::Receiver<SpanData>>,
+}
+
+/// Sets up the process's logs and traces. To be called once.
+pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
+    let TelemetryOptions { log, log_format, traces, otlp, service_name } = options;
+    let filter = EnvFilter::try_new(&log).map_err(|source| TelemetryError::Filter { filter: log, source })?;
+    // Spans of traces are for their own layer: a line has their ids, not their fields.
+    let filter = filter.and(filter_fn(|metadata| metadata.target() != trace::TARGET));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match log_format {
+        LogFormat::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .event_format(WithTrace { line: Format::default(), format: log_format })
+            .boxed(),
+        LogFormat::Json => {
+            let line = Format::default().json().flatten_event(true);
+            lines.json().event_format(WithTrace { line, format: log_format }).boxed()
+        }
+    };
+    let lines = lines.with_filter(filter);
+    let resource = resource(service_name);
+    let traces = traces.filter(|_| otlp.is_some());
+    let (tracer, spans) = match traces {
+        None => (None, None),
+        Some(_) => {
+            let (queue, spans) = Queue::new();
+            // What comes to the provider was decided on before.
+            let provider = SdkTracerProvider::builder()
+                .with_span_processor(queue)
+                .with_sampler(SdkSampler::AlwaysOn)
+                .with_resource(resource.clone())
+                .build();
+            (Some(provider.tracer(SERVICE_NAME)), Some(spans))
+        }
+    };
+    let recorded = tracer.map(|tracer| {
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
+        layer.with_filter(Targets::new().with_target(trace::TARGET, LevelFilter::INFO))
+    });
+    let subscriber = tracing_subscriber::registry().with(recorded).with(lines);
+    subscriber.try_init().map_err(TelemetryError::AlreadySet)?;
+    if let Some((sampler, ratio)) = traces {
+        trace::enable(sampler, ratio);
     }
-    .map_err(TelemetryError::AlreadySet)
+    Ok(Telemetry { otlp: otlp.map(|otlp| (otlp, resource)), spans })
+}
+
+/// Who this process is, to those who see many. What `OTEL_RESOURCE_ATTRIBUTES` says goes before what is made up here.
+fn resource(service_name: Option<String>) -> Resource {
+    let said = Resource::builder().build();
+    let missing = |key: &'static str| {
+        let value = said.get(&Key::from_static_str(key));
+        // The detector's word for a process that nobody has named.
+        value.is_none_or(|value| value.as_str().starts_with("unknown_service"))
+    };
+    let name = service_name.or_else(|| missing("service.name").then(|| SERVICE_NAME.to_owned()));
+    let instance = || format!("{:016x}", rand::random::<u64>());
+    let attributes = [
+        name.map(|name| KeyValue::new("service.name", name)),
+        missing("service.version").then(|| KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))),
+        missing("service.instance.id").then(|| KeyValue::new("service.instance.id", instance())),
+    ];
+    Resource::builder().with_attributes(attributes.into_iter().flatten()).build()
+}
+
+impl Telemetry {
+    /// Begins to send, in the program's runtime; `page` takes the metrics. `None` when nothing is sent.
+    pub fn start(self, page: TakePage) -> Result<Option<Otlp>, OtlpError> {
+        let Some((options, resource)) = self.otlp else { return Ok(None) };
+        Otlp::start(&options, &resource, self.spans, page).map(Some)
+    }
 }

@@ -155,7 +155,7 @@ fn small(code: &str, rank: u32) -> (Key, Option<State>) {
 }
 
 fn encoded_len(update: &(Key, Option<State>)) -> usize {
-    let entry = Entry { key: update.0.clone(), revision: 1, state: update.1.clone() };
+    let entry = Entry { key: update.0.clone(), revision: 1, state: update.1.clone(), trace: None };
     encoding::encode_entry(&entry, states::RECEIVED_MS as u64).len()
 }
 

@@ -36,6 +36,13 @@ where
     eprintln!("redis");
     let server = RedisServer::start();
     test(Arc::new(in_redis(&server.url(), limits))).await;
+    if std::process::Command::new("valkey-server").arg("--version").output().is_ok() {
+        eprintln!("valkey");
+        let server = RedisServer::start_program("valkey-server", &[]);
+        test(Arc::new(in_redis(&server.url(), limits))).await;
+    } else {
+        eprintln!("skipped: valkey-server is not on this machine");
+    }
     eprintln!("redis cluster");
     let cluster = RedisCluster::shared();
     // The cluster is for all tests at the same time: each has keys of its own.
@@ -84,7 +91,7 @@ fn state(received_millis: i64, rank: u32) -> State {
 }
 
 fn entry(code: &str, revision: u64, state: Option<State>) -> Entry {
-    Entry { key: key(code), revision, state }
+    Entry { key: key(code), revision, state, trace: None }
 }
 
 async fn tail_now(store: &dyn Store, epoch: u64, after: u64) -> Tail {

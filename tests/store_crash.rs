@@ -190,7 +190,7 @@ fn update(revision: u64) -> Entry {
         })),
     };
     let removed = revision.is_multiple_of(17);
-    Entry { key: Key::Asset(asset), revision, state: (!removed).then_some(state) }
+    Entry { key: Key::Asset(asset), revision, state: (!removed).then_some(state), trace: None }
 }
 
 fn series() -> SeriesKey {

@@ -11,6 +11,7 @@ use crate::domain::{Decimal, IndexCode, Timestamp};
 use crate::simulator::replay::{self, ReplayEndpoint};
 use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
 use crate::store::{self, OpenOptions};
+use crate::telemetry::Telemetry;
 use crate::venues::Secret;
 
 /// Assets tracked at least, so that the whole simulated market is.
@@ -23,7 +24,7 @@ const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
 /// Runs the whole service against simulated venues until it is told to stop.
-pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
+pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
     // Nothing of a demo outlives it, unless somebody says where.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store_kind = store::kind_of(&url);
@@ -36,6 +37,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), AppError> {
     settings.universe_size = settings.universe_size.max(UNIVERSE_SIZE_MIN);
     let venues = venue_entries(&options.config, true);
     let process = |clock, settings, banner| Process {
+        telemetry,
         config: options.config.clone(),
         clock,
         store: Arc::clone(&store),

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, ShardId, Shards, Timestamp};
+use crate::domain::{Candle, ShardId, Shards, Timestamp, TraceContext};
 use crate::store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Counter, Gauge, Histogram};
+use crate::telemetry::trace::{self, Place};
 
 /// What a store is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,20 @@ impl Operation {
 
 const ERROR_KINDS: [&str; 5] = ["unavailable", "fenced", "lost", "corrupt", "other"];
 
+/// An error as labels and spans name it.
+fn kind_of(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Fenced { .. } => "fenced",
+        StoreError::Lost { .. } | StoreError::LeaseLost { .. } => "lost",
+        StoreError::Corrupt(_) => "corrupt",
+        StoreError::WrongSeries { .. }
+        | StoreError::Refused(_)
+        | StoreError::Url { .. }
+        | StoreError::Divided { .. } => "other",
+    }
+}
+
 struct Measures {
     duration: Arc<Histogram>,
     errors: [Arc<Counter>; ERROR_KINDS.len()],
@@ -51,6 +68,7 @@ struct Measures {
 /// A store that counts.
 pub(super) struct Measured {
     store: Arc<dyn Store>,
+    kind: &'static str,
     up: Arc<Gauge>,
     /// A bit for every operation whose last attempt did not reach the store.
     failing: AtomicU32,
@@ -71,7 +89,7 @@ impl Measured {
             duration: recorder.store_duration.with(&[name]),
             errors: ERROR_KINDS.map(|kind| recorder.store_errors.with(&[name, kind])),
         });
-        Self { store, up, failing: AtomicU32::new(0), operations }
+        Self { store, kind, up, failing: AtomicU32::new(0), operations }
     }
 
     async fn measure<T>(
@@ -85,22 +103,30 @@ impl Measured {
         result
     }
 
+    /// [`Measured::measure`] of what a call asks for, with a span in its trace.
+    async fn read<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let span = trace::span!(
+            trace::within(),
+            "read",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = self.kind,
+            db.operation.name = "read",
+            error.type = Empty,
+        );
+        let result = self.measure(Operation::HistoryRead, asked.instrument(span.clone())).await;
+        if let Err(error) = &result {
+            span.record("error.type", kind_of(error)).record("otel.status_code", "ERROR");
+        }
+        result
+    }
+
     fn note(&self, operation: Operation, taken: Duration, error: Option<&StoreError>) {
         let Some(measures) = self.operations.get(operation as usize) else { return };
         measures.duration.observe(taken);
-        let [unavailable, fenced, lost, corrupt, other] = &measures.errors;
-        match error {
-            None => {}
-            Some(StoreError::Unavailable(_)) => unavailable.increment(),
-            Some(StoreError::Fenced { .. }) => fenced.increment(),
-            Some(StoreError::Lost { .. } | StoreError::LeaseLost { .. }) => lost.increment(),
-            Some(StoreError::Corrupt(_)) => corrupt.increment(),
-            Some(
-                StoreError::WrongSeries { .. }
-                | StoreError::Refused(_)
-                | StoreError::Url { .. }
-                | StoreError::Divided { .. },
-            ) => other.increment(),
+        let kind = error.map(kind_of);
+        if let Some((_, counter)) = ERROR_KINDS.iter().zip(&measures.errors).find(|(known, _)| Some(**known) == kind) {
+            counter.increment();
         }
         let bit = operation.bit();
         // A refusal is an answer: the store is there.
@@ -142,8 +168,34 @@ impl Store for Measured {
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
     ) -> Result<Revision, StoreError> {
+        self.write_traced(shard, epoch, updates, None).await
+    }
+
+    async fn write_traced(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
         let count = updates.len() as u64;
-        let result = self.measure(Operation::Write, self.store.write(shard, epoch, updates)).await;
+        let span = trace::span!(
+            trace.map(Place::Below),
+            "write",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = self.kind,
+            db.operation.name = "write",
+            db.operation.batch.size = count.cast_signed(),
+            crossmarket.shard = i64::from(shard),
+            crossmarket.epoch = epoch.cast_signed(),
+            error.type = Empty,
+        );
+        let written = self.store.write_traced(shard, epoch, updates, trace::context_of(&span));
+        let result = self.measure(Operation::Write, written.instrument(span.clone())).await;
+        if let Err(error) = &result {
+            span.record("error.type", kind_of(error)).record("otel.status_code", "ERROR");
+        }
         let label = shard.to_string();
         match &result {
             Ok(_) => recorder().store_written.with(&[&label]).add(count),
@@ -175,7 +227,7 @@ impl Store for Measured {
     }
 
     async fn candles(&self, series: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Candle>, StoreError> {
-        self.measure(Operation::HistoryRead, self.store.candles(series, from, until)).await
+        self.read(self.store.candles(series, from, until)).await
     }
 
     async fn put_points(&self, series: &SeriesKey, points: &[Point]) -> Result<(), StoreError> {
@@ -183,11 +235,11 @@ impl Store for Measured {
     }
 
     async fn points(&self, series: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Point>, StoreError> {
-        self.measure(Operation::HistoryRead, self.store.points(series, from, until)).await
+        self.read(self.store.points(series, from, until)).await
     }
 
     async fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
-        self.measure(Operation::HistoryRead, self.store.series()).await
+        self.read(self.store.series()).await
     }
 
     async fn trim_series(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::numbers::parse_duration;
-use crate::client::{Client, Error, Tls};
+use crate::client::{Client, Error, Tls, TraceHeaders};
 
 /// How often a call is sent at most: someone is waiting, and wants to be told soon that nobody is there.
 const ATTEMPTS_MAX: u32 = 4;
@@ -51,6 +51,10 @@ impl ClientArguments {
         }
         if let Some(token) = &self.token {
             builder = builder.bearer_token(token);
+        }
+        if let Ok(traceparent) = std::env::var("TRACEPARENT") {
+            let headers = TraceHeaders { traceparent, tracestate: std::env::var("TRACESTATE").ok() };
+            builder = builder.trace_context(move || Some(headers.clone()));
         }
         let mut tls = Tls::default();
         if let Some(path) = &self.ca {

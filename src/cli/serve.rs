@@ -11,7 +11,7 @@ use super::settings::{SettingsArguments, flag};
 use crate::app::{self, BackfillOptions, DemoOptions, Role};
 use crate::config::{Config, Flag};
 use crate::domain::{AssetCode, Timestamp};
-use crate::telemetry;
+use crate::telemetry::{self, Telemetry};
 
 /// Runs the service: collects from the venues, stores, answers gRPC.
 #[derive(Args, Debug)]
@@ -101,8 +101,8 @@ impl Overrides {
 }
 
 pub(super) fn serve(arguments: ServeArguments) -> Result<(), CliError> {
-    let config = start(&arguments.settings, arguments.overrides.flags())?;
-    super::block_on(async move { Ok(app::serve(config, arguments.role).await?) })
+    let (config, telemetry) = start(&arguments.settings, arguments.overrides.flags())?;
+    super::block_on(async move { Ok(app::serve(config, arguments.role, telemetry).await?) })
 }
 
 pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
@@ -111,7 +111,7 @@ pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
     {
         return Err(CliError::Usage(format!("--replay {}: not a directory", directory.display())));
     }
-    let config = start(&arguments.settings, arguments.overrides.flags())?;
+    let (config, telemetry) = start(&arguments.settings, arguments.overrides.flags())?;
     let options = DemoOptions {
         config,
         seed: arguments.seed,
@@ -119,11 +119,12 @@ pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
         replay: arguments.replay,
         store: arguments.overrides.store,
     };
-    super::block_on(async move { Ok(app::demo(options).await?) })
+    super::block_on(async move { Ok(app::demo(options, telemetry).await?) })
 }
 
 pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
-    let config = start(&arguments.settings, Vec::new())?;
+    // It ends by itself, and nobody follows it from elsewhere.
+    let (config, _) = start(&arguments.settings, Vec::new())?;
     let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
     super::block_on(async move {
         let report = app::backfill(config, options).await?;
@@ -136,10 +137,10 @@ pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
     })
 }
 
-fn start(settings: &SettingsArguments, flags: Vec<Flag>) -> Result<Config, CliError> {
+fn start(settings: &SettingsArguments, flags: Vec<Flag>) -> Result<(Config, Telemetry), CliError> {
     let config = settings.load(flags)?.config;
-    telemetry::init(&config.telemetry.log_options())?;
-    Ok(config)
+    let telemetry = telemetry::init(config.telemetry.options())?;
+    Ok((config, telemetry))
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::error::CliError;
-use crate::config::{self, ENVIRONMENT_PREFIX, Flag, Loaded};
+use crate::config::{self, ENVIRONMENT_PREFIX, Flag, Loaded, STANDARD_PREFIX};
 
 /// Where settings come from besides the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -37,7 +37,10 @@ pub(super) fn flag(key: &str, name: &str, value: Option<impl ToString>) -> Optio
 }
 
 fn environment() -> Result<Vec<(String, String)>, CliError> {
-    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX));
+    let ours = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with(ENVIRONMENT_PREFIX) || name.starts_with(STANDARD_PREFIX)
+    });
     ours.map(|(name, value)| {
         let shown = name.to_string_lossy().into_owned();
         match (name.into_string(), value.into_string()) {

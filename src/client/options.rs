@@ -10,7 +10,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use super::budget::{BudgetLeft, RetryBudget};
 use super::call::{Client, Settings};
 use super::error::Error;
-use super::pool::{Credentials, Pool, Transport};
+use super::pool::{Credentials, Pool, TraceHeaders, TraceSource, Transport};
 
 /// Most endpoints of one client.
 const ENDPOINTS_MAX: usize = 256;
@@ -27,6 +27,7 @@ pub struct ClientBuilder {
     settings: Settings,
     retry_budget: RetryBudget,
     secret: Option<(&'static str, String)>,
+    trace: Option<TraceSource>,
 }
 
 impl ClientBuilder {
@@ -110,6 +111,21 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends the trace context that `current` tells with every attempt: with OpenTelemetry, what its propagator makes of the current span.
+    ///
+    /// ```
+    /// use crossmarket::client::{Client, TraceHeaders};
+    ///
+    /// let traceparent = || "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
+    /// let current = move || Some(TraceHeaders { traceparent: traceparent(), tracestate: None });
+    /// let client = Client::builder().endpoint("127.0.0.1:50051").trace_context(current).build();
+    /// assert!(client.is_ok());
+    /// ```
+    pub fn trace_context(mut self, current: impl Fn() -> Option<TraceHeaders> + Send + Sync + 'static) -> Self {
+        self.trace = Some(TraceSource(Arc::new(current)));
+        self
+    }
+
     /// The client. Nothing is connected before the first call.
     ///
     /// # Errors
@@ -130,8 +146,8 @@ impl ClientBuilder {
             let reason = format!("from 1 to {ENDPOINTS_MAX} endpoints, such as http://HOST:50051");
             return Err(unusable("endpoints", &urls.len().to_string(), reason));
         }
-        let credentials = self.secret.map(|(name, value)| secret(name, &value)).transpose()?;
-        let pool = Pool::new(urls, &self.transport, Credentials(credentials))?;
+        let secret = self.secret.map(|(name, value)| secret(name, &value)).transpose()?;
+        let pool = Pool::new(urls, &self.transport, Credentials { secret, trace: self.trace })?;
         Ok(Client::assemble(Arc::new(pool), Arc::new(BudgetLeft::new(self.retry_budget)), self.settings))
     }
 }

@@ -1,7 +1,7 @@
 //! The endpoints of a client: one connection each, taken in turn, and passed over for a while after they failed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
@@ -27,14 +27,45 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 /// What the generated tonic clients work on: the connection to one endpoint, with the credentials of the client.
 pub type Connection = InterceptedService<Channel, Credentials>;
 
-/// Puts the key or token of a client into the metadata of each request.
-#[derive(Clone, Debug)]
-pub struct Credentials(pub(super) Option<(&'static str, MetadataValue<Ascii>)>);
+/// Puts the key or token of a client into the metadata of each request, and the trace that it is part of.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    pub(super) secret: Option<(&'static str, MetadataValue<Ascii>)>,
+    pub(super) trace: Option<TraceSource>,
+}
+
+/// Tells which trace a request is part of.
+#[derive(Clone)]
+pub(super) struct TraceSource(pub(super) Arc<dyn Fn() -> Option<TraceHeaders> + Send + Sync>);
+
+impl std::fmt::Debug for TraceSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("TraceSource")
+    }
+}
+
+/// The headers of [W3C Trace Context](https://www.w3.org/TR/trace-context/), as whatever traces the program has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceHeaders {
+    /// `traceparent`: the trace, the span that calls, and whether it is recorded.
+    pub traceparent: String,
+    /// `tracestate`, if there is any.
+    pub tracestate: Option<String>,
+}
 
 impl Interceptor for Credentials {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some((name, value)) = &self.0 {
+        if let Some((name, value)) = &self.secret {
             request.metadata_mut().insert(*name, value.clone());
+        }
+        // What is no header is no reason to fail a call.
+        if let Some(TraceHeaders { traceparent, tracestate }) = self.trace.as_ref().and_then(|trace| (trace.0)())
+            && let Ok(traceparent) = MetadataValue::try_from(traceparent)
+        {
+            request.metadata_mut().insert("traceparent", traceparent);
+            if let Some(tracestate) = tracestate.and_then(|state| MetadataValue::try_from(state).ok()) {
+                request.metadata_mut().insert("tracestate", tracestate);
+            }
         }
         Ok(request)
     }
@@ -212,7 +243,7 @@ mod tests {
 
     fn pool(count: usize) -> Pool {
         let urls = (0..count).map(|index| format!("http://127.0.0.1:{}", index + 1)).collect();
-        let pool = Pool::new(urls, &Transport::default(), Credentials(None)).expect("valid");
+        let pool = Pool::new(urls, &Transport::default(), Credentials::default()).expect("valid");
         pool.next.store(0, Ordering::Relaxed);
         pool
     }

@@ -152,7 +152,7 @@ impl Board {
     }
 
     fn observed(&mut self, observed: Observed) {
-        let Observed { venue_index, feed, receive_time, streaming, observations } = observed;
+        let Observed { venue_index, feed, receive_time, streaming, trace: _, observations } = observed;
         let mut rejections: BTreeMap<&'static str, u64> = BTreeMap::new();
         for observation in observations {
             let place = self.place_of(venue_index, &observation.instrument);
@@ -607,6 +607,7 @@ mod tests {
             venue_index,
             feed: Feed::Tickers,
             receive_time: at(receive),
+            trace: None,
             streaming,
             observations: vec![observation],
         };

@@ -8,6 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::breaker::Breaker;
 use super::budget::{Budget, Budgets};
@@ -18,6 +20,7 @@ use super::retry::{Jitter, with_retries};
 use crate::clock::Clock;
 use crate::domain::{Feed, Instrument};
 use crate::telemetry::metrics::recorder;
+use crate::telemetry::trace;
 use crate::venues::{ApiKey, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
 
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
@@ -95,7 +98,11 @@ impl VenueLink {
         budget: Option<&Budget>,
     ) -> Result<Parsed, VenueError> {
         let duration = recorder().venue_parse.with(&[self.venue.id().as_str()]);
-        let parsed = duration.time(|| self.venue.parse(feed, &request.asked, response));
+        let span = trace::span!(trace::within(), "parse", crossmarket.observation_count = Empty);
+        let parsed = span.in_scope(|| duration.time(|| self.venue.parse(feed, &request.asked, response)));
+        if let Ok(parsed) = &parsed {
+            span.record("crossmarket.observation_count", parsed.observations.len().cast_signed() as i64);
+        }
         if let Err(VenueError::RateLimited { retry_after }) = &parsed
             && let Some(budget) = budget
         {
@@ -262,7 +269,13 @@ impl PolledFeed {
         self.monitor.requested();
         let span = self.link.clock.real(self.interval).max(Duration::from_secs(1));
         let seed = self.seed.wrapping_add(index as u64);
-        match self.link.ask_patiently(self.feed, request, seed, span).await {
+        let traced = trace::span!(
+            trace::begin(),
+            "collect",
+            crossmarket.venue = self.link.venue.id().as_str(),
+            crossmarket.feed = self.feed.as_str(),
+        );
+        match self.link.ask_patiently(self.feed, request, seed, span).instrument(traced.clone()).await {
             Ok(parsed) => {
                 self.monitor.succeeded(request.asked.len(), parsed.observations.len(), &parsed.unresolved);
                 let observed = Observed {
@@ -270,6 +283,7 @@ impl PolledFeed {
                     feed: self.feed,
                     receive_time: self.link.clock.now(),
                     streaming: false,
+                    trace: trace::context_of(&traced),
                     observations: parsed.observations,
                 };
                 self.intake.send(Intake::Observed(observed)).await.is_ok()

@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use smol_str::{SmolStr, format_smolstr};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::{Host, Url};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::telemetry::trace;
 use crate::venues::{Request, Response, VenueError};
 
 /// The name given to the venues. Some refuse whatever does not begin like a browser's; this says all the same who asks.
@@ -98,9 +101,35 @@ impl Fetch for Fetcher {
         if !is_allowed(&url, "http", "https") {
             return Err(VenueError::Rejected("plain http is for loopback only".into()));
         }
+        let span = trace::span!(
+            trace::within(),
+            "GET",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = "GET",
+            http.response.status_code = Empty,
+            server.address = url.host_str(),
+            server.port = url.port_or_known_default().map(i64::from),
+            url.full = without_query(&url),
+            error.type = Empty,
+        );
+        let result = self.read(url, request, &span).instrument(span.clone()).await;
+        if let Err(error) = &result {
+            span.record("error.type", error_type(error)).record("otel.status_code", "ERROR");
+        }
+        result
+    }
+}
+
+impl Fetcher {
+    async fn read(&self, url: Url, request: &Request, span: &Span) -> Result<Response, VenueError> {
         let sent = self.client.get(url).header(ACCEPT, "application/json, text/csv, */*;q=0.1").send().await;
         let mut answer = sent.map_err(|error| transient(&error))?;
         let status = answer.status().as_u16();
+        span.record("http.response.status_code", i64::from(status));
+        if status >= 400 {
+            span.record("error.type", status.to_string()).record("otel.status_code", "ERROR");
+        }
         if (300..400).contains(&status) {
             return Err(VenueError::Rejected(format_smolstr!("redirected with status {status}")));
         }
@@ -115,6 +144,22 @@ impl Fetch for Fetcher {
             body.extend_from_slice(&chunk);
         }
         Ok(Response { status, path: request.path.clone(), retry_after, content_type, body: body.freeze() })
+    }
+}
+
+/// A query may hold a key.
+fn without_query(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.into()
+}
+
+fn error_type(error: &VenueError) -> &'static str {
+    match error {
+        VenueError::RateLimited { .. } => "rate_limited",
+        VenueError::Transient(_) => "transient",
+        VenueError::Malformed(_) => "malformed",
+        VenueError::Rejected(_) => "rejected",
     }
 }
 

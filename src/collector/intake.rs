@@ -9,7 +9,9 @@ use super::history::Source;
 use crate::domain::long_short::LongShortKey;
 use crate::domain::observation::Ticker;
 use crate::domain::series::Point;
-use crate::domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
+use crate::domain::{
+    AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, TraceContext,
+};
 
 /// One message from a feed. The channel that carries it is bounded: polling feeds wait, streams conflate.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub struct Observed {
     pub receive_time: Timestamp,
     /// True for a stream's, where an absent field has not changed; in an answer it is absent.
     pub streaming: bool,
+    /// The span that asked or listened, when that is traced.
+    pub trace: Option<TraceContext>,
     /// What was said.
     pub observations: Vec<Observation>,
 }

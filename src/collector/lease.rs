@@ -18,8 +18,8 @@ use tracing::{info, warn};
 use super::publish::Update;
 use super::retry::Jitter;
 use crate::clock::Clock;
-use crate::domain::Shards;
 use crate::domain::state::{Epoch, Key, Revision};
+use crate::domain::{Shards, TraceContext};
 use crate::store::{Lease, LeaseClaim, ShardId, Store, StoreError};
 use crate::telemetry::metrics::recorder;
 
@@ -111,11 +111,20 @@ impl Lead {
 
     /// Writes a batch, unless the lease has come to the time at which work stops. A refusal ends the lead; the shard is competed for again.
     pub async fn write(&self, updates: Vec<Update>) -> Result<Revision, StoreError> {
+        self.write_traced(updates, None).await
+    }
+
+    /// [`Lead::write`] below a span.
+    pub async fn write_traced(
+        &self,
+        updates: Vec<Update>,
+        trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
         let stop_at = *self.stop_at.borrow();
         if Instant::now() >= stop_at || self.fenced.is_cancelled() || self.lost.is_cancelled() {
             return Err(StoreError::LeaseLost { shard: self.shard, holder: None });
         }
-        let written = self.store.write(self.shard, self.epoch, updates).await;
+        let written = self.store.write_traced(self.shard, self.epoch, updates, trace).await;
         match &written {
             Err(StoreError::Fenced { .. }) => self.fenced.cancel(),
             Err(StoreError::Lost { .. }) => self.lost.cancel(),

@@ -483,7 +483,8 @@ impl LongShortFeed {
             return;
         }
         let receive_time = self.link.clock.now();
-        let observed = Observed { venue_index: self.link.index, feed, receive_time, streaming: false, observations };
+        let observed =
+            Observed { venue_index: self.link.index, feed, receive_time, streaming: false, trace: None, observations };
         // The pipeline ends only after the feeds.
         let _ = self.intake.send(Intake::Observed(observed)).await;
     }

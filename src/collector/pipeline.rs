@@ -8,23 +8,26 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 use tracing::warn;
 
 use super::CollectorError;
 use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
-use super::intake::Intake;
+use super::intake::{Intake, Observed};
 use super::lease::{Lead, Leads};
 use super::long_short;
 use super::monitor::FeedMonitor;
 use super::publish::{Publisher, Update, forget};
+use super::retention::store_candles;
 use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
 use crate::domain::series::SeriesKey;
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, Candle, CandleInterval, Instrument, ShardId, Shards};
+use crate::domain::{AssetCode, Candle, Instrument, ShardId, Shards};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Calculation;
+use crate::telemetry::trace;
 
 /// Messages taken in one go at most.
 const MESSAGES_MAX: usize = 8;
@@ -44,9 +47,6 @@ const STREAMED_MAX: usize = 1_000;
 
 /// Candles that wait to be stored at most; with an unreachable store the oldest of each series are given up.
 const CANDLES_WAITING_MAX: usize = 1_000;
-
-/// How long 5-minute candles are stored.
-const FIVE_MINUTES_KEPT: Duration = Duration::from_secs(35 * 86_400);
 
 /// What the pipeline needs.
 pub struct Pipeline {
@@ -125,6 +125,7 @@ impl Pipeline {
                     }
                     let now = run.pipeline.clock.now();
                     for message in messages.drain(..) {
+                        run.note_trace(&message);
                         run.pipeline.board.take(message, run.pipeline.publisher.rates(), now);
                     }
                 }
@@ -222,6 +223,13 @@ impl Run {
         }
     }
 
+    /// The next batch of every shard may have something of what was heard.
+    fn note_trace(&mut self, message: &Intake) {
+        if let Intake::Observed(Observed { trace: Some(trace), .. }) = message {
+            self.writers.values_mut().for_each(|writer| writer.note_trace(*trace));
+        }
+    }
+
     /// Everything of a shard that is due now.
     fn batch(&mut self, shard: ShardId, instant: Instant) -> Vec<Update> {
         let Pipeline { board, publisher, monitors, clock, shards, .. } = &mut self.pipeline;
@@ -247,11 +255,20 @@ impl Run {
     }
 
     fn write(&mut self, shard: ShardId, instant: Instant) {
-        let batch = self.batch(shard, instant);
+        let traces = self.writers.get_mut(&shard).map(Writer::take_traces).unwrap_or_default();
+        let span = trace::span!(
+            traces.first().copied().and_then(trace::below),
+            "aggregate",
+            crossmarket.shard = i64::from(shard),
+            crossmarket.state_count = Empty,
+        );
+        trace::link(&span, traces.into_iter().skip(1));
+        let batch = span.in_scope(|| self.batch(shard, instant));
+        span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
         let more = self.pipeline.board.long_short_book().is_behind();
         if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
             let last = !(writer.is_behind() || more);
-            writer.write(batch, last, &mut self.writes);
+            writer.write(batch, last, trace::context_of(&span), &mut self.writes);
         }
     }
 
@@ -352,12 +369,7 @@ impl Run {
         let now = self.pipeline.clock.now();
         self.archiving = Some(tokio::spawn(async move {
             for (series, candles) in &waiting {
-                store.put_candles(series, candles).await?;
-                let five_minutes = crate::domain::series::SeriesKind::Candles(CandleInterval::FiveMinutes);
-                let new_day = candles.iter().any(|candle| candle.start == candle.start.day_start());
-                if series.kind == five_minutes && new_day {
-                    store.trim_series(series, now - FIVE_MINUTES_KEPT).await?;
-                }
+                store_candles(store.as_ref(), series, candles, now).await?;
             }
             long_short::store_points(store.as_ref(), &points, now).await?;
             store.flush().await
@@ -386,7 +398,7 @@ impl Run {
             let mut batch = self.batch(shard, Instant::now());
             batch.extend(news);
             if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
-                writer.write(batch, false, &mut self.writes);
+                writer.write(batch, false, None, &mut self.writes);
             }
         }
         while self.writes.join_next().await.is_some() {}

@@ -11,11 +11,14 @@ use super::lease::Lead;
 use super::publish::Update;
 use super::retry::Jitter;
 use crate::domain::state::{Epoch, Key, Revision};
-use crate::domain::{AssetCode, ShardId};
+use crate::domain::{AssetCode, ShardId, TraceContext};
 use crate::store::StoreError;
 
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+
+/// Spans that one batch is linked to at most.
+const TRACES_MAX: usize = 32;
 
 /// What a shard's writer has under way and waiting.
 pub struct Writer {
@@ -29,6 +32,8 @@ pub struct Writer {
     pub catalogue_due: Instant,
     /// When the feeds' health is told.
     pub feeds_due: Instant,
+    /// What was heard since the last batch, as far as it is traced.
+    traces: Vec<TraceContext>,
     /// A price has been written in this epoch: who has none yet cannot say that everything is there.
     has_prices: bool,
     writing: bool,
@@ -59,6 +64,7 @@ impl Writer {
             paused_after: None,
             catalogue_due: now,
             feeds_due: now,
+            traces: Vec::new(),
             has_prices: false,
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
@@ -72,20 +78,38 @@ impl Writer {
         !self.writing && self.retry_at.is_none_or(|at| at <= now)
     }
 
+    /// Notes a span whose observations the next batch may hold.
+    pub fn note_trace(&mut self, trace: TraceContext) {
+        if self.traces.len() < TRACES_MAX {
+            self.traces.push(trace);
+        }
+    }
+
+    /// Takes those spans, for a batch.
+    pub fn take_traces(&mut self) -> Vec<TraceContext> {
+        std::mem::take(&mut self.traces)
+    }
+
     /// True when the last batch did not hold all that was due.
     pub fn is_behind(&self) -> bool {
         self.paused_after.is_some()
     }
 
-    /// Starts writing a batch; with `last`, after which nothing more is due.
-    pub fn write(&mut self, batch: Vec<Update>, last: bool, writes: &mut JoinSet<Outcome>) {
+    /// Starts writing a batch, below a span if it is traced; with `last`, after which nothing more is due.
+    pub fn write(
+        &mut self,
+        batch: Vec<Update>,
+        last: bool,
+        trace: Option<TraceContext>,
+        writes: &mut JoinSet<Outcome>,
+    ) {
         let keys = batch.iter().map(|(key, _)| key.clone()).collect();
         self.has_prices |= batch.iter().any(|(key, state)| matches!(key, Key::Price(_)) && state.is_some());
         let (lead, last) = (self.lead.clone(), last && self.has_prices);
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {
-            let result = lead.write(batch).await;
+            let result = lead.write_traced(batch, trace).await;
             if last && result.is_ok() {
                 lead.published().await;
             }

@@ -7,10 +7,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Problem, Raw, Reader};
+use super::telemetry::STANDARD_VARIABLES;
 use crate::venues::REGISTRY;
 
 /// What the names of environment variables start with; further double underscores nest.
 pub const ENVIRONMENT_PREFIX: &str = "CROSSMARKET__";
+
+/// What the names of OpenTelemetry's own variables start with, some of which are settings too.
+pub const STANDARD_PREFIX: &str = "OTEL_";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +112,16 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
 
 /// Adds what the environment says: `CROSSMARKET__GRPC__LISTEN` is `grpc.listen`. Venue ids have hyphens, which names of variables cannot:
 /// `CROSSMARKET__VENUES__BINANCE_USDM__ENABLED` is `venues.binance-usdm.enabled`.
+///
+/// OpenTelemetry's own variables are settings too, below those of this program. An empty one is none, as its standard says.
 pub(super) fn read_environment(environment: impl IntoIterator<Item = (String, String)>, reader: &mut Reader) {
+    let environment: Vec<(String, String)> = environment.into_iter().collect();
+    let is_disabled = environment.iter().any(|(name, value)| name == "OTEL_SDK_DISABLED" && value == "true");
+    for (name, value) in environment.iter().filter(|(_, value)| !is_disabled && !value.is_empty()) {
+        if let Some((_, key)) = STANDARD_VARIABLES.iter().find(|(variable, _)| variable == name) {
+            reader.put((*key).to_owned(), Raw::Text(value.clone()), Origin::Environment(name.clone()));
+        }
+    }
     for (name, value) in environment {
         let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         let mut parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();

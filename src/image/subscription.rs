@@ -7,7 +7,8 @@ use tokio::sync::watch;
 
 use super::cursor::{Cursor, Position};
 use super::slots::{Slot, Slots};
-use super::{Collection, Filter, Image, Item, View};
+use super::{Collection, Filter, Image, Item, ShardId, View};
+use crate::domain::TraceContext;
 use crate::domain::state::Key;
 
 /// One reader's place in a collection. Its memory is one counter per slot of the image, whatever it reads or leaves unread.
@@ -30,6 +31,8 @@ pub struct Subscription {
     next_key: usize,
     /// The round over all slots that a reader who is behind is on.
     lap: Option<Lap>,
+    /// The spans that applied what was taken last; `None` for a reader who does not ask.
+    traces: Option<Vec<TraceContext>>,
     /// The position that the reader was told last.
     told: Option<Cursor>,
 }
@@ -86,6 +89,8 @@ struct Lap {
 #[derive(Default)]
 struct Gathered {
     entries: Vec<Bytes>,
+    /// Where the entries are from, for a reader who asks for traces.
+    places: Vec<(ShardId, Position)>,
     len: usize,
     conflated_count: u64,
 }
@@ -106,6 +111,7 @@ impl Subscription {
             resumed: Vec::new(),
             next_key: 0,
             lap: None,
+            traces: None,
             told: None,
         };
         subscription.begin(&image.read(collection));
@@ -209,7 +215,20 @@ impl Subscription {
             }
         };
         let cursor = self.cursor_at(&slots);
+        if let Some(traces) = &mut self.traces {
+            *traces = image.traces_of(&gathered.places);
+        }
         Some(Batch { stage, entries: gathered.entries, conflated_count: gathered.conflated_count, cursor })
+    }
+
+    /// Has [`Subscription::traces`] tell from now on.
+    pub fn follow_traces(&mut self) {
+        self.traces.get_or_insert_default();
+    }
+
+    /// The spans that applied what was taken last, each once. Empty unless they are followed.
+    pub fn traces(&self) -> &[TraceContext] {
+        self.traces.as_deref().unwrap_or_default()
     }
 
     /// Waits until something in the collection has changed since the last call. Call [`Subscription::take`] after it, not before.
@@ -334,6 +353,9 @@ impl Subscription {
             gathered.len += entry.len();
             gathered.conflated_count += superseded_count;
             gathered.entries.push(entry);
+            if self.traces.is_some() {
+                gathered.places.push((item.shard, item.position));
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! One layer around every RPC: counts it, and times it when it is unary.
+//! One layer around every RPC: counts it, times it when it is unary, and gives it a span when it is traced.
 //!
 //! It stands inside gRPC-Web's, so that it sees trailers, and outside everything that may refuse a call.
 
@@ -13,10 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 use prost::Message;
 use tonic::Code;
 use tower::{Layer, Service};
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Counter, Gauge, Histogram};
+use crate::telemetry::trace;
 
 /// The codes' names, by number.
 const CODES: [&str; 17] = [
@@ -62,6 +65,11 @@ struct Series {
 impl Method {
     fn new(service: &str, name: &str, unary: bool) -> Self {
         Self { service: service.to_owned(), name: name.to_owned(), unary, series: OnceLock::new() }
+    }
+
+    /// Its full name, as spans have it.
+    fn traced_name(&self) -> String {
+        if self.name == UNKNOWN { "_OTHER".to_owned() } else { format!("{}/{}", self.service, self.name) }
     }
 
     fn series(&self) -> &Series {
@@ -163,8 +171,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = self.methods.find(request.uri().path());
         method.series().in_flight.increment();
-        let call = Call { method: Arc::clone(method), since: Instant::now(), ended: false };
-        Answer { answer: self.inner.call(request), call: Some(call) }
+        let span = trace_call(method, &request);
+        let entered = span.enter();
+        let answer = self.inner.call(request);
+        drop(entered);
+        let call = Call { method: Arc::clone(method), since: Instant::now(), span, ended: false };
+        Answer { answer, call: Some(call) }
     }
 }
 
@@ -173,6 +185,7 @@ where
 struct Call {
     method: Arc<Method>,
     since: Instant,
+    span: Span,
     ended: bool,
 }
 
@@ -187,7 +200,51 @@ impl Call {
             duration.observe(self.since.elapsed());
         }
         self.method.count(code);
+        self.span.in_scope(|| tracing::debug!(rpc_method = self.method.name, ?code, "call ended"));
+        if !self.span.is_none() {
+            let name = CODES.get(code as usize).copied().unwrap_or_default();
+            self.span.record("rpc.response.status_code", name);
+            if code != Code::Ok {
+                self.span.record("error.type", name);
+            }
+            if is_fault(code) {
+                self.span.record("otel.status_code", "ERROR");
+            }
+        }
     }
+}
+
+/// The span of a call that is recorded, none otherwise: as its caller decided.
+fn trace_call<B>(method: &Method, request: &Request<B>) -> Span {
+    let Some(place) = trace::accept(request.headers()) else { return Span::none() };
+    let name = method.traced_name();
+    let authority = request.uri().authority();
+    trace::span!(
+        Some(place),
+        "rpc",
+        otel.name = if method.name == UNKNOWN { "grpc" } else { name.as_str() },
+        otel.kind = "server",
+        otel.status_code = Empty,
+        rpc.system.name = "grpc",
+        rpc.method = name.as_str(),
+        rpc.response.status_code = Empty,
+        error.type = Empty,
+        server.address = authority.map(|authority| authority.host()),
+        server.port = authority.and_then(|authority| authority.port_u16()).map(i64::from),
+    )
+}
+
+/// Codes that are the server's fault, by the conventions for servers' spans.
+fn is_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 impl Drop for Call {
@@ -219,7 +276,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(context));
+        let entered = this.call.as_ref().map(|call| call.span.enter());
+        let answer = this.answer.poll(context);
+        drop(entered);
+        let answer = ready!(answer);
         let mut call = this.call.take();
         Poll::Ready(answer.map(|answer| {
             // An answer without a body tells its code at once.
@@ -247,7 +307,10 @@ impl<B: Body> Body for Observed<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let frame = ready!(this.body.poll_frame(context));
+        let entered = this.call.as_ref().map(|call| call.span.enter());
+        let frame = this.body.poll_frame(context);
+        drop(entered);
+        let frame = ready!(frame);
         let code = match &frame {
             Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code_of(trailers).unwrap_or(Code::Unknown)),
             Some(Err(_)) | None => Some(Code::Unknown),

@@ -9,12 +9,15 @@ use rand::Rng;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tracing::Span;
 
 use super::error::ServiceError;
 use super::{Services, StreamSettings, convert};
+use crate::domain::TraceContext;
 use crate::domain::state::Key;
 use crate::image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
 use crate::proto::v1;
+use crate::telemetry::trace::{self, Place};
 
 mod measure;
 
@@ -97,6 +100,12 @@ pub trait Source: Send + 'static {
     fn matched_count(&self) -> usize;
     /// True when a cursor is being continued.
     fn is_resumed(&self) -> bool;
+    /// Has [`Source::traces`] tell from now on. A source that cannot tell leaves both as they are.
+    fn follow_traces(&mut self) {}
+    /// The spans that applied what was taken last.
+    fn traces(&self) -> &[TraceContext] {
+        &[]
+    }
     /// What is to be told of the items that the request names: of all of them, or of those of which something has changed.
     fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus>;
 }
@@ -170,8 +179,14 @@ pub fn run<S: Source>(
     let (view, deadline) = (pace.view, pace.deadline);
     let now = Instant::now();
     let measure = Measure::open(source.rpc_method());
+    let trace = trace::current();
+    let mut source = source;
+    if trace.is_some() {
+        source.follow_traces();
+    }
     let watch = Watch {
         measure,
+        trace,
         services: services.clone(),
         source,
         granted,
@@ -244,6 +259,8 @@ fn age_end(now: Instant, settings: &StreamSettings) -> Option<Instant> {
 /// One stream. It does something only while the client reads.
 struct Watch<S> {
     measure: Measure,
+    /// The call's span, when it is traced.
+    trace: Option<TraceContext>,
     services: Services,
     source: S,
     granted: Granted,
@@ -322,6 +339,8 @@ impl<S: Source> Watch<S> {
     }
 
     fn frame(&mut self, batch: Batch) -> Frame {
+        let span = self.span(&batch);
+        let _entered = span.enter();
         let now = Instant::now();
         let state = match batch.stage {
             Stage::Snapshot => v1::StreamState::Snapshot,
@@ -336,6 +355,23 @@ impl<S: Source> Watch<S> {
         }
         let conflated_count = i64::try_from(batch.conflated_count).unwrap_or(i64::MAX);
         self.finish(state, batch.entries, batch.cursor, conflated_count)
+    }
+
+    /// A span of a frame with something in it that was traced on its way here, linked to the spans that applied it.
+    fn span(&self, batch: &Batch) -> Span {
+        let traces = self.source.traces();
+        if batch.entries.is_empty() || traces.is_empty() {
+            return Span::none();
+        }
+        let span = trace::span!(
+            self.trace.map(Place::Below),
+            "frame",
+            otel.kind = "producer",
+            crossmarket.state_count = batch.entries.len().cast_signed() as i64,
+            crossmarket.conflated_count = batch.conflated_count.cast_signed(),
+        );
+        trace::link(&span, traces.iter().copied());
+        span
     }
 
     fn heartbeat(&mut self) -> Frame {
@@ -467,6 +503,14 @@ impl Source for Subscribed {
 
     fn is_resumed(&self) -> bool {
         self.subscription.is_resumed()
+    }
+
+    fn follow_traces(&mut self) {
+        self.subscription.follow_traces();
+    }
+
+    fn traces(&self) -> &[TraceContext] {
+        self.subscription.traces()
     }
 
     fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus> {

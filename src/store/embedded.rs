@@ -31,7 +31,7 @@ use super::packing::{self, BlockNumber, Record};
 use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail};
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, Timestamp};
+use crate::domain::{Candle, Timestamp, TraceContext};
 
 /// The database's name in the store's directory.
 pub const DATABASE_FILE: &str = "crossmarket.redb";
@@ -210,9 +210,19 @@ impl Store for EmbeddedStore {
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
     ) -> Result<Revision, StoreError> {
+        self.write_traced(shard, epoch, updates, None).await
+    }
+
+    async fn write_traced(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
         let heads = Arc::clone(&self.heads);
         let job = move |tables: &Tables| {
-            let revision = tables.write(shard, epoch, updates)?;
+            let revision = tables.write(shard, epoch, updates, trace)?;
             heads.announce(shard, epoch, revision);
             Ok(revision)
         };

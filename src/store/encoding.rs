@@ -25,7 +25,7 @@ use self::scalar::{DurationMessage, required};
 use super::{Entry, StoreError};
 use crate::domain::series::{SeriesKey, SeriesKind};
 use crate::domain::state::{Body, Epoch, Key, State};
-use crate::domain::{AssetCode, CandleInterval, Feed, IndexCode, Timestamp};
+use crate::domain::{AssetCode, CandleInterval, Feed, IndexCode, Timestamp, TraceContext};
 
 /// The first byte of an encoded entry.
 pub const FORMAT: u8 = 1;
@@ -93,6 +93,7 @@ pub fn encode_entry(entry: &Entry, epoch: Epoch) -> Vec<u8> {
         revision: entry.revision,
         epoch,
         state: entry.state.as_ref().map(StateMessage::from),
+        trace: entry.trace.map(|trace| trace.to_bytes().to_vec()),
     };
     let mut bytes = Vec::with_capacity(1 + message.encoded_len());
     bytes.push(FORMAT);
@@ -105,7 +106,8 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(Entry, Epoch), StoreError> {
     let message: EntryMessage = decode(bytes)?;
     let key = parse_key(&message.key)?;
     let state = message.state.map(State::try_from).transpose()?;
-    Ok((Entry { key, revision: message.revision, state }, message.epoch))
+    let trace = message.trace.and_then(|bytes| TraceContext::from_bytes(&bytes));
+    Ok((Entry { key, revision: message.revision, state, trace }, message.epoch))
 }
 
 /// Only the `receive_time` of an encoded entry and the epoch of its writer, without decoding its body; `None` for a removal.
@@ -136,6 +138,8 @@ struct EntryMessage {
     epoch: u64,
     #[prost(message, optional, tag = "4")]
     state: Option<StateMessage>,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    trace: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, Timestamp};
+use crate::domain::{Candle, Timestamp, TraceContext};
 
 /// Most bytes of encoded entries in a shard's feed: readers in this process are milliseconds behind, and memory is dear.
 pub const MEMORY_FEED_BYTES_MAX: u64 = 16 << 20;
@@ -137,7 +137,7 @@ impl Default for MemoryStore {
 
 impl Shard {
     /// Adds one update to the feed and the latest values, unless it is older than what is there.
-    fn apply(&mut self, key: Key, state: Option<State>) {
+    fn apply(&mut self, key: Key, state: Option<State>, trace: Option<TraceContext>) {
         let receive_time = state.as_ref().map(|state| state.receive_time);
         if let (Some(latest), Some(state)) = (self.latest.get(&key), &state)
             && is_older(state, latest.receive_time, latest.epoch == self.epoch)
@@ -145,7 +145,7 @@ impl Shard {
             return;
         }
         self.revision += 1;
-        let entry = Entry { key, revision: self.revision, state };
+        let entry = Entry { key, revision: self.revision, state, trace };
         let bytes: Arc<[u8]> = encoding::encode_entry(&entry, self.epoch).into();
         match receive_time {
             Some(receive_time) => {
@@ -215,12 +215,22 @@ impl Store for MemoryStore {
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
     ) -> Result<Revision, StoreError> {
+        self.write_traced(shard, epoch, updates, None).await
+    }
+
+    async fn write_traced(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
         let revision = {
             let mut contents = self.contents();
             let holder = contents.shards.get(&shard).map_or(0, |shard| shard.epoch);
             let fenced = StoreError::Fenced { epoch, holder };
             let shard = contents.shards.get_mut(&shard).filter(|shard| shard.epoch == epoch).ok_or(fenced)?;
-            updates.into_iter().for_each(|(key, state)| shard.apply(key, state));
+            updates.into_iter().for_each(|(key, state)| shard.apply(key, state, trace));
             shard.trim(self.limits);
             shard.revision
         };

@@ -251,7 +251,7 @@ fn is_as_good(there: &State, state: &State) -> bool {
 fn checksum_of(states: &BTreeMap<Key, State>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for (key, state) in states {
-        let entry = Entry { key: key.clone(), revision: 0, state: Some(state.clone()) };
+        let entry = Entry { key: key.clone(), revision: 0, state: Some(state.clone()), trace: None };
         hasher.update(&encoding::encode_entry(&entry, 0));
     }
     hasher.finalize()

@@ -31,7 +31,7 @@ use self::writer::Writers;
 use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail};
 use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, Timestamp};
+use crate::domain::{Candle, Timestamp, TraceContext};
 
 pub use address::{ALLOWED, Credentials, is_redis};
 pub use keys::{PREFIX_LEN_MAX, SERIES_NAME_LEN_MAX};
@@ -126,7 +126,17 @@ impl Store for RedisStore {
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
     ) -> Result<Revision, StoreError> {
-        self.writers.write(shard, epoch, updates).await
+        self.write_traced(shard, epoch, updates, None).await
+    }
+
+    async fn write_traced(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
+    ) -> Result<Revision, StoreError> {
+        self.writers.write(shard, epoch, updates, trace).await
     }
 
     async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {

@@ -104,6 +104,8 @@ metrics! {
     ANALYTICS = Kind::Histogram(WORK_BOUNDS), "crossmarket_analytics_duration_seconds", ["calculation"],
         "One calculation.";
 
+    SPANS_EXPORTED = COUNT, "crossmarket_trace_spans_exported_total", [], "Spans handed to the OTLP endpoint.";
+    SPANS_DROPPED = COUNT, "crossmarket_trace_spans_dropped_total", ["reason"], "Spans lost.";
     TLS_EXPIRY = LEVEL, "crossmarket_tls_certificate_expiry_timestamp_seconds", ["certificate"],
         "When the certificate ends, Unix time.";
     TLS_RELOADS = COUNT, "crossmarket_tls_reloads_total", ["outcome"], "Certificate files read anew.";
@@ -143,6 +145,8 @@ pub struct Recorder {
     pub shard_epoch_changes: Family<Counter>,
     pub propagation: Family<Histogram>,
     pub analytics: Family<Histogram>,
+    pub trace_spans_exported: Family<Counter>,
+    pub trace_spans_dropped: Family<Counter>,
 }
 
 impl Recorder {
@@ -176,6 +180,8 @@ impl Recorder {
             shard_epoch_changes,
             propagation,
             analytics,
+            trace_spans_exported,
+            trace_spans_dropped,
         } = self;
         for counters in [
             rpc_calls,
@@ -194,6 +200,8 @@ impl Recorder {
             lease_losses,
             shard_gaps,
             shard_epoch_changes,
+            trace_spans_exported,
+            trace_spans_dropped,
         ] {
             counters.collect(page);
         }
@@ -277,6 +285,8 @@ static RECORDER: LazyLock<Recorder> = LazyLock::new(|| Recorder {
     shard_epoch_changes: Family::new(&SHARD_EPOCH_CHANGES),
     propagation: Family::new(&PROPAGATION),
     analytics: Family::new(&ANALYTICS),
+    trace_spans_exported: Family::new(&SPANS_EXPORTED),
+    trace_spans_dropped: Family::new(&SPANS_DROPPED),
 });
 
 /// The process's recorder.

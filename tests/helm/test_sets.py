@@ -73,8 +73,13 @@ def production(found):
             "url": "redis+sentinel://sentinel-0:26379,sentinel-1:26379,sentinel-2:26379/mymaster",
             "username": "crossmarket", "password_file": "/etc/crossmarket/redis/password"}
         assert volume(found, role, "redis")["secret"]["secretName"] == "market-redis"
+        telemetry = settings(found, role)["telemetry"]
+        assert (telemetry["otlp_endpoint"], telemetry["otlp_protocol"]) == ("http://collector.observability:4317", "grpc")
+        assert (telemetry["sampler"], float(telemetry["sample_ratio"])) == ("parentbased_traceidratio", 0.001)
+        assert "k8s.pod.name=$(POD_NAME)" in env(found, role)["OTEL_RESOURCE_ATTRIBUTES"]["value"]
         assert settings(found, role)["grpc"]["connections_max"] == "1000000"
         assert {26379, 6379} == set(redis_ports(found, role))
+        assert [4317] == [port["port"] for port in found.get("NetworkPolicy", f"cm-crossmarket-{role}")["spec"]["egress"][-1]["ports"]]
     assert found.names("StatefulSet") == []
     assert found.pod("server")["terminationGracePeriodSeconds"] == 75
     assert all(one["whenUnsatisfiable"] == "DoNotSchedule" for one in found.pod("server")["topologySpreadConstraints"])

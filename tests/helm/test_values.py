@@ -77,7 +77,8 @@ def test_unknown_keys_are_refused(path):
     {"shutdown": {"graceSeconds": 5}},
     # A password in a URL would end up in a ConfigMap.
     {"redis": {"url": "redis://:password@redis:6379"}}, {"redis": {"url": "http://redis"}}, {"redis": {"url": "embedded:./data"}},
-    {"telemetry": {"logFormat": "xml"}},
+    {"telemetry": {"otlpEndpoint": "collector:4317"}}, {"telemetry": {"logFormat": "xml"}},
+    {"telemetry": {"otlpProtocol": "http/json"}}, {"telemetry": {"sampler": "sometimes"}}, {"telemetry": {"sampleRatio": 1.5}},
     {"service": {"port": 70000}}, {"service": {"type": "ExternalName"}},
     {"tls": {"certManager": {"enabled": True}}}, {"tls": {"certManager": {"duration": "90 days"}}},
     {"grpcRoute": {"enabled": True}}, {"ingress": {"host": "https://example.com"}},
@@ -106,7 +107,8 @@ def merged(base, change):
 
 ALTERNATIVES = {
     "image.digest": "sha256:" + "0" * 64, "image.pullPolicy": "Always", "image.pullSecrets": ["registry"],
-    "telemetry.logFormat": "text", "service.type": "NodePort",
+    "telemetry.logFormat": "text", "telemetry.otlpEndpoint": "http://other:1", "telemetry.otlpProtocol": "http/protobuf",
+    "telemetry.sampler": "always_on", "telemetry.sampleRatio": 0.5, "service.type": "NodePort",
     "redis.url": "redis://other:1", "tls.certManager.duration": "1h", "tls.certManager.renewBefore": "1m", "tls.certManager.dnsNames": ["other.example.com"],
     "config": {"universe": {"size": 9}}, "monitoring.serviceMonitor.interval": "7s", "monitoring.prometheusRule.disabledAlerts": ["CrossmarketVenueDown"],
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",

@@ -130,6 +130,12 @@ true
 {{- if and $values.redis.url $values.redis.existingSecret.name }}{{- $_ := set $store "password_file" "/etc/crossmarket/redis/password" }}{{- end -}}
 {{- with $values.redis.tlsCa.existingSecret }}{{- $_ := set $store "tls_ca_file" "/etc/crossmarket/redis-ca/ca.crt" }}{{- end -}}
 {{- $telemetry := dict "log" $values.telemetry.log "log_format" $values.telemetry.logFormat -}}
+{{- with $values.telemetry.otlpEndpoint }}
+{{- $_ := set $telemetry "otlp_endpoint" . }}
+{{- $_ := set $telemetry "otlp_protocol" $values.telemetry.otlpProtocol }}
+{{- $_ := set $telemetry "sampler" $values.telemetry.sampler }}
+{{- $_ := set $telemetry "sample_ratio" $values.telemetry.sampleRatio }}
+{{- end -}}
 {{- $own := dict "admin" (dict "listen" "0.0.0.0:9090") "collector" (dict "shards" $values.shards) "store" $store "telemetry" $telemetry "shutdown" (dict "grace_s" $values.shutdown.graceSeconds) -}}
 {{- if eq .role "server" -}}
 {{- $_ := set $own "grpc" (dict "listen" "0.0.0.0:50051") -}}

@@ -75,7 +75,7 @@ spec:
       securityContext:
         {{- include "crossmarket.containerSecurity" $root | nindent 8 }}
       {{- $secretUrl := and (not $values.redis.url) $values.redis.existingSecret.name }}
-      {{- if or $secretUrl .values.extraEnv }}
+      {{- if or $secretUrl $values.telemetry.otlpEndpoint .values.extraEnv }}
       env:
         {{- if $secretUrl }}
         - name: CROSSMARKET__STORE__URL
@@ -83,6 +83,16 @@ spec:
             secretKeyRef:
               name: {{ $values.redis.existingSecret.name }}
               key: {{ $values.redis.existingSecret.urlKey }}
+        {{- end }}
+        {{- if $values.telemetry.otlpEndpoint }}
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        - name: OTEL_SERVICE_NAME
+          value: {{ printf "crossmarket-%s" $role }}
+        - name: OTEL_RESOURCE_ATTRIBUTES
+          value: {{ printf "service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME),k8s.namespace.name=%s" $root.Release.Namespace }}
         {{- end }}
         {{- with .values.extraEnv }}
         {{- toYaml . | nindent 8 }}

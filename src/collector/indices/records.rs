@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::assets::Assets;
+use crate::collector::retention::store_candles;
 use crate::domain::index::{IndexCode, IndexKind, IndexSnapshot, asset_subject};
 use crate::domain::series::{Point, SeriesKey, SeriesKind};
 use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
@@ -71,9 +72,9 @@ impl Records {
     }
 
     /// Stores what waits.
-    pub async fn store(&mut self, store: &dyn Store, _: Timestamp) -> Result<(), StoreError> {
+    pub async fn store(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         while let Some((series, candle)) = self.waiting.last() {
-            store.put_candles(series, std::slice::from_ref(candle)).await?;
+            store_candles(store, series, std::slice::from_ref(candle), now).await?;
             self.waiting.pop();
         }
         while let Some((asset, point)) = self.caps_waiting.last() {

@@ -22,6 +22,7 @@ use crate::collector::intake::{Intake, Observed, conflate};
 use crate::domain::{Feed, Instrument, InstrumentKind, Observation, Payload};
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::Histogram;
+use crate::telemetry::trace;
 use crate::venues::{Frame, Ping, SessionPolicy, VenueError};
 
 /// The half of a connection that is written to.
@@ -314,7 +315,17 @@ impl Reader {
     }
 
     fn observed(&self, pending: &mut Pending) -> Intake {
+        // Its frames were read as they came; what is traced begins where they are handed on together.
+        let span = trace::span!(
+            trace::begin(),
+            "collect",
+            otel.kind = "consumer",
+            crossmarket.venue = self.context.monitor.venue().as_str(),
+            crossmarket.feed = Feed::Tickers.as_str(),
+            crossmarket.observation_count = pending.len().cast_signed() as i64,
+        );
         Intake::Observed(Observed {
+            trace: trace::context_of(&span),
             venue_index: self.context.venue_index,
             feed: Feed::Tickers,
             receive_time: self.context.clock.now(),

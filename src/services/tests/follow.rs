@@ -7,7 +7,7 @@ use crate::store::Entry;
 
 fn entry(revision: Revision, price: &str) -> Entry {
     let Change { key, revision, state } = priced(revision, snapshot("BTC", 1, price), at(0));
-    Entry { key, revision, state }
+    Entry { key, revision, state, trace: None }
 }
 
 async fn wait_until(mut condition: impl FnMut() -> bool) {
@@ -55,7 +55,7 @@ async fn an_emptied_store_takes_nothing_away_until_its_writer_has_published() {
     let cancel = CancellationToken::new();
     let other = |revision| {
         let Change { key, revision, state } = priced(revision, snapshot("ETH", 2, "2"), at(0));
-        Entry { key, revision, state }
+        Entry { key, revision, state, trace: None }
     };
     let boot =
         |epoch, entries: Vec<Entry>| Bootstrap { epoch, revision: entries.len() as u64, entries, complete: true };

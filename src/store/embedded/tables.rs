@@ -9,9 +9,9 @@ use redb::{
 };
 
 use super::{DATABASE_FILE, EmbeddedOptions};
-use crate::domain::Timestamp;
 use crate::domain::series::SeriesKey;
 use crate::domain::state::{Epoch, Key, Revision, State};
+use crate::domain::{Timestamp, TraceContext};
 use crate::store::history::{self, SeriesStats};
 use crate::store::packing::{Block, BlockNumber, Record};
 use crate::store::{
@@ -117,6 +117,7 @@ impl Tables {
         shard: ShardId,
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let transaction = self.begin_buffered()?;
         let head = {
@@ -132,7 +133,7 @@ impl Tables {
                 feed: transaction.open_table(FEED).map_err(failed)?,
             };
             for (key, state) in updates {
-                batch.apply(key, state)?;
+                batch.apply(key, state, trace)?;
             }
             batch.trim_feed(self.feed_limits)?;
             meta.insert(shard, batch.head.row()).map_err(failed)?;
@@ -324,7 +325,7 @@ struct Batch<'t> {
 
 impl Batch<'_> {
     /// Adds one update to the feed and the latest values, unless it is older than what is there.
-    fn apply(&mut self, key: Key, state: Option<State>) -> Result<(), StoreError> {
+    fn apply(&mut self, key: Key, state: Option<State>, trace: Option<TraceContext>) -> Result<(), StoreError> {
         let name = encoding::key_name(&key);
         let row = (self.shard, name.as_str());
         if let (Some(state), Some(stored)) = (&state, self.latest.get(row).map_err(failed)?)
@@ -334,7 +335,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.head.revision += 1;
-        let entry = Entry { key, revision: self.head.revision, state };
+        let entry = Entry { key, revision: self.head.revision, state, trace };
         let bytes = encoding::encode_entry(&entry, self.head.epoch);
         if entry.state.is_some() {
             self.latest.insert(row, bytes.as_slice()).map_err(failed)?;

@@ -342,7 +342,11 @@ impl Maker {
             _ => (Key::Feed(self.text(), Feed::ALL[self.0.random_range(0..7)]), Body::Feed(Box::new(self.feed()))),
         };
         let state = self.maybe(|maker| maker.state(body));
-        Entry { key, revision: self.0.random(), state }
+        let trace = self.0.random_bool(0.5).then(|| TraceContext {
+            trace_id: self.0.random_range(1..=u128::MAX),
+            span_id: self.0.random_range(1..=u64::MAX),
+        });
+        Entry { key, revision: self.0.random(), state, trace }
     }
 }
 
@@ -472,6 +476,19 @@ fn unknown_fields_are_skipped() {
 }
 
 #[test]
+fn a_trace_that_is_none_is_passed_over() {
+    let message = EntryMessage {
+        key: "price:BTC".into(),
+        revision: 7,
+        epoch: 1,
+        state: None,
+        trace: Some(b"of another kind".to_vec()),
+    };
+    let (entry, _) = decode_entry(&[vec![FORMAT], message.encode_to_vec()].concat()).expect("readable");
+    assert_eq!((entry.revision, entry.trace), (7, None));
+}
+
+#[test]
 fn what_is_missing_or_unknown_is_corrupt() {
     let refused = |bytes: &[u8], text: &str| {
         let error = decode_entry(bytes).expect_err("refused").to_string();
@@ -480,8 +497,13 @@ fn what_is_missing_or_unknown_is_corrupt() {
     refused(&[], "without bytes");
     refused(&[FORMAT + 1], "format");
     refused(&[FORMAT], "key");
-    let mut message =
-        EntryMessage { key: "price:BTC".into(), revision: 1, epoch: 1, state: Some(StateMessage::default()) };
+    let mut message = EntryMessage {
+        key: "price:BTC".into(),
+        revision: 1,
+        epoch: 1,
+        state: Some(StateMessage::default()),
+        trace: None,
+    };
     let encode = |message: &EntryMessage| [vec![FORMAT], message.encode_to_vec()].concat();
     refused(&encode(&message), "budget");
     let state = StateMessage { budget: Some(Duration::ZERO.into()), ..Default::default() };
@@ -509,6 +531,7 @@ fn a_snapshot_of_ten_venues_is_compact() {
         key: Key::Price(AssetCode::parse("BTC").expect("a code")),
         revision: 1,
         state: Some(maker.state(body)),
+        trace: None,
     };
     let len = encode_entry(&entry, 1).len();
     assert!(len < 2_500, "{len} bytes");

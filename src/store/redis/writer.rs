@@ -18,8 +18,8 @@ use super::pool::{Failure, Identity, Pool, RESPONSE_TIMEOUT};
 use super::reader::check_shard_count;
 use super::value::{number_of, text_of, texts_of};
 use super::{SHARD_KEPT_SECONDS, script, value};
-use crate::domain::Timestamp;
 use crate::domain::state::{Epoch, Key, Revision, State};
+use crate::domain::{Timestamp, TraceContext};
 use crate::store::{Entry, FeedLimits, Lease, LeaseClaim, ShardId, StoreError, encoding, lease};
 
 /// Attempts at one batch: the second goes over a new connection.
@@ -245,6 +245,7 @@ impl Writers {
         shard: ShardId,
         epoch: Epoch,
         updates: Vec<(Key, Option<State>)>,
+        trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let writer = self.writer(shard);
         let mut writer = writer.lock().await;
@@ -258,6 +259,7 @@ impl Writers {
         let mut batch = Batch {
             shard,
             items: items(updates, &writer.received),
+            trace,
             token: format!("{:016x}-{}", self.instance, writer.batch_number),
         };
         let mut attempt = 1;
@@ -410,6 +412,7 @@ impl From<StoreError> for AttemptError {
 struct Batch {
     shard: ShardId,
     items: Vec<Item>,
+    trace: Option<TraceContext>,
     token: String,
 }
 
@@ -419,7 +422,7 @@ impl Batch {
         let mut encoded = Vec::with_capacity(self.items.len());
         for (item, revision) in self.items.iter_mut().zip(base + 1..) {
             // The entry borrows the state for as long as it takes to encode it.
-            let entry = Entry { key: item.key.clone(), revision, state: item.state.take() };
+            let entry = Entry { key: item.key.clone(), revision, state: item.state.take(), trace: self.trace };
             encoded.push(value::encode(&entry, epoch));
             item.state = entry.state;
         }

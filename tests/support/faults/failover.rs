@@ -37,8 +37,9 @@ pub async fn run(rounds: u64, seed: u64) -> Found {
     let _collectors = [deployment.collector(), deployment.collector()];
     let client: Client = client_of(&addresses);
     for address in &addresses {
-        deployment.settled(&client_of(std::slice::from_ref(address))).await;
+        deployment.ready(&client_of(std::slice::from_ref(address))).await;
     }
+    deployment.settled(&client).await;
     let stop = CancellationToken::new();
     let feed = read_feed(trio.url(), 0, stop.clone());
     let recorders = addresses

@@ -39,8 +39,8 @@ const UNIVERSE_SIZE: usize = 40;
 /// Time between two polls of tickers, and how long a ticker is fresh.
 pub const POLL: Duration = Duration::from_secs(5);
 
-/// How long the same assets must have been tracked.
-const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// How long the same assets must have been tracked: longer than the listing takes between two looks.
+const SETTLED_AFTER: Duration = Duration::from_secs(8);
 
 /// Venues, and what processes on one store are started with.
 pub struct Deployment {

@@ -1,0 +1,218 @@
+//! Sends spans and metrics to an OTLP endpoint, over gRPC or HTTP.
+//!
+//! One sender has both, so that they share the endpoint, its headers and its time limits. Finished spans go through a bounded queue that drops
+//! rather than waits: whoever makes them never notices an endpoint that is down or does not answer. All of it runs as tasks of the program's
+//! runtime and ends within [`END_WAIT_MAX`].
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::sender::{SendError, Sender, Signal};
+use super::metrics::recorder;
+use super::registry::{Counter, Page};
+
+mod metrics;
+mod queue;
+mod sender;
+
+pub(super) use queue::Queue;
+pub use sender::{OtlpError, Protocol};
+
+/// Spans sent in one request at most.
+const BATCH_LEN_MAX: usize = 512;
+
+/// How long spans wait for others to be sent with.
+const BATCH_WAIT: Duration = Duration::from_secs(1);
+
+/// Attempts for one batch of spans, and the pause before the second, which doubles.
+const ATTEMPTS_MAX: u32 = 4;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the end of the process waits for what is still to be sent.
+const END_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Where telemetry is sent, and how.
+#[derive(Clone, Debug)]
+pub struct OtlpOptions {
+    /// `http://HOST:PORT` or `https://HOST:PORT`; over HTTP a path may follow, before `/v1/traces`.
+    pub endpoint: String,
+    /// How.
+    pub protocol: Protocol,
+    /// Sent with every request, as `name=value`; values may be secret.
+    pub headers: Vec<(String, String)>,
+    /// The time for one request.
+    pub timeout: Duration,
+    /// The time between two pages of metrics; `None` to send none.
+    pub metrics_interval: Option<Duration>,
+}
+
+/// Takes a page of metrics.
+pub type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;
+
+/// What runs beside the program until it ends.
+pub struct Otlp {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Otlp {
+    /// Begins to send. To be called in the program's runtime.
+    pub(super) fn start(
+        options: &OtlpOptions,
+        resource: &Resource,
+        spans: Option<mpsc::Receiver<SpanData>>,
+        page: TakePage,
+    ) -> Result<Self, OtlpError> {
+        let sender = Arc::new(Sender::new(options)?);
+        let attributes = Arc::new(ResourceAttributesWithSchema::from(resource));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        if let Some(spans) = spans {
+            let exporter = SpanExporter::new(Arc::clone(&sender), Arc::clone(&attributes), stop.clone());
+            tasks.spawn(exporter.run(spans));
+        }
+        if let Some(interval) = options.metrics_interval {
+            tasks.spawn(send_pages(sender, attributes, interval, page, stop.clone()));
+        }
+        let protocol = options.protocol.as_str();
+        info!(endpoint = %sender::shown(&options.endpoint), protocol, "telemetry is sent over OTLP");
+        Ok(Self { tasks, stop })
+    }
+
+    /// Sends what is left, as far as that goes in a short time.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(END_WAIT_MAX, ended).await.is_err() {
+            warn!("the last telemetry was not sent in time");
+            self.tasks.abort_all();
+        }
+    }
+}
+
+/// Takes spans from the queue and sends them in batches.
+struct SpanExporter {
+    sender: Arc<Sender>,
+    resource: Arc<ResourceAttributesWithSchema>,
+    stop: CancellationToken,
+    exported: Arc<Counter>,
+    failed: Arc<Counter>,
+    failing: bool,
+}
+
+impl SpanExporter {
+    fn new(sender: Arc<Sender>, resource: Arc<ResourceAttributesWithSchema>, stop: CancellationToken) -> Self {
+        let exported = recorder().trace_spans_exported.with(&[]);
+        let failed = recorder().trace_spans_dropped.with(&["export_failed"]);
+        Self { sender, resource, stop, exported, failed, failing: false }
+    }
+
+    async fn run(mut self, mut spans: mpsc::Receiver<SpanData>) {
+        let mut batch = Vec::with_capacity(BATCH_LEN_MAX);
+        while !self.stop.is_cancelled() {
+            let gathered = async {
+                if spans.recv_many(&mut batch, BATCH_LEN_MAX).await == 0 {
+                    return;
+                }
+                let full = async {
+                    while batch.len() < BATCH_LEN_MAX {
+                        let room = BATCH_LEN_MAX - batch.len();
+                        if spans.recv_many(&mut batch, room).await == 0 {
+                            return;
+                        }
+                    }
+                };
+                // What has come by then is sent.
+                let _ = tokio::time::timeout(BATCH_WAIT, full).await;
+            };
+            let stop = self.stop.clone();
+            stop.run_until_cancelled(gathered).await;
+            self.send(&mut batch).await;
+        }
+        while let Ok(span) = spans.try_recv() {
+            batch.push(span);
+            if batch.len() == BATCH_LEN_MAX {
+                self.send(&mut batch).await;
+            }
+        }
+        self.send(&mut batch).await;
+    }
+
+    async fn send(&mut self, batch: &mut Vec<SpanData>) {
+        if batch.is_empty() {
+            return;
+        }
+        let count = batch.len() as u64;
+        let spans = std::mem::take(batch);
+        let message =
+            ExportTraceServiceRequest { resource_spans: group_spans_by_resource_and_scope(spans, &self.resource) };
+        match self.attempt(&message).await {
+            Ok(()) => {
+                self.exported.add(count);
+                if std::mem::take(&mut self.failing) {
+                    info!("the OTLP endpoint takes spans again");
+                }
+            }
+            Err(error) => {
+                self.failed.add(count);
+                if !std::mem::replace(&mut self.failing, true) {
+                    warn!(%error, "spans are lost: the OTLP endpoint does not take them");
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, message: &ExportTraceServiceRequest) -> Result<(), SendError> {
+        let mut pause = ATTEMPT_PAUSE;
+        for _ in 1..ATTEMPTS_MAX {
+            match self.sender.send(Signal::Traces, message).await {
+                Err(error) if error.may_pass() && !self.stop.is_cancelled() => {
+                    self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    pause *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        self.sender.send(Signal::Traces, message).await
+    }
+}
+
+/// Sends pages of metrics until the end, and a last one then. A page that is not taken is not sent again: the next has all of it.
+async fn send_pages(
+    sender: Arc<Sender>,
+    resource: Arc<ResourceAttributesWithSchema>,
+    interval: Duration,
+    page: TakePage,
+    stop: CancellationToken,
+) {
+    let begun = SystemTime::now();
+    let mut failing = false;
+    loop {
+        stop.run_until_cancelled(tokio::time::sleep(interval)).await;
+        let is_last = stop.is_cancelled();
+        let message: ExportMetricsServiceRequest = metrics::request(&page(), &resource, begun, SystemTime::now());
+        match sender.send(Signal::Metrics, &message).await {
+            Ok(()) if std::mem::take(&mut failing) => info!("the OTLP endpoint takes metrics again"),
+            Ok(()) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    warn!(%error, "the OTLP endpoint does not take metrics");
+                }
+            }
+        }
+        if is_last {
+            return;
+        }
+    }
+}

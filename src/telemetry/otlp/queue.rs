@@ -1,0 +1,74 @@
+//! Finished spans on their way to the exporter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::Context;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use tokio::sync::mpsc;
+
+use crate::telemetry::metrics::recorder;
+use crate::telemetry::registry::Counter;
+
+/// Spans that wait at most. A thousand are a megabyte or two.
+const WAITING_MAX: usize = 2_048;
+
+/// Takes every finished span, or drops it when too many wait.
+#[derive(Debug)]
+pub struct Queue {
+    spans: mpsc::Sender<SpanData>,
+    dropped: Arc<Counter>,
+}
+
+impl Queue {
+    /// The queue and its other end.
+    pub fn new() -> (Self, mpsc::Receiver<SpanData>) {
+        let (spans, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { spans, dropped: recorder().trace_spans_dropped.with(&["queue_full"]) }, receiver)
+    }
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if self.spans.try_send(span).is_err() {
+            self.dropped.increment();
+        }
+    }
+
+    /// The other end sends what waits, and is told to by its owner.
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    #[test]
+    fn drops_rather_than_waits() {
+        let (queue, mut receiver) = Queue::new();
+        let dropped = Arc::clone(&queue.dropped);
+        let before = dropped.get();
+        let tracer = SdkTracerProvider::builder().with_span_processor(queue).build().tracer("test");
+        for _ in 0..WAITING_MAX + 3 {
+            drop(tracer.start("span"));
+        }
+        assert_eq!(dropped.get() - before, 3);
+        let mut waiting = Vec::new();
+        while let Ok(span) = receiver.try_recv() {
+            waiting.push(span);
+        }
+        assert_eq!(waiting.len(), WAITING_MAX);
+    }
+}

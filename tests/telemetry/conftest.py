@@ -1,0 +1,191 @@
+"""Runs the real binary against a real OpenTelemetry collector (rotel), which hands on what it took to a receiver that the tests read."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from concurrent import futures
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("CROSSMARKET_BINARY", ROOT / "target" / "debug" / "crossmarket"))
+PATIENCE_S = 60
+
+grpc = pytest.importorskip("grpc", reason="grpcio is not installed, so no traces were looked at")
+pytest.importorskip("opentelemetry.proto", reason="opentelemetry-proto is not installed, so no traces were looked at")
+rotel = pytest.importorskip("rotel", reason="rotel is not installed, so no traces were looked at")
+
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc  # noqa: E402
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc  # noqa: E402
+
+ROTEL = pathlib.Path(rotel.__file__).with_name("rotel-agent")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(what, look):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def value_of(value):
+    return getattr(value, value.WhichOneof("value"))
+
+
+def attributes_of(pairs):
+    return {pair.key: value_of(pair.value) for pair in pairs}
+
+
+class Span:
+    """A span as it came."""
+
+    def __init__(self, span, resource):
+        self.name, self.kind, self.resource = span.name, span.kind, resource
+        self.trace, self.id, self.parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        self.links = [(link.trace_id.hex(), link.span_id.hex()) for link in span.links]
+        self.attributes, self.status = attributes_of(span.attributes), span.status.code
+
+
+class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps what it is sent."""
+
+    def __init__(self):
+        self.lock, self.held, self.metrics = threading.Lock(), [], {}
+        self.server = grpc.server(futures.ThreadPoolExecutor(4))
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self.server)
+        metrics = type("Metrics", (metrics_service_pb2_grpc.MetricsServiceServicer,), {"Export": lambda _, request, context: self.measured(request)})
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(metrics(), self.server)
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def Export(self, request, context):
+        with self.lock:
+            for part in request.resource_spans:
+                resource = attributes_of(part.resource.attributes)
+                self.held += [Span(span, resource) for scope in part.scope_spans for span in scope.spans]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def measured(self, request):
+        with self.lock:
+            for part in request.resource_metrics:
+                resource = attributes_of(part.resource.attributes)
+                for scope in part.scope_metrics:
+                    for metric in scope.metrics:
+                        self.metrics[metric.name] = (metric, resource)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+    def spans(self, **wanted):
+        with self.lock:
+            return [span for span in self.held if all(getattr(span, name) == value for name, value in wanted.items())]
+
+
+class Running:
+    """Processes that end with the test."""
+
+    def __init__(self, directory):
+        self.directory, self.processes = directory, []
+
+    def start(self, command, **options):
+        process = subprocess.Popen([str(part) for part in command], cwd=self.directory, text=True, **options)
+        self.processes.append(process)
+        return process
+
+    def demo(self, *settings, environment=None, log="warn"):
+        """Starts the demo; returns its process, where it answers gRPC, the admin port's address, and its log file."""
+        listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", log]
+        given = [part for setting in settings for part in ("--set", setting)]
+        file = self.directory / f"{len(self.processes)}.log"
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "CROSSMARKET__"))}
+        process = self.start([BINARY, "demo", *listen, *given], stdout=subprocess.PIPE, stderr=file.open("w"), env={**variables, **(environment or {})})
+        for line in process.stdout:
+            if line.startswith("listening"):
+                found = dict(re.findall(r"(\w+)=(\S+)", line))
+                wait_for("a price", lambda: self.get(found["grpc"]).returncode == 0)
+                return process, found["grpc"], found["admin"], file
+        raise AssertionError(file.read_text())
+
+    def get(self, address, **variables):
+        command = [BINARY, "get", "BTC", "--server", f"http://{address}", "--timeout", "5s"]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
+
+    def stop(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            process.wait(timeout=PATIENCE_S)
+
+
+def ended_in(process):
+    """Asks a process to end; returns how long that takes, in seconds."""
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE_S) == 0
+    return time.monotonic() - begun
+
+
+def page(address):
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def sample(address, name):
+    """The sum of a metric's samples."""
+    found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", page(address), re.M)
+    return sum(map(float, found))
+
+
+@pytest.fixture
+def running(tmp_path):
+    running = Running(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.server.stop(None)
+
+
+@pytest.fixture
+def collector(running, receiver):
+    """A running rotel: its endpoint by protocol."""
+    grpc_port, http_port = free_port(), free_port()
+    running.start(
+        [ROTEL, "start", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--otlp-http-endpoint", f"127.0.0.1:{http_port}",
+         "--exporter", "otlp", "--otlp-exporter-endpoint", f"http://127.0.0.1:{receiver.port}", "--otlp-exporter-protocol", "grpc",
+         "--disable-batching"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    for port in (grpc_port, http_port):
+        wait_for("rotel", lambda: connects(port))
+    return {"grpc": f"http://127.0.0.1:{grpc_port}", "http/protobuf": f"http://127.0.0.1:{http_port}"}
+
+
+def connects(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def pytest_collection_modifyitems(items):
+    if not BINARY.is_file():
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="the crossmarket binary is not built, so no traces were looked at"))
