@@ -28,6 +28,9 @@ const END: u8 = b'E';
 /// An entry's length at most: far more than the longest series has.
 const ENTRY_LEN_MAX: u32 = 256 << 20;
 
+/// A block's number and bytes.
+type PackedBlock<'a> = (i64, &'a [u8]);
+
 /// What is in a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
@@ -184,7 +187,11 @@ pub async fn load(input: &mut impl Read, now: Timestamp) -> Result<(MemoryStore,
     Ok((store, found))
 }
 
-async fn put<R: Copied>(store: &MemoryStore, series: &SeriesKey, blocks: &[(i64, &[u8])]) -> Result<u64, StoreError> {
+async fn put<R: Copied>(
+    store: &MemoryStore,
+    series: &SeriesKey,
+    blocks: &[PackedBlock<'_>],
+) -> Result<u64, StoreError> {
     let mut records: Vec<R> = Vec::new();
     for (number, bytes) in blocks {
         let ever = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
@@ -250,7 +257,7 @@ impl<'a> Fields<'a> {
         Some(first)
     }
 
-    fn series(&mut self) -> Option<(SeriesKey, Vec<(i64, &'a [u8])>)> {
+    fn series(&mut self) -> Option<(SeriesKey, Vec<PackedBlock<'a>>)> {
         let name_len = u16::from_be_bytes(self.take()?);
         let name = std::str::from_utf8(self.slice(name_len.into())?).ok()?;
         let series = encoding::parse_series(name).ok()?;
