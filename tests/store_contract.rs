@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossmarket::domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, TraceContext};
 use crossmarket::store::embedded::EmbeddedOptions;
 use crossmarket::store::redis::RedisOptions;
 use crossmarket::store::{
@@ -254,6 +254,20 @@ async fn a_later_writer_is_heard_though_its_clock_is_behind() {
         // Its own states are compared as ever.
         assert_eq!(store.write(0, later, vec![(key("A"), behind(399, 3))]).await.expect("written"), 3);
         assert_eq!(store.write(0, later, vec![(key("A"), behind(400, 4))]).await.expect("written"), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readers_of_the_feed_are_told_of_a_batch_s_trace() {
+    on_every_store(LIMITS, |store| async move {
+        let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
+        let trace = Some(TraceContext { trace_id: 7, span_id: u64::MAX });
+        let updates = vec![(key("A"), Some(state(1, 1))), (key("B"), None)];
+        assert_eq!(store.write_traced(0, epoch, updates, trace).await.expect("written"), 2);
+        store.write(0, epoch, vec![(key("C"), Some(state(1, 2)))]).await.expect("written");
+        let Tail::Entries(entries) = tail_now(&*store, epoch, 0).await else { panic!("a gap") };
+        assert_eq!(entries.iter().map(|entry| entry.trace).collect::<Vec<_>>(), [trace, trace, None]);
     })
     .await;
 }
