@@ -147,7 +147,7 @@ impl ClientBuilder {
             return Err(unusable("endpoints", &urls.len().to_string(), reason));
         }
         let secret = self.secret.map(|(name, value)| secret(name, &value)).transpose()?;
-        let pool = Pool::new(urls, &self.transport, Credentials { secret, trace: self.trace })?;
+        let pool = Pool::new(urls, &self.transport, Credentials { authorization: secret, trace: self.trace })?;
         Ok(Client::assemble(Arc::new(pool), Arc::new(BudgetLeft::new(self.retry_budget)), self.settings))
     }
 }

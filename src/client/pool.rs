@@ -30,7 +30,7 @@ pub type Connection = InterceptedService<Channel, Credentials>;
 /// Puts the key or token of a client into the metadata of each request, and the trace that it is part of.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
-    pub(super) secret: Option<(&'static str, MetadataValue<Ascii>)>,
+    pub(super) authorization: Option<(&'static str, MetadataValue<Ascii>)>,
     pub(super) trace: Option<TraceSource>,
 }
 
@@ -55,7 +55,7 @@ pub struct TraceHeaders {
 
 impl Interceptor for Credentials {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some((name, value)) = &self.secret {
+        if let Some((name, value)) = &self.authorization {
             request.metadata_mut().insert(*name, value.clone());
         }
         // What is no header is no reason to fail a call.
