@@ -2,7 +2,7 @@
 //!
 //! One sender has both, so that they share the endpoint, its headers and its time limits. Finished spans go through a bounded queue that drops
 //! rather than waits: whoever makes them never notices an endpoint that is down or does not answer. All of it runs as tasks of the program's
-//! runtime and ends within [`END_WAIT_MAX`].
+//! runtime and ends within `END_WAIT_MAX`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
