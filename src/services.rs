@@ -176,13 +176,13 @@ pub async fn api(
     if offers_reflection {
         routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     }
-    // Calls that are refused are counted too, and browsers understand why.
-    let router = routes.into_axum_router().layer(guard);
+    // Calls that are refused are counted too, and browsers understand why. The first is the outermost; all are one layer to the router, which
+    // boxes a call and its answer for each.
+    let router = routes.into_axum_router();
     let router = match services.measured {
-        true => router.layer(observe::ObserveLayer::new()),
-        false => router,
+        true => router.layer((GrpcWebLayer::new(), observe::ObserveLayer::new(), guard)),
+        false => router.layer((GrpcWebLayer::new(), guard)),
     };
-    let router = router.layer(GrpcWebLayer::new());
     let router = match services.simulated {
         true => router.layer(MapResponseLayer::new(mark_simulated)),
         false => router,
