@@ -34,6 +34,7 @@ mod backfill;
 mod demo;
 mod frames;
 mod indices;
+mod leases;
 mod listener;
 mod measured;
 mod metrics;
@@ -143,6 +144,9 @@ pub enum AppError {
         /// What is wrong.
         problem: String,
     },
+    /// Leases cannot be kept where they should be.
+    #[error("collector.leases = kubernetes: {0}")]
+    Leases(&'static str),
     /// A role that this store does not allow.
     #[error(
         "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"
@@ -183,7 +187,12 @@ pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(
     let shard_count = Some(config.collector.shards);
     let store = store::open(&OpenOptions { shard_count, ..config.store.open_options() }).await?;
     let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
-    let collector = collects.then(|| collector_settings(&config));
+    let collector = if collects {
+        let kubernetes_leases = leases::in_kubernetes(&config)?;
+        Some(CollectorSettings { kubernetes_leases, ..collector_settings(&config) })
+    } else {
+        None
+    };
     let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
     let banner = |_: &str| String::new();

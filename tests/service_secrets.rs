@@ -1,5 +1,5 @@
-//! Secrets are planted everywhere that the service takes them, and nothing that it writes, shows or answers may hold one: logs at every level,
-//! metrics, the status page, answers and errors, `config show` and `config check`, and what a panic would print.
+//! Secrets are planted everywhere that the service takes them, and nothing that it writes, shows, sends or answers may hold one: logs at every level,
+//! metrics, traces, the status page, answers and errors, `config show` and `config check`, and what a panic would print.
 
 #[path = "support/redis.rs"]
 mod servers;
@@ -9,10 +9,11 @@ mod support {
     pub mod process;
 }
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crossmarket::client::{Client, ClientBuilder, Tls};
 use crossmarket::proto::v1::{ListFeedsRequest, ListPriceSnapshotsRequest, ListVenuesRequest};
@@ -31,6 +32,7 @@ const VENUE_KEY: &str = "canary-venue-key-3e8a";
 const REDIS_PASSWORD: &str = "canary-redis-password-9c42";
 const BROKEN_KEY_FILE: &str = "canary-broken-key-file-60b7";
 const URL_PASSWORD: &str = "canary-url-password-1d93";
+const OTLP_HEADER: &str = "canary-otlp-header-a812";
 
 /// What is looked for, by name.
 struct Canaries(Vec<(&'static str, String)>);
@@ -72,6 +74,31 @@ async fn echoing_venue() -> (u16, Arc<AtomicUsize>) {
     (port, with_key)
 }
 
+/// What was sent by OTLP over HTTP, by path: bodies of protobuf, in which texts stand as they are.
+#[derive(Clone, Default)]
+struct Sent(Arc<Mutex<HashMap<String, String>>>);
+
+impl Sent {
+    fn bodies(&self, path: &str) -> String {
+        self.0.lock().expect("not poisoned").get(path).cloned().unwrap_or_default()
+    }
+}
+
+/// Takes whatever is sent by OTLP with the right header. Returns its port.
+async fn telemetry_receiver() -> (u16, Sent) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let sent = Sent::default();
+    let taken = sent.clone();
+    let take = move |uri: axum::http::Uri, headers: axum::http::HeaderMap, body: bytes::Bytes| async move {
+        assert_eq!(headers.get("x-receiver").and_then(|value| value.to_str().ok()), Some(OTLP_HEADER));
+        let mut taken = taken.0.lock().expect("not poisoned");
+        taken.entry(uri.path().to_owned()).or_default().push_str(&String::from_utf8_lossy(&body));
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(take)).await });
+    (port, sent)
+}
+
 async fn page(service: &Process, path: &str) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let answer = reqwest::get(format!("http://{}{path}", service.admin)).await.expect("an answer");
@@ -96,6 +123,7 @@ async fn no_secret_is_ever_shown() {
     let redis = RedisServer::start();
     redis.command(&["CONFIG", "SET", "requirepass", REDIS_PASSWORD]);
     let (venue_port, venue_requests) = echoing_venue().await;
+    let (telemetry_port, sent) = telemetry_receiver().await;
     let authority = Authority::new();
     let issued = authority.issue(None);
     std::fs::create_dir(at("tls")).expect("made");
@@ -113,6 +141,7 @@ async fn no_secret_is_ever_shown() {
         ("Redis' password", REDIS_PASSWORD.to_owned()),
         ("a password in a URL", URL_PASSWORD.to_owned()),
         ("a broken key file's content", BROKEN_KEY_FILE.to_owned()),
+        ("a header of OTLP", OTLP_HEADER.to_owned()),
         ("the token's signature", token.rsplit('.').next().expect("three parts").to_owned()),
         ("the token's claims", token.split('.').nth(1).expect("three parts").to_owned()),
         ("the forged token's signature", forged.rsplit('.').next().expect("three parts").to_owned()),
@@ -136,6 +165,11 @@ async fn no_secret_is_ever_shown() {
         "security.jwt.audience=crossmarket".to_owned(),
         "security.jwt.algorithms=EdDSA".to_owned(),
         format!("security.jwt.jwks_file={}", write(&at("jwks.json"), &issuer.key_set())),
+        format!("telemetry.otlp_endpoint=http://127.0.0.1:{telemetry_port}"),
+        "telemetry.otlp_protocol=http/protobuf".to_owned(),
+        format!("telemetry.otlp_headers=x-receiver={OTLP_HEADER}"),
+        "telemetry.otlp_metrics_interval_ms=500".to_owned(),
+        "telemetry.sampler=always_on".to_owned(),
         format!("venues.twelvedata.rest_url=http://127.0.0.1:{venue_port}"),
         format!("venues.twelvedata.api_key_file={}", write(&at("venue-key"), VENUE_KEY)),
     ];
@@ -192,6 +226,13 @@ async fn no_secret_is_ever_shown() {
     wait_until("the broken file is noticed", async || page(&service, "/metrics").await.contains(refused).then_some(()))
         .await;
 
+    // Spans of calls that were refused, and of requests to the venue that had its key.
+    for name in ["crossmarket.v1.PriceService/ListPriceSnapshots", "url.full"] {
+        wait_until(name, async || sent.bodies("/v1/traces").contains(name).then_some(())).await;
+    }
+    canaries.none_in("the traces", &sent.bodies("/v1/traces"));
+    wait_until("metrics", async || sent.bodies("/v1/metrics").contains("crossmarket").then_some(())).await;
+    canaries.none_in("the metrics that are sent", &sent.bodies("/v1/metrics"));
     canaries.none_in("/metrics", &page(&service, "/metrics").await);
     canaries.none_in("the status page", &page(&service, "/").await);
     let log = service.log();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use smol_str::{SmolStr, format_smolstr};
 use tracing::field::Empty;
@@ -135,16 +135,25 @@ impl Fetcher {
         }
         let content_type = text_of(answer.headers(), &CONTENT_TYPE);
         let retry_after = retry_after(&text_of(answer.headers(), &RETRY_AFTER));
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| transient(&error))? {
-            if body.len() + chunk.len() > self.limits.body_bytes_max {
-                let limit = self.limits.body_bytes_max;
-                return Err(VenueError::Malformed(format_smolstr!("body longer than {limit} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Response { status, path: request.path.clone(), retry_after, content_type, body: body.freeze() })
+        let body = body_of(&mut answer, self.limits.body_bytes_max).await.map_err(|error| transient(&error))?;
+        let Some(body) = body else {
+            let limit = self.limits.body_bytes_max;
+            return Err(VenueError::Malformed(format_smolstr!("body longer than {limit} bytes")));
+        };
+        Ok(Response { status, path: request.path.clone(), retry_after, content_type, body })
     }
+}
+
+/// The whole body, decompressed; `None` when it is longer than `bytes_max`.
+pub(super) async fn body_of(answer: &mut reqwest::Response, bytes_max: usize) -> Result<Option<Bytes>, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body.freeze()))
 }
 
 /// A query may hold a key.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,16 +16,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub mod kubernetes;
+
 use super::publish::Update;
 use super::retry::Jitter;
 use crate::clock::Clock;
 use crate::domain::state::{Epoch, Key, Revision};
-use crate::domain::{Shards, TraceContext};
+use crate::domain::{Shards, Timestamp, TraceContext};
 use crate::store::{Lease, LeaseClaim, ShardId, Store, StoreError};
 use crate::telemetry::metrics::recorder;
 
-/// How often a standby looks whether a shard is free, at most and at least. A holder that ends gives its lease back, so this is the time that a
-/// rolling restart waits.
+/// How often a standby looks at the store.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// Between two attempts at a store that does not answer. Whoever is first after an outage leads on.
@@ -51,10 +53,63 @@ pub struct Lead {
     told_published: Arc<AtomicBool>,
 }
 
+/// Where leases are kept, and epochs given out with them. What each method promises is said at [`Store::acquire_lease`] and its neighbours.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Claims a shard.
+    async fn acquire(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError>;
+
+    /// Gives a lease a new life.
+    async fn renew(&self, lease: &Lease) -> Result<Lease, StoreError>;
+
+    /// Gives a lease back.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// How often a standby looks whether a shard is free, at least and at most. A holder that ends gives its lease back, so this is the time that
+    /// a rolling restart waits.
+    fn look_interval(&self) -> (Duration, Duration);
+}
+
+/// Leases in the store itself.
+pub struct StoreLeases(pub Arc<dyn Store>);
+
+#[async_trait]
+impl Leases for StoreLeases {
+    async fn acquire(
+        &self,
+        shard: ShardId,
+        holder: &str,
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseClaim, StoreError> {
+        self.0.acquire_lease(shard, holder, life, now).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        self.0.renew_lease(lease).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.0.release_lease(lease).await
+    }
+
+    fn look_interval(&self) -> (Duration, Duration) {
+        LOOK_INTERVAL
+    }
+}
+
 /// Competes for shards.
 pub struct Competition {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Where leases are kept.
+    pub leases: Arc<dyn Leases>,
     /// The shards.
     pub shards: Shards,
     /// This process's name among those that compete.
@@ -206,11 +261,12 @@ impl Competition {
     async fn compete(&self, shard: ShardId, told: &Told, stop: &CancellationToken) {
         let seed = self.seed.wrapping_add(u64::from(shard));
         let mut retry = Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1);
-        let mut look = Jitter::new(seed, LOOK_INTERVAL.0, LOOK_INTERVAL.1);
+        let (look_min, look_max) = self.leases.look_interval();
+        let mut look = Jitter::new(seed, look_min, look_max);
         let mut answering = true;
         while !stop.is_cancelled() {
             let claim = async {
-                match self.store.acquire_lease(shard, &self.holder, self.life, self.clock.now()).await? {
+                match self.leases.acquire(shard, &self.holder, self.life, self.clock.now()).await? {
                     LeaseClaim::Granted(lease) => Ok(Ok((self.foreign(shard).await?, lease))),
                     LeaseClaim::Held { holder, remaining } => Ok::<_, StoreError>(Err((holder, remaining))),
                 }
@@ -226,11 +282,11 @@ impl Competition {
                     answering = true;
                     tracing::debug!(shard, %holder, ?remaining, "another collector leads");
                     told.place(shard, Place::Behind);
-                    look.share_of(LOOK_INTERVAL.1).max(LOOK_INTERVAL.0).min(remaining + LOOK_INTERVAL.0)
+                    look.share_of(look_max).max(look_min).min(remaining + look_min)
                 }
                 Some(Err(error)) => {
                     if std::mem::take(&mut answering) {
-                        warn!(shard, %error, "no lease to be had from the store, trying on");
+                        warn!(shard, %error, "no lease to be had, trying on");
                     }
                     retry.next_wait()
                 }
@@ -276,7 +332,7 @@ impl Competition {
             if Instant::now() >= lease.stop_at() {
                 break "not renewed in time";
             }
-            match tokio::time::timeout_at(lease.stop_at(), self.store.renew_lease(&lease)).await {
+            match tokio::time::timeout_at(lease.stop_at(), self.leases.renew(&lease)).await {
                 Ok(Ok(renewed)) => {
                     lease = renewed;
                     renew_at = lease.renew_at();
@@ -296,7 +352,7 @@ impl Competition {
         }
         if stop.is_cancelled() {
             // Without the store's answer it runs out by itself.
-            let _ = tokio::time::timeout(self.life / 3, self.store.release_lease(&lease)).await;
+            let _ = tokio::time::timeout(self.life / 3, self.leases.release(&lease)).await;
         }
         if fenced.is_cancelled() { FENCED_PAUSE } else { Duration::ZERO }
     }

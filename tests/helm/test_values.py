@@ -69,7 +69,7 @@ def test_unknown_keys_are_refused(path):
 @pytest.mark.parametrize("values", [
     {"shards": 0}, {"shards": 65}, {"shards": "2"}, {"shards": 1.5},
     {"image": {"pullPolicy": "Sometimes"}}, {"image": {"digest": "sha256:abc"}}, {"image": {"repository": ""}},
-    {"server": {"replicas": -1}}, {"server": {"topologySpread": True}}, {"server": {"readiness": "always"}},
+    {"server": {"replicas": -1}}, {"server": {"topologySpread": True}}, {"server": {"readiness": "always"}}, {"collector": {"leases": "store"}},
     {"server": {"resources": {"limits": {"memory": "a lot"}}}}, {"server": {"extraEnv": [{"value": "x"}]}},
     {"server": {"podDisruptionBudget": {"maxUnavailable": "101%"}}},
     {"server": {"autoscaling": {"minReplicas": 0}}}, {"server": {"autoscaling": {"targetCPUUtilizationPercentage": 500}}},
@@ -113,7 +113,7 @@ ALTERNATIVES = {
     "config": {"universe": {"size": 9}}, "monitoring.serviceMonitor.interval": "7s", "monitoring.prometheusRule.disabledAlerts": ["CrossmarketVenueDown"],
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",
     "server.topologySpread": "required", "collector.topologySpread": "required", "server.readiness": "fresh",
-    "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1],
+    "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1], "networkPolicy.egress.kubernetesPorts": [1], "collector.leases": "kubernetes",
 }
 
 

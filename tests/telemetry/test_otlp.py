@@ -93,9 +93,12 @@ def test_a_call_is_recorded_as_its_caller_decided(running, receiver, collector, 
     assert by_status["INVALID_ARGUMENT"].attributes["error.type"] == "INVALID_ARGUMENT" and by_status["INVALID_ARGUMENT"].status == 0
     assert (by_status["UNIMPLEMENTED"].name, by_status["UNIMPLEMENTED"].attributes["rpc.method"]) == ("grpc", "_OTHER")
     assert by_status["UNIMPLEMENTED"].status == ERROR
-    lines = [line for line in log.read_text().splitlines() if "call ended" in line and f"trace_id={TRACE}" in line]
+    ended = lambda: [line for line in log.read_text().splitlines() if "call ended" in line and f"trace_id={TRACE}" in line]
+    lines = wait_for("three lines", lambda: found if len(found := ended()) >= 3 else None)
     assert len(lines) == 3 and all(re.search(r"span_id=[0-9a-f]{16}$", line) for line in lines)
     assert sum(f"span_id={span.id}" in "\n".join(lines) for span in spans) == 3
+    # They are counted when the collector has answered, which may be after it has handed them on.
+    wait_for("the count", lambda: sample(admin, "crossmarket_trace_spans_exported_total") >= 3)
     assert sample(admin, "crossmarket_trace_spans_exported_total") == 3
     assert ended_in(demo) < 5
 

@@ -93,6 +93,7 @@ impl Writers {
 
     /// Opens the shard without a lease.
     pub async fn open(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+        self.check_division(shard, "").await?;
         match self.claim(shard, "", Duration::ZERO, now).await? {
             LeaseClaim::Granted(lease) => Ok((lease.epoch, lease.revision)),
             LeaseClaim::Held { holder, .. } => Err(StoreError::Unavailable(format!("held by {holder}"))),
