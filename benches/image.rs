@@ -2,15 +2,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use prost::Message;
 
-use crossmarket::domain::state::{
-    Aggregation, AggregationMethod, Body, Contribution, ContributionStatus, Key, PriceSnapshot, State,
-};
-use crossmarket::domain::{AssetCode, Decimal, Timestamp};
+use crossmarket::domain::Timestamp;
 use crossmarket::image::{
     Change, Collection, Encoder, Filter, Freshness, Image, ImageSettings, Position, Subscription, View,
 };
@@ -18,87 +14,20 @@ use crossmarket::proto::v1;
 use crossmarket::services::WireEncoder;
 use crossmarket::services::encoded::Encoded;
 
+#[path = "../tests/support/states.rs"]
+mod states;
+
 const ASSET_COUNT: u64 = 1_000;
-const VENUE_COUNT: usize = 10;
 const EPOCH: u64 = 1;
 
 fn now() -> Timestamp {
-    Timestamp::from_seconds(1_768_478_400)
-}
-
-fn decimal(text: &str) -> Option<Decimal> {
-    Decimal::parse(text).ok()
-}
-
-fn contribution(number: usize) -> Contribution {
-    Contribution {
-        venue: format!("venue-{number}").into(),
-        instrument: "BTC/USDT".into(),
-        venue_symbol: "BTCUSDT".into(),
-        quote_asset: "USDT".into(),
-        observed_price: decimal("95391.12"),
-        conversion_rate: decimal("0.9998"),
-        price: decimal("95372.0418"),
-        weight: 0.1,
-        volume_24h: decimal("1234567890.12"),
-        deviation_percent: Some(0.013),
-        event_time: now(),
-        receive_time: now(),
-        status: ContributionStatus::Used,
-        simulated: false,
-    }
-}
-
-fn state(asset: &str, rank: u32) -> State {
-    let snapshot = PriceSnapshot {
-        asset: AssetCode::parse(asset).expect("a ticker"),
-        name: Some("Name of an asset".into()),
-        price: decimal("95391.12"),
-        change_1h_percent: Some(0.1),
-        change_24h_percent: Some(1.2),
-        change_7d_percent: Some(5.3),
-        change_30d_percent: Some(-3.4),
-        change_ytd_percent: Some(9.5),
-        high_24h: decimal("97000"),
-        low_24h: decimal("94000"),
-        high_7d: decimal("97900"),
-        low_7d: decimal("90000"),
-        range_24h_percent: Some(3.2),
-        volatility_24h_percent: Some(1.3),
-        volatility_30d_annualized_percent: Some(42.0),
-        rsi_14d: Some(61.0),
-        volume_24h: decimal("52640000000"),
-        market_cap: decimal("1900000000000"),
-        market_cap_rank: Some(rank),
-        circulating_supply: decimal("19980000"),
-        all_time_high: None,
-        categories: vec!["layer-1".into()],
-        aggregation: Aggregation {
-            method: AggregationMethod::VolumeWeightedMedian,
-            venue_count: 10,
-            candidate_count: 10,
-            required_venue_count: 1,
-            dispersion_percent: Some(0.01),
-            outlier_limit_percent: Some(0.5),
-            contributions: (0..VENUE_COUNT).map(contribution).collect(),
-        },
-        derivations: Vec::new(),
-    };
-    State {
-        event_time: now(),
-        receive_time: now(),
-        publish_time: now(),
-        budget: Duration::from_secs(60),
-        simulated: false,
-        body: Body::Price(Box::new(snapshot)),
-    }
+    Timestamp::from_millis(states::RECEIVED_MS)
 }
 
 fn changes(first_revision: u64, count: u64) -> Vec<Change> {
     let change = |number: u64| {
-        let asset = format!("A{number}");
-        let key = Key::Price(AssetCode::parse(&asset).expect("a ticker"));
-        Change { key, revision: first_revision + number, state: Some(state(&asset, number as u32 + 1)) }
+        let (key, state) = states::price(&format!("A{number}"), number as u32 + 1);
+        Change { key, revision: first_revision + number, state }
     };
     (0..count).map(change).collect()
 }
@@ -110,7 +39,8 @@ fn image() -> Arc<Image> {
 }
 
 fn encode_one(criterion: &mut Criterion) {
-    let state = state("BTC", 1);
+    let (_, state) = states::price("BTC", 1);
+    let state = state.expect("a price");
     criterion.bench_function("encode one snapshot, both views", |bencher| {
         bencher.iter(|| WireEncoder.encode(black_box(&state), 42, Freshness::Fresh));
     });

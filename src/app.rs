@@ -274,14 +274,14 @@ async fn run(process: Process) -> Result<(), AppError> {
     background.spawn(follow::keep_fresh(Arc::clone(&image), clock, shutdown.stop.clone()));
     let histories = Arc::new(Histories::default());
     background.spawn(histories::keep(Arc::clone(&histories), Arc::clone(&store), clock, shutdown.stop.clone()));
-    let (tls, guard) = match security {
-        Some(Security { tls, guard, rotations }) => {
+    let (tls, guard, reloads) = match security {
+        Some(Security { tls, guard, rotations, reloads }) => {
             for rotation in rotations {
                 background.spawn(rotation);
             }
-            (tls, Some(guard))
+            (tls, Some(guard), reloads)
         }
-        None => (None, None),
+        None => (None, None, Vec::new()),
     };
     let index_image = Arc::clone(&image);
     let admin_address = address_of(&admin);
@@ -297,6 +297,7 @@ async fn run(process: Process) -> Result<(), AppError> {
         leading,
         started,
         tls: tls.clone(),
+        reloads: reloads.into(),
         guard: guard.clone(),
         status_page: config.admin.status_page,
     };

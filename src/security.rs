@@ -17,7 +17,7 @@ pub mod tls;
 pub mod token;
 
 pub use client::{Caller, ClientSettings};
-pub use files::{FileError, WatchedFiles};
+pub use files::{FileError, Reloads, WatchedFiles};
 pub use guard::Guard;
 pub use key::{KeyEntry, KeyHash};
 pub use peer::Peer;

@@ -222,7 +222,7 @@ async fn no_secret_is_ever_shown() {
         der: issued.der.clone(),
         key: format!("-----BEGIN PRIVATE KEY-----\n{BROKEN_KEY_FILE}\n-----END PRIVATE KEY-----\n"),
     });
-    let refused = "crossmarket_tls_reloads_total{outcome=\"failed\"} 1";
+    let refused = "crossmarket_file_reloads_total{files=\"certificates\",outcome=\"failed\"} 1";
     wait_until("the broken file is noticed", async || page(&service, "/metrics").await.contains(refused).then_some(()))
         .await;
 

@@ -205,6 +205,12 @@ async fn ten_rotations_under_load_fail_no_call() {
     assert!(failures.is_empty(), "{failures:?}");
     assert!(calls > 100, "{calls} calls are no load");
     assert!(slowest < ROTATION_MAX, "{slowest:?}");
-    assert_eq!(metric(&service, "crossmarket_tls_reloads_total{outcome=\"ok\"}").await, Some(ROTATION_COUNT as f64));
-    assert_eq!(metric(&service, "crossmarket_tls_reloads_total{outcome=\"failed\"}").await, Some(0.0));
+    assert_eq!(
+        metric(&service, "crossmarket_file_reloads_total{files=\"certificates\",outcome=\"ok\"}").await,
+        Some(ROTATION_COUNT as f64)
+    );
+    assert_eq!(
+        metric(&service, "crossmarket_file_reloads_total{files=\"certificates\",outcome=\"failed\"}").await,
+        Some(0.0)
+    );
 }

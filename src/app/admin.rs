@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
+use super::security::FileReloads;
 use crate::clock::Clock;
 use crate::collector::lease::Leading;
 use crate::domain::Timestamp;
@@ -40,6 +41,8 @@ pub struct Admin {
     pub leading: Option<Leading>,
     /// The certificates of the gRPC port; `None` without TLS.
     pub tls: Option<Arc<ServerTls>>,
+    /// What becomes of files that change meanwhile.
+    pub reloads: Arc<FileReloads>,
     /// What decides about calls; `None` when the process answers none.
     pub guard: Option<Guard>,
     /// Whether the status page is offered.

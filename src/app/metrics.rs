@@ -31,6 +31,7 @@ pub(super) fn page(admin: &Admin) -> Page {
     process(&mut page, admin.started);
     leases(&mut page, admin);
     tls(&mut page, admin);
+    reloads(&mut page, admin);
     refusals(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
@@ -88,8 +89,13 @@ fn tls(page: &mut Page, admin: &Admin) {
             page.add(&names::TLS_EXPIRY, &[certificate], end as f64);
         }
     }
-    for (outcome, count) in [("ok", status.reloaded_count), ("failed", status.refused_count)] {
-        page.add(&names::TLS_RELOADS, &[outcome], count);
+}
+
+fn reloads(page: &mut Page, admin: &Admin) {
+    for (files, reloads) in admin.reloads.iter() {
+        for (outcome, count) in reloads.counts() {
+            page.add(&names::FILE_RELOADS, &[files, outcome], count);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::AppError;
 use crate::config::{Config, SecurityConfig};
-use crate::security::{FileError, Guard, ServerTls, Tokens, WatchedFiles};
+use crate::security::{FileError, Guard, Reloads, ServerTls, Tokens, WatchedFiles};
 
 /// What the gRPC port stands behind.
 pub(super) struct Security {
@@ -17,21 +17,29 @@ pub(super) struct Security {
     pub(super) guard: Guard,
     /// To be run beside the listener; they never end.
     pub(super) rotations: Vec<BoxFuture<'static, ()>>,
+    /// What becomes of files that change meanwhile, by kind of file.
+    pub(super) reloads: FileReloads,
 }
+
+/// What becomes of files that change, by kind of file.
+pub(super) type FileReloads = Vec<(&'static str, Arc<Reloads>)>;
 
 /// Reads certificates and keys.
 pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
     let settings = &config.security;
     let mut rotations: Vec<BoxFuture<'static, ()>> = Vec::new();
+    let mut reloads = Vec::new();
     let mut tls = None;
     if let Some(settings) = settings.tls.clone() {
         let (loaded, rotation) = ServerTls::load(settings).await.map_err(AppError::Tls)?;
+        reloads.push(("certificates", rotation.reloads()));
         rotations.push(Box::pin(rotation.run()));
         tls = Some(loaded);
     }
     let mut tokens = None;
     if let Some(settings) = settings.jwt.clone() {
         let (loaded, rotation) = Tokens::load(settings).await.map_err(AppError::Tokens)?;
+        reloads.push(("token_keys", rotation.reloads()));
         rotations.push(Box::pin(rotation.run()));
         tokens = Some(loaded);
     }
@@ -41,6 +49,7 @@ pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
     };
     if let Some(path) = settings.clients_file.as_ref().map(|file| file.path.clone()) {
         let (files, contents) = WatchedFiles::read(vec![path]).await.map_err(AppError::Clients)?;
+        reloads.push(("clients", files.reloads()));
         // It may have changed since the settings were read.
         take_clients(&guard, settings, Ok(contents));
         let (guard, settings) = (guard.clone(), settings.clone());
@@ -50,18 +59,20 @@ pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
     if settings.asks_who_calls() && tls.is_none() && !config.grpc.listen.ip().is_loopback() {
         warn!(address = %config.grpc.listen, "keys and tokens are sent in the clear: there is no security.tls");
     }
-    Ok(Security { tls, guard, rotations })
+    Ok(Security { tls, guard, rotations, reloads })
 }
 
 /// Takes the clients of a changed file.
-fn take_clients(guard: &Guard, settings: &SecurityConfig, contents: Result<Vec<Vec<u8>>, FileError>) {
-    let Some(file) = &settings.clients_file else { return };
+fn take_clients(guard: &Guard, settings: &SecurityConfig, contents: Result<Vec<Vec<u8>>, FileError>) -> bool {
+    let Some(file) = &settings.clients_file else { return false };
     match contents.map(|contents| settings.clients_with(&file.path, &contents.concat())) {
         Ok(Ok(clients)) => {
             info!(count = clients.len(), "clients read");
             guard.replace_clients(clients);
+            return true;
         }
         Ok(Err(problems)) => error!(%problems, "the new clients cannot be used, the old ones go on"),
         Err(problem) => error!(%problem, "the new clients cannot be read, the old ones go on"),
     }
+    false
 }

@@ -193,7 +193,7 @@ impl Board {
 
     /// Ratios that a plan asked for.
     fn long_short_answer(&mut self, answer: LongShortAnswer) {
-        let LongShortAnswer { venue_index, receive_time, instrument, budget, observations } = answer;
+        let LongShortAnswer { venue_index, receive_time, instrument, budget, trace: _, observations } = answer;
         let Some(code) = self.universe.resolve(&instrument.base).filter(|code| self.assets.contains_key(code)) else {
             return;
         };

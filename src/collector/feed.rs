@@ -8,8 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::breaker::Breaker;
 use super::budget::{Budget, Budgets};
@@ -109,6 +109,16 @@ impl VenueLink {
             budget.penalize(retry_after.or(response.retry_after).unwrap_or(RETRY_AFTER_DEFAULT));
         }
         parsed
+    }
+
+    /// A span for a request with all that belongs to it, if it is traced: here a datum's trace begins.
+    pub fn collect_span(&self, feed: Feed) -> Span {
+        trace::span!(
+            trace::begin(),
+            "collect",
+            crossmarket.venue = self.venue.id().as_str(),
+            crossmarket.feed = feed.as_str(),
+        )
     }
 
     /// Asks once, within the part of the scope's budget that is for planned requests, and reads the answer as each of the feeds.
@@ -269,12 +279,7 @@ impl PolledFeed {
         self.monitor.requested();
         let span = self.link.clock.real(self.interval).max(Duration::from_secs(1));
         let seed = self.seed.wrapping_add(index as u64);
-        let traced = trace::span!(
-            trace::begin(),
-            "collect",
-            crossmarket.venue = self.link.venue.id().as_str(),
-            crossmarket.feed = self.feed.as_str(),
-        );
+        let traced = self.link.collect_span(self.feed);
         match self.link.ask_patiently(self.feed, request, seed, span).instrument(traced.clone()).await {
             Ok(parsed) => {
                 self.monitor.succeeded(request.asked.len(), parsed.observations.len(), &parsed.unresolved);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::index::{IndexCode, IndexSource};
-use crate::domain::{Candle, Decimal, Timestamp};
+use crate::domain::{Candle, Decimal, Timestamp, TraceContext};
 
 /// Messages between the collection and the owner of the shard at most; the collection waits then.
 pub const INDEX_NEWS_MAX: usize = 64;
@@ -15,7 +15,12 @@ pub const INDEX_NEWS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub enum IndexNews {
     /// What the sources say of an index now. The newest of an index is all there is to know; sent when a source has answered or fallen silent.
-    Level(Box<EquityLevel>),
+    Level {
+        /// What they say.
+        level: Box<EquityLevel>,
+        /// The span that asked, when a source has answered and that is traced.
+        trace: Option<TraceContext>,
+    },
     /// Daily candles that have been stored under the index's code just now, oldest first. Each starts at midnight UTC of its session's
     /// date, and its session is over.
     Stored {

@@ -22,6 +22,7 @@ use self::baskets::Baskets;
 use self::equity::Equities;
 use self::records::Records;
 use super::CollectorError;
+use super::heard::Heard;
 use super::index_news::IndexNews;
 use super::lease::{Lead, Leads};
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ use crate::domain::{AssetCode, Decimal, Timestamp};
 use crate::histories::Histories;
 use crate::image::{Collection, Image};
 use crate::store::{ShardId, Store, StoreError};
+use crate::telemetry::trace;
 
 mod assets;
 mod baskets;
@@ -123,6 +125,9 @@ impl IndexOwner {
                 () = stop.cancelled() => break,
                 news = self.news.recv(), if listening => match news {
                     Some(news) => {
+                        if let IndexNews::Level { trace: Some(trace), .. } = &news {
+                            round.heard.note(*trace);
+                        }
                         round.equities.hear(news);
                         continue;
                     }
@@ -153,6 +158,7 @@ impl IndexOwner {
 struct Round {
     baskets: Baskets,
     equities: Equities,
+    heard: Heard,
     records: Records,
     published: HashMap<IndexCode, Published>,
     /// The histories' generation from which the daily levels were computed.
@@ -167,6 +173,7 @@ impl Round {
         Self {
             baskets: Baskets::new(settings.baskets.clone()),
             equities,
+            heard: Heard::default(),
             records: Records::default(),
             published: HashMap::new(),
             generation: 0,
@@ -195,6 +202,7 @@ impl Round {
 
     /// Writes what has changed.
     async fn publish(&mut self, owner: &IndexOwner, lead: &Lead, made: Vec<Made>, now: Timestamp) {
+        let span = self.heard.aggregate(owner.shard);
         let mut batch = Vec::new();
         for one in made {
             let code = one.snapshot.index.clone();
@@ -220,7 +228,8 @@ impl Round {
             lead.published().await;
             return;
         }
-        match lead.write(batch).await {
+        span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
+        match lead.write_traced(batch, trace::context_of(&span)).await {
             Ok(_) => lead.published().await,
             Err(error) => {
                 // Made again in the next round, as it is by then.

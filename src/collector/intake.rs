@@ -53,6 +53,8 @@ pub struct LongShortAnswer {
     pub instrument: Arc<Instrument>,
     /// How long a reading is fresh.
     pub budget: Duration,
+    /// The span that asked, when that is traced.
+    pub trace: Option<TraceContext>,
     /// Rows of any kinds and times.
     pub observations: Vec<Observation>,
 }

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::past::{Past, PastVenue};
 use self::plan::{Job, Plan, Series, plan};
@@ -35,8 +36,9 @@ use super::monitor::FeedMonitor;
 use crate::analytics::plausibility;
 use crate::clock::Clock;
 use crate::domain::series::{Point, SeriesKey, SeriesKind};
-use crate::domain::{Decimal, Feed, Instrument, InstrumentKind, Observation, Payload, Period, Timestamp};
+use crate::domain::{Decimal, Feed, Instrument, InstrumentKind, Observation, Payload, Period, Timestamp, TraceContext};
 use crate::store::{Store, StoreError};
+use crate::telemetry::trace;
 use crate::venues::{Parsed, Request, RequestOptions, Venue, VenueError};
 
 /// How often a venue's list of perpetuals, which tells their open interest where one answer has it all, is asked for.
@@ -328,7 +330,7 @@ impl LongShortFeed {
                     && best.get(&instrument.base).is_some_and(|best| best.symbol == instrument.symbol)
             };
             observations.retain(is_best);
-            self.hand_on(Feed::OpenInterest, observations).await;
+            self.hand_on(Feed::OpenInterest, None, observations).await;
         }
         Some(best)
     }
@@ -408,11 +410,13 @@ impl LongShortFeed {
             monitor.requested();
             let also = self.link.venue.also_answers(feed);
             let feeds: Vec<Feed> = std::iter::once(feed).chain(also.iter().copied()).collect();
-            match self.link.ask_planned(&feeds, &request).await {
+            let span = self.link.collect_span(feed);
+            match self.link.ask_planned(&feeds, &request).instrument(span.clone()).await {
                 Ok(answers) => {
+                    let trace = trace::context_of(&span);
                     for (feed, parsed) in feeds.into_iter().zip(answers) {
                         let is_own = feed == job.feed();
-                        let taken = self.take(&job, feed, parsed).await;
+                        let taken = self.take(&job, feed, trace, parsed).await;
                         if taken && is_own {
                             outcome = Outcome::Answered;
                         }
@@ -438,7 +442,7 @@ impl LongShortFeed {
     }
 
     /// Hands an answer on; true when there is something in it. Rows of another period than asked for are none of this series.
-    async fn take(&self, job: &Job, feed: Feed, parsed: Parsed) -> bool {
+    async fn take(&self, job: &Job, feed: Feed, trace: Option<TraceContext>, parsed: Parsed) -> bool {
         let monitor = if feed == Feed::OpenInterest { &self.open_interest } else { &self.ratios };
         let Parsed { mut observations, unresolved } = parsed;
         monitor.answered(observations.len(), &unresolved);
@@ -446,7 +450,7 @@ impl LongShortFeed {
             // Rows of contract statistics tell the open interest of each period; the newest is the present one.
             let newest = observations.into_iter().max_by_key(|observation| observation.event_time);
             let found = newest.is_some();
-            self.hand_on(Feed::OpenInterest, newest.into_iter().collect()).await;
+            self.hand_on(Feed::OpenInterest, trace, newest.into_iter().collect()).await;
             return found;
         };
         let row_count = observations.len();
@@ -473,18 +477,19 @@ impl LongShortFeed {
             receive_time,
             instrument: Arc::new(job.instrument.clone()),
             budget: job.budget(),
+            trace,
             observations,
         };
         self.intake.send(Intake::LongShort(answer)).await.is_ok()
     }
 
-    async fn hand_on(&self, feed: Feed, observations: Vec<Observation>) {
+    async fn hand_on(&self, feed: Feed, trace: Option<TraceContext>, observations: Vec<Observation>) {
         if observations.is_empty() {
             return;
         }
         let receive_time = self.link.clock.now();
         let observed =
-            Observed { venue_index: self.link.index, feed, receive_time, streaming: false, trace: None, observations };
+            Observed { venue_index: self.link.index, feed, receive_time, streaming: false, trace, observations };
         // The pipeline ends only after the feeds.
         let _ = self.intake.send(Intake::Observed(observed)).await;
     }

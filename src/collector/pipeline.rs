@@ -8,13 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::field::Empty;
 use tracing::warn;
 
 use super::CollectorError;
 use super::backfill::{PREFERENCE, Target, series_key};
 use super::board::Board;
-use super::intake::{Intake, Observed};
+use super::intake::{Intake, LongShortAnswer, Observed};
 use super::lease::{Lead, Leads};
 use super::long_short;
 use super::monitor::FeedMonitor;
@@ -225,8 +224,10 @@ impl Run {
 
     /// The next batch of every shard may have something of what was heard.
     fn note_trace(&mut self, message: &Intake) {
-        if let Intake::Observed(Observed { trace: Some(trace), .. }) = message {
-            self.writers.values_mut().for_each(|writer| writer.note_trace(*trace));
+        if let Intake::Observed(Observed { trace: Some(trace), .. })
+        | Intake::LongShort(LongShortAnswer { trace: Some(trace), .. }) = message
+        {
+            self.writers.values_mut().for_each(|writer| writer.heard.note(*trace));
         }
     }
 
@@ -255,14 +256,8 @@ impl Run {
     }
 
     fn write(&mut self, shard: ShardId, instant: Instant) {
-        let traces = self.writers.get_mut(&shard).map(Writer::take_traces).unwrap_or_default();
-        let span = trace::span!(
-            traces.first().copied().and_then(trace::below),
-            "aggregate",
-            crossmarket.shard = i64::from(shard),
-            crossmarket.state_count = Empty,
-        );
-        trace::link(&span, traces.into_iter().skip(1));
+        let Some(writer) = self.writers.get_mut(&shard) else { return };
+        let span = writer.heard.aggregate(shard);
         let batch = span.in_scope(|| self.batch(shard, instant));
         span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
         let more = self.pipeline.board.long_short_book().is_behind();

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::heard::Heard;
 use super::lease::Lead;
 use super::publish::Update;
 use super::retry::Jitter;
@@ -16,9 +17,6 @@ use crate::store::StoreError;
 
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
-
-/// Spans that one batch is linked to at most.
-const TRACES_MAX: usize = 32;
 
 /// What a shard's writer has under way and waiting.
 pub struct Writer {
@@ -32,8 +30,8 @@ pub struct Writer {
     pub catalogue_due: Instant,
     /// When the feeds' health is told.
     pub feeds_due: Instant,
-    /// What was heard since the last batch, as far as it is traced.
-    traces: Vec<TraceContext>,
+    /// What was heard since the last batch.
+    pub heard: Heard,
     /// A price has been written in this epoch: who has none yet cannot say that everything is there.
     has_prices: bool,
     writing: bool,
@@ -64,7 +62,7 @@ impl Writer {
             paused_after: None,
             catalogue_due: now,
             feeds_due: now,
-            traces: Vec::new(),
+            heard: Heard::default(),
             has_prices: false,
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
@@ -76,18 +74,6 @@ impl Writer {
     /// True when a batch may be written now.
     pub fn is_idle(&self, now: Instant) -> bool {
         !self.writing && self.retry_at.is_none_or(|at| at <= now)
-    }
-
-    /// Notes a span whose observations the next batch may hold.
-    pub fn note_trace(&mut self, trace: TraceContext) {
-        if self.traces.len() < TRACES_MAX {
-            self.traces.push(trace);
-        }
-    }
-
-    /// Takes those spans, for a batch.
-    pub fn take_traces(&mut self) -> Vec<TraceContext> {
-        std::mem::take(&mut self.traces)
     }
 
     /// True when the last batch did not hold all that was due.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
@@ -31,6 +33,21 @@ pub struct WatchedFiles {
     taken: Fingerprint,
     /// Of what was seen at the last look, when that was something else.
     seen: Option<Fingerprint>,
+    reloads: Arc<Reloads>,
+}
+
+/// What became of files that changed.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    taken: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Reloads {
+    /// How often it went well, and how often the old ones went on.
+    pub fn counts(&self) -> [(&'static str, u64); 2] {
+        [("ok", self.taken.load(Ordering::Relaxed)), ("failed", self.refused.load(Ordering::Relaxed))]
+    }
 }
 
 /// Of the content, so that no private key is kept for the sake of a comparison.
@@ -41,16 +58,27 @@ impl WatchedFiles {
     pub async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
         let contents = read_all(&paths).await?;
         let taken = fingerprint(&contents);
-        Ok((Self { paths, taken, seen: None }, contents))
+        Ok((Self { paths, taken, seen: None, reloads: Arc::default() }, contents))
     }
 
-    /// Hands out new content whenever there is some; never ends.
-    pub async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>)) {
+    /// What becomes of changes.
+    pub fn reloads(&self) -> Arc<Reloads> {
+        Arc::clone(&self.reloads)
+    }
+
+    /// Hands out new content whenever there is some, and counts whether it was taken; never ends.
+    pub async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Some(contents) = self.look().await {
-                take(contents);
-            }
+            self.step(&take).await;
+        }
+    }
+
+    /// One look.
+    pub(super) async fn step(&mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
+        if let Some(contents) = self.look().await {
+            let count = if take(contents) { &self.reloads.taken } else { &self.reloads.refused };
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 

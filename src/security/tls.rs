@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::pem::PemObject;
@@ -15,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{error, info};
 
 use super::certificate;
-use super::files::{FileError, WatchedFiles};
+use super::files::{FileError, Reloads, WatchedFiles};
 
 /// HTTP/2 for gRPC, HTTP/1.1 for gRPC-Web.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -72,8 +71,6 @@ pub enum TlsError {
 #[derive(Debug)]
 pub struct ServerTls {
     current: RwLock<Arc<Material>>,
-    reloaded_count: AtomicU64,
-    refused_count: AtomicU64,
 }
 
 /// What monitoring shows.
@@ -83,10 +80,6 @@ pub struct TlsStatus {
     pub certificate_end: u64,
     /// When the first of the clients' authorities ends.
     pub client_ca_end: Option<u64>,
-    /// Changed files that were taken.
-    pub reloaded_count: u64,
-    /// Changed files that could not be used.
-    pub refused_count: u64,
 }
 
 #[derive(Debug)]
@@ -115,11 +108,7 @@ impl ServerTls {
         paths.extend(settings.client_ca_file.clone());
         let (files, contents) = WatchedFiles::read(paths).await?;
         let material = Material::of(&settings, &contents)?;
-        let tls = Arc::new(Self {
-            current: RwLock::new(Arc::new(material)),
-            reloaded_count: AtomicU64::new(0),
-            refused_count: AtomicU64::new(0),
-        });
+        let tls = Arc::new(Self { current: RwLock::new(Arc::new(material)) });
         let rotation = Rotation { tls: Arc::clone(&tls), settings, files };
         Ok((tls, rotation))
     }
@@ -133,12 +122,7 @@ impl ServerTls {
     /// What monitoring shows.
     pub fn status(&self) -> TlsStatus {
         let material = self.current();
-        TlsStatus {
-            certificate_end: material.certificate_end,
-            client_ca_end: material.client_ca_end,
-            reloaded_count: self.reloaded_count.load(Ordering::Relaxed),
-            refused_count: self.refused_count.load(Ordering::Relaxed),
-        }
+        TlsStatus { certificate_end: material.certificate_end, client_ca_end: material.client_ca_end }
     }
 
     fn current(&self) -> Arc<Material> {
@@ -147,6 +131,11 @@ impl ServerTls {
 }
 
 impl Rotation {
+    /// What becomes of changed files.
+    pub fn reloads(&self) -> Arc<Reloads> {
+        self.files.reloads()
+    }
+
     /// Takes the files anew whenever they change; never ends.
     pub async fn run(self) {
         let Self { tls, settings, files } = self;
@@ -155,18 +144,18 @@ impl Rotation {
 }
 
 impl ServerTls {
-    fn take(&self, settings: &TlsSettings, contents: Result<Vec<Vec<u8>>, FileError>) {
+    fn take(&self, settings: &TlsSettings, contents: Result<Vec<Vec<u8>>, FileError>) -> bool {
         let material = contents.map_err(TlsError::from).and_then(|contents| Material::of(settings, &contents));
         match material {
             Ok(material) => {
                 info!(certificate_end = material.certificate_end, "certificates read anew");
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
-                self.reloaded_count.fetch_add(1, Ordering::Relaxed);
+                true
             }
             Err(problem) => {
                 let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
                 error!(%problem, cause, "new certificates cannot be used, the old ones go on");
-                self.refused_count.fetch_add(1, Ordering::Relaxed);
+                false
             }
         }
     }

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use tracing::{error, info};
 
-use super::files::{FileError, WatchedFiles};
+use super::files::{FileError, Reloads, WatchedFiles};
 use super::refusal::Refusal;
 use super::scope::Scopes;
 
@@ -228,6 +228,11 @@ impl Tokens {
 }
 
 impl KeyRotation {
+    /// What becomes of changed key sets.
+    pub fn reloads(&self) -> Arc<Reloads> {
+        self.files.reloads()
+    }
+
     /// Takes the key set anew whenever it changes; never ends.
     pub async fn run(self) {
         let Self { tokens, files } = self;
@@ -236,13 +241,17 @@ impl KeyRotation {
 }
 
 impl Tokens {
-    fn take(&self, contents: Result<Vec<Vec<u8>>, FileError>) {
+    fn take(&self, contents: Result<Vec<Vec<u8>>, FileError>) -> bool {
         match contents.map_err(TokenError::from).and_then(|contents| keys_of(&self.settings, &contents)) {
             Ok(keys) => {
                 info!(keys = keys.len(), "the issuer's keys read anew");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                true
             }
-            Err(problem) => error!(%problem, "the issuer's new keys cannot be used, the old ones go on"),
+            Err(problem) => {
+                error!(%problem, "the issuer's new keys cannot be used, the old ones go on");
+                false
+            }
         }
     }
 }

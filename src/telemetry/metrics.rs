@@ -108,7 +108,7 @@ metrics! {
     SPANS_DROPPED = COUNT, "crossmarket_trace_spans_dropped_total", ["reason"], "Spans lost.";
     TLS_EXPIRY = LEVEL, "crossmarket_tls_certificate_expiry_timestamp_seconds", ["certificate"],
         "When the certificate ends, Unix time.";
-    TLS_RELOADS = COUNT, "crossmarket_tls_reloads_total", ["outcome"], "Certificate files read anew.";
+    FILE_RELOADS = COUNT, "crossmarket_file_reloads_total", ["files", "outcome"], "Changed files of security read anew.";
     AUTH_REJECTIONS = COUNT, "crossmarket_auth_rejections_total", ["reason"], "Calls refused for their credentials.";
     QUOTA_REJECTIONS = COUNT, "crossmarket_quota_rejections_total", ["limit"],
         "Calls and subscriptions refused for their number.";

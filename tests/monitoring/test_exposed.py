@@ -5,14 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("CROSSMARKET_BINARY", ROOT / "target" / "debug" / "crossmarket"))
-PATIENCE_S = 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from running import BINARY, ROOT, Running, page, wait_for  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(not BINARY.is_file(), reason="the crossmarket binary is not built, so its metrics were not looked at"),
@@ -21,54 +18,11 @@ pytestmark = [
 ]
 
 
-class Running:
-    """Processes that end with the test."""
-
-    def __init__(self, directory):
-        self.directory, self.processes = directory, []
-
-    def start(self, command, **options):
-        process = subprocess.Popen([str(part) for part in command], cwd=self.directory, text=True, **options)
-        self.processes.append(process)
-        return process
-
-    def service(self, *arguments):
-        """Starts the binary; returns where it answers gRPC (if it does) and the admin port's address."""
-        listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", "warn"]
-        log = (self.directory / f"{len(self.processes)}.log").open("w")
-        process = self.start([BINARY, *arguments, *listen], stdout=subprocess.PIPE, stderr=log)
-        for line in process.stdout:
-            if line.startswith("listening"):
-                found = dict(re.findall(r"(\w+)=(\S+)", line))
-                return found.get("grpc"), found["admin"]
-        raise AssertionError((self.directory / log.name).read_text())
-
-    def stop(self):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            process.wait(timeout=PATIENCE_S)
-
-
 @pytest.fixture
 def running(tmp_path):
     running = Running(tmp_path)
     yield running
     running.stop()
-
-
-def page(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        return answer.read().decode()
-
-
-def wait_for(what, look):
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 def redis(running):
@@ -90,10 +44,10 @@ def test_the_binary_exposes_what_is_documented(running, tmp_path):
     public, private = certificate(tmp_path)
     tls = ["--set", f"security.tls.certificate_file={public}", "--set", f"security.tls.key_file={private}"]
     # Spans are counted where there is somewhere to send them; nobody takes them there.
-    grpc, demo = running.service("demo", *tls, "--set", "telemetry.otlp_endpoint=http://127.0.0.1:1")
+    _, grpc, demo, _ = running.service("demo", *tls, "--set", "telemetry.otlp_endpoint=http://127.0.0.1:1")
     store = redis(running)
-    _, collector = running.service("serve", "--role", "collector", "--store", store)
-    _, server = running.service("serve", "--role", "server", "--store", store)
+    _, _, collector, _ = running.service("serve", "--role", "collector", "--store", store)
+    _, _, server, _ = running.service("serve", "--role", "server", "--store", store)
     wait_for("a price", lambda: subprocess.run([BINARY, "get", "BTC", "--server", f"https://{grpc}", "--ca", public], capture_output=True).returncode == 0)
     # A feed tells of itself every few seconds; the demo has venues that do not answer for some instruments.
     shown = ("crossmarket_ready 1", "crossmarket_feed_age_seconds{", "crossmarket_feed_rejections_total{")

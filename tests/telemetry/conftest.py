@@ -2,19 +2,16 @@
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
+import sys
 import threading
-import time
-import urllib.request
 from concurrent import futures
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("CROSSMARKET_BINARY", ROOT / "target" / "debug" / "crossmarket"))
-PATIENCE_S = 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from running import BINARY, Running, page, wait_for  # noqa: E402
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed, so no traces were looked at")
 pytest.importorskip("opentelemetry.proto", reason="opentelemetry-proto is not installed, so no traces were looked at")
@@ -30,15 +27,6 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def wait_for(what, look):
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 def value_of(value):
@@ -92,54 +80,19 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
             return [span for span in self.held if all(getattr(span, name) == value for name, value in wanted.items())]
 
 
-class Running:
-    """Processes that end with the test."""
-
-    def __init__(self, directory):
-        self.directory, self.processes = directory, []
-
-    def start(self, command, **options):
-        process = subprocess.Popen([str(part) for part in command], cwd=self.directory, text=True, **options)
-        self.processes.append(process)
-        return process
+class Market(Running):
+    """The demo, and calls of it."""
 
     def demo(self, *settings, environment=None, log="warn"):
         """Starts the demo; returns its process, where it answers gRPC, the admin port's address, and its log file."""
-        listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", log]
         given = [part for setting in settings for part in ("--set", setting)]
-        file = self.directory / f"{len(self.processes)}.log"
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "CROSSMARKET__"))}
-        process = self.start([BINARY, "demo", *listen, *given], stdout=subprocess.PIPE, stderr=file.open("w"), env={**variables, **(environment or {})})
-        for line in process.stdout:
-            if line.startswith("listening"):
-                found = dict(re.findall(r"(\w+)=(\S+)", line))
-                wait_for("a price", lambda: self.get(found["grpc"]).returncode == 0)
-                return process, found["grpc"], found["admin"], file
-        raise AssertionError(file.read_text())
+        started = self.service("demo", *given, environment=environment, log=log)
+        wait_for("a price", lambda: self.get(started[1]).returncode == 0)
+        return started
 
     def get(self, address, **variables):
         command = [BINARY, "get", "BTC", "--server", f"http://{address}", "--timeout", "5s"]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
-
-    def stop(self):
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                process.terminate()
-        for process in self.processes:
-            process.wait(timeout=PATIENCE_S)
-
-
-def ended_in(process):
-    """Asks a process to end; returns how long that takes, in seconds."""
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=PATIENCE_S) == 0
-    return time.monotonic() - begun
-
-
-def page(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        return answer.read().decode()
 
 
 def sample(address, name):
@@ -150,7 +103,7 @@ def sample(address, name):
 
 @pytest.fixture
 def running(tmp_path):
-    running = Running(tmp_path)
+    running = Market(tmp_path)
     yield running
     running.stop()
 

@@ -6,7 +6,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import BINARY, attributes_of, ended_in, grpc, page, sample, wait_for
+from conftest import attributes_of, grpc, sample
+from running import BINARY, ended_in, page, wait_for
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 ERROR = 2

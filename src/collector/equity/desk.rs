@@ -16,7 +16,7 @@ use crate::collector::intake::{Intake, Observed};
 use crate::domain::calendar::{day_start, new_york_civil, session_of_day};
 use crate::domain::index::IndexCode;
 use crate::domain::observation::IndexLevel;
-use crate::domain::{Candle, Decimal, Payload, Timestamp};
+use crate::domain::{Candle, Decimal, Payload, Timestamp, TraceContext};
 use crate::store::Store;
 
 /// Closes of a source that are kept for comparison.
@@ -127,7 +127,7 @@ impl Desk {
         }
         for (index, closes) in touched {
             self.put(place, &index, closes).await;
-            if !self.tell(&index).await {
+            if !self.tell(&index, observed.trace).await {
                 return false;
             }
         }
@@ -168,7 +168,7 @@ impl Desk {
 
     async fn tell_all(&mut self) -> bool {
         for index in self.books.keys().cloned().collect::<Vec<_>>() {
-            if !self.tell(&index).await {
+            if !self.tell(&index, None).await {
                 return false;
             }
         }
@@ -176,7 +176,7 @@ impl Desk {
     }
 
     /// Tells what the sources say of an index when that has changed. False when nobody listens any more.
-    async fn tell(&mut self, index: &IndexCode) -> bool {
+    async fn tell(&mut self, index: &IndexCode, trace: Option<TraceContext>) -> bool {
         let now = self.clock.now();
         let Some(book) = self.books.get_mut(index) else { return true };
         let (_, level) = book.resolve(index, now);
@@ -184,7 +184,7 @@ impl Desk {
             return true;
         }
         book.told = Some(level.clone());
-        self.news.send(IndexNews::Level(Box::new(level))).await.is_ok()
+        self.news.send(IndexNews::Level { level: Box::new(level), trace }).await.is_ok()
     }
 }
 

@@ -39,7 +39,7 @@ impl Equities {
 
     /// Takes one message. Closes that were stored reach the histories by themselves.
     pub fn hear(&mut self, news: IndexNews) {
-        if let IndexNews::Level(level) = news {
+        if let IndexNews::Level { level, .. } = news {
             self.heard.insert(level.index.clone(), *level);
         }
     }

@@ -279,7 +279,7 @@ fn a_market_cap_rests_on_a_close_of_its_date_and_not_on_an_older_one() {
         };
         let mut equities = Equities::new(vec![published]);
         let level = EquityLevel { index: code.clone(), used: Some(used.clone()), sources: Vec::new() };
-        equities.hear(IndexNews::Level(Box::new(level)));
+        equities.hear(IndexNews::Level { level: Box::new(level), trace: None });
         let made = equities.snapshots(&histories, now).pop().expect("a snapshot");
         made.snapshot.market_cap.map(Decimal::to_f64)
     };

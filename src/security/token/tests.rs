@@ -176,7 +176,8 @@ async fn a_changed_key_set_is_taken_and_a_broken_one_is_not() {
     for (content, taken) in [("{}".to_owned(), false), (second.key_set().to_string(), true)] {
         std::fs::write(file.path(), content).expect("written");
         assert!(rotation.files.look().await.is_none());
-        rotation.tokens.take(rotation.files.look().await.expect("changed"));
+        rotation.files.step(|contents| rotation.tokens.take(contents)).await;
         assert_eq!((knows(&first), knows(&second)), (!taken, taken));
     }
+    assert_eq!(rotation.reloads().counts(), [("ok", 1), ("failed", 1)]);
 }
