@@ -68,6 +68,24 @@ def test_one_trace_follows_a_datum_from_fetch_to_frame(running, receiver, collec
     assert ended_in(demo) < 5
 
 
+def test_ratios_and_index_levels_are_followed_too(running, receiver, collector):
+    running.demo(f"telemetry.otlp_endpoint={collector['grpc']}", "telemetry.sample_ratio=1")
+
+    def aggregated(feed):
+        """A batch that was made of such an answer, and applied."""
+        asked = {(span.trace, span.id) for span in receiver.spans(name="collect") if span.attributes["crossmarket.feed"] == feed}
+        for batch in receiver.spans(name="aggregate"):
+            if asked & {(batch.trace, batch.parent), *batch.links}:
+                for write in receiver.spans(name="write", trace=batch.trace, parent=batch.id):
+                    if receiver.spans(name="apply", trace=batch.trace, parent=write.id):
+                        return batch
+        return None
+
+    for feed, shard in (("long-short-ratios", 0), ("index-levels", 1)):
+        batch = wait_for(f"a batch with {feed}", lambda: aggregated(feed))
+        assert batch.attributes["crossmarket.shard"] == shard
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_a_call_is_recorded_as_its_caller_decided(running, receiver, collector, protocol):
     # The standard variables, and nothing of what begins here is recorded.
