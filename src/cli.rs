@@ -29,6 +29,7 @@ mod ratios;
 mod season;
 mod serve;
 mod settings;
+mod stores;
 mod table;
 mod watch;
 

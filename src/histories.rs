@@ -29,7 +29,7 @@ pub const SERIES_COUNT_MAX: usize = 20_000;
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// How far back hourly candles are looked through for the closes of sessions.
-const HOURLY_SPAN: Duration = Duration::from_secs(800 * 86_400);
+const HOURLY_SPAN: Duration = Duration::from_secs(400 * 86_400);
 
 /// Read again together with what is new, since the newest candle may have been stored before it was complete.
 const TAIL_SPAN: Duration = Duration::from_secs(3 * 86_400);
@@ -242,7 +242,7 @@ impl Loader {
         let before = self.known.get(&info.key).copied().filter(|_| extent == Extent::News);
         // What is new is at the end, unless an import or a backfill has put days before or between.
         let tail_from = before
-            .filter(|read| read.first == info.first && is_appended(read, info))
+            .filter(|read| (read.first == info.first && is_appended(read, info)) || is_trimmed(read, info))
             .map(|read| (read.last - TAIL_SPAN).max(info.first));
         let from = tail_from.unwrap_or(info.first);
         let until = info.last + Duration::from_secs(1);
@@ -292,6 +292,11 @@ impl Loader {
 fn is_held(histories: &Histories, subject: &SmolStr, history: &Arc<History>) -> bool {
     let held = Subject::parse(subject).and_then(|subject| histories.get(&subject));
     held.is_some_and(|held| Arc::ptr_eq(&held, history))
+}
+
+/// Whether the oldest hours were dropped, as happens each day: nothing is lost by it, and what came besides is found when all is read again.
+fn is_trimmed(read: &Read, info: &SeriesInfo) -> bool {
+    info.key.kind == SeriesKind::Candles(CandleInterval::OneHour) && info.first > read.first && info.first <= read.last
 }
 
 /// Whether all that is new of a series can lie after what was read: a longer gap would need more points.

@@ -166,7 +166,8 @@ pub trait Store: Send + Sync {
     }
 
     /// Tells that everything there is has been written in this epoch, so that whoever reads a shard that was begun empty takes it for the whole.
-    /// Anything but the shard's epoch is left alone. Nothing to do for a store that nobody empties.
+    /// Anything but the shard's epoch is left alone. To be said again from time to time, at least once in some hours: a shared store forgets a shard of
+    /// which it hears nothing for a day. Nothing to do for a store that nobody empties.
     async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError>;
 
     /// All of a shard's latest values.

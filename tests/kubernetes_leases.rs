@@ -1,6 +1,5 @@
 //! Leases of shards in Lease objects of Kubernetes: one leader, whatever becomes of it, of its credentials and of the API server.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use serde_json::json;
 
 use support::certificates::Authority;
 use support::kubernetes::{Account, ApiServer, Mood, NAMESPACE};
-use support::process::{Process, wait_until};
+use support::process::{Process, wait_until, without_venues};
 use support::redis::RedisServer;
 
 mod support {
@@ -26,8 +25,9 @@ mod support {
 const NAME: &str = "cm-0";
 const LIFE: Duration = Duration::from_secs(1);
 
-/// From the death of a leader until the next one leads, with a lease of 2.5 s (3 s as Kubernetes counts) and a look every second.
-const TAKEOVER_MAX: Duration = Duration::from_secs(5);
+/// From the death of a leader until the next one leads, with a lease of 2.5 s (3 s as Kubernetes counts) and a look every second: 4.5 s on a machine that
+/// has nothing else to do.
+const TAKEOVER_MAX: Duration = Duration::from_secs(10);
 
 /// An API server, a pod's account at it, and a store.
 struct World {
@@ -108,6 +108,7 @@ async fn a_lease_is_one_holders_until_it_ends_or_is_given_back() {
     let second = granted(&two, "two").await;
     assert!(second.epoch > first.epoch, "the store's epoch rises with every grant");
     assert_eq!(world.server.lease(NAME)["spec"]["leaseTransitions"], 2);
+    let since = Instant::now();
     let lost = one.renew(&lease).await.expect_err("another's");
     assert!(matches!(&lost, StoreError::LeaseLost { shard: 0, holder: Some(holder) } if holder == "two"), "{lost}");
     let fenced = world.store.write(0, first.epoch, Vec::new()).await;
@@ -117,13 +118,12 @@ async fn a_lease_is_one_holders_until_it_ends_or_is_given_back() {
     assert_eq!(world.server.holder(NAME), "two");
     // Without a word from the holder it is free when its life is over, counted from when that was first seen.
     assert_eq!(held(&one, "one").await.0, "two");
-    let since = Instant::now();
     let third = wait_until("the end of the lease", async || match claim(&one, "one").await {
         Ok(LeaseClaim::Granted(lease)) => Some(lease),
         _ => None,
     })
     .await;
-    assert!(since.elapsed() >= LIFE * 9 / 10 && third.epoch > second.epoch);
+    assert!(since.elapsed() >= LIFE && third.epoch > second.epoch);
     assert!(matches!(two.renew(&second).await, Err(StoreError::LeaseLost { .. })));
 }
 
@@ -199,7 +199,9 @@ async fn a_server_that_refuses_or_is_silent_is_told_of_and_waited_for_no_longer_
     let refused = problem(leases.renew(&lease).await);
     assert!(refused.contains("status 403") && refused.contains(NAMESPACE), "{refused}");
     world.server.set_mood(Mood::Silent);
+    let begun = Instant::now();
     assert!(problem(leases.renew(&lease).await).contains("no answer in time"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     world.server.set_mood(Mood::Well);
     leases.renew(&lease).await.expect("renewed");
     for (url, allowed) in [("https://10.0.0.1:443", true), ("http://10.0.0.1:80", false), ("http://127.0.0.1:80", true)]
@@ -216,13 +218,13 @@ async fn a_server_that_refuses_or_is_silent_is_told_of_and_waited_for_no_longer_
 }
 
 /// A collector that asks no venue.
-fn collector(world: &World, redis: &RedisServer, settings: &Path) -> Process {
+fn collector(world: &World, redis: &RedisServer, settings: &str) -> Process {
     let api_url = format!("collector.kubernetes.api_url={}", world.server.url());
     let credentials = format!("collector.kubernetes.credentials_dir={}", world.directory.path().display());
-    let settings = settings.to_str().expect("UTF-8");
     let kubernetes = ["collector.leases=kubernetes", "collector.kubernetes.lease_name=cm", &api_url, &credentials];
     let sets: Vec<&str> = kubernetes.iter().flat_map(|set| ["--set", set]).collect();
-    let (url, role) = (redis.url(), ["--role", "collector", "--config", settings, "--store"]);
+    let role = ["--role", "collector", "--config", settings, "--log", "info,crossmarket::collector=debug", "--store"];
+    let url = redis.url();
     Process::serve(&[&role[..], &[&url], &sets].concat())
 }
 
@@ -230,10 +232,7 @@ fn collector(world: &World, redis: &RedisServer, settings: &Path) -> Process {
 async fn collectors_hand_over_and_take_over() {
     let world = World::start().await;
     let redis = RedisServer::start();
-    let settings = world.directory.path().join("no-venues.toml");
-    let off: String =
-        crossmarket::venues::REGISTRY.iter().map(|venue| format!("{}.enabled = false\n", venue.id())).collect();
-    std::fs::write(&settings, format!("[venues]\n{off}")).expect("written");
+    let settings = without_venues(world.directory.path());
     let leader = || {
         let (assets, others) = (world.server.holder("cm-0"), world.server.holder("cm-1"));
         let pid = |holder: &str| holder.rsplit('_').next()?.split_once('-')?.0.parse::<u32>().ok();
@@ -260,7 +259,7 @@ async fn collectors_hand_over_and_take_over() {
     let epoch_of_second = wait_until("a larger epoch", async || epoch().filter(|one| *one > epoch_of_first)).await;
     // Taken over after the end without a word.
     let third = collector(&world, &redis, &settings);
-    wait_until("a standby", async || (world.server.updates() >= updates + 20).then_some(())).await;
+    wait_until("a standby", async || third.log().contains("another collector leads").then_some(())).await;
     second.kill();
     let since = Instant::now();
     wait_until("the third", async || leader().filter(|both| *both == (third.id(), third.id()))).await;

@@ -19,7 +19,7 @@ use crossmarket::services::WireEncoder;
 use crossmarket::store::redis::RedisOptions;
 use crossmarket::store::{LeaseClaim, RedisStore, Store, StoreError};
 use servers::{RedisServer, free_port};
-use support::process::{Process, wait_until};
+use support::process::{Process, wait_until, without_venues};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -135,19 +135,10 @@ async fn status(process: &Process, page: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status")
 }
 
-/// Settings that switch every venue off.
-fn no_venues(directory: &std::path::Path) -> String {
-    let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
-    let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
-    let file = directory.join("no-venues.toml");
-    std::fs::write(&file, format!("[venues]\n{lines}")).expect("written");
-    file.to_str().expect("UTF-8").to_owned()
-}
-
 #[tokio::test]
 async fn a_start_without_redis_waits_for_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let settings = no_venues(directory.path());
+    let settings = without_venues(directory.path());
     let port = free_port();
     let url = format!("redis://127.0.0.1:{port}");
     let begun = Instant::now();
@@ -178,7 +169,7 @@ async fn a_start_without_redis_waits_for_it() {
 #[tokio::test]
 async fn a_server_that_goes_by_another_number_of_shards_is_not_ready_and_says_why() {
     let directory = tempfile::tempdir().expect("a directory");
-    let settings = no_venues(directory.path());
+    let settings = without_venues(directory.path());
     let redis = RedisServer::start();
     let role = |role, shards| {
         let settings = settings_with_shards(&settings, shards);

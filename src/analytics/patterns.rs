@@ -4,7 +4,7 @@
 //! ([`super::cycles`]) five consecutive ones, trough, peak, trough, peak, trough, of which the middle trough, the head, is the lowest, and of which the
 //! outer troughs, the shoulders, lie each within the tolerance of their mean, as the two peaks do.
 //!
-//! *Neckline*: the straight line through the two peaks, in level and days, and its continuation.
+//! *Neckline*: the straight line through the two peaks, in level and days, and its continuation. Both shoulders lie below it.
 //!
 //! *Breakout*: the first close after the right shoulder that is above the neckline. It has as many days as the shape took from shoulder to
 //! shoulder; without one by then the pattern has expired. A close below the head before it is a failure.
@@ -81,7 +81,7 @@ impl InverseHeadAndShoulders {
             && is_level(left_shoulder.level, right_shoulder.level, tolerance_percent)
             && is_level(left_peak.level, right_peak.level, tolerance_percent);
         let close = |point: &TurningPoint| (point.day, point.level);
-        is_shape.then(|| Self {
+        let shape = is_shape.then(|| Self {
             left_shoulder: close(left_shoulder),
             left_peak: close(left_peak),
             head: close(head),
@@ -89,7 +89,10 @@ impl InverseHeadAndShoulders {
             right_shoulder: close(right_shoulder),
             outcome: Outcome::Forming,
             neckline: f64::NAN,
-        })
+        })?;
+        // A line that is steep enough to pass below a shoulder is nobody's neckline.
+        let is_below = |(day, level): (Day, f64)| level < shape.neckline_on(day);
+        (is_below(shape.left_shoulder) && is_below(shape.right_shoulder)).then_some(shape)
     }
 
     /// Looks at what came after the right shoulder, up to `until`.
@@ -201,6 +204,17 @@ mod tests {
         }
     }
 
+    /// Peaks three days apart and a right shoulder a month later: the line through the peaks would be at 56.5 when the price is 100.
+    #[test]
+    fn a_line_that_runs_below_a_shoulder_is_no_neckline() {
+        let mut values = vec![110.0, 97.0];
+        values.extend((1..=9).map(|step| 97.0 + 6.0 * f64::from(step) / 9.0));
+        values.extend([90.0, 100.0]);
+        values.extend((1..=28).map(|step| 100.0 - 4.0 * f64::from(step) / 28.0));
+        values.push(100.0);
+        assert_eq!(patterns(&daily(&values, 0)), []);
+    }
+
     fn walk() -> impl Strategy<Value = Vec<f64>> {
         // Steps of a few kinds, so that troughs are level now and then.
         prop::collection::vec(prop::sample::select(vec![-0.06, -0.03, 0.0, 0.03, 0.06]), 1..300).prop_map(|steps| {
@@ -224,6 +238,7 @@ mod tests {
                 prop_assert!(order.iter().all(|(day, level)| closes.get(*day) == Some(*level)));
                 let lowest = order.iter().map(|(_, level)| *level).fold(f64::INFINITY, f64::min);
                 prop_assert_eq!(lowest, pattern.head.1);
+                prop_assert!(pattern.neckline > 0.0 && pattern.target().is_none_or(|target| target > pattern.neckline));
                 let decided = match pattern.outcome {
                     Outcome::BrokenOut((day, close)) => {
                         prop_assert!(close > pattern.neckline_on(day) && pattern.neckline == pattern.neckline_on(day));

@@ -8,14 +8,14 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::error::CliError;
-use super::import::in_use;
 use super::settings::SettingsArguments;
+use super::stores::{check_lasting, check_source, in_use};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store;
 use crate::store::backup::{self, BackupError, Saved};
 use crate::store::encoding::series_name;
-use crate::store::migrate;
+use crate::store::migrate::{self, Existing};
 
 /// Writes every history and every latest value of the store into one file, with checksums.
 #[derive(Args, Debug)]
@@ -44,6 +44,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), CliError> {
     if file.exists() {
         return Err(CliError::Failed(format!("{} is there already; name another file", file.display())));
     }
+    check_source(&config.store.url)?;
     let store = store::open(&config.store.open_options()).await.map_err(|error| in_use(error, &config.store.url))?;
     // Only a whole backup has the name that was asked for.
     let mut partial = file.clone().into_os_string();
@@ -66,6 +67,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), CliError> {
 
 /// Puts all of a backup into the store of the settings, or only checks it.
 pub(super) async fn restore(file: &Path, config: &Config, dry_run: bool) -> Result<(), CliError> {
+    check_lasting(&config.store.url)?;
     let now = Clock::system().now();
     let input = File::open(file).map_err(|source| CliError::Read { path: file.to_owned(), source })?;
     let (from, saved) = backup::load(&mut BufReader::new(input), now).await.map_err(|error| failed(file, error))?;
@@ -81,7 +83,7 @@ pub(super) async fn restore(file: &Path, config: &Config, dry_run: bool) -> Resu
         }
     };
     let holder = format!("import-{}", std::process::id());
-    let migrated = migrate::migrate(&from, to.as_ref(), &holder, now, tell).await;
+    let migrated = migrate::migrate(&from, to.as_ref(), &holder, now, Existing::Kept, tell).await;
     bar.finish_and_clear();
     migrated.map_err(|error| CliError::Failed(error.to_string()))?;
     Ok(summary(saved, "imported and verified")?)

@@ -10,11 +10,12 @@ use super::error::CliError;
 use super::export;
 use super::history_csv::{self, Effect, History, Row};
 use super::settings::SettingsArguments;
+use super::stores::in_use;
 use crate::domain::Candle;
 use crate::domain::index::Subject;
 use crate::domain::series::Point;
 use crate::store::daily::put_days;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store};
 
 /// Largest file that is read, in bytes: more than a daily history of many centuries.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -42,7 +43,7 @@ pub(super) struct ImportArguments {
     #[arg(value_name = "FILE.csv", required_unless_present = "all")]
     file: Option<PathBuf>,
     /// A backup that `crossmarket export` wrote, all of which is imported.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["code", "file", "column", "volume"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["code", "file", "column", "volume", "verbose"])]
     all: Option<PathBuf>,
     /// The column of closes, when it is not named close or value. Other prices of the file are then left out.
     #[arg(long, value_name = "NAME")]
@@ -109,16 +110,6 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
         return Err(CliError::Failed(format!("{}: {length} bytes; at most {FILE_BYTES_MAX}", path.display())));
     }
     std::fs::read(path).map_err(failed)
-}
-
-/// An embedded store has one process at a time: say what to do when that is the service.
-pub(super) fn in_use(error: StoreError, url: &str) -> CliError {
-    match error {
-        StoreError::Unavailable(reason) => CliError::Failed(format!(
-            "cannot open the store {url}: {reason}; if a running service holds it, stop that service, do this, and start it again"
-        )),
-        other => CliError::Store(other),
-    }
 }
 
 fn subject(text: &str) -> Result<Subject, String> {
@@ -226,7 +217,7 @@ mod tests {
     use crate::domain::state::{Epoch, Key, Revision, State};
     use crate::domain::{Decimal, Timestamp};
     use crate::store::daily::DAYS_PER_WRITE;
-    use crate::store::{Bootstrap, SeriesInfo, ShardId, Tail};
+    use crate::store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail};
 
     /// What was put: subject and kind of the series, and how many.
     #[derive(Default)]

@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use super::settings::SettingsArguments;
+use super::stores::{check_lasting, check_source};
 use crate::clock::Clock;
-use crate::store::migrate::{self, Migrated, Progress};
+use crate::store::migrate::{self, Existing, Migrated, Progress};
 use crate::store::{self, OpenOptions};
 
 /// Copies every history and every latest value from one store into another, and verifies each by count and checksum.
@@ -37,9 +38,8 @@ pub(super) async fn run(arguments: MigrateArguments) -> Result<(), CliError> {
     if arguments.from == arguments.to {
         return Err(CliError::Usage("FROM and TO are the same store".to_owned()));
     }
-    if arguments.from == "memory:" || arguments.to == "memory:" {
-        return Err(CliError::Usage("memory: is gone when this command ends".to_owned()));
-    }
+    check_lasting(&arguments.to)?;
+    check_source(&arguments.from)?;
     let options = |url: String| OpenOptions { url, ..config.store.open_options() };
     let from = store::open(&options(arguments.from)).await?;
     let to = store::open(&options(arguments.to)).await?;
@@ -53,7 +53,8 @@ pub(super) async fn run(arguments: MigrateArguments) -> Result<(), CliError> {
         }
         Progress::Shard(shard, count) => bar.set_message(format!("shard {shard}: {count} latest values")),
     };
-    let migrated = migrate::migrate(from.as_ref(), to.as_ref(), &holder, Clock::system().now(), tell).await;
+    let migrated =
+        migrate::migrate(from.as_ref(), to.as_ref(), &holder, Clock::system().now(), Existing::Replaced, tell).await;
     bar.finish_and_clear();
     let migrated = migrated.map_err(|error| CliError::Failed(error.to_string()))?;
     Ok(summary(migrated)?)

@@ -4,8 +4,7 @@
 //! is over, and one with another epoch begins with everything published anew.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,8 +28,11 @@ use crate::telemetry::metrics::recorder;
 /// How often a standby looks at the store.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
-/// Between two attempts at a store that does not answer. Whoever is first after an outage leads on.
+/// Between two attempts at a store that does not answer.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+
+/// How often a store is told that a shard is whole, so that it keeps one in which nothing changes.
+const PUBLISHED_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// After another writer has taken a shard over without a lease, before competing for it again.
 const FENCED_PAUSE: Duration = Duration::from_secs(1);
@@ -49,8 +51,8 @@ pub struct Lead {
     stop_at: watch::Receiver<Instant>,
     fenced: CancellationToken,
     lost: CancellationToken,
-    /// The store knows that everything was published in this epoch.
-    told_published: Arc<AtomicBool>,
+    /// When the store was last told that everything was published in this epoch.
+    told_published: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Where leases are kept, and epochs given out with them. What each method promises is said at [`Store::acquire_lease`] and its neighbours.
@@ -74,6 +76,9 @@ pub trait Leases: Send + Sync {
     /// How often a standby looks whether a shard is free, at least and at most. A holder that ends gives its lease back, so this is the time that
     /// a rolling restart waits.
     fn look_interval(&self) -> (Duration, Duration);
+
+    /// Between two attempts that had no answer, at least and at most. Whoever is first after an outage leads on.
+    fn retry_wait(&self) -> (Duration, Duration);
 }
 
 /// Leases in the store itself.
@@ -101,6 +106,10 @@ impl Leases for StoreLeases {
 
     fn look_interval(&self) -> (Duration, Duration) {
         LOOK_INTERVAL
+    }
+
+    fn retry_wait(&self) -> (Duration, Duration) {
+        RETRY_WAIT
     }
 }
 
@@ -188,10 +197,16 @@ impl Lead {
         written
     }
 
-    /// Tells the store, once, that everything there is has been written. Without its answer it is told again after the next batch.
+    /// Whether the store is to be told (again) that everything has been written.
+    pub fn is_published_due(&self) -> bool {
+        let told = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_none_or(|told| told.elapsed() >= PUBLISHED_INTERVAL)
+    }
+
+    /// Tells the store that everything there is has been written, when that is due. Without its answer it is told again after the next batch.
     pub async fn published(&self) {
-        if !self.told_published.load(Ordering::Relaxed) && self.store.published(self.shard, self.epoch).await.is_ok() {
-            self.told_published.store(true, Ordering::Relaxed);
+        if self.is_published_due() && self.store.published(self.shard, self.epoch).await.is_ok() {
+            *self.told_published.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }
 }
@@ -260,7 +275,8 @@ impl Competition {
 
     async fn compete(&self, shard: ShardId, told: &Told, stop: &CancellationToken) {
         let seed = self.seed.wrapping_add(u64::from(shard));
-        let mut retry = Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1);
+        let (retry_min, retry_max) = self.leases.retry_wait();
+        let mut retry = Jitter::new(seed, retry_min, retry_max);
         let (look_min, look_max) = self.leases.look_interval();
         let mut look = Jitter::new(seed, look_min, look_max);
         let mut answering = true;
@@ -275,7 +291,8 @@ impl Competition {
             let pause = match claimed {
                 None => return,
                 Some(Ok(Ok((foreign, lease)))) => {
-                    (answering, retry) = (true, Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1));
+                    answering = true;
+                    retry.reset();
                     self.hold(shard, lease, foreign, told, stop).await
                 }
                 Some(Ok(Err((holder, remaining)))) => {

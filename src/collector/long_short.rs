@@ -596,19 +596,18 @@ fn kept(period: Period) -> Duration {
 /// Stores points, and once a day drops what is older than is kept.
 pub async fn store_points(
     store: &dyn Store,
-    points: &BTreeMap<SeriesKey, Vec<Point>>,
+    series: &SeriesKey,
+    points: &[Point],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for (series, points) in points {
-        store.put_points(series, points).await?;
-        let period = match &series.kind {
-            SeriesKind::Sampled(name) => name.rsplit(':').next().and_then(Period::parse),
-            _ => None,
-        };
-        let new_day = points.iter().any(|point| point.time == point.time.day_start());
-        if let Some(period) = period.filter(|_| new_day) {
-            store.trim_series(series, now - kept(period)).await?;
-        }
+    store.put_points(series, points).await?;
+    let period = match &series.kind {
+        SeriesKind::Sampled(name) => name.rsplit(':').next().and_then(Period::parse),
+        _ => None,
+    };
+    let new_day = points.iter().any(|point| point.time == point.time.day_start());
+    match period.filter(|_| new_day) {
+        Some(period) => store.trim_series(series, now - kept(period)).await,
+        None => Ok(()),
     }
-    Ok(())
 }

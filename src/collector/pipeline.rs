@@ -21,9 +21,9 @@ use super::publish::{Publisher, Update, forget};
 use super::retention::store_candles;
 use super::writer::{Outcome, Writer};
 use crate::clock::Clock;
-use crate::domain::series::SeriesKey;
+use crate::domain::series::{Point, SeriesKey};
 use crate::domain::state::Key;
-use crate::domain::{AssetCode, Candle, Instrument, ShardId, Shards};
+use crate::domain::{AssetCode, Candle, Instrument, ShardId, Shards, Timestamp};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Calculation;
 use crate::telemetry::trace;
@@ -46,6 +46,9 @@ const STREAMED_MAX: usize = 1_000;
 
 /// Candles that wait to be stored at most; with an unreachable store the oldest of each series are given up.
 const CANDLES_WAITING_MAX: usize = 1_000;
+
+/// After the store has not taken histories, before it is tried again.
+const ARCHIVE_RETRY_WAIT: Duration = Duration::from_secs(2);
 
 /// What the pipeline needs.
 pub struct Pipeline {
@@ -87,7 +90,9 @@ struct Run {
     /// One for each shard that is led.
     writers: BTreeMap<ShardId, Writer>,
     writes: JoinSet<Outcome>,
-    archiving: Option<JoinHandle<Result<(), StoreError>>>,
+    archiving: Option<JoinHandle<Result<(), Unstored>>>,
+    /// When the store may be tried again after it did not take what it was given.
+    archive_at: Option<Instant>,
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
     /// How many candles are under way to the store.
     archiving_count: usize,
@@ -107,6 +112,7 @@ impl Pipeline {
             writers: BTreeMap::new(),
             writes: JoinSet::new(),
             archiving: None,
+            archive_at: None,
             candles: BTreeMap::new(),
             archiving_count: 0,
             due: Due { rates: now, universe: now, lists: now },
@@ -139,11 +145,41 @@ impl Pipeline {
 }
 
 /// Waits for a task, or for ever when there is none.
-async fn finished(task: Option<&mut JoinHandle<Result<(), StoreError>>>) -> Result<(), StoreError> {
+async fn finished(task: Option<&mut JoinHandle<Result<(), Unstored>>>) -> Result<(), Unstored> {
     match task {
-        Some(task) => task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the write was cut off".to_owned()))),
+        // Nothing aborts it, so it ends without a word only by a defect, which was told on stderr.
+        Some(task) => task.await.unwrap_or(Ok(())),
         None => std::future::pending().await,
     }
+}
+
+/// What a store did not take, and why.
+struct Unstored {
+    candles: BTreeMap<SeriesKey, Vec<Candle>>,
+    points: BTreeMap<SeriesKey, Vec<Point>>,
+    error: StoreError,
+}
+
+/// Stores candles and points of ratios, series by series, and hands back what was not stored.
+async fn store_all(
+    store: &dyn Store,
+    mut candles: BTreeMap<SeriesKey, Vec<Candle>>,
+    mut points: BTreeMap<SeriesKey, Vec<Point>>,
+    now: Timestamp,
+) -> Result<(), Unstored> {
+    while let Some(series) = candles.first_entry() {
+        if let Err(error) = store_candles(store, series.key(), series.get(), now).await {
+            return Err(Unstored { candles, points, error });
+        }
+        series.remove();
+    }
+    while let Some(series) = points.first_entry() {
+        if let Err(error) = long_short::store_points(store, series.key(), series.get(), now).await {
+            return Err(Unstored { candles, points, error });
+        }
+        series.remove();
+    }
+    store.flush().await.map_err(|error| Unstored { candles, points, error })
 }
 
 /// The asset that a key is gone with.
@@ -261,9 +297,13 @@ impl Run {
         let batch = span.in_scope(|| self.batch(shard, instant));
         span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
         let more = self.pipeline.board.long_short_book().is_behind();
-        if let Some(writer) = self.writers.get_mut(&shard).filter(|_| !batch.is_empty()) {
+        let Some(writer) = self.writers.get_mut(&shard) else { return };
+        if !batch.is_empty() {
             let last = !(writer.is_behind() || more);
             writer.write(batch, last, trace::context_of(&span), &mut self.writes);
+        } else if writer.is_empty_for_good(instant) {
+            let lead = writer.lead.clone();
+            tokio::spawn(async move { lead.published().await });
         }
     }
 
@@ -351,7 +391,7 @@ impl Run {
 
     /// Stores the candles that wait, when nothing is being stored.
     fn archive(&mut self) {
-        if self.archiving.is_some() {
+        if self.archiving.is_some() || self.archive_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
         let points = self.pipeline.board.long_short_book().take_points();
@@ -362,23 +402,29 @@ impl Run {
         self.archiving_count = waiting.values().map(Vec::len).sum();
         let store = Arc::clone(&self.pipeline.store);
         let now = self.pipeline.clock.now();
-        self.archiving = Some(tokio::spawn(async move {
-            for (series, candles) in &waiting {
-                store_candles(store.as_ref(), series, candles, now).await?;
-            }
-            long_short::store_points(store.as_ref(), &points, now).await?;
-            store.flush().await
-        }));
+        self.archiving = Some(tokio::spawn(async move { store_all(store.as_ref(), waiting, points, now).await }));
     }
 
-    fn archived(&mut self, outcome: Result<(), StoreError>) {
+    /// Keeps what was not stored for the next time, as far as there is room.
+    fn archived(&mut self, outcome: Result<(), Unstored>) {
         self.archiving = None;
         self.archiving_count = 0;
-        self.tell_backlog();
-        if let Err(error) = outcome {
-            // The running candles are stored again in 5 minutes at the latest, and the venues have the others.
-            warn!(%error, "history not stored");
+        match outcome {
+            Ok(()) => self.archive_at = None,
+            Err(Unstored { candles, points, error }) => {
+                if self.archive_at.replace(Instant::now() + ARCHIVE_RETRY_WAIT).is_none() {
+                    warn!(%error, "history not stored, retrying");
+                }
+                for (series, mut earlier) in candles {
+                    let waiting = self.candles.entry(series).or_default();
+                    earlier.append(waiting);
+                    earlier.drain(..earlier.len().saturating_sub(CANDLES_WAITING_MAX));
+                    *waiting = earlier;
+                }
+                self.pipeline.board.long_short_book().put_back(points);
+            }
         }
+        self.tell_backlog();
     }
 
     /// Writes what is left: the last batches and the candles that were being made.
@@ -409,11 +455,7 @@ impl Run {
         }
         let points = self.pipeline.board.long_short_book().take_points();
         let (store, now) = (self.pipeline.store.as_ref(), self.pipeline.clock.now());
-        long_short::store_points(store, &points, now).await.map_err(CollectorError::Store)?;
-        for (series, candles) in &self.candles {
-            self.pipeline.store.put_candles(series, candles).await.map_err(CollectorError::Store)?;
-        }
-        self.pipeline.store.flush().await.map_err(CollectorError::Store)
+        store_all(store, self.candles, points, now).await.map_err(|unstored| CollectorError::Store(unstored.error))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::domain::index::Subject;
 use crate::domain::series::{SeriesKey, SeriesKind};
 use crate::domain::{Candle, CandleInterval, Timestamp};
 use crate::store::{Store, StoreError};
@@ -26,8 +27,10 @@ pub(super) async fn store_candles(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     store.put_candles(series, candles).await?;
-    let kept = match series.kind {
-        SeriesKind::Candles(interval) => kept(interval),
+    let kept = match (&series.kind, Subject::parse(&series.subject)) {
+        // What is computed here nobody else has, and there is little of it.
+        (_, Some(Subject::Index(_))) => None,
+        (SeriesKind::Candles(interval), _) => kept(*interval),
         _ => None,
     };
     let begins_a_day = candles.iter().any(|candle| candle.start == candle.start.day_start());

@@ -209,6 +209,7 @@ struct TestStore {
     candles: Mutex<BTreeMap<SeriesKey, BTreeMap<Timestamp, Candle>>>,
     holder: AtomicU64,
     unavailable: AtomicBool,
+    refuses_candles: AtomicBool,
     flushes: AtomicU32,
 }
 
@@ -262,6 +263,9 @@ impl Store for TestStore {
     }
 
     async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError> {
+        if self.refuses_candles.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("switched off".into()));
+        }
         let mut all = locked(&self.candles);
         all.entry(series.clone()).or_default().extend(candles.iter().map(|candle| (candle.start, candle.clone())));
         Ok(())
@@ -450,6 +454,25 @@ async fn histories_are_filled_and_stored() {
                 Some(Body::Asset(info)) if info.history_day_count >= 400 && info.instruments.len() == 1)
         })
         .await;
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn histories_that_the_store_did_not_take_are_stored_when_it_is_back() {
+    let fixture = start(&[&ALPHA, &LISTING]).await;
+    fixture.store.refuses_candles.store(true, Ordering::Relaxed);
+    let has_history = |store: &TestStore| store.price("BTC").is_some_and(|btc| btc.change_ytd_percent.is_some());
+    fixture.wait_until("history in memory", has_history).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(locked(&fixture.store.candles).is_empty());
+    let requests = fixture.world.candle_requests.load(Ordering::Relaxed);
+    fixture.store.refuses_candles.store(false, Ordering::Relaxed);
+    let key = backfill::series_key(&AssetCode::parse("BTC").expect("valid"), CandleInterval::OneDay);
+    fixture
+        .wait_until("stored days", |store| locked(&store.candles).get(&key).is_some_and(|held| held.len() >= 400))
+        .await;
+    let further = fixture.world.candle_requests.load(Ordering::Relaxed) - requests;
+    assert!(further <= requests, "the venue is not asked for all of it again: {further} requests after {requests}");
     fixture.end().await;
 }
 

@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
+/// After so long without a price a shard has no assets, which happens with many shards.
+const EMPTY_AFTER: Duration = Duration::from_secs(120);
+
 /// What a shard's writer has under way and waiting.
 pub struct Writer {
     /// The right to write.
@@ -34,6 +37,7 @@ pub struct Writer {
     pub heard: Heard,
     /// A price has been written in this epoch: who has none yet cannot say that everything is there.
     has_prices: bool,
+    begun: Instant,
     writing: bool,
     retry: Jitter,
     retry_at: Option<Instant>,
@@ -64,11 +68,17 @@ impl Writer {
             feeds_due: now,
             heard: Heard::default(),
             has_prices: false,
+            begun: now,
             writing: false,
             retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
             retry_at: None,
             unavailable: false,
         }
+    }
+
+    /// True for a shard in which nothing has been for so long that there is nothing, when the store is to be told so.
+    pub fn is_empty_for_good(&self, now: Instant) -> bool {
+        !self.has_prices && now.duration_since(self.begun) >= EMPTY_AFTER && self.lead.is_published_due()
     }
 
     /// True when a batch may be written now.

@@ -3,11 +3,11 @@
 //! It is safe to repeat, also after it was broken off: histories are merged by time, and a state is written only where the target has none or
 //! another one that is not newer. What the target has besides stays.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::packing::{self, Record};
-use super::{Bootstrap, Entry, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, encoding};
+use super::{Bootstrap, Entry, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, encoding};
 use crate::domain::series::{Point, SeriesKey, SeriesKind};
 use crate::domain::shard::ASSET_SHARDS_MAX;
 use crate::domain::state::{Key, State};
@@ -84,22 +84,41 @@ pub enum MigrateError {
     },
 }
 
-/// Copies everything. `holder` is who the target's collectors see meanwhile.
+/// What becomes of a record of a history that the target has of the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced: the target becomes what the source is.
+    Replaced,
+    /// It stays: what the source has may be older, such as the candle of a day that went on.
+    Kept,
+}
+
+/// Copies everything. `holder` is who the target's collectors see meanwhile. Latest values never replace newer ones.
 pub async fn migrate(
     from: &dyn Store,
     to: &dyn Store,
     holder: &str,
     now: Timestamp,
+    existing: Existing,
     mut tell: impl FnMut(Progress),
 ) -> Result<Migrated, MigrateError> {
     let mut migrated = Migrated::default();
+    // Whoever writes there is noticed before anything is changed.
+    for shard in 0..=ASSET_SHARDS_MAX {
+        if !from.bootstrap(shard).await.map_err(MigrateError::From)?.entries.is_empty() {
+            let lease = claim(to, shard, holder, now).await?;
+            to.release_lease(&lease).await.map_err(MigrateError::To)?;
+        }
+    }
     let infos = from.series().await.map_err(MigrateError::From)?;
     tell(Progress::Series(infos.len() as u64));
     let mut checksum = crc32fast::Hasher::new();
     for info in infos {
         let (count, sum) = match info.key.kind {
-            SeriesKind::Candles(_) => copy_series::<Candle>(from, to, &info).await?,
-            SeriesKind::DailyMarketCap | SeriesKind::Sampled(_) => copy_series::<Point>(from, to, &info).await?,
+            SeriesKind::Candles(_) => copy_series::<Candle>(from, to, &info, existing).await?,
+            SeriesKind::DailyMarketCap | SeriesKind::Sampled(_) => {
+                copy_series::<Point>(from, to, &info, existing).await?
+            }
         };
         checksum.update(&sum.to_be_bytes());
         migrated.series_count += 1;
@@ -165,16 +184,24 @@ async fn copy_series<R: Copied>(
     from: &dyn Store,
     to: &dyn Store,
     info: &SeriesInfo,
+    existing: Existing,
 ) -> Result<(u64, u32), MigrateError> {
-    let records = R::read(from, info).await.map_err(MigrateError::From)?;
+    let all = R::read(from, info).await.map_err(MigrateError::From)?;
+    let (whole_checksum, is_whole) = (checksum(&info.key.kind, &all), all.len() as u64 == info.count);
+    let mut records = all;
+    if existing == Existing::Kept {
+        let there: HashSet<Timestamp> =
+            R::read(to, info).await.map_err(MigrateError::To)?.iter().map(Record::time).collect();
+        records.retain(|record| !there.contains(&record.time()));
+    }
     R::put(to, &info.key, &records).await.map_err(MigrateError::To)?;
-    let times: HashMap<Timestamp, ()> = records.iter().map(|record| (record.time(), ())).collect();
+    let times: HashSet<Timestamp> = records.iter().map(Record::time).collect();
     let mut found = R::read(to, info).await.map_err(MigrateError::To)?;
     // The target may have had more, in between.
-    found.retain(|record| times.contains_key(&record.time()));
+    found.retain(|record| times.contains(&record.time()));
     let (copied_checksum, found_checksum) = (checksum(&info.key.kind, &records), checksum(&info.key.kind, &found));
-    if records.len() == found.len() && copied_checksum == found_checksum && records.len() as u64 == info.count {
-        return Ok((info.count, copied_checksum));
+    if is_whole && records.len() == found.len() && copied_checksum == found_checksum {
+        return Ok((info.count, whole_checksum));
     }
     Err(MigrateError::Differs {
         what: encoding::series_name(&info.key),
@@ -191,6 +218,13 @@ fn checksum<R: Record>(kind: &SeriesKind, records: &[R]) -> u32 {
     hasher.finalize()
 }
 
+async fn claim(to: &dyn Store, shard: ShardId, holder: &str, now: Timestamp) -> Result<Lease, MigrateError> {
+    match to.acquire_lease(shard, holder, LEASE_LIFE, now).await.map_err(MigrateError::To)? {
+        LeaseClaim::Granted(lease) => Ok(lease),
+        LeaseClaim::Held { holder, .. } => Err(MigrateError::Held { shard, holder: holder.into() }),
+    }
+}
+
 /// Copies one shard's latest values and reads them back. Returns their checksum and how many were there already.
 async fn copy_shard(
     to: &dyn Store,
@@ -199,11 +233,7 @@ async fn copy_shard(
     holder: &str,
     now: Timestamp,
 ) -> Result<(u32, u64), MigrateError> {
-    let claim = to.acquire_lease(shard, holder, LEASE_LIFE, now).await.map_err(MigrateError::To)?;
-    let mut lease = match claim {
-        LeaseClaim::Granted(lease) => lease,
-        LeaseClaim::Held { holder, .. } => return Err(MigrateError::Held { shard, holder: holder.into() }),
-    };
+    let mut lease = claim(to, shard, holder, now).await?;
     let before = states_of(to.bootstrap(shard).await.map_err(MigrateError::To)?);
     let source = states_of(source);
     let missing: Vec<(Key, Option<State>)> = source
@@ -284,13 +314,29 @@ mod tests {
         to.put_points(&series(SeriesKind::DailyMarketCap), &[point(2_000, 7)]).await.expect("put");
         let mut told = Vec::new();
         let now = Timestamp::from_seconds(1);
-        let first = migrate(&from, &to, "test", now, |progress| told.push(progress)).await.expect("copied");
+        let first =
+            migrate(&from, &to, "test", now, Existing::Replaced, |progress| told.push(progress)).await.expect("copied");
         assert_eq!((first.series_count, first.record_count), (1, 1_000));
         assert_eq!(told, [Progress::Series(1), Progress::Copied(series(SeriesKind::DailyMarketCap), 1_000)]);
-        let second = migrate(&from, &to, "test", now, |_| {}).await.expect("copied");
+        let second = migrate(&from, &to, "test", now, Existing::Replaced, |_| {}).await.expect("copied");
         assert_eq!(first, second);
         let info = to.series().await.expect("series").remove(0);
         assert_eq!((info.count, info.last), (1_001, point(2_000, 7).time));
+    }
+
+    #[tokio::test]
+    async fn what_the_target_has_of_the_same_time_stays_where_it_should() {
+        let (from, now) = (filled().await, Timestamp::from_seconds(1));
+        for (existing, expected) in [(Existing::Kept, 7), (Existing::Replaced, 500)] {
+            let to = MemoryStore::new();
+            to.put_points(&series(SeriesKind::DailyMarketCap), &[point(500, 7)]).await.expect("put");
+            let migrated = migrate(&from, &to, "test", now, existing, |_| {}).await.expect("copied");
+            assert_eq!(migrated.record_count, 1_000);
+            let (day, next) = (point(500, 0).time, point(501, 0).time);
+            let there = to.points(&series(SeriesKind::DailyMarketCap), day, next).await.expect("points");
+            assert_eq!(there, [point(500, expected)], "{existing:?}");
+            assert_eq!(to.series().await.expect("series")[0].count, 1_000);
+        }
     }
 
     #[test]

@@ -206,6 +206,9 @@ impl<'a> Block<'a> {
     }
 
     fn rows(&self) -> Result<Vec<(u32, columns::Row)>, StoreError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = match self.format {
             columns::CANDLES => columns::candles(self.offsets.len(), self.records),
             columns::POINTS => {

@@ -258,6 +258,8 @@ def inverse_heads_and_shoulders(closes, reversal_percent, tolerance_percent):
             continue
         slope = (later_peak_level - peak_level) / ((later_peak - peak) / DAY)
         line = lambda date: peak_level + slope * ((date - peak) / DAY)
+        if left_level >= line(left) or right_level >= line(right):
+            continue
         after = closes[closes.index > right]
         timely = after[after.index <= right + (right - left)]
         necklines = pd.Series([line(date) for date in timely.index], index=timely.index, dtype=float)

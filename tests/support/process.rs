@@ -186,7 +186,7 @@ impl Drop for Process {
 }
 
 /// A file of settings in the directory that switches every venue off.
-fn without_venues(directory: &Path) -> String {
+pub fn without_venues(directory: &Path) -> String {
     let settings = directory.join("no-venues.toml");
     let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
     let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();

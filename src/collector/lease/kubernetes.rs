@@ -25,8 +25,14 @@ use crate::store::{Lease, LeaseClaim, ShardId, Store, StoreError};
 /// How often a standby looks, at least and at most. Every look is a request to the cluster's API server.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
 
-/// Time for one request.
+/// Between two claims that had no answer, of the API server or of the store.
+const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Time for one request at most. One that renews has an eighth of the lease's life, so that there is time for others before work must stop.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// And at least.
+const REQUEST_TIMEOUT_MIN: Duration = Duration::from_millis(200);
 
 /// Longest answer. A Lease has less than a kilobyte, unless somebody hangs notes on it.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -133,16 +139,21 @@ impl KubernetesLeases {
         Ok(Self { options, store, clock, client: Mutex::default(), seen: Mutex::default() })
     }
 
-    async fn get(&self, shard: ShardId) -> Result<Seen, StoreError> {
-        match self.request(Method::GET, shard, None).await? {
+    async fn get(&self, shard: ShardId, timeout: Duration) -> Result<Seen, StoreError> {
+        match self.request(Method::GET, shard, None, timeout).await? {
             Some(object) => Ok(self.note(shard, object)),
             None => Err(StoreError::Unavailable("kubernetes: a conflict where nothing was written".to_owned())),
         }
     }
 
     /// Writes the object, unless it is not the version any more that it was made from.
-    async fn update(&self, shard: ShardId, object: &LeaseObject) -> Result<Option<Seen>, StoreError> {
-        let written = self.request(Method::PUT, shard, Some(object)).await?;
+    async fn update(
+        &self,
+        shard: ShardId,
+        object: &LeaseObject,
+        timeout: Duration,
+    ) -> Result<Option<Seen>, StoreError> {
+        let written = self.request(Method::PUT, shard, Some(object), timeout).await?;
         Ok(written.map(|object| self.note(shard, object)))
     }
 
@@ -165,18 +176,15 @@ impl KubernetesLeases {
         method: Method,
         shard: ShardId,
         body: Option<&LeaseObject>,
+        timeout: Duration,
     ) -> Result<Option<LeaseObject>, StoreError> {
         let name = format!("{}-{shard}", self.options.name);
         let failed = |what: String| StoreError::Unavailable(format!("kubernetes: lease {name}: {what}"));
-        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.send(method, &name, body)).await;
-        let result = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        let (status, text) = match result {
-            Ok(answer) => answer,
-            Err(problem) => {
-                *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                return Err(failed(problem));
-            }
-        };
+        // A connection that did not answer is not asked again, also when it is the caller who waits no longer.
+        let client = DropUnlessAnswered { slot: &self.client, answered: false };
+        let sent = tokio::time::timeout(timeout, self.send(method, &name, body)).await;
+        let (status, text) = sent.unwrap_or_else(|_| Err("no answer in time".to_owned())).map_err(failed)?;
+        client.answered();
         if status == StatusCode::CONFLICT {
             return Ok(None);
         }
@@ -250,7 +258,27 @@ impl KubernetesLeases {
         let Some(seen) = self.last_seen(shard).filter(|seen| seen.object.holder() == Some(holder)) else {
             return Ok(());
         };
-        self.update(shard, &seen.object.given_back(self.clock.now())).await.map(|_| ())
+        self.update(shard, &seen.object.given_back(self.clock.now()), REQUEST_TIMEOUT).await.map(|_| ())
+    }
+}
+
+/// Drops the client, and with it its connections, unless there was an answer.
+struct DropUnlessAnswered<'a> {
+    slot: &'a Mutex<Option<Client>>,
+    answered: bool,
+}
+
+impl DropUnlessAnswered<'_> {
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for DropUnlessAnswered<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 }
 
@@ -269,7 +297,7 @@ impl Leases for KubernetesLeases {
         life: Duration,
         now: Timestamp,
     ) -> Result<LeaseClaim, StoreError> {
-        let seen = self.get(shard).await?;
+        let seen = self.get(shard, REQUEST_TIMEOUT).await?;
         if let Some(other) = seen.object.holder().filter(|other| *other != holder) {
             let remaining = seen.object.life().saturating_sub(seen.since.elapsed());
             if !remaining.is_zero() {
@@ -277,7 +305,8 @@ impl Leases for KubernetesLeases {
             }
         }
         let since = Instant::now();
-        let Some(_) = self.update(shard, &seen.object.held_by(holder, life, now)).await? else {
+        let claimed = seen.object.held_by(holder, life, now);
+        let Some(_) = self.update(shard, &claimed, REQUEST_TIMEOUT).await? else {
             return Ok(LeaseClaim::Held { holder: SmolStr::new_static("whoever was faster"), remaining: life });
         };
         match self.store.open_writer(shard, now).await {
@@ -293,9 +322,10 @@ impl Leases for KubernetesLeases {
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Lease, StoreError> {
+        let timeout = (lease.life / 8).clamp(REQUEST_TIMEOUT_MIN, REQUEST_TIMEOUT);
         let mut seen = match self.last_seen(lease.shard) {
             Some(seen) if seen.object.holder() == Some(lease.holder.as_str()) => seen,
-            _ => self.get(lease.shard).await?,
+            _ => self.get(lease.shard, timeout).await?,
         };
         // Of an earlier request the answer may have been lost, or somebody wrote a note on the object: then the second attempt finds it so.
         for _ in 0..2 {
@@ -304,10 +334,10 @@ impl Leases for KubernetesLeases {
             }
             let since = Instant::now();
             let renewed = seen.object.held_by(&lease.holder, lease.life, self.clock.now());
-            if self.update(lease.shard, &renewed).await?.is_some() {
+            if self.update(lease.shard, &renewed, timeout).await?.is_some() {
                 return Ok(Lease { since, ..lease.clone() });
             }
-            seen = self.get(lease.shard).await?;
+            seen = self.get(lease.shard, timeout).await?;
         }
         Err(StoreError::LeaseLost { shard: lease.shard, holder: seen.object.holder().map(SmolStr::new) })
     }
@@ -318,6 +348,10 @@ impl Leases for KubernetesLeases {
 
     fn look_interval(&self) -> (Duration, Duration) {
         LOOK_INTERVAL
+    }
+
+    fn retry_wait(&self) -> (Duration, Duration) {
+        RETRY_WAIT
     }
 }
 

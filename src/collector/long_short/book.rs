@@ -245,6 +245,16 @@ impl Book {
         std::mem::take(&mut self.points)
     }
 
+    /// Puts points back that could not be stored, before those that came in since.
+    pub fn put_back(&mut self, points: BTreeMap<SeriesKey, Vec<Point>>) {
+        for (series, mut earlier) in points {
+            self.point_count += earlier.len();
+            let since = self.points.entry(series).or_default();
+            earlier.append(since);
+            *since = earlier;
+        }
+    }
+
     /// True when there is more to publish than one batch holds.
     pub fn is_behind(&self) -> bool {
         self.dirty.len() * 8 > UPDATES_MAX

@@ -87,13 +87,15 @@ fn span(period: Period, place: u32, simulated: bool) -> Option<Duration> {
 struct Done {
     /// Venues that had the asset then; with further ones it is due again.
     venue_count: usize,
+    /// How far back it was asked for; an asset that has become more important is due again.
+    span: Option<Duration>,
     /// When it is due again because a venue did not answer.
     again: Option<Timestamp>,
 }
 
 impl Done {
-    fn is_due(&self, now: Timestamp, venue_count: usize) -> bool {
-        venue_count > self.venue_count || self.again.is_some_and(|again| now >= again)
+    fn is_due(&self, now: Timestamp, venue_count: usize, span: Option<Duration>) -> bool {
+        venue_count > self.venue_count || span > self.span || self.again.is_some_and(|again| now >= again)
     }
 }
 
@@ -123,7 +125,7 @@ impl Past {
             if self.is_back(&mut was_down) {
                 done.clear();
             }
-            let Some((period, place, base, venue_count)) = self.next(&done) else {
+            let Some((period, place, base, venue_count)) = self.next(&mut done) else {
                 // The first lists take a moment.
                 let wait = if done.is_empty() { Duration::from_secs(5) } else { ROUND_INTERVAL };
                 self.clock.sleep(wait).await;
@@ -134,22 +136,27 @@ impl Past {
                 false
             });
             let again = Some(self.clock.now() + RETRY_WAIT).filter(|_| !is_whole);
-            done.insert((base, period), Done { venue_count, again });
+            let span = span(period, place, self.simulated);
+            done.insert((base, period), Done { venue_count, span, again });
         }
     }
 
-    /// What is due, the most important first, and how many venues have it.
-    fn next(&self, done: &HashMap<(SmolStr, Period), Done>) -> Option<(Period, u32, SmolStr, usize)> {
+    /// What is due, the most important first, and how many venues have it. What has left the lists is forgotten, so that it is looked at again when
+    /// it comes back.
+    fn next(&self, done: &mut HashMap<(SmolStr, Period), Done>) -> Option<(Period, u32, SmolStr, usize)> {
         let mut assets: BTreeMap<(u32, SmolStr), usize> = BTreeMap::new();
         for venue in &self.venues {
             for (place, instrument) in venue.instruments.borrow().iter() {
                 *assets.entry((*place, instrument.base.clone())).or_default() += 1;
             }
         }
+        let listed: HashSet<&SmolStr> = assets.keys().map(|(_, base)| base).collect();
+        done.retain(|(base, _), _| listed.contains(base));
         let now = self.clock.now();
         for period in PERIODS {
             for ((place, base), venue_count) in &assets {
-                if done.get(&(base.clone(), period)).is_none_or(|done| done.is_due(now, *venue_count)) {
+                let span = span(period, *place, self.simulated);
+                if done.get(&(base.clone(), period)).is_none_or(|done| done.is_due(now, *venue_count, span)) {
                     return Some((period, *place, base.clone(), *venue_count));
                 }
             }

@@ -134,8 +134,8 @@ fn derivations(base: &v1::Derivation, reversal: f64, tolerance: f64, pattern_rev
                     level is at most the tolerance above the nearest level at or below it";
     let shape = "inverse head and shoulders (after Lo, Mamaysky and Wang 2000): five consecutive turning points of a zigzag with the reversal of \
                  patterns, trough, peak, trough, peak, trough, the middle trough the lowest, the outer troughs each within the tolerance of \
-                 their mean and the peaks likewise; the neckline is the straight line through the peaks; broken out at the first later \
-                 close above it, failed at one below the head, expired after as many days as from shoulder to shoulder; closes only";
+                 their mean and the peaks likewise; the neckline is the straight line through the peaks, above both shoulders; broken out at the \
+                 first later close above it, failed at one below the head, expired after as many days as from shoulder to shoulder; closes only";
     vec![
         v1::Derivation {
             field: "completed".to_owned(),

@@ -140,9 +140,9 @@ impl Writers {
 
     /// Tells that everything is in a shard. Said twice it means the same.
     pub async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
-        let latest = self.keys.latest(shard);
-        let mut call = script::PUBLISHED.call(&[&latest]);
-        call.arg(epoch);
+        let (latest, feed) = (self.keys.latest(shard), self.keys.feed(shard));
+        let mut call = script::PUBLISHED.call(&[&latest, &feed]);
+        call.arg(epoch).arg(SHARD_KEPT_SECONDS);
         let mut lent = self.pool.lend(slot(&latest)).await.map_err(Failure::into_error)?;
         script::PUBLISHED.run(&mut lent, &call, RESPONSE_TIMEOUT).await.map_err(Failure::into_error)?;
         lent.give_back();
