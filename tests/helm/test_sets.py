@@ -126,6 +126,8 @@ def tls_secret(found):
     has_tls(found, "server-certificate")
     assert "client_ca_file" not in settings(found, "server")["security"]["tls"]
     assert found.all("Certificate") == []
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert "server-certificate has the name localhost" in notes and "--certificate" not in notes
     hook = is_tested(found)
     assert hook["containers"][0]["args"] == ["get", "BTC", "--server", "https://cm-crossmarket:50051", "--ca", "/etc/crossmarket/tls/ca.crt"]
     assert hook["volumes"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
@@ -137,6 +139,8 @@ def tls_mutual(found):
     assert settings(found, "server")["security"]["tls"]["client_ca_file"] == "/etc/crossmarket/client-ca/ca.crt"
     assert volume(found, "server", "client-ca")["secret"]["items"] == [{"key": "bundle.pem", "path": "ca.crt"}]
     assert is_tested(found) is None
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert "--certificate FILE --key FILE" in notes and "--cert FILE --key FILE" in notes
 
 
 @check
@@ -168,6 +172,8 @@ def tls_cert_manager(found):
     [certificate] = found.all("Certificate")
     assert certificate["spec"]["secretName"] == "cm-crossmarket-tls"
     assert {"cm-crossmarket.market.svc", "cm-crossmarket-server-headless.market.svc.cluster.local", "*.example.com"} <= set(certificate["spec"]["dnsNames"])
+    # What the notes say to call through a port-forward.
+    assert "--server https://localhost:50051" in found.texts["crossmarket/templates/NOTES.txt"] and "localhost" in certificate["spec"]["dnsNames"]
     assert found.all("Ingress")[0]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPCS"
 
 
