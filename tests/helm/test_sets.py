@@ -167,6 +167,21 @@ def clients_and_tokens(found):
 
 
 @check
+def clients_in_settings(found):
+    assert list(settings(found, "server")["security"]["clients"]) == ["desk"] and "security" not in settings(found, "collector")
+    assert is_tested(found) is None and "--api-key" in found.texts["crossmarket/templates/NOTES.txt"]
+
+
+@check
+def tokens(found):
+    assert set(settings(found, "server")["security"]) == {"jwt"} and volume(found, "server", "clients") is None
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert is_tested(found) is None and "--token" in notes and "--api-key" not in notes
+    # A key helps nobody where there are no clients.
+    assert is_tested(Rendered(found.values | {"tests": {"apiKey": {"existingSecret": "test-client"}}})) is None
+
+
+@check
 def tls_cert_manager(found):
     has_tls(found, "cm-crossmarket-tls")
     [certificate] = found.all("Certificate")
