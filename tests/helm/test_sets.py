@@ -326,6 +326,14 @@ def gateway(found):
     assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": "cm-crossmarket", "port": 443}]}]
     assert found.get("Service", "cm-crossmarket")["spec"]["type"] == "LoadBalancer"
+    callers, scrapers = found.get("NetworkPolicy", "cm-crossmarket-server")["spec"]["ingress"]
+    assert callers["from"][1:] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateways"}}},
+        {"ipBlock": {"cidr": "203.0.113.0/24"}}, {"ipBlock": {"cidr": "2001:db8::/32"}}]
+    assert "ipBlock" not in str(scrapers) + str(found.get("NetworkPolicy", "cm-crossmarket-collector")["spec"]["ingress"])
+    assert "may call it" not in found.texts["crossmarket/templates/NOTES.txt"]
+    closed = Rendered(found.values | {"networkPolicy": {}}).texts["crossmarket/templates/NOTES.txt"]
+    assert "through the Service of type LoadBalancer" in closed and "networkPolicy.clientCidrs" in closed
     assert found.all("Pod")[0]["spec"]["containers"][0]["args"][-1] == "http://cm-crossmarket:443"
 
 

@@ -82,7 +82,7 @@ def test_unknown_keys_are_refused(path):
     {"service": {"port": 70000}}, {"service": {"type": "ExternalName"}},
     {"tls": {"certManager": {"enabled": True}}}, {"tls": {"certManager": {"duration": "90 days"}}},
     {"grpcRoute": {"enabled": True}}, {"ingress": {"host": "https://example.com"}},
-    {"networkPolicy": {"egress": {"venuePorts": ["https"]}}}, {"config": {"grpc.listen": "0.0.0.0:1"}}, {"config": {"grpc": 7}},
+    {"networkPolicy": {"egress": {"venuePorts": ["https"]}}}, {"networkPolicy": {"clientCidrs": ["203.0.113.7"]}}, {"config": {"grpc.listen": "0.0.0.0:1"}}, {"config": {"grpc": 7}},
     {"monitoring": {"prometheusRule": {"disabledAlerts": ["OtherAlert"]}}},
 ], ids=str)
 def test_bad_values_are_refused(values):
@@ -122,6 +122,7 @@ ALTERNATIVES = {
     "config": {"universe": {"size": 9}}, "monitoring.serviceMonitor.interval": "7s", "monitoring.prometheusRule.disabledAlerts": ["CrossmarketVenueDown"],
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",
     "server.topologySpread": "required", "collector.topologySpread": "required", "server.readiness": "fresh",
+    "networkPolicy.clientCidrs": ["192.0.2.0/24"],
     "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1], "networkPolicy.egress.kubernetesPorts": [1], "collector.leases": "kubernetes",
 }
 
