@@ -92,6 +92,7 @@ def test_bad_values_are_refused(values):
 @pytest.mark.parametrize("values, message", [
     ({"redis": {"bundled": {"enabled": False}}}, "need a Redis that they share"),
     ({"tls": {"enabled": True}}, "tls.enabled needs tls.existingSecret or tls.certManager.enabled"),
+    ({"collector": {"leases": "kubernetes"}, "serviceAccount": {"create": False}}, "let the chart make one, or name one in serviceAccount.name"),
 ])
 def test_what_does_not_fit_together_is_refused_with_a_reason(values, message):
     with pytest.raises(helm_python.HelmError, match=re.escape(message)):
