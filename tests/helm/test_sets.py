@@ -126,6 +126,8 @@ def tls_secret(found):
     has_tls(found, "server-certificate")
     assert "client_ca_file" not in settings(found, "server")["security"]["tls"]
     assert found.all("Certificate") == []
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert "server-certificate has the name localhost" in notes and "--certificate" not in notes
     hook = is_tested(found)
     assert hook["containers"][0]["args"] == ["get", "BTC", "--server", "https://cm-crossmarket:50051", "--ca", "/etc/crossmarket/tls/ca.crt"]
     assert hook["volumes"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
@@ -137,6 +139,8 @@ def tls_mutual(found):
     assert settings(found, "server")["security"]["tls"]["client_ca_file"] == "/etc/crossmarket/client-ca/ca.crt"
     assert volume(found, "server", "client-ca")["secret"]["items"] == [{"key": "bundle.pem", "path": "ca.crt"}]
     assert is_tested(found) is None
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert "--certificate FILE --key FILE" in notes and "--cert FILE --key FILE" in notes
 
 
 @check
@@ -163,11 +167,28 @@ def clients_and_tokens(found):
 
 
 @check
+def clients_in_settings(found):
+    assert list(settings(found, "server")["security"]["clients"]) == ["desk"] and "security" not in settings(found, "collector")
+    assert is_tested(found) is None and "--api-key" in found.texts["crossmarket/templates/NOTES.txt"]
+
+
+@check
+def tokens(found):
+    assert set(settings(found, "server")["security"]) == {"jwt"} and volume(found, "server", "clients") is None
+    notes = found.texts["crossmarket/templates/NOTES.txt"]
+    assert is_tested(found) is None and "--token" in notes and "--api-key" not in notes
+    # A key helps nobody where there are no clients.
+    assert is_tested(Rendered(found.values | {"tests": {"apiKey": {"existingSecret": "test-client"}}})) is None
+
+
+@check
 def tls_cert_manager(found):
     has_tls(found, "cm-crossmarket-tls")
     [certificate] = found.all("Certificate")
     assert certificate["spec"]["secretName"] == "cm-crossmarket-tls"
     assert {"cm-crossmarket.market.svc", "cm-crossmarket-server-headless.market.svc.cluster.local", "*.example.com"} <= set(certificate["spec"]["dnsNames"])
+    # What the notes say to call through a port-forward.
+    assert "--server https://localhost:50051" in found.texts["crossmarket/templates/NOTES.txt"] and "localhost" in certificate["spec"]["dnsNames"]
     assert found.all("Ingress")[0]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPCS"
 
 
@@ -305,6 +326,14 @@ def gateway(found):
     assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": "cm-crossmarket", "port": 443}]}]
     assert found.get("Service", "cm-crossmarket")["spec"]["type"] == "LoadBalancer"
+    callers, scrapers = found.get("NetworkPolicy", "cm-crossmarket-server")["spec"]["ingress"]
+    assert callers["from"][1:] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateways"}}},
+        {"ipBlock": {"cidr": "203.0.113.0/24"}}, {"ipBlock": {"cidr": "2001:db8::/32"}}]
+    assert "ipBlock" not in str(scrapers) + str(found.get("NetworkPolicy", "cm-crossmarket-collector")["spec"]["ingress"])
+    assert "may call it" not in found.texts["crossmarket/templates/NOTES.txt"]
+    closed = Rendered(found.values | {"networkPolicy": {}}).texts["crossmarket/templates/NOTES.txt"]
+    assert "through the Service of type LoadBalancer" in closed and "networkPolicy.clientCidrs" in closed
     assert found.all("Pod")[0]["spec"]["containers"][0]["args"][-1] == "http://cm-crossmarket:443"
 
 

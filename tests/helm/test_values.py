@@ -82,7 +82,7 @@ def test_unknown_keys_are_refused(path):
     {"service": {"port": 70000}}, {"service": {"type": "ExternalName"}},
     {"tls": {"certManager": {"enabled": True}}}, {"tls": {"certManager": {"duration": "90 days"}}},
     {"grpcRoute": {"enabled": True}}, {"ingress": {"host": "https://example.com"}},
-    {"networkPolicy": {"egress": {"venuePorts": ["https"]}}}, {"config": {"grpc.listen": "0.0.0.0:1"}}, {"config": {"grpc": 7}},
+    {"networkPolicy": {"egress": {"venuePorts": ["https"]}}}, {"networkPolicy": {"clientCidrs": ["203.0.113.7"]}}, {"config": {"grpc.listen": "0.0.0.0:1"}}, {"config": {"grpc": 7}},
     {"monitoring": {"prometheusRule": {"disabledAlerts": ["OtherAlert"]}}},
 ], ids=str)
 def test_bad_values_are_refused(values):
@@ -92,10 +92,20 @@ def test_bad_values_are_refused(values):
 @pytest.mark.parametrize("values, message", [
     ({"redis": {"bundled": {"enabled": False}}}, "need a Redis that they share"),
     ({"tls": {"enabled": True}}, "tls.enabled needs tls.existingSecret or tls.certManager.enabled"),
+    ({"collector": {"leases": "kubernetes"}, "serviceAccount": {"create": False}}, "let the chart make one, or name one in serviceAccount.name"),
 ])
 def test_what_does_not_fit_together_is_refused_with_a_reason(values, message):
     with pytest.raises(helm_python.HelmError, match=re.escape(message)):
         render_texts(values)
+
+
+def test_collectors_may_reach_every_venue():
+    """Every address in the venues' sources is on a port that the network policy lets out, and no other port is open."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "src" / "venues").glob("*.rs")))
+    addresses = re.findall(r"\b(?:https|wss)://([^/\s\"]+)", text)
+    assert len(addresses) > 40
+    ports = {int(address.partition(":")[2] or 443) for address in addresses}
+    assert ports == set(VALUES["networkPolicy"]["egress"]["venuePorts"])
 
 
 def merged(base, change):
@@ -113,6 +123,7 @@ ALTERNATIVES = {
     "config": {"universe": {"size": 9}}, "monitoring.serviceMonitor.interval": "7s", "monitoring.prometheusRule.disabledAlerts": ["CrossmarketVenueDown"],
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",
     "server.topologySpread": "required", "collector.topologySpread": "required", "server.readiness": "fresh",
+    "networkPolicy.clientCidrs": ["192.0.2.0/24"],
     "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1], "networkPolicy.egress.kubernetesPorts": [1], "collector.leases": "kubernetes",
 }
 

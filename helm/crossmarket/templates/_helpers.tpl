@@ -87,11 +87,19 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* "true" when the hook of `helm test` is made: it has no certificate of its own, and a key only if it is given one. */}}
+{{/* "true" when clients are known by keys: those of the Secret or of `config`. */}}
+{{- define "crossmarket.hasClients" -}}
+{{- if or .Values.security.clients.existingSecret (dig "security" "clients" dict .Values.config) -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* "true" when the hook of `helm test` is made: it has no certificate and no token of its own, and a key only if it is given one. */}}
 {{- define "crossmarket.tests.areMade" -}}
 {{- $mutual := and .Values.tls.enabled .Values.tls.clientCa.existingSecret -}}
-{{- $keyless := and .Values.security.clients.existingSecret (not .Values.tests.apiKey.existingSecret) -}}
-{{- if and .Values.tests.enabled (not $mutual) (not $keyless) -}}
+{{- $clients := include "crossmarket.hasClients" . -}}
+{{- $refused := or (and $clients (not .Values.tests.apiKey.existingSecret)) (and .Values.security.jwks.existingConfigMap (not $clients)) -}}
+{{- if and .Values.tests.enabled (not $mutual) (not $refused) -}}
 true
 {{- end -}}
 {{- end }}
