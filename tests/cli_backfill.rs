@@ -114,7 +114,9 @@ async fn candles_closes_and_market_caps_come_from_the_venues() {
     let bitcoin = AssetCode::parse("BTC").expect("a ticker");
     let now = clock.now();
     list(directory.path(), &bitcoin, "bitcoin", now).await;
-    let since = now.day_start() - DAY * DAY_COUNT;
+    // A day that ends meanwhile has one more.
+    let today = now.day_start();
+    let since = today - DAY * DAY_COUNT;
 
     let (output, told) = backfill(&settings, since, &["BTC", "RUT"]).await;
     assert!(output.status.success(), "{told}");
@@ -123,7 +125,7 @@ async fn candles_closes_and_market_caps_come_from_the_venues() {
     let daily =
         |subject: &str| SeriesKey { subject: subject.into(), kind: SeriesKind::Candles(CandleInterval::OneDay) };
     let store = open(directory.path()).await;
-    let stored = store.points(&caps, Timestamp::EPOCH, now).await.expect("points");
+    let stored = store.points(&caps, Timestamp::EPOCH, today).await.expect("points");
     let expected = charted(&venues["coingecko"], "bitcoin").await;
     let days: Vec<Timestamp> = stored.iter().map(|point| point.time).collect();
     let wanted: Vec<Timestamp> = (0..DAY_COUNT).map(|day| since + DAY * day).collect();
@@ -132,14 +134,14 @@ async fn candles_closes_and_market_caps_come_from_the_venues() {
         let told = expected[&point.time];
         assert!((point.value.to_f64() / told - 1.0).abs() < 1e-9, "{} and not {told} on {}", point.value, point.time);
     }
-    let candles = store.candles(&daily("BTC"), since, now).await.expect("candles");
+    let candles = store.candles(&daily("BTC"), since, today).await.expect("candles");
     assert_eq!(candles.len(), wanted.len());
     assert!(store.candles(&daily("RUT"), since, now).await.expect("closes").len() >= 5, "the sessions of the span");
     drop(store);
 
     let (output, told) = backfill(&settings, since, &["BTC"]).await;
     assert!(output.status.success(), "it can be repeated: {told}");
-    assert_eq!(open(directory.path()).await.points(&caps, Timestamp::EPOCH, now).await.expect("points"), stored);
+    assert_eq!(open(directory.path()).await.points(&caps, Timestamp::EPOCH, today).await.expect("points"), stored);
     simulator.shutdown().await;
 }
 

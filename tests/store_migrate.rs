@@ -5,6 +5,7 @@ mod servers;
 #[path = "support/states.rs"]
 mod states;
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -163,4 +164,32 @@ async fn a_backup_comes_back_whole_or_not_at_all() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("not a whole backup"), "{}", text(&refused.stderr));
     assert!(!directory.path().join("second").exists(), "nothing is touched");
+}
+
+#[tokio::test]
+async fn no_backup_is_made_of_nothing_nor_put_where_nothing_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let file = path("backup.cm");
+    // A directory that was misspelt.
+    let none = format!("embedded:{}", path("dta"));
+    let saved = run(&["export", &file, "--store", &none]);
+    assert_eq!(saved.status.code(), Some(1));
+    assert!(text(&saved.stderr).contains("there is no store in"), "{}", text(&saved.stderr));
+    assert!(!Path::new(&file).exists() && !Path::new(&path("dta")).exists());
+    let migrated = run(&["migrate-store", &none, "redis://127.0.0.1:1"]);
+    assert!(text(&migrated.stderr).contains("there is no store in"), "{}", text(&migrated.stderr));
+    for command in [&["export", &file, "--store", "memory:"][..], &["import", "--all", &file, "--store", "memory:"]] {
+        let refused = run(command);
+        assert_eq!(refused.status.code(), Some(2), "{command:?}");
+        assert!(text(&refused.stderr).contains("memory: is gone"), "{}", text(&refused.stderr));
+    }
+    // The password of a store that cannot be opened is nobody's to read.
+    let with_password = "rediss://me:canary-word@127.0.0.1:1";
+    for command in [&["export", &file][..], &["import", "--all", &file]] {
+        let of_secret = ["--store", with_password, "--set", "store.tls_ca_file=/no/such/file"];
+        let refused = run(&[command, &of_secret].concat());
+        assert!(!refused.status.success());
+        assert!(!text(&refused.stderr).contains("canary-word"), "{}", text(&refused.stderr));
+    }
 }

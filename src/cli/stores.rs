@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::error::CliError;
 use crate::store::StoreError;
+use crate::store::embedded::DATABASE_FILE;
 
 /// Refuses a store that is gone when the command ends.
 pub(super) fn check_lasting(url: &str) -> Result<(), CliError> {
@@ -17,7 +18,7 @@ pub(super) fn check_lasting(url: &str) -> Result<(), CliError> {
 pub(super) fn check_source(url: &str) -> Result<(), CliError> {
     check_lasting(url)?;
     match url.strip_prefix("embedded:") {
-        Some(directory) if !Path::new(directory).is_dir() => {
+        Some(directory) if !Path::new(directory).join(DATABASE_FILE).is_file() => {
             Err(CliError::Failed(format!("there is no store in {directory}")))
         }
         _ => Ok(()),

@@ -48,7 +48,7 @@ fn start() -> Timestamp {
     Timestamp::parse("2026-01-15T17:00:00Z").expect("an instant")
 }
 
-/// The last closing times of the service's threads carry this name.
+/// The name of the service's threads, by which their processor time is found.
 const SERVICE_THREADS: &str = "service";
 
 /// A service and ten streams of its comparisons.
