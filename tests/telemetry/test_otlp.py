@@ -74,12 +74,10 @@ def test_ratios_and_index_levels_are_followed_too(running, receiver, collector):
     def aggregated(feed):
         """A batch that was made of such an answer, and applied."""
         asked = {(span.trace, span.id) for span in receiver.spans(name="collect") if span.attributes["crossmarket.feed"] == feed}
-        for batch in receiver.spans(name="aggregate"):
-            if asked & {(batch.trace, batch.parent), *batch.links}:
-                for write in receiver.spans(name="write", trace=batch.trace, parent=batch.id):
-                    if receiver.spans(name="apply", trace=batch.trace, parent=write.id):
-                        return batch
-        return None
+        applied = {(span.trace, span.parent) for span in receiver.spans(name="apply")}
+        written = {(span.trace, span.parent) for span in receiver.spans(name="write") if (span.trace, span.id) in applied}
+        made = (batch for batch in receiver.spans(name="aggregate") if (batch.trace, batch.id) in written)
+        return next((batch for batch in made if asked & {(batch.trace, batch.parent), *batch.links}), None)
 
     for feed, shard in (("long-short-ratios", 0), ("index-levels", 1)):
         batch = wait_for(f"a batch with {feed}", lambda: aggregated(feed))
