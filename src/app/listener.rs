@@ -1,4 +1,4 @@
-//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first byte, and a pause
+//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first words, and a pause
 //! when the process runs out of file descriptors, which tonic's own loop has not. Who opens connections and says nothing makes room for others
 //! before the deadline; who sends frames that carry nothing is cut off.
 
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
@@ -45,8 +45,8 @@ pub struct ListenerLimits {
     pub connections_max: usize,
     /// Open connections of one address at most; further ones are closed.
     pub connections_per_address_max: usize,
-    /// A connection that has sent nothing for so long, or not finished its TLS handshake, is closed. Probes that only connect would otherwise
-    /// hold up a shutdown.
+    /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after so long is closed: nothing
+    /// else would end it, and probes that only connect would hold up a shutdown.
     pub handshake_timeout: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Drop for Open {
     }
 }
 
-/// Accepts until cancelled; what comes out has sent its first byte.
+/// Accepts until cancelled; what comes out has sent its first byte, and fails if the rest of its first words does not follow in time.
 pub fn accept(
     listener: TcpListener,
     limits: ListenerLimits,
@@ -231,7 +231,14 @@ async fn hand_over(
     }
     match timeout_at(end, open(stream, tls)).await {
         Ok(Ok((stream, peer))) => {
-            let connection = Connection { stream, peer, frames: FrameMeter::new(), abuse: measures.abuse, _held: held };
+            let connection = Connection {
+                stream,
+                peer,
+                frames: FrameMeter::new(),
+                preface_end: Some(Box::pin(sleep_until(end))),
+                measures,
+                _held: held,
+            };
             // A send fails only when the server has ended.
             drop(ready.send(Ok(connection)).await);
         }
@@ -263,7 +270,9 @@ pub struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,
-    abuse: Arc<Counter>,
+    /// When the peer must have said which version of HTTP it speaks; `None` once it has. Whoever reads the connection waits for that without a limit.
+    preface_end: Option<Pin<Box<Sleep>>>,
+    measures: Measures,
     _held: Held,
 }
 
@@ -285,9 +294,20 @@ impl AsyncRead for Connection {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let received = buffer.filled().get(before..).unwrap_or_default();
         if !self.frames.receive(received) {
-            self.abuse.increment();
+            self.measures.abuse.increment();
             debug!(peer = ?self.peer, "connection cut off: frames that carry nothing");
             return Poll::Ready(Err(io::Error::other("too many frames that carry nothing")));
+        }
+        if self.frames.is_version_known() {
+            self.preface_end = None;
+        }
+        if polled.is_pending()
+            && let Some(end) = &mut self.preface_end
+            && end.as_mut().poll(context).is_ready()
+        {
+            self.measures.silent.increment();
+            debug!(peer = ?self.peer, "connection closed: its first words did not come in time");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
     }
@@ -356,6 +376,35 @@ mod tests {
         let (address, _connections) = start(limits).await;
         let mut silent = TcpStream::connect(address).await.expect("accepted");
         assert_eq!(silent.read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    /// Reads until the end or an error, as the HTTP server does that waits for the preface.
+    async fn read_all(mut connection: Connection) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        connection.read_to_end(&mut bytes).await
+    }
+
+    #[tokio::test]
+    async fn one_byte_is_no_preface() {
+        let limits = ListenerLimits { handshake_timeout: Duration::from_millis(50), ..LIMITS };
+        let (address, mut connections) = start(limits).await;
+        let refused = Measures::new().silent;
+        let before = refused.get();
+        for words in [&b"P"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            let mut slow = TcpStream::connect(address).await.expect("accepted");
+            slow.write_all(words).await.expect("written");
+            let connection = connections.next().await.expect("a connection").expect("accepted");
+            let read = tokio::time::timeout(Duration::from_secs(5), read_all(connection)).await.expect("in time");
+            assert_eq!(read.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        }
+        assert!(refused.get() >= before + 2, "{}", refused.get());
+        for words in [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], b"POST /"] {
+            let mut calm = TcpStream::connect(address).await.expect("accepted");
+            calm.write_all(words).await.expect("written");
+            let connection = connections.next().await.expect("a connection").expect("accepted");
+            let read = tokio::time::timeout(Duration::from_millis(200), read_all(connection)).await;
+            assert!(read.is_err(), "whoever has said what it speaks may be silent: {read:?}");
+        }
     }
 
     #[tokio::test]
