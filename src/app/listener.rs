@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::frames::FrameMeter;
 use super::transport::Transport;
-use crate::security::{Peer, ServerTls};
+use crate::security::{Peer, ServerTls, network};
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Counter, Gauge};
 
@@ -43,7 +43,7 @@ const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "pr
 pub struct ListenerLimits {
     /// Open connections at most; further ones wait in the system's queue.
     pub connections_max: usize,
-    /// Open connections of one address at most; further ones are closed.
+    /// Open connections of one address, or one network of IPv6, at most; further ones are closed.
     pub connections_per_address_max: usize,
     /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after so long is closed: nothing
     /// else would end it, and probes that only connect would hold up a shutdown.
@@ -145,7 +145,11 @@ async fn accept_for_ever(
 struct Waiting(VecDeque<AbortHandle>);
 
 impl Waiting {
-    fn is_full(&self) -> bool {
+    /// Whether there are as many as may be. Those that have done theirs do not count.
+    fn is_full(&mut self) -> bool {
+        if self.0.len() >= WAITING_MAX {
+            self.0.retain(|connection| !connection.is_finished());
+        }
         self.0.len() >= WAITING_MAX
     }
 
@@ -168,13 +172,14 @@ impl Waiting {
     }
 }
 
-/// How many connections each address has.
+/// How many connections each address has, or each network of IPv6: as quotas are counted.
 #[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Addresses {
     /// Counts a connection until it is dropped; `None` when the address has as many as it may.
     fn enter(&self, address: IpAddr, max: usize) -> Option<OfAddress> {
+        let address = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         (*count < max).then(|| {
@@ -432,6 +437,35 @@ mod tests {
         speaking.write_all(b"x").await.expect("written");
         assert!(connections.next().await.is_some());
         assert_eq!(silent[0].read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_that_have_done_their_handshake_wait_no_more() {
+        let done = tokio::spawn(async {});
+        let silent = tokio::spawn(std::future::pending::<()>());
+        let mut waiting = Waiting::default();
+        waiting.push(silent.abort_handle());
+        (1..WAITING_MAX).for_each(|_| waiting.push(done.abort_handle()));
+        done.await.expect("done");
+        assert!(!waiting.is_full(), "nobody is closed for those that have gone");
+        assert_eq!(waiting.0.len(), 1);
+        (1..WAITING_MAX).for_each(|_| waiting.push(silent.abort_handle()));
+        assert!(waiting.is_full());
+        silent.abort();
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let addresses = Addresses::default();
+        let enter = |address: &str| addresses.enter(address.parse().expect("an address"), 1);
+        let held = enter("2001:db8::1").expect("the first");
+        assert!(enter("2001:db8::2").is_none(), "the same network");
+        assert!(enter("2001:db8:0:1::1").is_some(), "another one");
+        drop(held);
+        let _mapped = enter("::ffff:192.0.2.1").expect("an address of IPv4");
+        assert!(enter("192.0.2.1").is_none(), "the same in another notation");
+        assert!(enter("192.0.2.2").is_some());
+        assert!(enter("2001:db8::2").is_some(), "the place is free again");
     }
 
     #[tokio::test]
