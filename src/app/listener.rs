@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -236,16 +236,13 @@ async fn hand_over(
     }
     match timeout_at(end, open(stream, tls)).await {
         Ok(Ok((stream, peer))) => {
-            let connection = Connection {
-                stream,
-                peer,
-                frames: FrameMeter::new(),
-                preface_end: Some(Box::pin(sleep_until(end))),
-                measures,
-                _held: held,
-            };
+            let (mut kept, keep) = oneshot::channel();
+            let opening = Some(Opening { end: Box::pin(sleep_until(end)), keep });
+            let connection = Connection { stream, peer, frames: FrameMeter::new(), opening, measures, _held: held };
             // A send fails only when the server has ended.
             drop(ready.send(Ok(connection)).await);
+            // It waits with the others until it has said its first words, and may still have to make room.
+            kept.closed().await;
         }
         Ok(Err(error)) => {
             measures.handshake.increment();
@@ -275,10 +272,29 @@ pub struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,
-    /// When the peer must have said which version of HTTP it speaks; `None` once it has. Whoever reads the connection waits for that without a limit.
-    preface_end: Option<Pin<Box<Sleep>>>,
+    /// `None` once the peer has said which version of HTTP it speaks. Whoever reads the connection waits for that without a limit.
+    opening: Option<Opening>,
     measures: Measures,
     _held: Held,
+}
+
+/// A connection that has not said its first words.
+#[derive(Debug)]
+struct Opening {
+    /// When it must have.
+    end: Pin<Box<Sleep>>,
+    /// Comes to its end when it has to make room.
+    keep: oneshot::Receiver<()>,
+}
+
+impl Opening {
+    /// Why the connection is to be closed.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::ErrorKind> {
+        if self.keep.is_terminated() || Pin::new(&mut self.keep).poll(context).is_ready() {
+            return Poll::Ready(io::ErrorKind::ConnectionAborted);
+        }
+        self.end.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut)
+    }
 }
 
 impl Connected for Connection {
@@ -304,15 +320,18 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(io::Error::other("too many frames that carry nothing")));
         }
         if self.frames.is_version_known() {
-            self.preface_end = None;
+            self.opening = None;
         }
         if polled.is_pending()
-            && let Some(end) = &mut self.preface_end
-            && end.as_mut().poll(context).is_ready()
+            && let Some(opening) = &mut self.opening
+            && let Poll::Ready(kind) = opening.poll_end(context)
         {
-            self.measures.silent.increment();
-            debug!(peer = ?self.peer, "connection closed: its first words did not come in time");
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            // What makes room is counted where room is made.
+            if kind == io::ErrorKind::TimedOut {
+                self.measures.silent.increment();
+            }
+            debug!(peer = ?self.peer, ?kind, "connection closed: its first words did not come in time");
+            return Poll::Ready(Err(kind.into()));
         }
         polled
     }
@@ -437,6 +456,26 @@ mod tests {
         speaking.write_all(b"x").await.expect("written");
         assert!(connections.next().await.is_some());
         assert_eq!(silent[0].read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_one_byte_makes_room_as_a_silent_one_does() {
+        let (address, mut connections) = start(ListenerLimits { connections_max: 1, ..LIMITS }).await;
+        let mut slow = TcpStream::connect(address).await.expect("accepted");
+        slow.write_all(b"P").await.expect("written");
+        let reading = tokio::spawn(read_all(connections.next().await.expect("a connection").expect("accepted")));
+        let mut speaking = TcpStream::connect(address).await.expect("accepted");
+        speaking.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
+        let next = tokio::time::timeout(Duration::from_secs(5), connections.next()).await.expect("a place");
+        let ended = reading.await.expect("no panic").map_err(|error| error.kind());
+        assert_eq!(ended, Err(io::ErrorKind::ConnectionAborted));
+        let spoken = tokio::spawn(read_all(next.expect("a connection").expect("accepted")));
+        // Once it has spoken it stays, whoever else comes.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut third = TcpStream::connect(address).await.expect("queued");
+        third.write_all(b"x").await.expect("written");
+        assert!(tokio::time::timeout(Duration::from_millis(100), connections.next()).await.is_err());
+        assert!(!spoken.is_finished());
     }
 
     #[tokio::test]
