@@ -326,7 +326,7 @@ async fn run(process: Process) -> Result<(), AppError> {
             let scheme = if tls.is_some() { "https" } else { "http" };
             print!("{}", banner(&format!("{scheme}://{grpc_address}")));
             info!(%grpc_address, %admin_address, simulated, "listening");
-            spawn_server(&config.grpc, listener, tls, api.routes, &shutdown)
+            spawn_server(&config, listener, tls, api.routes, &shutdown)
         }
         None => {
             println!("listening admin={admin_address}");
@@ -376,7 +376,7 @@ async fn run(process: Process) -> Result<(), AppError> {
     shutdown.drain.cancel();
     // Streams end by themselves with their cursor; a client that never reads would hold its connection for ever.
     if !server.is_finished() && tokio::time::timeout(config.shutdown.grace, &mut server).await.is_err() {
-        warn!("connections still open after the grace were cut");
+        warn!("connections are still open after the grace: they end with the process");
         server.abort();
     }
     shutdown.stop.cancel();
@@ -411,12 +411,13 @@ fn collector_end(result: Result<Result<(), CollectorError>, JoinError>) -> Resul
 }
 
 fn spawn_server(
-    grpc: &GrpcConfig,
+    config: &Config,
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
     routes: Routes,
     shutdown: &Shutdown,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
+    let grpc = &config.grpc;
     let limits = ListenerLimits {
         connections_max: grpc.connections_max.min(connections_by_descriptors()),
         connections_per_address_max: grpc.connections_per_address_max,
@@ -424,7 +425,7 @@ fn spawn_server(
     };
     let connections = listener::accept(listener, limits, tls, shutdown.drain.clone());
     let drained = shutdown.drain.clone().cancelled_owned();
-    tokio::spawn(server(grpc).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
+    tokio::spawn(server(config).add_routes(routes).serve_with_incoming_shutdown(connections, drained))
 }
 
 /// Connections for which there are file descriptors, with some left for the store, the venues and files.
@@ -460,11 +461,19 @@ fn stream_settings(grpc: &GrpcConfig) -> StreamSettings {
 }
 
 /// The HTTP/2 server's limits. HTTP/1.1 is spoken for gRPC-Web.
-fn server(grpc: &GrpcConfig) -> Server {
-    Server::builder()
+fn server(config: &Config) -> Server {
+    let grpc = &config.grpc;
+    let server = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(grpc.max_concurrent_streams)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .http2_keepalive_interval(Some(grpc.keepalive_interval))
-        .http2_keepalive_timeout(Some(grpc.keepalive_timeout))
+        .http2_keepalive_timeout(Some(grpc.keepalive_timeout));
+    // Keys and tokens are looked at in every call, a certificate in the handshake alone. A connection of this age takes no further calls, and
+    // ends with those that it has: a grace for them would take the place of telling the client (tonic 0.14), and cut them.
+    let asks_certificates = config.security.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+    match stream_settings(grpc).age_max.filter(|_| asks_certificates) {
+        Some(age) => server.max_connection_age(age),
+        None => server,
+    }
 }

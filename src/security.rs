@@ -16,7 +16,7 @@ pub mod scope;
 pub mod tls;
 pub mod token;
 
-pub use client::{Caller, ClientSettings};
+pub use client::{Caller, ClientSettings, network};
 pub use files::{FileError, Reloads, WatchedFiles};
 pub use guard::Guard;
 pub use key::{KeyEntry, KeyHash};

@@ -113,7 +113,8 @@ impl Default for StreamSettings {
 pub struct Api {
     /// The services with health, reflection and gRPC-Web. For browsers the listener must speak HTTP/1.1 too.
     pub routes: Routes,
-    /// Keeps health true. Run it beside the listener; it ends, with everything NOT_SERVING, once the process drains.
+    /// Keeps health true. Run it beside the listener; it ends, with everything NOT_SERVING and the streams of its watchers ended, once the process
+    /// drains.
     pub health: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -180,7 +181,7 @@ pub async fn api(
     // boxes a call and its answer for each.
     let router = routes.into_axum_router();
     let router = match services.measured {
-        true => router.layer((GrpcWebLayer::new(), observe::ObserveLayer::new(), guard)),
+        true => router.layer((GrpcWebLayer::new(), observe::ObserveLayer::new(guard.clone()), guard)),
         false => router.layer((GrpcWebLayer::new(), guard)),
     };
     let router = match services.simulated {

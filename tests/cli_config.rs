@@ -158,6 +158,7 @@ fn clients_are_read_strictly() {
         let output = crossmarket(&[&["config", "check"], &arguments[..]].concat(), &[]);
         let told = text(&output.stderr);
         assert!(output.status.code() == Some(1) && told.contains(expected), "{settings:?}: {told}");
+        assert!(!told.contains(&"0".repeat(64)), "{told}");
     };
     let keyed = format!("security.clients.a.key_hashes={hash}");
     check(&[&keyed], "security.clients.a.scopes");
@@ -170,6 +171,15 @@ fn clients_are_read_strictly() {
     std::fs::write(&file, format!("[a]\nkey_hashes = [\"{hash}\"]\nscopes = [\"all\"]\n")).expect("written");
     let file = format!("security.clients_file={}", file.display());
     check(&[&keyed, "security.clients.a.scopes=all", &file], "a client stands in one place");
+    let (scopes, other) =
+        (["security.clients.a.scopes=all", "security.clients.b.scopes=all"], keyed.replace(".a.", ".b."));
+    check(&[&keyed, &other, scopes[0], scopes[1]], "security.clients.b.key_hashes");
+    check(&[&keyed, &other, scopes[0], scopes[1]], "the client \"a\" too");
+    check(&[&other, scopes[1], &file], "security.clients.a.key_hashes");
+    check(&[&other, scopes[1], &file], "the client \"b\" too");
+    let named =
+        ["security.clients.a.certificate_names=desk.example", "security.clients.b.certificate_names=DESK.example"];
+    check(&[named[0], named[1], scopes[0], scopes[1]], "security.clients.b.certificate_names");
     check(&["security.jwt.issuer=somebody"], "all four or none");
     check(&["security.jwt.algorithms=HS256"], "RS256, PS256, ES256, ES384, EdDSA");
     check(&["security.tls.key_file=k"], "security.tls.certificate_file");

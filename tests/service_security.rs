@@ -132,6 +132,26 @@ async fn mutual_tls_takes_only_the_clients_authority_and_its_successor() {
     assert!(end.is_some_and(|end| end > 1e9), "{end:?}");
 }
 
+#[tokio::test]
+async fn a_certificate_that_counts_no_more_is_found_out_on_open_connections() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let mounted = Mounted::new(directory.path(), &authority.issue(None));
+    let ca = directory.path().join("clients.crt");
+    std::fs::write(&ca, &clients.pem).expect("written");
+    let setting = format!("security.tls.client_ca_file={}", ca.display());
+    let more = ["--set", &setting, "--set", "grpc.stream_age_max_s=2"];
+    let service = serve(directory.path(), &mounted.files(), &more);
+    let issued = clients.issue(None);
+    let tls = Tls::default().authority(authority.pem.as_str()).identity(issued.pem.as_str(), issued.key.as_str());
+    let open = client(&format!("https://{}", service.grpc), tls);
+    answers(&open).await;
+    std::fs::write(&ca, Authority::new().pem).expect("written");
+    // Twice, as a connection that ends may take a call with it.
+    let gone = async || (call(&open).await.is_err() && call(&open).await.is_err()).then_some(());
+    wait_until("the connection's end", gone).await;
+}
+
 #[derive(Default)]
 struct Load {
     ended: AtomicBool,

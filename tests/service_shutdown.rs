@@ -83,6 +83,33 @@ async fn ends_in_time_whatever_its_clients_do(directory: &Path) -> String {
     cursor
 }
 
+#[tokio::test]
+async fn watchers_of_health_do_not_hold_the_end_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // A grace that would be noticed.
+    let mut service = Process::serve_in_with(directory.path(), &["--set", "shutdown.grace_s=60"]);
+    let mut watchers = Vec::new();
+    for name in ["", "crossmarket.v1.PriceService", "crossmarket.v1.CatalogService", "crossmarket.v1.SignalService"] {
+        let mut client = HealthClient::new(service.channel().await);
+        let request = HealthCheckRequest { service: name.to_owned() };
+        let mut health = soon("health", client.watch(request)).await.expect("a stream").into_inner();
+        soon("its health", health.message()).await.expect("no error").expect("no end");
+        watchers.push((name, health));
+    }
+    service.terminate();
+    for (name, mut health) in watchers {
+        let mut last = None;
+        while let Some(response) = soon("the end of a stream", health.message()).await.expect("an end in order") {
+            last = Some(response.status());
+        }
+        // What was told at the beginning may have been the last that was to be told.
+        assert!(matches!(last, None | Some(ServingStatus::NotServing)), "{name}: {last:?}");
+    }
+    let status = service.ended_within(SHUTDOWN_MAX).await.expect("the end");
+    assert_eq!(status.code(), Some(0));
+    assert!(!service.log().contains("still open after the grace"), "{}", service.log());
+}
+
 /// Nobody collects, so every answer comes from the store.
 async fn serves_what_it_has_stored(directory: &Path) {
     let mut service = Process::serve_in(directory);

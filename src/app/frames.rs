@@ -12,12 +12,7 @@ const HEADER_LEN: usize = 9;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
 const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const WINDOW_UPDATE: u8 = 0x8;
-const CONTINUATION: u8 = 0x9;
 
 const END_STREAM: u8 = 0x1;
 
@@ -113,6 +108,11 @@ impl FrameMeter {
         }
     }
 
+    /// Whether the peer has said which version of HTTP it speaks: all of the preface of HTTP/2 was seen, or something else.
+    pub(super) fn is_version_known(&self) -> bool {
+        self.preface.is_none_or(|seen| seen == PREFACE.len())
+    }
+
     /// Counts what was received; false when the peer is to be cut off.
     pub(super) fn receive(&mut self, mut bytes: &[u8]) -> bool {
         let Some(seen) = self.preface else { return true };
@@ -128,9 +128,10 @@ impl FrameMeter {
         let (mut overhead, mut resets) = (0, 0);
         self.received.pass(bytes, |frame| match frame.kind {
             RST_STREAM => resets += 1,
-            PRIORITY | SETTINGS | PING | WINDOW_UPDATE | CONTINUATION => overhead += 1,
-            DATA if frame.len < TINY_DATA_LEN && frame.flags & END_STREAM == 0 => overhead += 1,
-            _ => {}
+            HEADERS => {}
+            DATA if frame.len >= TINY_DATA_LEN || frame.flags & END_STREAM != 0 => {}
+            // Kinds that nobody knows are skipped by the server, which is work too.
+            _ => overhead += 1,
         });
         self.overhead += overhead;
         self.resets += resets;
@@ -152,6 +153,13 @@ impl FrameMeter {
 mod tests {
     use super::*;
 
+    const SETTINGS: u8 = 0x4;
+    const PING: u8 = 0x6;
+    const WINDOW_UPDATE: u8 = 0x8;
+    const CONTINUATION: u8 = 0x9;
+    /// No kind of frame, and skipped by every server.
+    const UNKNOWN: u8 = 0xbe;
+
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let [_, high, middle, low] = u32::try_from(payload.len()).expect("short").to_be_bytes();
         [&[high, middle, low, kind, flags, 0, 0, 0, 1][..], payload].concat()
@@ -172,7 +180,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_cut_off_and_a_slow_drip_is_not() {
-        for kind in [PING, SETTINGS, RST_STREAM, CONTINUATION, DATA] {
+        for kind in [PING, SETTINGS, RST_STREAM, CONTINUATION, DATA, UNKNOWN] {
             let mut meter = FrameMeter::new();
             assert!(meter.receive(PREFACE));
             let flood = (0..10_000).position(|_| !meter.receive(&frame(kind, 0, &[0; 8])));
@@ -195,6 +203,19 @@ mod tests {
             let answer = [frame(PING, 0, &[0; 8]), frame(WINDOW_UPDATE, 0, &[0; 4]), frame(WINDOW_UPDATE, 0, &[0; 4])];
             assert!(meter.receive(&answer.concat()));
         }
+    }
+
+    #[test]
+    fn the_version_is_known_once_the_preface_is_whole_or_is_none() {
+        let mut meter = FrameMeter::new();
+        for (count, byte) in PREFACE.iter().enumerate() {
+            assert!(!meter.is_version_known(), "after {count} bytes");
+            assert!(meter.receive(&[*byte]));
+        }
+        assert!(meter.is_version_known());
+        let mut meter = FrameMeter::new();
+        assert!(meter.receive(b"P") && !meter.is_version_known());
+        assert!(meter.receive(b"OST / HTTP/1.1\r\n") && meter.is_version_known());
     }
 
     #[test]

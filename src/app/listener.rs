@@ -1,4 +1,4 @@
-//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first byte, and a pause
+//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first words, and a pause
 //! when the process runs out of file descriptors, which tonic's own loop has not. Who opens connections and says nothing makes room for others
 //! before the deadline; who sends frames that carry nothing is cut off.
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::frames::FrameMeter;
 use super::transport::Transport;
-use crate::security::{Peer, ServerTls};
+use crate::security::{Peer, ServerTls, network};
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Counter, Gauge};
 
@@ -43,10 +43,10 @@ const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "pr
 pub struct ListenerLimits {
     /// Open connections at most; further ones wait in the system's queue.
     pub connections_max: usize,
-    /// Open connections of one address at most; further ones are closed.
+    /// Open connections of one address, or one network of IPv6, at most; further ones are closed.
     pub connections_per_address_max: usize,
-    /// A connection that has sent nothing for so long, or not finished its TLS handshake, is closed. Probes that only connect would otherwise
-    /// hold up a shutdown.
+    /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after so long is closed: nothing
+    /// else would end it, and probes that only connect would hold up a shutdown.
     pub handshake_timeout: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Drop for Open {
     }
 }
 
-/// Accepts until cancelled; what comes out has sent its first byte.
+/// Accepts until cancelled; what comes out has sent its first byte, and fails if the rest of its first words does not follow in time.
 pub fn accept(
     listener: TcpListener,
     limits: ListenerLimits,
@@ -145,7 +145,11 @@ async fn accept_for_ever(
 struct Waiting(VecDeque<AbortHandle>);
 
 impl Waiting {
-    fn is_full(&self) -> bool {
+    /// Whether there are as many as may be. Those that have done theirs do not count.
+    fn is_full(&mut self) -> bool {
+        if self.0.len() >= WAITING_MAX {
+            self.0.retain(|connection| !connection.is_finished());
+        }
         self.0.len() >= WAITING_MAX
     }
 
@@ -168,13 +172,14 @@ impl Waiting {
     }
 }
 
-/// How many connections each address has.
+/// How many connections each address has, or each network of IPv6: as quotas are counted.
 #[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Addresses {
     /// Counts a connection until it is dropped; `None` when the address has as many as it may.
     fn enter(&self, address: IpAddr, max: usize) -> Option<OfAddress> {
+        let address = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         (*count < max).then(|| {
@@ -231,9 +236,13 @@ async fn hand_over(
     }
     match timeout_at(end, open(stream, tls)).await {
         Ok(Ok((stream, peer))) => {
-            let connection = Connection { stream, peer, frames: FrameMeter::new(), abuse: measures.abuse, _held: held };
+            let (mut kept, keep) = oneshot::channel();
+            let opening = Some(Opening { end: Box::pin(sleep_until(end)), keep });
+            let connection = Connection { stream, peer, frames: FrameMeter::new(), opening, measures, _held: held };
             // A send fails only when the server has ended.
             drop(ready.send(Ok(connection)).await);
+            // It waits with the others until it has said its first words, and may still have to make room.
+            kept.closed().await;
         }
         Ok(Err(error)) => {
             measures.handshake.increment();
@@ -263,8 +272,29 @@ pub struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,
-    abuse: Arc<Counter>,
+    /// `None` once the peer has said which version of HTTP it speaks. Whoever reads the connection waits for that without a limit.
+    opening: Option<Opening>,
+    measures: Measures,
     _held: Held,
+}
+
+/// A connection that has not said its first words.
+#[derive(Debug)]
+struct Opening {
+    /// When it must have.
+    end: Pin<Box<Sleep>>,
+    /// Comes to its end when it has to make room.
+    keep: oneshot::Receiver<()>,
+}
+
+impl Opening {
+    /// Why the connection is to be closed.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::ErrorKind> {
+        if self.keep.is_terminated() || Pin::new(&mut self.keep).poll(context).is_ready() {
+            return Poll::Ready(io::ErrorKind::ConnectionAborted);
+        }
+        self.end.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut)
+    }
 }
 
 impl Connected for Connection {
@@ -285,9 +315,23 @@ impl AsyncRead for Connection {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let received = buffer.filled().get(before..).unwrap_or_default();
         if !self.frames.receive(received) {
-            self.abuse.increment();
+            self.measures.abuse.increment();
             debug!(peer = ?self.peer, "connection cut off: frames that carry nothing");
             return Poll::Ready(Err(io::Error::other("too many frames that carry nothing")));
+        }
+        if self.frames.is_version_known() {
+            self.opening = None;
+        }
+        if polled.is_pending()
+            && let Some(opening) = &mut self.opening
+            && let Poll::Ready(kind) = opening.poll_end(context)
+        {
+            // What makes room is counted where room is made.
+            if kind == io::ErrorKind::TimedOut {
+                self.measures.silent.increment();
+            }
+            debug!(peer = ?self.peer, ?kind, "connection closed: its first words did not come in time");
+            return Poll::Ready(Err(kind.into()));
         }
         polled
     }
@@ -358,6 +402,35 @@ mod tests {
         assert_eq!(silent.read(&mut [0]).await.expect("closed in order"), 0);
     }
 
+    /// Reads until the end or an error, as the HTTP server does that waits for the preface.
+    async fn read_all(mut connection: Connection) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        connection.read_to_end(&mut bytes).await
+    }
+
+    #[tokio::test]
+    async fn one_byte_is_no_preface() {
+        let limits = ListenerLimits { handshake_timeout: Duration::from_millis(50), ..LIMITS };
+        let (address, mut connections) = start(limits).await;
+        let refused = Measures::new().silent;
+        let before = refused.get();
+        for words in [&b"P"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            let mut slow = TcpStream::connect(address).await.expect("accepted");
+            slow.write_all(words).await.expect("written");
+            let connection = connections.next().await.expect("a connection").expect("accepted");
+            let read = tokio::time::timeout(Duration::from_secs(5), read_all(connection)).await.expect("in time");
+            assert_eq!(read.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        }
+        assert!(refused.get() >= before + 2, "{}", refused.get());
+        for words in [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], b"POST /"] {
+            let mut calm = TcpStream::connect(address).await.expect("accepted");
+            calm.write_all(words).await.expect("written");
+            let connection = connections.next().await.expect("a connection").expect("accepted");
+            let read = tokio::time::timeout(Duration::from_millis(200), read_all(connection)).await;
+            assert!(read.is_err(), "whoever has said what it speaks may be silent: {read:?}");
+        }
+    }
+
     #[tokio::test]
     async fn holds_further_connections_back() {
         let limits = ListenerLimits { connections_max: 1, ..LIMITS };
@@ -383,6 +456,55 @@ mod tests {
         speaking.write_all(b"x").await.expect("written");
         assert!(connections.next().await.is_some());
         assert_eq!(silent[0].read(&mut [0]).await.expect("closed in order"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_one_byte_makes_room_as_a_silent_one_does() {
+        let (address, mut connections) = start(ListenerLimits { connections_max: 1, ..LIMITS }).await;
+        let mut slow = TcpStream::connect(address).await.expect("accepted");
+        slow.write_all(b"P").await.expect("written");
+        let reading = tokio::spawn(read_all(connections.next().await.expect("a connection").expect("accepted")));
+        let mut speaking = TcpStream::connect(address).await.expect("accepted");
+        speaking.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
+        let next = tokio::time::timeout(Duration::from_secs(5), connections.next()).await.expect("a place");
+        let ended = reading.await.expect("no panic").map_err(|error| error.kind());
+        assert_eq!(ended, Err(io::ErrorKind::ConnectionAborted));
+        let spoken = tokio::spawn(read_all(next.expect("a connection").expect("accepted")));
+        // Once it has spoken it stays, whoever else comes.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut third = TcpStream::connect(address).await.expect("queued");
+        third.write_all(b"x").await.expect("written");
+        assert!(tokio::time::timeout(Duration::from_millis(100), connections.next()).await.is_err());
+        assert!(!spoken.is_finished());
+    }
+
+    #[tokio::test]
+    async fn connections_that_have_done_their_handshake_wait_no_more() {
+        let done = tokio::spawn(async {});
+        let silent = tokio::spawn(std::future::pending::<()>());
+        let mut waiting = Waiting::default();
+        waiting.push(silent.abort_handle());
+        (1..WAITING_MAX).for_each(|_| waiting.push(done.abort_handle()));
+        done.await.expect("done");
+        assert!(!waiting.is_full(), "nobody is closed for those that have gone");
+        assert_eq!(waiting.0.len(), 1);
+        (1..WAITING_MAX).for_each(|_| waiting.push(silent.abort_handle()));
+        assert!(waiting.is_full());
+        silent.abort();
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let addresses = Addresses::default();
+        let enter = |address: &str| addresses.enter(address.parse().expect("an address"), 1);
+        let held = enter("2001:db8::1").expect("the first");
+        assert!(enter("2001:db8::2").is_none(), "the same network");
+        assert!(enter("2001:db8:0:1::1").is_some(), "another one");
+        drop(held);
+        let _mapped = enter("::ffff:192.0.2.1").expect("an address of IPv4");
+        assert!(enter("192.0.2.1").is_none(), "the same in another notation");
+        assert!(enter("192.0.2.2").is_some());
+        assert!(enter("2001:db8::2").is_some(), "the place is free again");
     }
 
     #[tokio::test]

@@ -42,6 +42,16 @@ impl Operation {
     fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    /// The operations of which an answer to this one tells that they reach the store again. A collector that has lost its lead writes no more, so
+    /// that nothing else would tell it; a standby asks for leases and follows all the time.
+    fn answered(self) -> u32 {
+        let writers = [Self::Write, Self::HistoryWrite, Self::Flush].into_iter().fold(0, |bits, one| bits | one.bit());
+        match self {
+            Self::Bootstrap | Self::Tail | Self::Lease => self.bit() | writers,
+            Self::Write | Self::HistoryRead | Self::HistoryWrite | Self::Flush => self.bit(),
+        }
+    }
 }
 
 const ERROR_KINDS: [&str; 5] = ["unavailable", "fenced", "lost", "corrupt", "other"];
@@ -70,7 +80,7 @@ pub(super) struct Measured {
     store: Arc<dyn Store>,
     kind: &'static str,
     up: Arc<Gauge>,
-    /// A bit for every operation whose last attempt did not reach the store.
+    /// A bit for every operation whose last attempt did not reach the store, until it or one that tells as much is answered.
     failing: AtomicU32,
     operations: [Measures; Operation::ALL.len()],
 }
@@ -128,11 +138,12 @@ impl Measured {
         if let Some((_, counter)) = ERROR_KINDS.iter().zip(&measures.errors).find(|(known, _)| Some(**known) == kind) {
             counter.increment();
         }
-        let bit = operation.bit();
         // A refusal is an answer: the store is there.
         let failing = match error {
-            Some(StoreError::Unavailable(_)) => self.failing.fetch_or(bit, Ordering::Relaxed) | bit,
-            _ => self.failing.fetch_and(!bit, Ordering::Relaxed) & !bit,
+            Some(StoreError::Unavailable(_)) => {
+                self.failing.fetch_or(operation.bit(), Ordering::Relaxed) | operation.bit()
+            }
+            _ => self.failing.fetch_and(!operation.answered(), Ordering::Relaxed) & !operation.answered(),
         };
         self.up.set(i64::from(failing == 0));
     }
@@ -255,6 +266,25 @@ impl Store for Measured {
 mod tests {
     use super::*;
     use crate::store::{MemoryStore, OpenOptions, open};
+
+    #[tokio::test]
+    async fn a_collector_that_writes_no_more_is_told_by_its_other_operations() {
+        let store = Measured::new(Arc::new(MemoryStore::new()), "test-standby", None);
+        let gone = || StoreError::Unavailable("gone".into());
+        for told_by in [Operation::Lease, Operation::Bootstrap, Operation::Tail] {
+            for operation in [Operation::Write, Operation::HistoryWrite, Operation::Flush, told_by] {
+                store.note(operation, Duration::ZERO, Some(&gone()));
+            }
+            assert_eq!(store.up.get(), 0);
+            store.note(told_by, Duration::ZERO, Some(&gone()));
+            assert_eq!(store.up.get(), 0, "no answer tells nothing");
+            store.note(told_by, Duration::ZERO, None);
+            assert_eq!(store.up.get(), 1, "{told_by:?}");
+        }
+        store.note(Operation::Lease, Duration::ZERO, Some(&gone()));
+        store.note(Operation::Write, Duration::ZERO, None);
+        assert_eq!(store.up.get(), 0, "a write tells nothing of leases, which may be kept elsewhere");
+    }
 
     #[tokio::test]
     async fn a_store_is_up_while_it_answers() {

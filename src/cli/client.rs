@@ -24,8 +24,8 @@ pub(super) struct ClientArguments {
     /// The key by which the service knows this client.
     #[arg(long, value_name = "KEY", env = "CROSSMARKET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// A token by which the service knows this client (JWT), in place of a key.
-    #[arg(long, value_name = "TOKEN", env = "CROSSMARKET_TOKEN", hide_env_values = true, conflicts_with = "api_key")]
+    /// A token by which the service knows this client (JWT); with a key as well, the token counts.
+    #[arg(long, value_name = "TOKEN", env = "CROSSMARKET_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// A PEM file of the certificate authorities that count for https endpoints, in place of the public ones.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CA")]
@@ -46,12 +46,12 @@ impl ClientArguments {
             .deadline(self.timeout)
             .attempt_timeout(self.timeout)
             .attempts_max(ATTEMPTS_MAX);
-        if let Some(key) = &self.api_key {
-            builder = builder.api_key(key);
-        }
-        if let Some(token) = &self.token {
-            builder = builder.bearer_token(token);
-        }
+        // The service would look at the key alone, which may be left in the environment.
+        builder = match (&self.token, &self.api_key) {
+            (Some(token), _) => builder.bearer_token(token),
+            (None, Some(key)) => builder.api_key(key),
+            (None, None) => builder,
+        };
         if let Ok(traceparent) = std::env::var("TRACEPARENT") {
             let headers = TraceHeaders { traceparent, tracestate: std::env::var("TRACESTATE").ok() };
             builder = builder.trace_context(move || Some(headers.clone()));
@@ -96,6 +96,18 @@ mod tests {
             certificate: None,
             key: None,
         }
+    }
+
+    #[test]
+    fn a_key_that_is_left_in_the_environment_is_in_no_tokens_way() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            client: ClientArguments,
+        }
+        let both = ["command", "--api-key", "key", "--token", "token"];
+        let command = <Command as clap::Parser>::try_parse_from(both).expect("one counts");
+        assert!(command.client.client().is_ok());
     }
 
     #[test]

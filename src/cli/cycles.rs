@@ -128,7 +128,7 @@ fn number(text: &str) -> Option<f64> {
 
 /// The day of a close. One at midnight is of the day that ends.
 fn close_day(time: Option<&prost_types::Timestamp>) -> String {
-    let before = time.map(|time| prost_types::Timestamp { seconds: time.seconds - 1, ..*time });
+    let before = time.map(|time| prost_types::Timestamp { seconds: time.seconds.saturating_sub(1), ..*time });
     day(before.as_ref())
 }
 

@@ -126,7 +126,10 @@ fn hint(error: &client::Error) -> &'static [&'static str] {
         (client::Error::Deadline { .. }, _) => &["--timeout gives it more time"],
         (_, tonic::Code::Unavailable) => &["the service is starting or shutting down; try again in a moment"],
         (_, tonic::Code::Unimplemented) => &["the service does not offer this; it may be older than this client"],
-        (_, tonic::Code::Unauthenticated) => &["give a key: --api-key KEY or CROSSMARKET_API_KEY"],
+        (_, tonic::Code::Unauthenticated) => &[
+            "give a key (--api-key KEY or CROSSMARKET_API_KEY)",
+            "or a token, which counts before a key (--token TOKEN or CROSSMARKET_TOKEN)",
+        ],
         _ => &[],
     }
 }

@@ -1,5 +1,6 @@
 //! `security.*`: who may connect and call.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::reader::Problem;
@@ -67,6 +68,7 @@ impl SecurityConfig {
         }
         let of_file = clients(&mut reader, self.quotas);
         refuse_doubles(&mut reader, &self.clients, &of_file);
+        refuse_shared(&mut reader, &self.clients, &of_file);
         let (_, problems) = reader.finish();
         if problems.is_empty() { Ok([self.clients.clone(), of_file].concat()) } else { Err(ConfigError { problems }) }
     }
@@ -81,6 +83,7 @@ impl SecurityConfig {
         let clients_file = path(reader, "security.clients_file", "a readable TOML file of clients");
         let quotas = quotas(reader, "security.quotas", Quotas::default());
         let clients = clients(reader, quotas);
+        refuse_shared(reader, &[], &clients);
         let clients_file = clients_file.map(|path| file_of_clients(reader, path, &clients, quotas));
         Self { tls, clients_file, clients, jwt: jwt(reader), quotas }
     }
@@ -113,6 +116,7 @@ fn file_of_clients(reader: &mut Reader, path: PathBuf, others: &[ClientSettings]
     source::read_section(&path, CLIENTS, &mut of_file);
     let clients = clients(&mut of_file, quotas);
     refuse_doubles(&mut of_file, others, &clients);
+    refuse_shared(&mut of_file, others, &clients);
     reader.absorb(of_file);
     ClientsFile { path, clients }
 }
@@ -121,6 +125,26 @@ fn refuse_doubles(reader: &mut Reader, clients: &[ClientSettings], of_file: &[Cl
     for client in of_file.iter().filter(|client| clients.iter().any(|other| other.name == client.name)) {
         let allowed = "a client stands in one place: the settings or security.clients_file";
         reader.refuse(&format!("{CLIENTS}.{}", client.name), &client.name, allowed);
+    }
+}
+
+/// A key, or the name of a certificate, stands for one client: with two it would be chance whose scopes and quotas count. `others` have been looked at.
+fn refuse_shared(reader: &mut Reader, others: &[ClientSettings], clients: &[ClientSettings]) {
+    let (mut keys, mut names) = (HashMap::new(), HashMap::new());
+    for (index, client) in others.iter().chain(clients).enumerate() {
+        let mut refuse = |owner: &str, what: &str, setting: &str| {
+            if owner != client.name && index >= others.len() {
+                let allowed = format!("{what} stands for one client; one of these is of the client {owner:?} too");
+                reader.refuse(&format!("{CLIENTS}.{}.{setting}", client.name), "", &allowed);
+            }
+        };
+        for key in &client.keys {
+            refuse(keys.entry(key.hash).or_insert(client.name.as_str()), "a key", "key_hashes");
+        }
+        for name in &client.certificate_names {
+            let owner = names.entry(name.as_str()).or_insert(client.name.as_str());
+            refuse(owner, "a certificate's name", "certificate_names");
+        }
     }
 }
 

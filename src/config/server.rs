@@ -18,7 +18,7 @@ pub struct GrpcConfig {
     /// Open calls and streams on one connection at most, 1 to 100,000, default 256.
     pub max_concurrent_streams: u32,
     /// Age at which a watch stream is ended with UNAVAILABLE and its cursor so that clients spread over replicas anew (jittered by a tenth);
-    /// 0 s (never) to 7 days, default 1 hour.
+    /// 0 s (never) to 7 days, default 1 hour. Where clients have certificates, connections of this age take no further calls.
     pub stream_age_max: Duration,
     /// Time from accepting a connection until its HTTP/2 preface, 100 ms to 60 s, default 10 s.
     pub handshake_timeout: Duration,

@@ -143,8 +143,7 @@ impl Clients {
     /// Who calls. The first kind of credentials that is there decides: what is wrong with it is not made good by another kind.
     pub(super) fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Instant) -> Result<Caller, Refusal> {
         if !self.are_asked {
-            let usage = self.addresses.of(peer.and_then(|peer| peer.address).map(|address| network(address.ip())), now);
-            return Ok(self.caller(Scopes::ALL, usage));
+            return Ok(self.caller(Scopes::ALL, self.usage_of_address(peer, now)));
         }
         if let Some(key) = single(headers, API_KEY_HEADER)? {
             return self.by_key(key);
@@ -162,6 +161,19 @@ impl Clients {
         let configured = self.configured();
         let named = configured.certificate_names.iter().find(|(name, _)| names.contains(name));
         self.known_caller(&configured, named.ok_or(Refusal::Invalid)?.1)
+    }
+
+    /// What the callers of an address have asked for that are not asked who they are.
+    pub(super) fn usage_of_address(&self, peer: Option<&Peer>, now: Instant) -> Arc<Usage> {
+        self.addresses.of(peer.and_then(|peer| peer.address).map(|address| network(address.ip())), now)
+    }
+
+    /// Whether a call must say who calls, and has nothing to say it with.
+    pub(super) fn is_stranger(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
+        self.are_asked
+            && !headers.contains_key(API_KEY_HEADER)
+            && !headers.contains_key(http::header::AUTHORIZATION)
+            && peer.is_none_or(|peer| peer.certificate_names.is_empty())
     }
 
     /// Every key is compared with, whether one has matched or not.
@@ -199,8 +211,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Re
     }
 }
 
-/// An address of IPv4, or the network of an address of IPv6, in which a single host has as many as it likes.
-fn network(address: IpAddr) -> IpAddr {
+/// An address of IPv4, or the network of an address of IPv6, in which a single host has as many as it likes: what counts as one caller.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
         address => address,

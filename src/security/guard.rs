@@ -47,15 +47,23 @@ impl Guard {
         &self.clients.refusals
     }
 
+    /// Whether a call comes without any credentials where they are asked for. Nothing is verified.
+    pub fn is_stranger<B>(&self, request: &Request<B>) -> bool {
+        self.clients.is_stranger(request.headers(), request.extensions().get::<Peer>())
+    }
+
     /// Decides about a call; with a place if it is a stream.
     fn admit<B>(&self, request: &Request<B>) -> Result<(Option<Caller>, Option<Place>), Refusal> {
         let path = request.uri().path();
         let access = method::access(path);
+        let (now, peer) = (Instant::now(), request.extensions().get::<Peer>());
         if access == Access::Open {
-            return Ok((None, None));
+            // A probe asks once; a stream stays, and nothing else says how many.
+            let is_streaming = self.methods.is_streaming(path);
+            let place = is_streaming.then(|| self.clients.usage_of_address(peer, now).stream()).transpose()?;
+            return Ok((None, place));
         }
-        let now = Instant::now();
-        let caller = self.clients.identify(request.headers(), request.extensions().get::<Peer>(), now)?;
+        let caller = self.clients.identify(request.headers(), peer, now)?;
         if let Access::AnyOf(scopes) = access
             && !caller.has_any_of(scopes)
         {
@@ -141,5 +149,61 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::scope::{Scope, Scopes};
+    use crate::security::{KeyEntry, KeyHash};
+
+    const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+    fn request(path: &str, address: &str, key: Option<&str>) -> Request<()> {
+        let mut request = Request::builder().uri(path);
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        let address = Some(format!("{address}:1").parse().expect("an address"));
+        request.extension(Peer { address, certificate_names: Arc::default() }).body(()).expect("a request")
+    }
+
+    fn closed(quotas: Quotas) -> Guard {
+        let client = ClientSettings {
+            name: "desk".to_owned(),
+            keys: vec![KeyEntry { hash: KeyHash::of(b"key"), end: None }],
+            certificate_names: Vec::new(),
+            scopes: Scopes::of(&[Scope::Reflection]),
+            quotas,
+        };
+        Guard::closed(vec![client], None, quotas)
+    }
+
+    #[test]
+    fn streams_of_health_and_reflection_take_places() {
+        let quotas = Quotas { streams_max: Some(1), ..Quotas::default() };
+        for guard in [Guard::open(quotas), closed(quotas)] {
+            let admit =
+                |path: &str, address: &str| guard.admit(&request(path, address, Some("key"))).map(|(_, place)| place);
+            let watch = admit(HEALTH_WATCH, "192.0.2.1").expect("the first");
+            assert!(watch.is_some());
+            assert_eq!(admit(HEALTH_WATCH, "192.0.2.1").expect_err("the second"), Refusal::Streams);
+            assert!(admit(HEALTH_WATCH, "192.0.2.2").is_ok(), "another address");
+            assert!(admit("/grpc.health.v1.Health/Check", "192.0.2.1").expect("a probe").is_none());
+            drop(watch);
+            assert!(admit(HEALTH_WATCH, "192.0.2.1").is_ok());
+            let _asking = admit(REFLECTION, "192.0.2.1").expect("the first").expect("a place");
+            assert_eq!(admit(REFLECTION, "192.0.2.1").expect_err("the second"), Refusal::Streams);
+        }
+    }
+
+    #[test]
+    fn who_brings_no_credentials_is_a_stranger_where_they_are_asked_for() {
+        let guard = closed(Quotas::default());
+        assert!(guard.is_stranger(&request(HEALTH_WATCH, "192.0.2.1", None)));
+        assert!(!guard.is_stranger(&request(HEALTH_WATCH, "192.0.2.1", Some("key"))));
+        assert!(!Guard::open(Quotas::default()).is_stranger(&request(HEALTH_WATCH, "192.0.2.1", None)));
     }
 }

@@ -26,7 +26,7 @@ pub const KEY_LEN_MIN: usize = 32;
 pub const KEY_LEN_MAX: usize = 256;
 
 /// The SHA-256 of a key, in words, of which a comparison takes four and not 32.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u64; SHA256_OUTPUT_LEN / 8]);
 
 /// A key of a client, as its configuration has it.

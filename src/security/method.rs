@@ -29,11 +29,16 @@ pub(super) struct Methods {
 const SUBSCRIBABLE: Scopes = Scopes::of(&[Scope::Prices, Scope::LongShort, Scope::Indices, Scope::Signals]);
 
 impl Methods {
-    /// Those of the compiled descriptor set, which is read as far as it can be.
+    /// Those of the compiled descriptor sets, which are read as far as they can be: the API's own, health's and reflection's.
     pub(super) fn new() -> Self {
-        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
+        let descriptors = [
+            FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
         let mut streaming = HashSet::new();
-        for file in &descriptors.file {
+        for file in descriptors.iter().flat_map(|set| FileDescriptorSet::decode(*set).unwrap_or_default().file) {
             for service in &file.service {
                 let methods = service.method.iter().filter(|method| method.server_streaming());
                 streaming
@@ -43,7 +48,7 @@ impl Methods {
         Self { streaming }
     }
 
-    /// Whether the method answers with a stream of data. Reflection's streams end when their client has asked its questions.
+    /// Whether the method answers with a stream, which takes one of its caller's places for as long as the client likes.
     pub(super) fn is_streaming(&self, path: &str) -> bool {
         self.streaming.contains(path)
     }
@@ -98,6 +103,10 @@ mod tests {
         let methods = Methods::new();
         assert!(methods.is_streaming("/crossmarket.v1.PriceService/WatchPriceSnapshots"));
         assert!(methods.is_streaming("/crossmarket.v1.SubscriptionService/Subscribe"));
+        assert!(methods.is_streaming("/grpc.health.v1.Health/Watch"));
+        assert!(methods.is_streaming("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"));
+        assert!(methods.is_streaming("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"));
+        assert!(!methods.is_streaming("/grpc.health.v1.Health/Check"));
         assert!(!methods.is_streaming("/crossmarket.v1.PriceService/GetPriceSnapshot"));
     }
 }

@@ -201,9 +201,17 @@ impl Tokens {
             return Err(Refusal::Invalid);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
+        // What the issuer calls critical must be understood (RFC 7515, 4.1.11), and no extension is.
+        if header.crit.is_some() {
+            return Err(Refusal::Invalid);
+        }
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         let key = match &header.kid {
-            Some(id) => keys.iter().find(|key| key.id.as_ref() == Some(id)),
+            // Keys of different kinds may have the same name (RFC 7517, 4.5).
+            Some(id) => {
+                let mut named = keys.iter().filter(|key| key.id.as_ref() == Some(id));
+                named.find(|key| key.validation.algorithms.contains(&header.alg))
+            }
             // Nothing is tried out: who has several keys names the one that was used.
             None => keys.first().filter(|_| keys.len() == 1),
         };

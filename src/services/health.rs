@@ -3,11 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_check_response::ServingStatus as WireStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_health::server::{HealthReporter, HealthService};
 
-use super::Services;
+use super::{ServerStream, Services};
 use crate::image::Collection;
 
 const PRICES: &str = "crossmarket.v1.PriceService";
@@ -19,6 +23,9 @@ const LONG_SHORT: &str = "crossmarket.v1.LongShortService";
 const LATER: [&str; 3] =
     ["crossmarket.v1.SignalService", "crossmarket.v1.OverviewService", "crossmarket.v1.SubscriptionService"];
 
+/// Services whose health is told, and the process as a whole.
+const OFFERED: [&str; 5] = [CATALOG, PRICES, LONG_SHORT, INDICES, ""];
+
 /// How often the data is looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -26,9 +33,12 @@ const INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// The catalogue is SERVING once the image is loaded. Prices, and with them the process as a whole (`""`), are SERVING while any price is
 /// fresh, long/short ratios while any of them is, and indices while the histories are loaded and any index is fresh or its market closed: a
-/// venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody.
+/// venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody. Once the process drains, everything
+/// is NOT_SERVING, and streams of `Watch` end after they have said so.
 pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
-    let (reporter, server) = tonic_health::server::health_reporter();
+    let mut reporter = HealthReporter::new();
+    let health =
+        Watched { health: HealthService::from_health_reporter(reporter.clone()), drain: services.drain.clone() };
     for service in LATER {
         reporter.set_service_status(service, ServingStatus::NotServing).await;
     }
@@ -44,8 +54,37 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
             services.drain.run_until_cancelled(tokio::time::sleep(INTERVAL)).await;
         }
         tell(&reporter, Serving::default()).await;
+        // What is cleared ends the streams of those who watch it, once they have read the last status.
+        for service in OFFERED.into_iter().chain(LATER) {
+            reporter.clear_service_status(service).await;
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
     };
-    (server, task)
+    (HealthServer::new(health), task)
+}
+
+/// Health whose streams end with the process: they would hold their connections open otherwise.
+struct Watched {
+    health: HealthService,
+    drain: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl Health for Watched {
+    type WatchStream = ServerStream<HealthCheckResponse>;
+
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        self.health.check(request).await
+    }
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let watch = self.health.watch(request).await?;
+        Ok(watch.map(|stream| match self.drain.is_cancelled() {
+            // It may have begun too late to be ended with the others.
+            true => Box::pin(tokio_stream::once(Ok(HealthCheckResponse { status: WireStatus::NotServing.into() }))),
+            false => Box::pin(stream) as Self::WatchStream,
+        }))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,13 +109,8 @@ impl Serving {
 }
 
 async fn tell(reporter: &HealthReporter, serving: Serving) {
-    for (service, is_serving) in [
-        (CATALOG, serving.catalog),
-        (PRICES, serving.prices),
-        (LONG_SHORT, serving.long_short),
-        (INDICES, serving.indices),
-        ("", serving.prices),
-    ] {
+    let are_serving = [serving.catalog, serving.prices, serving.long_short, serving.indices, serving.prices];
+    for (service, is_serving) in OFFERED.into_iter().zip(are_serving) {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
     }

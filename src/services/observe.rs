@@ -17,6 +17,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::security::Guard;
 use crate::telemetry::metrics::recorder;
 use crate::telemetry::registry::{Counter, Gauge, Histogram};
 use crate::telemetry::trace;
@@ -126,17 +127,21 @@ impl Methods {
 
 /// Makes [`Observe`].
 #[derive(Clone, Debug)]
-pub struct ObserveLayer(Arc<Methods>);
+pub struct ObserveLayer {
+    methods: Arc<Methods>,
+    guard: Guard,
+}
 
 impl ObserveLayer {
-    /// Of every service that a listener has.
-    pub fn new() -> Self {
-        Self(Arc::new(Methods::of(&[
+    /// Of every service that a listener has, behind a guard.
+    pub fn new(guard: Guard) -> Self {
+        let methods = Methods::of(&[
             FILE_DESCRIPTOR_SET,
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ])))
+        ]);
+        Self { methods: Arc::new(methods), guard }
     }
 }
 
@@ -144,7 +149,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, methods: Arc::clone(&self.0) }
+        Observe { inner, methods: Arc::clone(&self.methods), guard: self.guard.clone() }
     }
 }
 
@@ -153,6 +158,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     methods: Arc<Methods>,
+    guard: Guard,
 }
 
 impl<S, B, A> Service<Request<B>> for Observe<S>
@@ -171,7 +177,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = self.methods.find(request.uri().path());
         method.series().in_flight.increment();
-        let span = trace_call(method, &request);
+        let span = trace_call(method, &request, &self.guard);
         let entered = span.enter();
         let answer = self.inner.call(request);
         drop(entered);
@@ -214,9 +220,9 @@ impl Call {
     }
 }
 
-/// The span of a call that is recorded, none otherwise: as its caller decided.
-fn trace_call<B>(method: &Method, request: &Request<B>) -> Span {
-    let Some(place) = trace::accept(request.headers()) else { return Span::none() };
+/// The span of a call that is recorded, none otherwise: as its caller decided, unless nobody can know them.
+fn trace_call<B>(method: &Method, request: &Request<B>, guard: &Guard) -> Span {
+    let Some(place) = trace::accept(request.headers(), guard.is_stranger(request)) else { return Span::none() };
     let name = method.traced_name();
     let authority = request.uri().authority();
     trace::span!(
@@ -337,6 +343,7 @@ mod tests {
     use axum::body::Body as AxumBody;
 
     use super::*;
+    use crate::security::Quotas;
 
     async fn answer(request: Request<()>) -> Result<Response<AxumBody>, Infallible> {
         let mut answer = Response::new(AxumBody::empty());
@@ -372,8 +379,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_counts_once_by_how_it_ended() {
-        let service = ObserveLayer::new();
-        let methods = Arc::clone(&service.0);
+        let service = ObserveLayer::new(Guard::open(Quotas::default()));
+        let methods = Arc::clone(&service.methods);
         let mut service = service.layer(tower::service_fn(answer));
         let mut call = async |path: &str| {
             let request = Request::builder().uri(path).body(()).expect("a request");

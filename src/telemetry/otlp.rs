@@ -158,10 +158,15 @@ impl SpanExporter {
         let message =
             ExportTraceServiceRequest { resource_spans: group_spans_by_resource_and_scope(spans, &self.resource) };
         match self.attempt(&message).await {
-            Ok(()) => {
-                self.exported.add(count);
-                if std::mem::take(&mut self.failing) {
+            Ok(rejected) => {
+                let rejected = rejected.min(count);
+                self.exported.add(count - rejected);
+                self.failed.add(rejected);
+                if rejected == 0 && std::mem::take(&mut self.failing) {
                     info!("the OTLP endpoint takes spans again");
+                }
+                if rejected > 0 && !std::mem::replace(&mut self.failing, true) {
+                    warn!(rejected, "spans are lost: the OTLP endpoint takes a part of them");
                 }
             }
             Err(error) => {
@@ -173,7 +178,7 @@ impl SpanExporter {
         }
     }
 
-    async fn attempt(&self, message: &ExportTraceServiceRequest) -> Result<(), SendError> {
+    async fn attempt(&self, message: &ExportTraceServiceRequest) -> Result<u64, SendError> {
         let mut pause = ATTEMPT_PAUSE;
         for _ in 1..ATTEMPTS_MAX {
             match self.sender.send(Signal::Traces, message).await {
@@ -203,8 +208,13 @@ async fn send_pages(
         let is_last = stop.is_cancelled();
         let message: ExportMetricsServiceRequest = metrics::request(&page(), &resource, begun, SystemTime::now());
         match sender.send(Signal::Metrics, &message).await {
-            Ok(()) if std::mem::take(&mut failing) => info!("the OTLP endpoint takes metrics again"),
-            Ok(()) => {}
+            Ok(0) if std::mem::take(&mut failing) => info!("the OTLP endpoint takes metrics again"),
+            Ok(0) => {}
+            Ok(rejected) => {
+                if !std::mem::replace(&mut failing, true) {
+                    warn!(rejected, "the OTLP endpoint takes a part of the metrics");
+                }
+            }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     warn!(%error, "the OTLP endpoint does not take metrics");

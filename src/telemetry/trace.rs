@@ -82,6 +82,18 @@ impl Sampling {
     fn takes(&self, number: u64) -> bool {
         (number >> 1) < self.threshold
     }
+
+    fn accept(&self, headers: &http::HeaderMap, is_stranger: bool) -> Option<Place> {
+        let traceparent = headers.get("traceparent").filter(|_| !is_stranger);
+        let caller = traceparent.and_then(|header| caller(header.to_str().ok()?, headers));
+        let sampled = match &caller {
+            Some(caller) if self.follows_callers => caller.is_sampled(),
+            // The low half of the id, as everybody else who samples by it.
+            Some(caller) => self.takes(u128::from_be_bytes(caller.trace_id().to_bytes()) as u64),
+            None => self.takes(rand::random()),
+        };
+        sampled.then(|| caller.map_or(Place::Root, Place::BelowRemote))
+    }
 }
 
 static SAMPLING: OnceLock<Sampling> = OnceLock::new();
@@ -143,17 +155,10 @@ pub fn begin() -> Option<Place> {
     sampling.takes(rand::random()).then_some(Place::Root)
 }
 
-/// Whether a call is recorded, by its caller's headers if there are any. Headers that are not well formed count as none.
-pub fn accept(headers: &http::HeaderMap) -> Option<Place> {
-    let sampling = SAMPLING.get()?;
-    let caller = headers.get("traceparent").and_then(|header| caller(header.to_str().ok()?, headers));
-    let sampled = match &caller {
-        Some(caller) if sampling.follows_callers => caller.is_sampled(),
-        // The low half of the id, as everybody else who samples by it.
-        Some(caller) => sampling.takes(u128::from_be_bytes(caller.trace_id().to_bytes()) as u64),
-        None => sampling.takes(rand::random()),
-    };
-    sampled.then(|| caller.map_or(Place::Root, Place::BelowRemote))
+/// Whether a call is recorded, by its caller's headers if there are any. Headers that are not well formed count as none, and so do those of
+/// strangers, who would decide how much is recorded, by the flag or by an id of their choice.
+pub fn accept(headers: &http::HeaderMap, is_stranger: bool) -> Option<Place> {
+    SAMPLING.get()?.accept(headers, is_stranger)
 }
 
 /// The caller's span: <https://www.w3.org/TR/trace-context/>.
@@ -280,9 +285,21 @@ mod tests {
     }
 
     #[test]
+    fn strangers_do_not_decide_what_is_recorded() {
+        let sampled = headers("00-00000000000000000000000000000001-b7ad6b7169203331-01");
+        for sampler in [Sampler::ParentBasedTraceIdRatio, Sampler::TraceIdRatio] {
+            let sampling = Sampling::new(sampler, 1e-9);
+            assert!(matches!(sampling.accept(&sampled, false), Some(Place::BelowRemote(_))), "a client decides");
+            assert!(sampling.accept(&sampled, true).is_none());
+        }
+        let all = Sampling::new(Sampler::ParentBasedAlwaysOn, 0.0);
+        assert!(matches!(all.accept(&sampled, true), Some(Place::Root)), "no trace is continued that a stranger names");
+    }
+
+    #[test]
     fn without_a_tracer_nothing_is_recorded() {
         assert!(begin().is_none() && within().is_none());
-        assert!(accept(&headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")).is_none());
+        assert!(accept(&headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false).is_none());
         let span = span!(begin(), "nothing");
         assert!(span.is_none() && context_of(&span).is_none());
     }

@@ -141,10 +141,29 @@ async fn every_other_token_is_refused() {
         json!({"alg": "ES256", "kid": "edwards"}),
         json!({"alg": "ES256", "kid": "unknown"}),
         json!({"alg": "ES256"}),
+        json!({"alg": "ES256", "kid": "curve", "crit": ["b64"], "b64": true}),
+        json!({"alg": "ES256", "kid": "curve", "crit": []}),
+        json!({"alg": "ES256", "kid": "curve", "crit": "exp"}),
     ] {
         check(&issuer.sign(&header, &claims()), Refusal::Invalid);
     }
     check(&Issuer::new().sign(&header, &claims()), Refusal::Invalid);
+}
+
+#[tokio::test]
+async fn a_key_is_found_by_its_name_and_kind() {
+    let issuer = Issuer::new();
+    let mut key_set = issuer.key_set();
+    for key in key_set["keys"].as_array_mut().expect("a list") {
+        key["kid"] = json!("2026");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), key_set.to_string()).expect("written");
+    let (tokens, _) = Tokens::load(settings(file.path(), &TokenAlgorithm::ALL)).await.expect("usable");
+    for algorithm in ["ES256", "EdDSA"] {
+        let token = issuer.sign(&json!({"alg": algorithm, "kid": "2026"}), &claims());
+        assert!(tokens.verify(token.as_bytes()).is_ok(), "{algorithm}");
+    }
 }
 
 #[tokio::test]

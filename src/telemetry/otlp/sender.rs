@@ -17,6 +17,9 @@ use super::OtlpOptions;
 /// The time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Longest answer that is looked into, in bytes.
+const ANSWER_LEN_MAX: usize = 64 << 10;
+
 /// How OTLP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -96,14 +99,27 @@ pub(super) enum Signal {
 pub(super) trait Export: Message + Clone + 'static {
     /// What is answered.
     type Answer: Message + Default + 'static;
+
+    /// How many of the message's spans or data points were not taken, though the message was.
+    fn rejected(answer: &Self::Answer) -> u64;
 }
 
 impl Export for ExportTraceServiceRequest {
     type Answer = ExportTraceServiceResponse;
+
+    fn rejected(answer: &Self::Answer) -> u64 {
+        let partial = answer.partial_success.as_ref();
+        partial.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or_default()
+    }
 }
 
 impl Export for ExportMetricsServiceRequest {
     type Answer = ExportMetricsServiceResponse;
+
+    fn rejected(answer: &Self::Answer) -> u64 {
+        let partial = answer.partial_success.as_ref();
+        partial.and_then(|partial| u64::try_from(partial.rejected_data_points).ok()).unwrap_or_default()
+    }
 }
 
 enum Transport {
@@ -154,8 +170,8 @@ impl Sender {
         Ok(Self { transport, timeout: options.timeout })
     }
 
-    /// Sends a message and waits until it is taken.
-    pub async fn send<M: Export>(&self, signal: Signal, message: &M) -> Result<(), SendError> {
+    /// Sends a message and waits until it is taken. Returns how much of it was not.
+    pub async fn send<M: Export>(&self, signal: Signal, message: &M) -> Result<u64, SendError> {
         let sent = async {
             match &self.transport {
                 Transport::Grpc(channel, metadata) => {
@@ -171,8 +187,11 @@ impl Sender {
                         Signal::Metrics => "/v1/metrics",
                     };
                     let sent = client.post(format!("{base}{path}")).body(message.encode_to_vec()).send().await;
-                    let status = sent.map_err(|_| SendError::Unreachable)?.status();
-                    if status.is_success() { Ok(()) } else { Err(SendError::Http(status.as_u16())) }
+                    let answer = sent.map_err(|_| SendError::Unreachable)?;
+                    match answer.status() {
+                        status if status.is_success() => Ok(rejected_over_http::<M>(answer).await),
+                        status => Err(SendError::Http(status.as_u16())),
+                    }
                 }
             }
         };
@@ -185,7 +204,7 @@ async fn call<M: Export>(
     metadata: &MetadataMap,
     path: PathAndQuery,
     message: M,
-) -> Result<(), SendError> {
+) -> Result<u64, SendError> {
     let mut client = tonic::client::Grpc::new(channel);
     // An endpoint that is not there is told by its readiness.
     client.ready().await.map_err(|_| SendError::Unreachable)?;
@@ -193,7 +212,19 @@ async fn call<M: Export>(
     *request.metadata_mut() = metadata.clone();
     let answer: Result<tonic::Response<M::Answer>, Status> = client.unary(request, path, ProstCodec::default()).await;
     // The text may repeat what was sent.
-    answer.map(|_| ()).map_err(|status| SendError::Status { code: status.code() })
+    answer.map(|answer| M::rejected(answer.get_ref())).map_err(|status| SendError::Status { code: status.code() })
+}
+
+/// How much of a message was not taken. An answer that cannot be read says nothing of it.
+async fn rejected_over_http<M: Export>(mut answer: reqwest::Response) -> u64 {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        if body.len() + chunk.len() > ANSWER_LEN_MAX {
+            return 0;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    M::Answer::decode(body.as_slice()).map_or(0, |answer| M::rejected(&answer))
 }
 
 /// An endpoint without what may be secret in it.
@@ -206,12 +237,58 @@ pub(super) fn shown(endpoint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
     fn what_is_shown_has_no_secret() {
         assert_eq!(shown("https://user:geheim@otlp.example:4318/geheim?key=geheim"), "https://otlp.example:4318");
         assert_eq!(shown("http://127.0.0.1:4317"), "http://127.0.0.1:4317");
+    }
+
+    /// What a sender makes of an answer over HTTP.
+    async fn rejected_by(body: Vec<u8>) -> u64 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let endpoint = async move {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            let mut request = [0; 4_096];
+            assert!(stream.read(&mut request).await.expect("read") > 0);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("written");
+            stream
+        };
+        let options = OtlpOptions {
+            endpoint: format!("http://{address}"),
+            protocol: Protocol::HttpProtobuf,
+            headers: Vec::new(),
+            timeout: Duration::from_secs(5),
+            metrics_interval: None,
+        };
+        let sender = Sender::new(&options).expect("usable");
+        let message = ExportTraceServiceRequest::default();
+        let (sent, _stream) = tokio::join!(sender.send(Signal::Traces, &message), endpoint);
+        sent.expect("taken")
+    }
+
+    #[tokio::test]
+    async fn what_was_not_taken_of_a_message_is_told() {
+        let answer = |rejected_spans, error_message: &str| ExportTraceServiceResponse {
+            partial_success: Some(ExportTracePartialSuccess {
+                rejected_spans,
+                error_message: error_message.to_owned(),
+            }),
+        };
+        assert_eq!(ExportTraceServiceRequest::rejected(&answer(2, "")), 2);
+        assert_eq!(ExportTraceServiceRequest::rejected(&answer(-2, "")), 0);
+        assert_eq!(rejected_by(answer(3, "too old").encode_to_vec()).await, 3);
+        assert_eq!(rejected_by(Vec::new()).await, 0, "all was taken");
+        assert_eq!(rejected_by(b"no message".to_vec()).await, 0);
+        let long = answer(3, &"x".repeat(ANSWER_LEN_MAX));
+        assert_eq!(rejected_by(long.encode_to_vec()).await, 0, "nobody reads for ever");
     }
 
     #[tokio::test]
