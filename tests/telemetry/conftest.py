@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from concurrent import futures
 
 import pytest
@@ -19,7 +21,10 @@ rotel = pytest.importorskip("rotel", reason="rotel is not installed, so no trace
 
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc  # noqa: E402
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc  # noqa: E402
+from opentelemetry.proto.metrics.v1 import metrics_pb2  # noqa: E402
 
+# A collector that works hands on within a fraction of a second.
+START_ATTEMPTS, START_PATIENCE_S = 4, 15
 ROTEL = pathlib.Path(rotel.__file__).with_name("rotel-agent")
 
 
@@ -117,25 +122,51 @@ def receiver():
 
 @pytest.fixture
 def collector(running, receiver):
-    """A running rotel: its endpoint by protocol."""
-    grpc_port, http_port = free_port(), free_port()
-    running.start(
-        [ROTEL, "start", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--otlp-http-endpoint", f"127.0.0.1:{http_port}",
-         "--exporter", "otlp", "--otlp-exporter-endpoint", f"http://127.0.0.1:{receiver.port}", "--otlp-exporter-protocol", "grpc",
-         "--disable-batching"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    for port in (grpc_port, http_port):
-        wait_for("rotel", lambda: connects(port))
-    return {"grpc": f"http://127.0.0.1:{grpc_port}", "http/protobuf": f"http://127.0.0.1:{http_port}"}
+    """A running rotel: its endpoint by protocol. Now and then one comes up that answers UNAVAILABLE for good, or finds its ports taken; then it is started
+    again, for it is not what is tested."""
+    for _ in range(START_ATTEMPTS):
+        grpc_port, http_port = free_port(), free_port()
+        process = running.start(
+            [ROTEL, "start", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--otlp-http-endpoint", f"127.0.0.1:{http_port}",
+             "--exporter", "otlp", "--otlp-exporter-endpoint", f"http://127.0.0.1:{receiver.port}", "--otlp-exporter-protocol", "grpc",
+             "--disable-batching"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        endpoints = {"grpc": f"http://127.0.0.1:{grpc_port}", "http/protobuf": f"http://127.0.0.1:{http_port}"}
+        if hands_on(endpoints, receiver):
+            return endpoints
+        process.kill()
+    raise AssertionError("rotel hands nothing on")
 
 
-def connects(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
+def hands_on(endpoints, receiver):
+    """Whether a metric that is sent in either way arrives within a while."""
+    until = time.monotonic() + START_PATIENCE_S
+    for protocol, send in (("grpc", send_by_grpc), ("http/protobuf", send_by_http)):
+        name = f"probe.{protocol}"
+        value = metrics_pb2.NumberDataPoint(as_int=1, time_unix_nano=time.time_ns())
+        metric = metrics_pb2.Metric(name=name, gauge=metrics_pb2.Gauge(data_points=[value]))
+        scope = metrics_pb2.ScopeMetrics(metrics=[metric])
+        request = metrics_service_pb2.ExportMetricsServiceRequest(resource_metrics=[metrics_pb2.ResourceMetrics(scope_metrics=[scope])])
+        while name not in receiver.metrics:
+            if time.monotonic() > until:
+                return False
+            try:
+                send(endpoints[protocol], request)
+            except (grpc.RpcError, OSError):
+                pass
+            time.sleep(0.1)
+    return True
+
+
+def send_by_grpc(endpoint, request):
+    with grpc.insecure_channel(endpoint.removeprefix("http://")) as channel:
+        metrics_service_pb2_grpc.MetricsServiceStub(channel).Export(request, timeout=2)
+
+
+def send_by_http(endpoint, request):
+    headers = {"content-type": "application/x-protobuf"}
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/v1/metrics", request.SerializeToString(), headers), timeout=2).close()
 
 
 def pytest_collection_modifyitems(items):
