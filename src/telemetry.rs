@@ -84,7 +84,12 @@ pub struct Telemetry {
 /// Sets up the process's logs and traces. To be called once.
 pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     let TelemetryOptions { log, log_format, traces, otlp, service_name } = options;
-    let filter = EnvFilter::try_new(&log).map_err(|source| TelemetryError::Filter { filter: log, source })?;
+    let directives = match log.as_str() {
+        // It warns of what a peer does, frame by frame, who could so fill the log.
+        level @ ("info" | "warn") => format!("{level},h2=error"),
+        directives => directives.to_owned(),
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::Filter { filter: log, source })?;
     // Spans of traces are for their own layer: a line has their ids, not their fields.
     // Without a hint of its own the second filter would hide the first one's, and no line would be off by its level alone.
     let not_traces = filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);

@@ -26,7 +26,8 @@ pub(super) const STANDARD_VARIABLES: &[(&str, &str)] = &[
 /// `telemetry.*`: logs, metrics and traces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryConfig {
-    /// What is logged: a level, or levels by target as in `info,crossmarket::collector=debug`; default `info`.
+    /// What is logged: a level, or levels by target as in `info,crossmarket::collector=debug`; default `info`. With `info` and
+    /// `warn` alone the HTTP/2 library tells errors only: its warnings are of what peers do, who could so fill the log.
     pub log: String,
     /// How a log line looks, default text.
     pub log_format: LogFormat,
