@@ -222,7 +222,7 @@ impl Call {
 
 /// The span of a call that is recorded, none otherwise: as its caller decided, unless nobody can know them.
 fn trace_call<B>(method: &Method, request: &Request<B>, guard: &Guard) -> Span {
-    let Some(place) = trace::accept(request.headers(), guard.is_stranger(request)) else { return Span::none() };
+    let Some(place) = trace::accept(request.headers(), || guard.is_stranger(request)) else { return Span::none() };
     let name = method.traced_name();
     let authority = request.uri().authority();
     trace::span!(

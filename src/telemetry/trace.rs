@@ -156,9 +156,10 @@ pub fn begin() -> Option<Place> {
 }
 
 /// Whether a call is recorded, by its caller's headers if there are any. Headers that are not well formed count as none, and so do those of
-/// strangers, who would decide how much is recorded, by the flag or by an id of their choice.
-pub fn accept(headers: &http::HeaderMap, is_stranger: bool) -> Option<Place> {
-    SAMPLING.get()?.accept(headers, is_stranger)
+/// strangers, who would decide how much is recorded, by the flag or by an id of their choice. Who calls is asked only where that matters.
+pub fn accept(headers: &http::HeaderMap, is_stranger: impl FnOnce() -> bool) -> Option<Place> {
+    let sampling = SAMPLING.get()?;
+    sampling.accept(headers, headers.contains_key("traceparent") && is_stranger())
 }
 
 /// The caller's span: <https://www.w3.org/TR/trace-context/>.
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn without_a_tracer_nothing_is_recorded() {
         assert!(begin().is_none() && within().is_none());
-        assert!(accept(&headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false).is_none());
+        assert!(accept(&headers("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), || false).is_none());
         let span = span!(begin(), "nothing");
         assert!(span.is_none() && context_of(&span).is_none());
     }
