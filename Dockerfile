@@ -16,8 +16,8 @@ RUN --mount=type=cache,target=/src/target \
     target=$(rustc --print host-tuple) && \
     export PATH=/tools/bin:$PATH && \
     export RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none --remap-path-prefix=/src=crossmarket --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" && \
-    cargo auditable build --release --locked --bin crossmarket --target "$target" && \
-    install -D "target/$target/release/crossmarket" /image/crossmarket && \
+    cargo auditable build --profile dist --locked --bin crossmarket --target "$target" && \
+    install -D "target/$target/dist/crossmarket" /image/crossmarket && \
     install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt && \
     mkdir /image/data
 

@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossmarket::analytics::aggregate::{Aggregator, Quote, Settings};
-use crossmarket::analytics::rates::{Rate, RateSource, RateTable};
-use crossmarket::domain::{Decimal, Instrument, Timestamp};
+use crossmarket_analytics::aggregate::{Aggregator, Quote, Settings};
+use crossmarket_analytics::rates::{Rate, RateSource, RateTable};
+use crossmarket_domain::{Decimal, Instrument, Timestamp};
 
 const ASSET_COUNT: i128 = 1_000;
 const VENUE_COUNT: i128 = 10;

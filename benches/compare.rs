@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use crossmarket::analytics::altcoin_season::{self, Candidate};
-use crossmarket::analytics::comparison::{Comparer, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart};
-use crossmarket::analytics::daily::{Daily, Day};
-use crossmarket::domain::state::AssetKind;
+use crossmarket_analytics::altcoin_season::{self, Candidate};
+use crossmarket_analytics::comparison::{Comparer, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart};
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_domain::state::AssetKind;
 
 const DAY_COUNT: i32 = 3_653;
 const SUBJECT_COUNT: u64 = 50;

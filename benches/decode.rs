@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossmarket::domain::Feed;
-use crossmarket::venues::{self, Response};
+use crossmarket_domain::Feed;
+use crossmarket_venues::{self as venues, Response};
 
 #[path = "decode/bodies.rs"]
 mod bodies;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use prost::Message;
 
-use crossmarket::domain::Timestamp;
-use crossmarket::image::{
-    Change, Collection, Encoder, Filter, Freshness, Image, ImageSettings, Position, Subscription, View,
-};
-use crossmarket::proto::v1;
 use crossmarket::services::WireEncoder;
 use crossmarket::services::encoded::Encoded;
+use crossmarket_api::v1;
+use crossmarket_domain::Timestamp;
+use crossmarket_image::{
+    Change, Collection, Encoder, Filter, Freshness, Image, ImageSettings, Position, Subscription, View,
+};
 
 #[path = "../tests/support/states.rs"]
 mod states;

@@ -9,17 +9,17 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
-use crossmarket::analytics::long_short::{DEFAULT_TIERS, Ranked, breadth};
-use crossmarket::clock::Clock;
-use crossmarket::domain::long_short::Shares;
-use crossmarket::domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
-use crossmarket::domain::{Decimal, Feed, LongShortKind, Period, Timestamp};
-use crossmarket::image::{Image, ImageSettings, Position};
-use crossmarket::proto::encoded::long_short_service_server::LongShortService;
-use crossmarket::proto::v1;
+use crossmarket::servers::long_short_service_server::LongShortService;
 use crossmarket::services::long_short::LongShort;
 use crossmarket::services::{Services, StreamSettings, VenueEntry, WireEncoder};
-use crossmarket::store::{MemoryStore, Store};
+use crossmarket_analytics::long_short::{DEFAULT_TIERS, Ranked, breadth};
+use crossmarket_api::v1;
+use crossmarket_clock::Clock;
+use crossmarket_domain::long_short::Shares;
+use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
+use crossmarket_domain::{Decimal, Feed, LongShortKind, Period, Timestamp};
+use crossmarket_image::{Image, ImageSettings, Position};
+use crossmarket_store::{MemoryStore, Store};
 
 const ASSET_COUNT: u32 = 500;
 const POINT_COUNT: i64 = 30 * 288;

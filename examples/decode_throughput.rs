@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossmarket::domain::Feed;
-use crossmarket::venues::{self, Response};
+use crossmarket_domain::Feed;
+use crossmarket_venues::{self as venues, Response};
 use sonic_rs::Value;
 
 #[path = "../benches/decode/bodies.rs"]

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Read, Write};
 
-use crossmarket::analytics::altcoin_season::{self, Candidate};
-use crossmarket::analytics::basket::{self, Member, Rule, Schedule, Weighting};
-use crossmarket::analytics::cap_index::{self, CapIndex};
-use crossmarket::analytics::comparison::{Comparer, Figures, Frequency, Parameters, WindowStart};
-use crossmarket::analytics::daily::{Daily, Day};
-use crossmarket::analytics::patterns::{self, Outcome};
-use crossmarket::analytics::{cycles, index_level, levels};
-use crossmarket::domain::state::AssetKind;
+use crossmarket_analytics::altcoin_season::{self, Candidate};
+use crossmarket_analytics::basket::{self, Member, Rule, Schedule, Weighting};
+use crossmarket_analytics::cap_index::{self, CapIndex};
+use crossmarket_analytics::comparison::{Comparer, Figures, Frequency, Parameters, WindowStart};
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_analytics::patterns::{self, Outcome};
+use crossmarket_analytics::{cycles, index_level, levels};
+use crossmarket_domain::state::AssetKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

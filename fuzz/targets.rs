@@ -13,7 +13,7 @@ mod text;
 #[path = "targets/venue.rs"]
 mod venue;
 
-use crossmarket::venues;
+use crossmarket_venues as venues;
 
 /// A target's name and what it does.
 type Target = (&'static str, fn(&[u8]));

@@ -14,16 +14,17 @@ use tonic::{Response, Status};
 use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 
-use crate::clock::Clock;
-use crate::histories::Histories;
-use crate::image::Image;
-use crate::proto::v1::overview_service_server::OverviewServiceServer;
-use crate::proto::v1::signal_service_server::SignalServiceServer;
-use crate::proto::v1::subscription_service_server::SubscriptionServiceServer;
-use crate::proto::{FILE_DESCRIPTOR_SET, encoded as server};
 use crate::security::Guard;
-use crate::store::Store;
-use crate::telemetry::metrics::Calculation;
+use crate::servers::overview_service_server::OverviewServiceServer;
+use crate::servers::signal_service_server::SignalServiceServer;
+use crate::servers::subscription_service_server::SubscriptionServiceServer;
+use crate::servers::{catalog_service_server, index_service_server, long_short_service_server, price_service_server};
+use crossmarket_api::FILE_DESCRIPTOR_SET;
+use crossmarket_clock::Clock;
+use crossmarket_image::Image;
+use crossmarket_image::histories::Histories;
+use crossmarket_store::Store;
+use crossmarket_telemetry::metrics::Calculation;
 
 pub use catalog::VenueEntry;
 pub use convert::WireEncoder;
@@ -150,15 +151,14 @@ pub async fn api(
     watch::expect_measures();
     Calculation::OF_SERVERS.into_iter().for_each(Calculation::expect);
     let (health_server, health) = health::reporter(services.clone()).await;
-    let mut price = server::price_service_server::PriceServiceServer::new(price::Price::new(services.clone()))
+    let mut price = price_service_server::PriceServiceServer::new(price::Price::new(services.clone()))
         .accept_compressed(CompressionEncoding::Gzip);
-    let mut catalog =
-        server::catalog_service_server::CatalogServiceServer::new(catalog::Catalog::new(services.clone()))
-            .accept_compressed(CompressionEncoding::Gzip);
+    let mut catalog = catalog_service_server::CatalogServiceServer::new(catalog::Catalog::new(services.clone()))
+        .accept_compressed(CompressionEncoding::Gzip);
     let mut long_short =
-        server::long_short_service_server::LongShortServiceServer::new(long_short::LongShort::new(services.clone()))
+        long_short_service_server::LongShortServiceServer::new(long_short::LongShort::new(services.clone()))
             .accept_compressed(CompressionEncoding::Gzip);
-    let mut index = server::index_service_server::IndexServiceServer::new(index::Index::new(services.clone()))
+    let mut index = index_service_server::IndexServiceServer::new(index::Index::new(services.clone()))
         .accept_compressed(CompressionEncoding::Gzip);
     if services.send_gzip {
         long_short = long_short.send_compressed(CompressionEncoding::Gzip);

@@ -1,14 +1,10 @@
 //! What the process tells of itself: log lines on standard error (standard output stays for results), metrics, and traces.
 //!
-//! - [`metrics`]: every metric's name, and the recorder; [`registry`] has the instruments, [`exposition`] their text.
-//! - [`trace`]: spans, and who decides that they are recorded.
+//! The instruments and spans themselves are in `crossmarket-telemetry`.
+//!
 //! - [`otlp`]: sends spans and metrics to an OpenTelemetry collector.
 
-pub mod exposition;
-pub mod metrics;
 pub mod otlp;
-pub mod registry;
-pub mod trace;
 
 mod logs;
 
@@ -26,9 +22,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crossmarket_telemetry::trace::{self, Sampler};
 use logs::WithTrace;
 use otlp::{Otlp, OtlpError, OtlpOptions, Queue, TakePage};
-use trace::Sampler;
 
 /// The name under which the process is known, unless it is given another.
 const SERVICE_NAME: &str = "crossmarket";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crossmarket::domain::calendar::{COVERED_YEARS, sessions_between};
+use crossmarket_domain::calendar::{COVERED_YEARS, sessions_between};
 use jiff::civil::Date;
 
 fn histories() -> Option<PathBuf> {

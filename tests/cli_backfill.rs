@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use crossmarket::clock::Clock;
-use crossmarket::domain::index::asset_subject;
-use crossmarket::domain::series::{SeriesKey, SeriesKind};
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, CandleInterval, Shards, Timestamp};
-use crossmarket::simulator::{self, SimulatorOptions};
-use crossmarket::store::{self, OpenOptions, Store};
+use crossmarket_clock::Clock;
+use crossmarket_domain::index::asset_subject;
+use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, CandleInterval, Shards, Timestamp};
+use crossmarket_simulator::{self as simulator, SimulatorOptions};
+use crossmarket_store::{self as store, OpenOptions, Store};
 
 use support::process::{binary, embedded};
 
@@ -28,7 +28,7 @@ const DAY_COUNT: u32 = 12;
 /// Settings with only these venues, at these addresses.
 fn write_settings(directory: &Path, venues: &BTreeMap<&str, String>) -> String {
     let mut text = format!("[store]\nurl = {:?}\n", embedded(directory));
-    for venue in crossmarket::venues::REGISTRY {
+    for venue in crossmarket_venues::REGISTRY {
         let id = venue.id();
         let _ = match venues.get(id.as_str()) {
             Some(url) => writeln!(text, "[venues.{id}]\nrest_url = {url:?}"),

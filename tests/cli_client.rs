@@ -5,8 +5,8 @@ use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossmarket::proto::v1::price_service_server::{PriceService, PriceServiceServer};
-use crossmarket::proto::v1::*;
+use crossmarket_api::v1::price_service_server::{PriceService, PriceServiceServer};
+use crossmarket_api::v1::*;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio_stream::wrappers::TcpListenerStream;

@@ -52,7 +52,7 @@ fn every_venue_has_its_settings() {
     let output = crossmarket(&["config", "show"], &[("CROSSMARKET__VENUES__OKX__ENABLED", "false")]);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for venue in crossmarket::venues::REGISTRY {
+    for venue in crossmarket_venues::REGISTRY {
         assert!(shown.contains(&format!("venues.{}.enabled", venue.id())), "{}", venue.id());
     }
     assert!(shown.lines().any(|line| line.starts_with("venues.okx.enabled") && line.contains("false")), "{shown}");

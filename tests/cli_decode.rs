@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use crossmarket::venues::REGISTRY;
+use crossmarket_venues::REGISTRY;
 
 fn decode(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_crossmarket"))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crossmarket::cli::history_csv::{self, Effect};
-use crossmarket::domain::Decimal;
+use crossmarket_domain::Decimal;
 
 fn import(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_crossmarket")).arg("import").args(arguments).output().expect("the binary runs")

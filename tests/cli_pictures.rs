@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use crossmarket::proto::v1::index_service_server::{IndexService, IndexServiceServer};
-use crossmarket::proto::v1::long_short_service_server::{LongShortService, LongShortServiceServer};
-use crossmarket::proto::v1::*;
+use crossmarket_api::v1::index_service_server::{IndexService, IndexServiceServer};
+use crossmarket_api::v1::long_short_service_server::{LongShortService, LongShortServiceServer};
+use crossmarket_api::v1::*;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio_stream::Stream;

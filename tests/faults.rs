@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use crossmarket::client::{Client, WatchEvent};
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::{
     Freshness, FreshnessState, GetPriceSnapshotRequest, ListPriceSnapshotsRequest, PriceSnapshot,
     WatchPriceSnapshotsRequest,
 };
-use crossmarket::store::Store;
-use crossmarket::store::redis::{RedisOptions, RedisStore};
+use crossmarket_client::{Client, WatchEvent};
+use crossmarket_store::Store;
+use crossmarket_store::redis::{RedisOptions, RedisStore};
 use tokio::task::{JoinSet, block_in_place};
 use tokio_util::sync::CancellationToken;
 

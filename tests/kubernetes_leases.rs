@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossmarket::clock::Clock;
-use crossmarket::collector::lease::Leases;
-use crossmarket::collector::lease::kubernetes::{KubernetesLeases, KubernetesOptions};
-use crossmarket::domain::Timestamp;
-use crossmarket::store::{Lease, LeaseClaim, MemoryStore, Store, StoreError};
+use crossmarket_clock::Clock;
+use crossmarket_collector::lease::Leases;
+use crossmarket_collector::lease::kubernetes::{KubernetesLeases, KubernetesOptions};
+use crossmarket_domain::Timestamp;
+use crossmarket_store::{Lease, LeaseClaim, MemoryStore, Store, StoreError};
 use serde_json::json;
 
 use support::certificates::Authority;
@@ -223,7 +223,7 @@ fn collector(world: &World, redis: &RedisServer, settings: &str) -> Process {
     let credentials = format!("collector.kubernetes.credentials_dir={}", world.directory.path().display());
     let kubernetes = ["collector.leases=kubernetes", "collector.kubernetes.lease_name=cm", &api_url, &credentials];
     let sets: Vec<&str> = kubernetes.iter().flat_map(|set| ["--set", set]).collect();
-    let role = ["--role", "collector", "--config", settings, "--log", "info,crossmarket::collector=debug", "--store"];
+    let role = ["--role", "collector", "--config", settings, "--log", "info,crossmarket_collector=debug", "--store"];
     let url = redis.url();
     Process::serve(&[&role[..], &[&url], &sets].concat())
 }

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossmarket::collector::long_short::book::{AssetContext, Book, BookVenue, Row};
-use crossmarket::domain::long_short::Shares;
-use crossmarket::domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
-use crossmarket::domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
-use crossmarket::image::{Change, Collection, Image, ImageSettings, Position};
 use crossmarket::services::WireEncoder;
-use crossmarket::store::{MemoryStore, Store};
+use crossmarket_collector::long_short::book::{AssetContext, Book, BookVenue, Row};
+use crossmarket_domain::long_short::Shares;
+use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
+use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_image::{Change, Collection, Image, ImageSettings, Position};
+use crossmarket_store::{MemoryStore, Store};
 
 const ASSET_COUNT: usize = 500;
 const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "htx"];

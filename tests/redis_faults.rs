@@ -8,10 +8,10 @@ mod servers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Timestamp};
-use crossmarket::store::redis::{Credentials, RedisOptions};
-use crossmarket::store::{LeaseClaim, OpenOptions, RedisStore, Store, StoreError, Tail};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_store::redis::{Credentials, RedisOptions};
+use crossmarket_store::{LeaseClaim, OpenOptions, RedisStore, Store, StoreError, Tail};
 use proxy::{Fault, Proxy};
 use servers::{RedisServer, SentinelTrio, free_port};
 
@@ -343,12 +343,12 @@ async fn users_of_access_control_lists_log_in_by_file() {
     let mut options = OpenOptions::new(&server.url());
     options.credentials = Credentials { username: Some("market".into()), password: None };
     options.password_file = Some(file);
-    let store = crossmarket::store::open(&options).await.expect("opened");
+    let store = crossmarket_store::open(&options).await.expect("opened");
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
     assert_eq!(store.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
     options.password_file = None;
     options.credentials.password = Some("falsch".into());
-    let store = crossmarket::store::open(&options).await.expect("opened");
+    let store = crossmarket_store::open(&options).await.expect("opened");
     match store.bootstrap(0).await {
         Err(error @ StoreError::Unavailable(_)) => {
             assert!(!error.to_string().contains("falsch"), "{error}");
@@ -384,10 +384,10 @@ async fn tls_trusts_the_authority_that_is_named() {
     let more = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
     let _server = RedisServer::start_with(&[&tls[..], &more[..]].concat());
     let mut options = OpenOptions::new(&format!("rediss://127.0.0.1:{port}"));
-    let untrusting = crossmarket::store::open(&options).await.expect("opened");
+    let untrusting = crossmarket_store::open(&options).await.expect("opened");
     assert!(matches!(untrusting.bootstrap(0).await, Err(StoreError::Unavailable(_))), "nobody vouches for it");
     options.tls_ca_file = Some(certificate.into());
-    let store = crossmarket::store::open(&options).await.expect("opened");
+    let store = crossmarket_store::open(&options).await.expect("opened");
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
     assert_eq!(store.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
 }

@@ -9,11 +9,11 @@ mod states;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crossmarket::domain::series::{SeriesKey, SeriesKind};
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
-use crossmarket::store::redis::RedisOptions;
-use crossmarket::store::{Entry, RedisStore, Store, encoding};
+use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_store::redis::RedisOptions;
+use crossmarket_store::{Entry, RedisStore, Store, encoding};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use servers::RedisServer;

@@ -9,15 +9,15 @@ mod support {
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossmarket::clock::Clock;
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Timestamp};
-use crossmarket::follow::follow_shard;
-use crossmarket::image::{Image, ImageSettings, Position};
-use crossmarket::proto::v1::ListPriceSnapshotsRequest;
 use crossmarket::services::WireEncoder;
-use crossmarket::store::redis::RedisOptions;
-use crossmarket::store::{LeaseClaim, RedisStore, Store, StoreError};
+use crossmarket_api::v1::ListPriceSnapshotsRequest;
+use crossmarket_clock::Clock;
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_image::follow::follow_shard;
+use crossmarket_image::{Image, ImageSettings, Position};
+use crossmarket_store::redis::RedisOptions;
+use crossmarket_store::{LeaseClaim, RedisStore, Store, StoreError};
 use servers::{RedisServer, free_port};
 use support::process::{Process, wait_until, without_venues};
 use tokio_util::sync::CancellationToken;

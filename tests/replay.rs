@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crossmarket::domain::observation::Ticker;
-use crossmarket::domain::{Decimal, Feed, InstrumentKind, Observation, Payload, Timestamp};
-use crossmarket::proto::v1::catalog_service_client::CatalogServiceClient;
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{self, FreshnessState, GetPriceSnapshotRequest, ListFeedsRequest, PriceSnapshot, View};
-use crossmarket::venues::{self, Frame, REGISTRY, Response, Venue, envelope};
+use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{self, FreshnessState, GetPriceSnapshotRequest, ListFeedsRequest, PriceSnapshot, View};
+use crossmarket_domain::observation::Ticker;
+use crossmarket_domain::{Decimal, Feed, InstrumentKind, Observation, Payload, Timestamp};
+use crossmarket_venues::{self as venues, Frame, REGISTRY, Response, Venue, envelope};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;

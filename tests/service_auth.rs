@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crossmarket::client::{Client, Error, Tls};
-use crossmarket::proto::v1::{ListPriceSnapshotsRequest, ListVenuesRequest};
 use crossmarket::security::KeyHash;
+use crossmarket_api::v1::{ListPriceSnapshotsRequest, ListVenuesRequest};
+use crossmarket_client::{Client, Error, Tls};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::client::Grpc;
@@ -53,7 +53,7 @@ fn serve(directory: &Path, settings: &[&str]) -> Process {
 /// Every method of every service that the port offers, as `/package.Service/Method`.
 fn methods() -> Vec<String> {
     let sets = [
-        crossmarket::proto::FILE_DESCRIPTOR_SET,
+        crossmarket_api::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,

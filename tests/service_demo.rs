@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{
     ContributionStatus, FeedState, FreshnessState, ListFeedsRequest, ListPriceSnapshotsRequest, PriceSnapshot, View,
 };
 use tonic::transport::Channel;

@@ -1,8 +1,8 @@
 //! Bad input through the real binary: every error says what was wrong and where. And paging, which is refused when it is mangled.
 
-use crossmarket::proto::v1::catalog_service_client::CatalogServiceClient;
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{
     BatchGetPriceSnapshotsRequest, GetPriceSnapshotRequest, ListAssetsRequest, ListCandlesRequest,
     ListPriceSnapshotsRequest, StreamState, View, WatchPriceSnapshotsRequest,
 };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crossmarket::domain::calendar::session_of_day;
-use crossmarket::domain::{Decimal, Timestamp};
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{Candle, CandleInterval, ListCandlesRequest};
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{Candle, CandleInterval, ListCandlesRequest};
+use crossmarket_domain::calendar::session_of_day;
+use crossmarket_domain::{Decimal, Timestamp};
 use tonic::transport::Channel;
 
 use support::process::{Process, binary, embedded, soon, wait_until};

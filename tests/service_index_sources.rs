@@ -1,13 +1,13 @@
 //! The demo's exchange-traded indices: four simulated sources, one of which disagrees, and the story of the Russell 2000.
 
-use crossmarket::domain::calendar::session_of_day;
-use crossmarket::domain::{Decimal, Timestamp};
-use crossmarket::proto::v1::index_service_client::IndexServiceClient;
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{
     Candle, ContributionStatus, FeedState, GetCyclesRequest, GetIndexSnapshotRequest, IndexSnapshot,
     ListCandlesRequest, ListFeedsRequest, MarketSession, View,
 };
+use crossmarket_domain::calendar::session_of_day;
+use crossmarket_domain::{Decimal, Timestamp};
 use tonic::transport::Channel;
 
 use support::process::{Process, soon, wait_until};
@@ -87,7 +87,7 @@ async fn the_history_has_sessions_only(client: &mut PriceServiceClient<Channel>)
     .await;
     let day = |candle: &Candle| Timestamp::from_seconds(candle.start_time.expect("a start").seconds);
     assert!(candles.iter().all(|candle| session_of_day(day(candle)).is_some()), "a day without a session");
-    let missing = crossmarket::domain::calendar::sessions_between(
+    let missing = crossmarket_domain::calendar::sessions_between(
         day(&candles[0]).civil().date(),
         day(candles.last().expect("candles")).civil().date(),
     );

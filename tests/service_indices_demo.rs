@@ -1,7 +1,7 @@
 //! Indices in a running demo: baskets of the configuration, sums with their past, pages of histories, weekly and session-close comparisons, patterns.
 
-use crossmarket::proto::v1::index_service_client::IndexServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
+use crossmarket_api::v1::{
     CandleInterval, CompareIndicesRequest, Comparison, ComparisonAlignment, ComparisonFrequency,
     GetAltcoinSeasonRequest, GetCyclesRequest, GetIndexSnapshotRequest, IndexPoint, IndexSnapshot, IndexWeighting,
     ListAltcoinSeasonHistoryRequest, ListIndexHistoryRequest, PatternState, View,

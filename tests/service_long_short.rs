@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crossmarket::proto::v1::long_short_service_client::LongShortServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::long_short_service_client::LongShortServiceClient;
+use crossmarket_api::v1::{
     AggregationMethod, ContributionStatus, FeedState, GetLongShortBreadthRequest, GetLongShortRatioRequest, ItemState,
     ListFeedsRequest, ListLongShortRatioHistoryRequest, ListLongShortRatiosRequest, LongShortBreadth, LongShortKind,
     LongShortPeriod, LongShortRatio, StreamState, View, WatchLongShortRatiosRequest,

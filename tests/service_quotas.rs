@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crossmarket::client::{Client, Error};
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{ListVenuesRequest, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
 use crossmarket::security::KeyHash;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{ListVenuesRequest, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
+use crossmarket_client::{Client, Error};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};

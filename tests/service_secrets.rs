@@ -15,9 +15,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crossmarket::client::{Client, ClientBuilder, Tls};
-use crossmarket::proto::v1::{ListFeedsRequest, ListPriceSnapshotsRequest, ListVenuesRequest};
 use crossmarket::security::KeyHash;
+use crossmarket_api::v1::{ListFeedsRequest, ListPriceSnapshotsRequest, ListVenuesRequest};
+use crossmarket_client::{Client, ClientBuilder, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -173,7 +173,7 @@ async fn no_secret_is_ever_shown() {
         format!("venues.twelvedata.rest_url=http://127.0.0.1:{venue_port}"),
         format!("venues.twelvedata.api_key_file={}", write(&at("venue-key"), VENUE_KEY)),
     ];
-    for venue in crossmarket::venues::REGISTRY.iter().map(|venue| venue.id().to_string()) {
+    for venue in crossmarket_venues::REGISTRY.iter().map(|venue| venue.id().to_string()) {
         settings.push(format!("venues.{venue}.enabled={}", venue == "twelvedata"));
     }
     let mut arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();

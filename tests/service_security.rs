@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossmarket::client::{Client, Error, Tls};
-use crossmarket::proto::v1::ListVenuesRequest;
+use crossmarket_api::v1::ListVenuesRequest;
+use crossmarket_client::{Client, Error, Tls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crossmarket::proto::v1::{FreshnessState, ListPriceSnapshotsRequest, StreamState, WatchPriceSnapshotsRequest};
+use crossmarket_api::v1::{FreshnessState, ListPriceSnapshotsRequest, StreamState, WatchPriceSnapshotsRequest};
 use tokio::net::TcpStream;
 use tonic::{Code, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;

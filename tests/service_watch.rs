@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{
     ItemState, ListPriceSnapshotsRequest, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest,
     WatchPriceSnapshotsResponse,
 };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossmarket::domain::series::{Point, SeriesKey, SeriesKind};
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, TraceContext};
-use crossmarket::store::embedded::EmbeddedOptions;
-use crossmarket::store::redis::RedisOptions;
-use crossmarket::store::{
+use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, TraceContext};
+use crossmarket_store::embedded::EmbeddedOptions;
+use crossmarket_store::redis::RedisOptions;
+use crossmarket_store::{
     Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, MemoryStore, RedisStore, Store, StoreError, TAIL_LEN_MAX,
     Tail,
 };
@@ -507,7 +507,7 @@ async fn a_directory_is_for_one_store_at_a_time() {
 #[tokio::test]
 async fn a_file_that_is_not_a_store_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join(crossmarket::store::embedded::DATABASE_FILE);
+    let file = directory.path().join(crossmarket_store::embedded::DATABASE_FILE);
     std::fs::write(&file, [7u8; 10_000]).expect("written");
     match EmbeddedStore::open(directory.path()).await {
         Err(StoreError::Unavailable(_) | StoreError::Corrupt(_)) => {}

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crossmarket::domain::series::{Point, SeriesKey, SeriesKind};
-use crossmarket::domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket::domain::{AssetCode, Decimal, Timestamp};
-use crossmarket::store::{EmbeddedStore, Entry, Store, StoreError, Tail};
+use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_store::{EmbeddedStore, Entry, Store, StoreError, Tail};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crossmarket::domain::series::{Point, SeriesKey, SeriesKind};
-use crossmarket::domain::{Candle, CandleInterval, Decimal, Timestamp};
-use crossmarket::store::redis::RedisOptions;
-use crossmarket::store::{EmbeddedStore, LeaseClaim, RedisStore, Store};
+use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_store::redis::RedisOptions;
+use crossmarket_store::{EmbeddedStore, LeaseClaim, RedisStore, Store};
 use servers::RedisServer;
 
 fn migrate(from: &str, to: &str) -> Output {

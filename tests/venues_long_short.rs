@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use crossmarket::domain::observation::OpenInterestUnit;
-use crossmarket::domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, Timestamp};
-use crossmarket::venues::{self, Parsed, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError};
+use crossmarket_domain::observation::OpenInterestUnit;
+use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, Timestamp};
+use crossmarket_venues::{
+    self as venues, Parsed, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError,
+};
 
 const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "htx"];
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use bytes::Bytes;
-use crossmarket::domain::observation::{LongShort, OpenInterest, Ticker};
-use crossmarket::domain::{Decimal, Feed, InstrumentKind, Observation, Payload};
-use crossmarket::venues::{self, Frame, Parsed, Response, UnresolvedReason, VenueError};
+use crossmarket_domain::observation::{LongShort, OpenInterest, Ticker};
+use crossmarket_domain::{Decimal, Feed, InstrumentKind, Observation, Payload};
+use crossmarket_venues::{self as venues, Frame, Parsed, Response, UnresolvedReason, VenueError};
 use serde_json::Value;
 
 /// Says once, however many tests meet it, that recorded answers are not at hand.

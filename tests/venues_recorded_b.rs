@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crossmarket::domain::observation::{LongShort, Ticker};
-use crossmarket::domain::{Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Timestamp};
-use crossmarket::venues::{Frame, Parsed, Response, Venue, find};
+use crossmarket_domain::observation::{LongShort, Ticker};
+use crossmarket_domain::{Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Timestamp};
+use crossmarket_venues::{Frame, Parsed, Response, Venue, find};
 
 fn shared(venue: &str, part: &str) -> Vec<PathBuf> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crossmarket::domain::observation::MarketCap;
-use crossmarket::domain::{Decimal, Feed, Payload, Timestamp};
-use crossmarket::venues::{Parsed, Response, VenueError, find};
+use crossmarket_domain::observation::MarketCap;
+use crossmarket_domain::{Decimal, Feed, Payload, Timestamp};
+use crossmarket_venues::{Parsed, Response, VenueError, find};
 
 fn files(venue: &str, prefix: &str) -> Vec<PathBuf> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossmarket::domain::observation::{OpenInterestUnit, Ticker};
-use crossmarket::domain::{
+use crossmarket_domain::observation::{OpenInterestUnit, Ticker};
+use crossmarket_domain::{
     CandleInterval, Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Observation, Payload, Period, Timestamp,
 };
-use crossmarket::venues::{self, Frame, Parsed, RequestOptions, Response, UnresolvedReason, Venue, VenueError};
+use crossmarket_venues::{
+    self as venues, Frame, Parsed, RequestOptions, Response, UnresolvedReason, Venue, VenueError,
+};
 use proptest::prelude::*;
 
 fn venue(id: &str) -> &'static dyn Venue {

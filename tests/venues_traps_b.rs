@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crossmarket::domain::observation::{OpenInterestUnit, Ticker};
-use crossmarket::domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period};
-use crossmarket::venues::{
+use crossmarket_domain::observation::{OpenInterestUnit, Ticker};
+use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period};
+use crossmarket_venues::{
     Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError, find,
 };
 

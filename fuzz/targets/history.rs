@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crossmarket::cli::history_csv::{self, Effect, History, PROBLEMS_MAX, Row};
-use crossmarket::domain::Decimal;
+use crossmarket_domain::Decimal;
 
 /// Reads an input as a history, with the usual columns and with a column of the caller's choice.
 pub fn history_csv(data: &[u8]) {

@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use crossmarket::domain::series::{Point, SeriesKind};
-use crossmarket::domain::{Candle, CandleInterval, Timestamp};
-use crossmarket::store::encoding;
-use crossmarket::store::packing::{self, Block, Record};
+use crossmarket_domain::series::{Point, SeriesKind};
+use crossmarket_domain::{Candle, CandleInterval, Timestamp};
+use crossmarket_store::encoding;
+use crossmarket_store::packing::{self, Block, Record};
 
 /// Reads an input as an entry, as names and as a block of a series.
 pub fn store_encoding(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! The readers of JSON and of numbers, beside readers of other make.
 
-use crossmarket::domain::Decimal;
-use crossmarket::domain::decimal::DECIMAL_TEXT_LEN_MAX;
-use crossmarket::venues::json::{JsonError, Kind, Reader, Scalar};
+use crossmarket_domain::Decimal;
+use crossmarket_domain::decimal::DECIMAL_TEXT_LEN_MAX;
+use crossmarket_venues::json::{JsonError, Kind, Reader, Scalar};
 use serde::de::IgnoredAny;
 
 /// Walks an input as JSON. What `serde_json` reads, this reads too, unless it is nested too deep, and with the same texts.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use crossmarket::domain::observation::Ticker;
-use crossmarket::domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Observation, Payload};
-use crossmarket::venues::{
+use crossmarket_domain::observation::Ticker;
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Observation, Payload};
+use crossmarket_venues::{
     Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
 };
 

@@ -11,13 +11,13 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use super::security::FileReloads;
-use crate::clock::Clock;
-use crate::collector::lease::Leading;
-use crate::domain::Timestamp;
-use crate::domain::state::{Body, FeedStatus, PriceSnapshot};
-use crate::image::{Collection, Image, Item};
 use crate::security::{Guard, ServerTls};
-use crate::telemetry::exposition;
+use crossmarket_clock::Clock;
+use crossmarket_collector::lease::Leading;
+use crossmarket_domain::Timestamp;
+use crossmarket_domain::state::{Body, FeedStatus, PriceSnapshot};
+use crossmarket_image::{Collection, Image, Item};
+use crossmarket_telemetry::exposition;
 
 /// Assets on the status page at most.
 const STATUS_ASSETS_MAX: usize = 25;

@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use smol_str::SmolStr;
 
 use super::{AppError, BackfillOptions, collector_settings};
-use crate::clock::Clock;
-use crate::collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
-use crate::collector::{self, BackfillProgress};
 use crate::config::Config;
-use crate::domain::state::{Body, Key};
-use crate::domain::{AssetCode, Shards, VenueId};
-use crate::store;
+use crossmarket_clock::Clock;
+use crossmarket_collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
+use crossmarket_collector::{self as collector, BackfillProgress};
+use crossmarket_domain::state::{Body, Key};
+use crossmarket_domain::{AssetCode, Shards, VenueId};
+use crossmarket_store as store;
 
 /// How far back a backfill goes when it is not told: ten years.
 const SPAN_DEFAULT: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::preload;
 use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
-use crate::clock::Clock;
-use crate::collector::{CollectorSettings, RecordedVenue, UniverseMode};
 use crate::config::{Config, IndexReference};
-use crate::domain::{Decimal, IndexCode, Timestamp};
-use crate::simulator::replay::{self, ReplayEndpoint};
-use crate::simulator::{self, SimulatorOptions, VenueEndpoint};
-use crate::store::{self, OpenOptions};
 use crate::telemetry::Telemetry;
-use crate::venues::Secret;
+use crossmarket_clock::Clock;
+use crossmarket_collector::{CollectorSettings, RecordedVenue, UniverseMode};
+use crossmarket_domain::{Decimal, IndexCode, Timestamp};
+use crossmarket_simulator::replay::{self, ReplayEndpoint};
+use crossmarket_simulator::{self as simulator, SimulatorOptions, VenueEndpoint};
+use crossmarket_store::{self as store, OpenOptions};
+use crossmarket_venues::Secret;
 
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;

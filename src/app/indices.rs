@@ -1,8 +1,8 @@
 //! What the owner of the cross-asset shard is given: the configuration's baskets and published market caps.
 
-use crate::analytics::basket::{Schedule, Weighting};
-use crate::collector::indices::{BasketDefinition, IndexSettings, Members, PublishedMarketCap};
 use crate::config::{BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, Config};
+use crossmarket_analytics::basket::{Schedule, Weighting};
+use crossmarket_collector::indices::{BasketDefinition, IndexSettings, Members, PublishedMarketCap};
 
 /// The settings as configured.
 pub(super) fn settings(config: &Config, simulated: bool) -> IndexSettings {

@@ -3,8 +3,8 @@
 use std::env;
 
 use super::AppError;
-use crate::collector::lease::kubernetes::KubernetesOptions;
 use crate::config::{Config, LeaseKeeper};
+use crossmarket_collector::lease::kubernetes::KubernetesOptions;
 
 /// The Lease objects of Kubernetes, or `None` for the store.
 pub(super) fn in_kubernetes(config: &Config) -> Result<Option<KubernetesOptions>, AppError> {

@@ -23,8 +23,8 @@ use tracing::{debug, warn};
 use super::frames::FrameMeter;
 use super::transport::Transport;
 use crate::security::{Peer, ServerTls, network};
-use crate::telemetry::metrics::recorder;
-use crate::telemetry::registry::{Counter, Gauge};
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::{Counter, Gauge};
 
 /// Accepted connections that wait for the server to take them, at most.
 const READY_CONNECTIONS_MAX: usize = 64;

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::domain::series::{Point, SeriesKey};
-use crate::domain::state::{Epoch, Key, Revision, State};
-use crate::domain::{Candle, ShardId, Shards, Timestamp, TraceContext};
-use crate::store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
-use crate::telemetry::metrics::recorder;
-use crate::telemetry::registry::{Counter, Gauge, Histogram};
-use crate::telemetry::trace::{self, Place};
+use crossmarket_domain::series::{Point, SeriesKey};
+use crossmarket_domain::state::{Epoch, Key, Revision, State};
+use crossmarket_domain::{Candle, ShardId, Shards, Timestamp, TraceContext};
+use crossmarket_store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
+use crossmarket_telemetry::trace::{self, Place};
 
 /// What a store is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -265,7 +265,7 @@ impl Store for Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryStore, OpenOptions, open};
+    use crossmarket_store::{MemoryStore, OpenOptions, open};
 
     #[tokio::test]
     async fn a_collector_that_writes_no_more_is_told_by_its_other_operations() {

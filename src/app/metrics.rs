@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::admin::{Admin, feed_of};
-use crate::domain::Timestamp;
-use crate::domain::state::FeedState;
-use crate::image::{Collection, Item, View};
-use crate::telemetry::metrics as names;
-use crate::telemetry::registry::Page;
+use crossmarket_domain::Timestamp;
+use crossmarket_domain::state::FeedState;
+use crossmarket_image::{Collection, Item, View};
+use crossmarket_telemetry::metrics as names;
+use crossmarket_telemetry::registry::Page;
 
 /// Collections with the names that they have in labels.
 const COLLECTIONS: [(Collection, &str); 5] = [
@@ -168,7 +168,7 @@ fn feeds(page: &mut Page, admin: &Admin) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::exposition;
+    use crossmarket_telemetry::exposition;
 
     #[test]
     fn what_the_system_tells_is_read() {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::collector::history::span;
-use crate::domain::index::asset_subject;
-use crate::domain::series::Point;
-use crate::domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
-use crate::simulator::{Market, PastDay, start_time};
-use crate::store::daily::put_days;
-use crate::store::{Store, StoreError};
+use crossmarket_collector::history::span;
+use crossmarket_domain::index::asset_subject;
+use crossmarket_domain::series::Point;
+use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_simulator::{Market, PastDay, start_time};
+use crossmarket_store::daily::put_days;
+use crossmarket_store::{Store, StoreError};
 
 /// The first answers come first: the past waits for so long, in life.
 const DELAY: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::numbers::{ABSENT, amount, change, figure, percent, price, time};
 use super::table::{Align, Table, printable};
-use crate::proto::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregation, PriceSnapshot};
+use crossmarket_api::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregation, PriceSnapshot};
 
 /// The mark that every surface shows on data from simulated venues.
 pub(super) const SIMULATED: &str = "SIMULATED";
@@ -162,7 +162,7 @@ pub(super) fn words(name: &str, prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::v1::{AggregationMethod, ContributionStatus, PriceContribution};
+    use crossmarket_api::v1::{AggregationMethod, ContributionStatus, PriceContribution};
 
     fn snapshot() -> PriceSnapshot {
         PriceSnapshot {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::numbers::parse_duration;
-use crate::client::{Client, Error, Tls, TraceHeaders};
+use crossmarket_client::{Client, Error, Tls, TraceHeaders};
 
 /// How often a call is sent at most: someone is waiting, and wants to be told soon that nobody is there.
 const ATTEMPTS_MAX: u32 = 4;

@@ -12,8 +12,8 @@ use super::message::json;
 use super::numbers::{ABSENT, change, day, percent};
 use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
 use super::table::{Align, Table, printable};
-use crate::domain::Timestamp;
-use crate::proto::v1::*;
+use crossmarket_api::v1::*;
+use crossmarket_domain::Timestamp;
 
 /// Beyond this ratio of the highest to the lowest value, equal distances become equal ratios.
 const LINEAR_RATIO_MAX: f64 = 4.0;

@@ -12,9 +12,9 @@ use super::message::json;
 use super::numbers::{ABSENT, change, day};
 use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
 use super::table::{Align, Table, printable};
-use crate::client::Client;
-use crate::domain::Timestamp;
-use crate::proto::v1::*;
+use crossmarket_api::v1::*;
+use crossmarket_client::Client;
+use crossmarket_domain::Timestamp;
 
 /// The nearest levels on either side that the chart draws.
 const LEVELS_DRAWN: usize = 2;

@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::error::CliError;
 use super::table::printable;
-use crate::domain::{Feed, Instrument, Observation};
-use crate::venues::{self, Frame, REGISTRY, Response, Unresolved, UnresolvedReason, Venue, envelope};
+use crossmarket_domain::{Feed, Instrument, Observation};
+use crossmarket_venues::{self as venues, Frame, REGISTRY, Response, Unresolved, UnresolvedReason, Venue, envelope};
 
 mod observation;
 

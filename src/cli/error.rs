@@ -5,10 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::app::AppError;
-use crate::client;
 use crate::config::ConfigError;
-use crate::store::StoreError;
 use crate::telemetry::TelemetryError;
+use crossmarket_client as client;
+use crossmarket_store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -10,12 +10,12 @@ use indicatif::ProgressBar;
 use super::error::CliError;
 use super::settings::SettingsArguments;
 use super::stores::{check_lasting, check_source, in_use};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::store;
-use crate::store::backup::{self, BackupError, Saved};
-use crate::store::encoding::series_name;
-use crate::store::migrate::{self, Existing};
+use crossmarket_clock::Clock;
+use crossmarket_store as store;
+use crossmarket_store::backup::{self, BackupError, Saved};
+use crossmarket_store::encoding::series_name;
+use crossmarket_store::migrate::{self, Existing};
 
 /// Writes every history and every latest value of the store into one file, with checksums.
 #[derive(Args, Debug)]

@@ -12,8 +12,8 @@ use super::index;
 use super::json;
 use super::message;
 use super::picture::index_code;
-use crate::client::{Client, Error};
-use crate::proto::v1::*;
+use crossmarket_api::v1::*;
+use crossmarket_client::{Client, Error};
 
 /// Shows the current snapshot of each asset or index: price or level, changes, all-time high, and how fresh it is.
 #[derive(Args, Debug)]

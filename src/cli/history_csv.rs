@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use crate::domain::{Decimal, Timestamp, calendar};
+use crossmarket_domain::{Decimal, Timestamp, calendar};
 
 mod fields;
 

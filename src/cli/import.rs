@@ -11,11 +11,11 @@ use super::export;
 use super::history_csv::{self, Effect, History, Row};
 use super::settings::SettingsArguments;
 use super::stores::in_use;
-use crate::domain::Candle;
-use crate::domain::index::Subject;
-use crate::domain::series::Point;
-use crate::store::daily::put_days;
-use crate::store::{self, Store};
+use crossmarket_domain::Candle;
+use crossmarket_domain::index::Subject;
+use crossmarket_domain::series::Point;
+use crossmarket_store::daily::put_days;
+use crossmarket_store::{self as store, Store};
 
 /// Largest file that is read, in bytes: more than a daily history of many centuries.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -212,12 +212,12 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::domain::CandleInterval;
-    use crate::domain::series::{SeriesKey, SeriesKind};
-    use crate::domain::state::{Epoch, Key, Revision, State};
-    use crate::domain::{Decimal, Timestamp};
-    use crate::store::daily::DAYS_PER_WRITE;
-    use crate::store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail};
+    use crossmarket_domain::CandleInterval;
+    use crossmarket_domain::series::{SeriesKey, SeriesKind};
+    use crossmarket_domain::state::{Epoch, Key, Revision, State};
+    use crossmarket_domain::{Decimal, Timestamp};
+    use crossmarket_store::daily::DAYS_PER_WRITE;
+    use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail};
 
     /// What was put: subject and kind of the series, and how many.
     #[derive(Default)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::card::{SIMULATED, freshness_of, words};
 use super::numbers::{ABSENT, amount, change, day, price, share, time};
 use super::table::{Align, Table, printable};
-use crate::proto::v1::{IndexSnapshot, MarketSession};
+use crossmarket_api::v1::{IndexSnapshot, MarketSession};
 
 /// Constituents that the card shows.
 const CONSTITUENTS_SHOWN: usize = 20;
@@ -201,7 +201,7 @@ fn sources(snapshot: &IndexSnapshot) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::v1::{IndexAllTimeHigh, IndexConstituent, IndexKind};
+    use crossmarket_api::v1::{IndexAllTimeHigh, IndexConstituent, IndexKind};
 
     fn snapshot() -> IndexSnapshot {
         IndexSnapshot {

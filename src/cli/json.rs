@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use prost_types::{Duration, Timestamp};
 
 use super::numbers::instant;
-use crate::proto::v1;
+use crossmarket_api::v1;
 
 /// A JSON value that keeps the order of its keys.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use super::json;
 use super::message;
 use super::numbers::{ABSENT, amount, change, figure, percent, price};
 use super::table::{Align, Table};
-use crate::proto::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
+use crossmarket_api::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
 
 /// Largest page that is asked for.
 const PAGE_SIZE_MAX: usize = 1_000;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::error::CliError;
-use crate::proto::FILE_DESCRIPTOR_SET;
+use crossmarket_api::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
@@ -30,7 +30,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::proto::v1::{LongShortKind, LongShortRatio};
+    use crossmarket_api::v1::{LongShortKind, LongShortRatio};
 
     #[test]
     fn absent_is_left_out_and_what_is_there_is_not() {

@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::CliError;
 use super::settings::SettingsArguments;
 use super::stores::{check_lasting, check_source};
-use crate::clock::Clock;
-use crate::store::migrate::{self, Existing, Migrated, Progress};
-use crate::store::{self, OpenOptions};
+use crossmarket_clock::Clock;
+use crossmarket_store::migrate::{self, Existing, Migrated, Progress};
+use crossmarket_store::{self as store, OpenOptions};
 
 /// Copies every history and every latest value from one store into another, and verifies each by count and checksum.
 #[derive(Args, Debug)]

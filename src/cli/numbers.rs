@@ -1,6 +1,6 @@
 //! Numbers and times for people. Programs use `--json`, which has every digit.
 
-use crate::domain::{Decimal, Timestamp};
+use crossmarket_domain::{Decimal, Timestamp};
 
 /// What stands for an absent figure.
 pub(super) const ABSENT: &str = "—";

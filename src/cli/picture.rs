@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::chart::terminal_width;
 use super::error::CliError;
-use crate::domain::Timestamp;
+use crossmarket_domain::Timestamp;
 
 /// Width of a chart that is asked for without a terminal, in columns.
 const WIDTH_WITHOUT_TERMINAL: usize = 100;

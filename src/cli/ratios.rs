@@ -13,9 +13,9 @@ use super::numbers::{ABSENT, amount, figure, share};
 use super::picture::{PictureArguments, instant_of, waiting};
 use super::serve::asset;
 use super::table::{Align, Table};
-use crate::client::{Client, describe};
-use crate::domain::AssetCode;
-use crate::proto::v1::*;
+use crossmarket_api::v1::*;
+use crossmarket_client::{Client, describe};
+use crossmarket_domain::AssetCode;
 
 /// The tiers of rank of the breadth.
 const TIERS: [(i32, i32); 5] = [(1, 10), (11, 50), (51, 100), (101, 200), (201, 500)];

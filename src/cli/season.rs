@@ -13,9 +13,9 @@ use super::message::json;
 use super::numbers::{ABSENT, change, day, price};
 use super::picture::{PictureArguments, date, instant_of, waiting, wire};
 use super::table::{Align, Table, printable};
-use crate::client::Client;
-use crate::domain::Timestamp;
-use crate::proto::v1::*;
+use crossmarket_api::v1::*;
+use crossmarket_client::Client;
+use crossmarket_domain::Timestamp;
 
 /// The score at and above which it is altcoin season, and at and below which it is bitcoin season, in the chart of the past.
 const THRESHOLDS: (f64, f64) = (75.0, 25.0);

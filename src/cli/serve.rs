@@ -10,8 +10,8 @@ use super::history_csv::parse_date;
 use super::settings::{SettingsArguments, flag};
 use crate::app::{self, BackfillOptions, DemoOptions, Role};
 use crate::config::{Config, Flag};
-use crate::domain::{AssetCode, Timestamp};
 use crate::telemetry::{self, Telemetry};
+use crossmarket_domain::{AssetCode, Timestamp};
 
 /// Runs the service: collects from the venues, stores, answers gRPC.
 #[derive(Args, Debug)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::error::CliError;
-use crate::store::StoreError;
-use crate::store::embedded::DATABASE_FILE;
+use crossmarket_store::StoreError;
+use crossmarket_store::embedded::DATABASE_FILE;
 
 /// Refuses a store that is gone when the command ends.
 pub(super) fn check_lasting(url: &str) -> Result<(), CliError> {

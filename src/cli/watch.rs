@@ -14,11 +14,11 @@ use super::error::CliError;
 use super::json;
 use super::numbers::{change, parse_duration, price, time};
 use super::serve::asset;
-use crate::client::{Watch, WatchEvent, describe};
-use crate::domain::AssetCode;
-use crate::proto::v1::{
+use crossmarket_api::v1::{
     ItemState, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
 };
+use crossmarket_client::{Watch, WatchEvent, describe};
+use crossmarket_domain::AssetCode;
 
 mod screen;
 
@@ -206,6 +206,7 @@ fn take(event: WatchEvent<WatchPriceSnapshotsResponse>, board: &mut Board, outpu
             *board = Board::default();
             output.notice(board, reason.to_string());
         }
+        _ => {}
     }
     Ok(())
 }
@@ -241,7 +242,7 @@ async fn stop_signal() -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::v1::ItemStatus;
+    use crossmarket_api::v1::ItemStatus;
 
     fn frame(state: StreamState, assets: &[(&str, i32)]) -> WatchPriceSnapshotsResponse {
         let snapshot = |(asset, rank): &(&str, i32)| PriceSnapshot {

@@ -1,8 +1,8 @@
 //! `baskets.<name>.*`: indices of assets of one's own; `index_references.<index>.*`: dated market caps of equity indices.
 
 use super::Reader;
-use crate::domain::index::{IndexCode, IndexKind};
-use crate::domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::index::{IndexCode, IndexKind};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 
 /// Most baskets.
 const BASKETS_MAX: usize = 50;

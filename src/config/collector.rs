@@ -6,8 +6,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::Reader;
-use crate::domain::AssetCode;
-use crate::domain::shard::ASSET_SHARDS_MAX;
+use crossmarket_domain::AssetCode;
+use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 
 /// `collector.*`: the collection of data.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::{Problem, Raw, Reader};
 use super::telemetry::STANDARD_VARIABLES;
-use crate::venues::REGISTRY;
+use crossmarket_venues::REGISTRY;
 
 /// What the names of environment variables start with; further double underscores nest.
 pub const ENVIRONMENT_PREFIX: &str = "CROSSMARKET__";

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Reader;
 use super::reader::redact_url;
-use crate::store::redis::Credentials;
-use crate::store::{OpenOptions, is_store_url};
+use crossmarket_store::redis::Credentials;
+use crossmarket_store::{OpenOptions, is_store_url};
 
 /// `store.*`: where values are kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,8 +54,9 @@ impl StoreConfig {
         let given = |text: &str| (!text.is_empty()).then(|| Some(text.to_owned()));
         let file = |text: &str| (!text.is_empty()).then(|| Some(PathBuf::from(text)));
         Self {
-            url: reader
-                .parsed("store.url", "embedded:./data".to_owned(), crate::store::ALLOWED, url, |url| redact_url(url)),
+            url: reader.parsed("store.url", "embedded:./data".to_owned(), crossmarket_store::ALLOWED, url, |url| {
+                redact_url(url)
+            }),
             flush_interval: Duration::from_millis(reader.integer(
                 "store.flush_interval_ms",
                 100,

@@ -9,7 +9,7 @@ use super::Reader;
 pub use crate::telemetry::LogFormat;
 use crate::telemetry::TelemetryOptions;
 use crate::telemetry::otlp::{OtlpOptions, Protocol};
-use crate::telemetry::trace::Sampler;
+use crossmarket_telemetry::trace::Sampler;
 
 /// The standard variables of OpenTelemetry that are read, and the settings that they are.
 pub(super) const STANDARD_VARIABLES: &[(&str, &str)] = &[

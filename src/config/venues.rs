@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Reader;
-use crate::domain::VenueId;
-use crate::venues::{REGISTRY, Secret};
+use crossmarket_domain::VenueId;
+use crossmarket_venues::{REGISTRY, Secret};
 
 /// `venues.*`: one part for every venue of the registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct VenueConfig {
 }
 
 impl VenueConfig {
-    fn read(reader: &mut Reader, venue: &dyn crate::venues::Venue) -> Self {
+    fn read(reader: &mut Reader, venue: &dyn crossmarket_venues::Venue) -> Self {
         let id = venue.id();
         Self {
             enabled: reader.boolean(&format!("venues.{id}.enabled"), true),

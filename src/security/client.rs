@@ -13,7 +13,7 @@ use super::quota::{Place, Quotas, Usage, Usages};
 use super::refusal::{Refusal, Refusals};
 use super::scope::{Scope, Scopes};
 use super::token::Tokens;
-use crate::clock::Clock;
+use crossmarket_clock::Clock;
 
 /// The request metadata of an API key.
 const API_KEY_HEADER: &str = "x-api-key";

@@ -11,7 +11,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
-use crate::domain::Timestamp;
+use crossmarket_domain::Timestamp;
 
 /// What a key begins with, so that one is recognised where it should not be.
 const PREFIX: &str = "crossmarket_";

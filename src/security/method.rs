@@ -6,7 +6,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 use super::scope::{Scope, Scopes};
-use crate::proto::FILE_DESCRIPTOR_SET;
+use crossmarket_api::FILE_DESCRIPTOR_SET;
 
 /// What a method asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

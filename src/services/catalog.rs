@@ -10,11 +10,11 @@ use super::error::ServiceError;
 use super::order::{self, SortValue};
 use super::paging::{self, Pages};
 use super::{Services, convert};
-use crate::domain::Feed;
-use crate::domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key};
-use crate::image::{Collection, Filter, Item};
-use crate::proto::encoded::catalog_service_server::CatalogService;
-use crate::proto::v1;
+use crate::servers::catalog_service_server::CatalogService;
+use crossmarket_api::v1;
+use crossmarket_domain::Feed;
+use crossmarket_domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key};
+use crossmarket_image::{Collection, Filter, Item};
 
 const ORDER_FIELDS: &[&str] = &["asset", "name", "market_cap_rank", "instrument_count"];
 

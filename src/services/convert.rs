@@ -6,13 +6,13 @@ use bytes::Bytes;
 use prost::Message;
 use prost_types::Timestamp as WireTime;
 
-use crate::domain::state::{
+use crossmarket_api::v1;
+use crossmarket_domain::state::{
     self, AggregationMethod, AssetInfo, Body, ContributionStatus, FeedErrorKind, FeedState, FeedStatus, PriceSnapshot,
     Revision, State,
 };
-use crate::domain::{Candle, CandleInterval, Decimal, Instrument, InstrumentKind, Timestamp};
-use crate::image::{Encoder, Encoding, Freshness};
-use crate::proto::v1;
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Instrument, InstrumentKind, Timestamp};
+use crossmarket_image::{Encoder, Encoding, Freshness};
 
 pub mod index;
 mod long_short;

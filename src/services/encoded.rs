@@ -1,4 +1,4 @@
-//! Answers whose items are encoded already. The generated servers of [`crate::proto::encoded`] take them in the place of the generated
+//! Answers whose items are encoded already. The generated servers of [`crate::servers`] take them in the place of the generated
 //! messages.
 //!
 //! The encodings of two messages, one after the other, are the encoding of both merged. So an answer is its items' entries (field 1,
@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType};
 use prost::{DecodeError, Message};
 
-use crate::proto::v1;
+use crossmarket_api::v1;
 
 /// An answer: the entries of field 1 and a message with all other fields, whose field 1 is empty.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::proto::ERROR_DOMAIN;
-use crate::store::StoreError;
+use crossmarket_api::ERROR_DOMAIN;
+use crossmarket_store::StoreError;
 
 /// How much of a client's own text is given back, in characters.
 const ECHO_LEN_MAX: usize = 64;

@@ -12,7 +12,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{ServerStream, Services};
-use crate::image::Collection;
+use crossmarket_image::Collection;
 
 const PRICES: &str = "crossmarket.v1.PriceService";
 const INDICES: &str = "crossmarket.v1.IndexService";

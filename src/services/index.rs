@@ -13,12 +13,12 @@ use super::order::{self, SortValue};
 use super::paging::{self, Pages};
 use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
-use crate::domain::index::{Expression, IndexCode, KNOWN, Subject};
-use crate::domain::state::Key;
-use crate::domain::{Decimal, Timestamp};
-use crate::image::{Collection, Filter, View};
-use crate::proto::encoded::index_service_server::IndexService;
-use crate::proto::v1;
+use crate::servers::index_service_server::IndexService;
+use crossmarket_api::v1;
+use crossmarket_domain::index::{Expression, IndexCode, KNOWN, Subject};
+use crossmarket_domain::state::Key;
+use crossmarket_domain::{Decimal, Timestamp};
+use crossmarket_image::{Collection, Filter, View};
 
 mod compare;
 mod cycles;

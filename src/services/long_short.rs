@@ -16,12 +16,12 @@ use super::order::{self, OrderField, SortValue};
 use super::paging::{self, Pages};
 use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
 use super::{ServerStream, Services, convert};
-use crate::domain::long_short::{LongShortKey, LongShortRatio};
-use crate::domain::state::{Body, Key};
-use crate::domain::{AssetCode, Feed};
-use crate::image::{Collection, Filter, Item, LongShortSeries};
-use crate::proto::encoded::long_short_service_server::LongShortService;
-use crate::proto::v1;
+use crate::servers::long_short_service_server::LongShortService;
+use crossmarket_api::v1;
+use crossmarket_domain::long_short::{LongShortKey, LongShortRatio};
+use crossmarket_domain::state::{Body, Key};
+use crossmarket_domain::{AssetCode, Feed};
+use crossmarket_image::{Collection, Filter, Item, LongShortSeries};
 
 const ORDER_FIELDS: &[&str] =
     &["asset", "market_cap_rank", "ratio", "long_share", "open_interest", "rsi_14d", "change_24h", "event_time"];

@@ -16,11 +16,11 @@ use tower::{Layer, Service};
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::security::Guard;
-use crate::telemetry::metrics::recorder;
-use crate::telemetry::registry::{Counter, Gauge, Histogram};
-use crate::telemetry::trace;
+use crossmarket_api::FILE_DESCRIPTOR_SET;
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
+use crossmarket_telemetry::trace;
 
 /// The codes' names, by number.
 const CODES: [&str; 17] = [

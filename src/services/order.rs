@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::error::ServiceError;
-use crate::domain::Decimal;
+use crossmarket_domain::Decimal;
 
 /// Most fields in one `order_by`.
 const FIELDS_MAX: usize = 16;

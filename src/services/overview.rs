@@ -3,8 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::later;
-use crate::proto::v1;
-use crate::proto::v1::overview_service_server::OverviewService;
+use crate::servers::overview_service_server::OverviewService;
+use crossmarket_api::v1;
 
 /// The service.
 pub struct Overview;

@@ -4,9 +4,9 @@ use prost::Message;
 
 use super::convert;
 use super::error::ServiceError;
-use crate::domain::{AssetCode, Timestamp};
-use crate::image::{View, opaque};
-use crate::proto::v1;
+use crossmarket_api::v1;
+use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_image::{View, opaque};
 
 /// Most assets or categories in one filter.
 pub const FILTER_LEN_MAX: usize = 1_000;

@@ -3,8 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::{ServerStream, later};
-use crate::proto::v1;
-use crate::proto::v1::signal_service_server::SignalService;
+use crate::servers::signal_service_server::SignalService;
+use crossmarket_api::v1;
 
 /// The service.
 pub struct Signal;

@@ -3,8 +3,8 @@
 use tonic::{Request, Response, Status};
 
 use super::{ServerStream, later};
-use crate::proto::v1;
-use crate::proto::v1::subscription_service_server::SubscriptionService;
+use crate::servers::subscription_service_server::SubscriptionService;
+use crossmarket_api::v1;
 
 /// The service.
 pub struct Subscriptions;

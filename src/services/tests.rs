@@ -11,16 +11,16 @@ use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::domain::series::{Point, SeriesKey};
-use crate::domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision, State};
-use crate::domain::{Candle, Timestamp};
-use crate::image::tests::{at, code, priced, state};
-use crate::image::{Change, ImageSettings, Position};
-use crate::proto::v1;
-use crate::proto::v1::catalog_service_client::CatalogServiceClient;
-use crate::proto::v1::price_service_client::PriceServiceClient;
 use crate::security::Quotas;
-use crate::store::{Bootstrap, SeriesInfo, StoreError, Tail};
+use crossmarket_api::v1;
+use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_domain::series::{Point, SeriesKey};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision, State};
+use crossmarket_domain::{Candle, Timestamp};
+use crossmarket_image::testing::{at, code, priced, state};
+use crossmarket_image::{Change, ImageSettings, Position};
+use crossmarket_store::{Bootstrap, SeriesInfo, StoreError, Tail};
 
 mod catalog;
 mod follow;
@@ -148,7 +148,10 @@ fn cataloged(revision: Revision, asset: &str, kind: AssetKind, rank: Option<u32>
         market_cap_rank: rank,
         categories: vec!["layer-1".into()],
         listing_ids: vec![("coingecko".into(), "an-id".into())],
-        instruments: vec![("binance".into(), crate::domain::Instrument::spot(format!("{asset}USDT"), asset, "USDT"))],
+        instruments: vec![(
+            "binance".into(),
+            crossmarket_domain::Instrument::spot(format!("{asset}USDT"), asset, "USDT"),
+        )],
         history_start: None,
         history_day_count: 0,
     };

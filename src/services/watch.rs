@@ -13,11 +13,11 @@ use tracing::Span;
 
 use super::error::ServiceError;
 use super::{Services, StreamSettings, convert};
-use crate::domain::TraceContext;
-use crate::domain::state::Key;
-use crate::image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
-use crate::proto::v1;
-use crate::telemetry::trace::{self, Place};
+use crossmarket_api::v1;
+use crossmarket_domain::TraceContext;
+use crossmarket_domain::state::Key;
+use crossmarket_image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
+use crossmarket_telemetry::trace::{self, Place};
 
 mod measure;
 

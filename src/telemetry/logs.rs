@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
-use super::trace::{self, TraceContext};
+use crossmarket_telemetry::trace::{self, TraceContext};
 
 /// A line of the usual format, with the ids of its trace when that is recorded.
 pub(super) struct WithTrace<F> {

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::sender::{SendError, Sender, Signal};
-use super::metrics::recorder;
-use super::registry::{Counter, Page};
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::{Counter, Page};
 
 mod metrics;
 mod queue;

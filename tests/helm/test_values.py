@@ -101,7 +101,7 @@ def test_what_does_not_fit_together_is_refused_with_a_reason(values, message):
 
 def test_collectors_may_reach_every_venue():
     """Every address in the venues' sources is on a port that the network policy lets out, and no other port is open."""
-    text = "".join(path.read_text() for path in sorted((ROOT / "src" / "venues").glob("*.rs")))
+    text = "".join(path.read_text() for path in sorted((ROOT / "crates" / "venues" / "src").rglob("*.rs")))
     addresses = re.findall(r"\b(?:https|wss)://([^/\s\"]+)", text)
     assert len(addresses) > 40
     ports = {int(address.partition(":")[2] or 443) for address in addresses}

@@ -7,21 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossmarket::analytics::comparison::{
-    Comparer, DAYS_PER_YEAR, Figures, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart,
-};
-use crossmarket::analytics::daily::{Daily, Day};
-use crossmarket::clock::Clock;
-use crossmarket::domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
-use crossmarket::domain::state::{Aggregation, AggregationMethod, Body, Key, PriceSnapshot, State};
-use crossmarket::domain::{AssetCode, Decimal, Timestamp, calendar};
-use crossmarket::histories::{Histories, History};
-use crossmarket::image::{Change, Image, ImageSettings, Position};
-use crossmarket::proto::v1;
-use crossmarket::proto::v1::index_service_client::IndexServiceClient;
 use crossmarket::security::{Guard, Quotas};
 use crossmarket::services::{Services, StreamSettings, WireEncoder, api};
-use crossmarket::store::MemoryStore;
+use crossmarket_analytics::comparison::{
+    Comparer, DAYS_PER_YEAR, Figures, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart,
+};
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_api::v1;
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
+use crossmarket_clock::Clock;
+use crossmarket_domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
+use crossmarket_domain::state::{Aggregation, AggregationMethod, Body, Key, PriceSnapshot, State};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp, calendar};
+use crossmarket_image::histories::{Histories, History};
+use crossmarket_image::{Change, Image, ImageSettings, Position};
+use crossmarket_store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;

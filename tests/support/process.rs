@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossmarket::proto::v1::catalog_service_client::CatalogServiceClient;
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long anything may take that is waited for: far more than it does, so that a busy machine fails no test.
@@ -188,7 +188,7 @@ impl Drop for Process {
 /// A file of settings in the directory that switches every venue off.
 pub fn without_venues(directory: &Path) -> String {
     let settings = directory.join("no-venues.toml");
-    let ids = crossmarket::venues::REGISTRY.iter().map(|venue| venue.id());
+    let ids = crossmarket_venues::REGISTRY.iter().map(|venue| venue.id());
     let lines: String = ids.map(|id| format!("{id}.enabled = false\n")).collect();
     std::fs::write(&settings, format!("[venues]\n{lines}")).expect("written");
     settings.to_str().expect("UTF-8").to_owned()

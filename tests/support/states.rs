@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crossmarket::domain::state::{
+use crossmarket_domain::state::{
     Aggregation, AggregationMethod, Body, Contribution, ContributionStatus, Derivation, Key, PriceSnapshot, State,
 };
-use crossmarket::domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 
 /// Venues that contribute to each price.
 const VENUE_COUNT: usize = 10;

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use crossmarket::proto::v1::price_service_client::PriceServiceClient;
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::{
     GetPriceSnapshotRequest, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
 };
 use tonic::transport::Channel;

@@ -1,8 +1,10 @@
 //! An observation as JSON: `{"venue","feed","instrument","asset","quote","event_time","fields":{…}}`. Decimals are strings, exactly as observed.
 
 use super::super::json::{Json, Object};
-use crate::domain::observation::{Category, IndexLevel, LongShort, MarketCap, OpenInterest, OpenInterestUnit, Ticker};
-use crate::domain::{Candle, CandleInterval, Feed, Observation, Payload, VenueId};
+use crossmarket_domain::observation::{
+    Category, IndexLevel, LongShort, MarketCap, OpenInterest, OpenInterestUnit, Ticker,
+};
+use crossmarket_domain::{Candle, CandleInterval, Feed, Observation, Payload, VenueId};
 
 /// The feed that a payload belongs to.
 pub(super) fn feed_of(payload: &Payload) -> Feed {
@@ -133,8 +135,8 @@ fn category_fields(category: &Category) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::observation::LongShortKind;
-    use crate::domain::{Decimal, Instrument, Period, Timestamp};
+    use crossmarket_domain::observation::LongShortKind;
+    use crossmarket_domain::{Decimal, Instrument, Period, Timestamp};
 
     fn check(instrument: Instrument, event_time: Option<&str>, payload: Payload, expected: &str) {
         let event_time = event_time.and_then(Timestamp::parse);

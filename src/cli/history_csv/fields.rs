@@ -3,7 +3,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use crate::domain::{Decimal, Timestamp};
+use crossmarket_domain::{Decimal, Timestamp};
 
 /// A number's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

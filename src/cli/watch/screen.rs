@@ -112,7 +112,7 @@ fn lines(board: &Board, server: &str, window: Option<(usize, usize)>) -> Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::v1::PriceSnapshot;
+    use crossmarket_api::v1::PriceSnapshot;
 
     #[test]
     fn lines_fit_the_window() {

@@ -1,7 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::domain::Timestamp;
+use crossmarket_domain::Timestamp;
 
 fn client(name: &str, keys: &[(&str, Option<Timestamp>)], certificate: &str, scope: Scope) -> ClientSettings {
     let entry = |(key, end): &(&str, Option<Timestamp>)| KeyEntry { hash: KeyHash::of(key.as_bytes()), end: *end };

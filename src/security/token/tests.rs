@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::scope::Scope;
 use super::*;
-use crate::clock::Clock;
+use crossmarket_clock::Clock;
 
 /// An issuer with one key of either kind.
 struct Issuer {

@@ -3,13 +3,13 @@
 use prost::Message;
 
 use super::{contribution_status, count, decimal, derivation, finite, long_count, texts, time, wire_freshness};
-use crate::domain::index::{
+use crossmarket_api::v1;
+use crossmarket_domain::index::{
     Exclusion, ExclusionReason, IndexCalendar, IndexConstituent, IndexHigh, IndexKind, IndexMethodology, IndexSnapshot,
     IndexSource, IndexWeighting, MarketCapReference, MarketSession,
 };
-use crate::domain::state::{Revision, State};
-use crate::image::{Encoding, Freshness};
-use crate::proto::v1;
+use crossmarket_domain::state::{Revision, State};
+use crossmarket_image::{Encoding, Freshness};
 
 /// A snapshot as an entry of the responses' field 1, in both views.
 pub fn encode(index: &IndexSnapshot, state: &State, revision: Revision, freshness: Freshness) -> Encoding {

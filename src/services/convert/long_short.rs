@@ -1,12 +1,12 @@
 //! Long/short ratios between the domain and the wire.
 
 use super::{count, decimal, finite, long_count, time, wire_freshness};
-use crate::domain::long_short::{LongShortContribution, LongShortMethod, LongShortRatio, LongShortStatus, Shares};
-use crate::domain::observation::OpenInterestUnit;
-use crate::domain::state::{Revision, State};
-use crate::domain::{LongShortKind, Period};
-use crate::image::Freshness;
-use crate::proto::v1;
+use crossmarket_api::v1;
+use crossmarket_domain::long_short::{LongShortContribution, LongShortMethod, LongShortRatio, LongShortStatus, Shares};
+use crossmarket_domain::observation::OpenInterestUnit;
+use crossmarket_domain::state::{Revision, State};
+use crossmarket_domain::{LongShortKind, Period};
+use crossmarket_image::Freshness;
 
 /// A kind of a request; all accounts when unspecified, `None` when it is not known.
 pub fn long_short_kind(kind: i32) -> Option<LongShortKind> {
@@ -143,7 +143,7 @@ fn derivations(ratio: &LongShortRatio, state: &State) -> Vec<v1::Derivation> {
             method: "ratio minus the ratio of 24 hours before, of the same kind, venue and period".to_owned(),
             inputs: vec![v1::Input {
                 name: "reference_ratio".to_owned(),
-                value: crate::domain::Decimal::from_f64(before.ratio).map(decimal),
+                value: crossmarket_domain::Decimal::from_f64(before.ratio).map(decimal),
                 time: Some(time(before.time)),
                 source: source(ratio),
                 ..Default::default()

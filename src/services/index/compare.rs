@@ -6,16 +6,16 @@ use std::sync::LazyLock;
 use jiff::civil::date;
 
 use super::side::{Alignment, Live, Side, worse};
-use crate::analytics::comparison::{
+use crate::services::error::ServiceError;
+use crate::services::{Services, convert};
+use crossmarket_analytics::comparison::{
     COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters,
     SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
 };
-use crate::analytics::daily::{Daily, Day};
-use crate::domain::{Timestamp, calendar};
-use crate::proto::v1;
-use crate::services::error::ServiceError;
-use crate::services::{Services, convert};
-use crate::telemetry::metrics::Calculation;
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_api::v1;
+use crossmarket_domain::{Timestamp, calendar};
+use crossmarket_telemetry::metrics::Calculation;
 
 /// Most subjects in one request.
 pub const SUBJECT_COUNT_MAX: usize = 100;

@@ -1,15 +1,15 @@
 //! `GetCycles`: turning points, rallies, levels and patterns in the daily closes of an index, an asset or a quotient.
 
 use super::side::{Alignment, Side};
-use crate::analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
-use crate::analytics::daily::Day;
-use crate::analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
-use crate::analytics::patterns::{self, InverseHeadAndShoulders};
-use crate::domain::{Decimal, calendar};
-use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
-use crate::telemetry::metrics::Calculation;
+use crossmarket_analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
+use crossmarket_analytics::daily::Day;
+use crossmarket_analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
+use crossmarket_analytics::patterns::{self, InverseHeadAndShoulders};
+use crossmarket_api::v1;
+use crossmarket_domain::{Decimal, calendar};
+use crossmarket_telemetry::metrics::Calculation;
 
 /// Digits of a computed level in an answer.
 const LEVEL_DIGITS: u32 = 12;

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::domain::Timestamp;
-use crate::domain::state::Key;
-use crate::image::{Batch, Collection, Cursor, Image, Position, Stage};
-use crate::proto::v1;
 use crate::services::Services;
 use crate::services::watch::Source;
+use crossmarket_api::v1;
+use crossmarket_domain::Timestamp;
+use crossmarket_domain::state::Key;
+use crossmarket_image::{Batch, Collection, Cursor, Image, Position, Stage};
 
 /// How often it is looked whether a day or a session has ended.
 const CALENDAR_INTERVAL: Duration = Duration::from_secs(1);

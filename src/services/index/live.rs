@@ -7,16 +7,16 @@ use super::compare::{self, Benchmark, Outcome, Plan, Query};
 use super::derived::Derived;
 use super::side::{Side, key_of};
 use super::{item_state_of, snapshot};
-use crate::analytics::comparison::{LiveComparison, Sample};
-use crate::analytics::daily::Day;
-use crate::domain::Timestamp;
-use crate::domain::index::Expression;
-use crate::domain::state::Key;
-use crate::image::View;
-use crate::proto::v1;
 use crate::services::Services;
 use crate::services::error::ServiceError;
-use crate::telemetry::metrics::Calculation;
+use crossmarket_analytics::comparison::{LiveComparison, Sample};
+use crossmarket_analytics::daily::Day;
+use crossmarket_api::v1;
+use crossmarket_domain::Timestamp;
+use crossmarket_domain::index::Expression;
+use crossmarket_domain::state::Key;
+use crossmarket_image::View;
+use crossmarket_telemetry::metrics::Calculation;
 
 /// One comparison that is watched.
 pub struct WatchedComparison {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::cycles::number;
 use super::side::{Operand, Side};
-use crate::domain::series::{SeriesKey, SeriesKind};
-use crate::domain::{Candle, CandleInterval, Decimal, Timestamp, calendar};
-use crate::proto::v1;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, Pages};
 use crate::services::{Services, convert};
+use crossmarket_api::v1;
+use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp, calendar};
 
 const PAGE_SIZE_DEFAULT: usize = 1_000;
 const PAGE_SIZE_MAX: usize = 10_000;

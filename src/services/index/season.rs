@@ -4,22 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::side::Operand;
-use crate::analytics::altcoin_season::{
-    self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Candidate, Label, Parameters, Reason, Season,
-    UNIVERSE_SIZE_DEFAULT, WINDOW_DAYS_DEFAULT,
-};
-use crate::analytics::daily::{Daily, Day};
-use crate::domain::index::{Exclusion, ExclusionReason, Subject};
-use crate::domain::state::{AssetKind, Body};
-use crate::domain::{AssetCode, Decimal, Timestamp};
-use crate::histories::History;
-use crate::image::Collection;
-use crate::proto::v1;
 use crate::services::convert::index::exclusion;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, Pages};
 use crate::services::{Services, convert};
-use crate::telemetry::metrics::Calculation;
+use crossmarket_analytics::altcoin_season::{
+    self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Candidate, Label, Parameters, Reason, Season,
+    UNIVERSE_SIZE_DEFAULT, WINDOW_DAYS_DEFAULT,
+};
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_api::v1;
+use crossmarket_domain::index::{Exclusion, ExclusionReason, Subject};
+use crossmarket_domain::state::{AssetKind, Body};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_image::Collection;
+use crossmarket_image::histories::History;
+use crossmarket_telemetry::metrics::Calculation;
 
 const UNIVERSE_SIZE_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: i32 = 3_650;

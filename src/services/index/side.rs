@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::analytics::daily::{Daily, Day};
-use crate::domain::index::{Expression, IndexCalendar, IndexSnapshot, Subject};
-use crate::domain::state::{Body, Key, PriceSnapshot};
-use crate::domain::{Timestamp, calendar};
-use crate::histories::History;
-use crate::image::{Freshness, Item};
 use crate::services::Services;
 use crate::services::error::ServiceError;
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_domain::index::{Expression, IndexCalendar, IndexSnapshot, Subject};
+use crossmarket_domain::state::{Body, Key, PriceSnapshot};
+use crossmarket_domain::{Timestamp, calendar};
+use crossmarket_image::histories::History;
+use crossmarket_image::{Freshness, Item};
 
 /// At which moment of a session the side that trades around the clock is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

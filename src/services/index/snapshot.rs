@@ -2,16 +2,16 @@
 
 use super::cycles::number;
 use super::side::{Alignment, Live, Operand, Side};
-use crate::analytics::daily::{Daily, Day};
-use crate::analytics::index_level::{Change, Changes, continuous_changes, record_high, session_changes};
-use crate::domain::index::{IndexKind, MarketSession};
-use crate::domain::state::PriceSnapshot;
-use crate::domain::{Timestamp, calendar};
-use crate::image::Freshness;
-use crate::proto::v1;
 use crate::services::convert::index::{reduce_to_basic, wire_calendar, wire_kind, wire_session};
 use crate::services::error::ServiceError;
 use crate::services::{Services, convert};
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_analytics::index_level::{Change, Changes, continuous_changes, record_high, session_changes};
+use crossmarket_api::v1;
+use crossmarket_domain::index::{IndexKind, MarketSession};
+use crossmarket_domain::state::PriceSnapshot;
+use crossmarket_domain::{Timestamp, calendar};
+use crossmarket_image::Freshness;
 
 /// A side's snapshot in the view FULL.
 pub fn of(services: &Services, side: &Side) -> Result<v1::IndexSnapshot, ServiceError> {
@@ -28,9 +28,9 @@ pub fn of(services: &Services, side: &Side) -> Result<v1::IndexSnapshot, Service
 }
 
 /// The same in a view, as an entry of the responses' field 1.
-pub fn entry(message: v1::IndexSnapshot, view: crate::image::View) -> bytes::Bytes {
+pub fn entry(message: v1::IndexSnapshot, view: crossmarket_image::View) -> bytes::Bytes {
     let mut message = message;
-    if view == crate::image::View::Basic {
+    if view == crossmarket_image::View::Basic {
         reduce_to_basic(&mut message);
     }
     prost::Message::encode_to_vec(&v1::GetIndexSnapshotResponse { snapshot: Some(message) }).into()

@@ -1,13 +1,13 @@
 //! How ratios are distributed over market-cap ranks.
 
 use super::{LongShort, key_of, ratio_of};
-use crate::analytics::long_short::{self, DEFAULT_TIERS, Ranked, Tier, TierFigures};
-use crate::domain::Timestamp;
-use crate::domain::state::{AssetInfo, AssetKind, Body};
-use crate::image::{Collection, Freshness};
-use crate::proto::v1;
 use crate::services::convert;
 use crate::services::error::ServiceError;
+use crossmarket_analytics::long_short::{self, DEFAULT_TIERS, Ranked, Tier, TierFigures};
+use crossmarket_api::v1;
+use crossmarket_domain::Timestamp;
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body};
+use crossmarket_image::{Collection, Freshness};
 
 /// Most tiers in one request.
 const TIERS_MAX: usize = 50;

@@ -1,14 +1,14 @@
 //! The past of one ratio, from the store.
 
 use super::LongShort;
-use crate::domain::long_short::Shares;
-use crate::domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
-use crate::domain::{AssetCode, Decimal, Period, Timestamp};
-use crate::image::LongShortSeries;
-use crate::proto::v1;
 use crate::services::convert;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, Pages};
+use crossmarket_api::v1;
+use crossmarket_domain::long_short::Shares;
+use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
+use crossmarket_domain::{AssetCode, Decimal, Period, Timestamp};
+use crossmarket_image::LongShortSeries;
 
 const POINT_PAGE_SIZE_MAX: usize = 10_000;
 const POINT_PAGE_SIZE_DEFAULT: usize = 1_000;

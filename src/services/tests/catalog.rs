@@ -9,9 +9,9 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use super::*;
-use crate::domain::Feed;
-use crate::domain::state::{FeedErrorKind, FeedState, FeedStatus};
-use crate::image::tests::{BUDGET, snapshot};
+use crossmarket_domain::Feed;
+use crossmarket_domain::state::{FeedErrorKind, FeedState, FeedStatus};
+use crossmarket_image::testing::{BUDGET, snapshot};
 
 fn feed(revision: Revision, venue: &str, feed: Feed, state_now: FeedState) -> Change {
     let status = FeedStatus {
@@ -153,7 +153,7 @@ async fn reflection_knows_every_service() {
 
 #[tokio::test]
 async fn what_comes_later_says_so() {
-    use crate::proto::v1::overview_service_client::OverviewServiceClient;
+    use crossmarket_api::v1::overview_service_client::OverviewServiceClient;
     let fixture = Fixture::start(|_| ()).await;
     let request = v1::GetMarketOverviewRequest::default();
     let status = OverviewServiceClient::new(fixture.channel.clone()).get_market_overview(request).await;

@@ -1,9 +1,9 @@
 //! The task that follows the store.
 
 use super::*;
-use crate::follow::{follow_shard, keep_fresh};
-use crate::image::tests::{BUDGET, snapshot};
-use crate::store::Entry;
+use crossmarket_image::follow::{follow_shard, keep_fresh};
+use crossmarket_image::testing::{BUDGET, snapshot};
+use crossmarket_store::Entry;
 
 fn entry(revision: Revision, price: &str) -> Entry {
     let Change { key, revision, state } = priced(revision, snapshot("BTC", 1, price), at(0));

@@ -1,12 +1,12 @@
 //! `IndexService` over histories and states put there by hand.
 
 use super::*;
-use crate::analytics::daily::{Daily, Day};
-use crate::domain::Decimal;
-use crate::domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
-use crate::histories::History;
-use crate::image::tests::snapshot;
-use crate::proto::v1::index_service_client::IndexServiceClient;
+use crossmarket_analytics::daily::{Daily, Day};
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
+use crossmarket_domain::Decimal;
+use crossmarket_domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
+use crossmarket_image::histories::History;
+use crossmarket_image::testing::snapshot;
 
 /// Thursday, 15 January 2026, 17:00 UTC: New York is trading.
 const NOW: &str = "2026-01-15T17:00:00Z";
@@ -23,7 +23,7 @@ fn wire(text: &str) -> prost_types::Timestamp {
 fn history(scale: f64, only_sessions: bool) -> Arc<History> {
     let today = Day::of(time(NOW));
     let days = (1..730).map(|back| today.plus(-back));
-    let is_kept = |day: &Day| !only_sessions || crate::domain::calendar::session_of_day(day.start()).is_some();
+    let is_kept = |day: &Day| !only_sessions || crossmarket_domain::calendar::session_of_day(day.start()).is_some();
     let value = |day: Day| scale * (1.0 + 0.2 * (f64::from(day.number()) / 7.0 + scale).sin());
     let closes = Daily::new(days.filter(is_kept).map(|day| (day, value(day))));
     Arc::new(History { closes, ..History::default() })

@@ -1,13 +1,13 @@
 //! `LongShortService`: what it answers, refuses and streams.
 
 use super::*;
-use crate::domain::long_short::{
+use crossmarket_api::v1::long_short_service_client::LongShortServiceClient;
+use crossmarket_domain::long_short::{
     DayBefore, LongShortContribution, LongShortKey, LongShortMethod, LongShortRatio, LongShortStatus, Shares,
 };
-use crate::domain::series::SeriesKind;
-use crate::domain::{Decimal, Feed, LongShortKind, Period};
-use crate::proto::v1::long_short_service_client::LongShortServiceClient;
-use crate::store::MemoryStore;
+use crossmarket_domain::series::SeriesKind;
+use crossmarket_domain::{Decimal, Feed, LongShortKind, Period};
+use crossmarket_store::MemoryStore;
 
 fn ratio(asset: &str, long_share: f64, rank: Option<u32>) -> LongShortRatio {
     let contribution = LongShortContribution {

@@ -1,9 +1,9 @@
 //! Unary price calls.
 
 use super::*;
-use crate::domain::Decimal;
-use crate::domain::state::{Contribution, ContributionStatus};
-use crate::image::tests::snapshot;
+use crossmarket_domain::Decimal;
+use crossmarket_domain::state::{Contribution, ContributionStatus};
+use crossmarket_image::testing::snapshot;
 
 fn get(asset: &str) -> v1::GetPriceSnapshotRequest {
     v1::GetPriceSnapshotRequest { asset: asset.to_owned(), view: 0 }
@@ -170,7 +170,7 @@ async fn candles_come_in_pages_oldest_first() {
     };
     let series = SeriesKey {
         subject: "BTC".into(),
-        kind: crate::domain::series::SeriesKind::Candles(crate::domain::CandleInterval::OneDay),
+        kind: crossmarket_domain::series::SeriesKind::Candles(crossmarket_domain::CandleInterval::OneDay),
     };
     let candles: Vec<Candle> = (0..5).rev().map(candle).collect();
     fixture.services.store.put_candles(&series, &candles).await.expect("stored");

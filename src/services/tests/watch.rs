@@ -1,7 +1,7 @@
 //! Price streams.
 
 use super::*;
-use crate::image::tests::{BUDGET, snapshot};
+use crossmarket_image::testing::{BUDGET, snapshot};
 
 type WatchRequest = v1::WatchPriceSnapshotsRequest;
 

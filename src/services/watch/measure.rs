@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::proto::v1::StreamState;
 use crate::services::error::ServiceError;
-use crate::telemetry::metrics::recorder;
-use crate::telemetry::registry::{Counter, Gauge};
+use crossmarket_api::v1::StreamState;
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::{Counter, Gauge};
 
 /// A reader that takes no frame for so long, though one is ready, has stalled.
 const STALL: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use smol_str::SmolStr;
 
-use crate::telemetry::registry::{Distribution, Kind, Page, Samples, Value};
+use crossmarket_telemetry::registry::{Distribution, Kind, Page, Samples, Value};
 
 /// The page, counted since `begun`, taken at `now`.
 pub(super) fn request(
@@ -125,8 +125,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::telemetry::metrics::{READY, RPC_CALLS, RPC_DURATION};
-    use crate::telemetry::registry::{Family, Histogram as Spans};
+    use crossmarket_telemetry::metrics::{READY, RPC_CALLS, RPC_DURATION};
+    use crossmarket_telemetry::registry::{Family, Histogram as Spans};
 
     #[test]
     fn a_page_is_sent_as_it_is_shown() {

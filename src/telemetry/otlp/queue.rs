@@ -8,8 +8,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use tokio::sync::mpsc;
 
-use crate::telemetry::metrics::recorder;
-use crate::telemetry::registry::Counter;
+use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::registry::Counter;
 
 /// Spans that wait at most. A thousand are a megabyte or two.
 const WAITING_MAX: usize = 2_048;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crossmarket::client::Client;
-use crossmarket::store::Store;
-use crossmarket::store::redis::{RedisOptions, RedisStore};
+use crossmarket_client::Client;
+use crossmarket_store::Store;
+use crossmarket_store::redis::{RedisOptions, RedisStore};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::block_in_place;

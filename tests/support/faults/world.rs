@@ -10,17 +10,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossmarket::client::{Client, WatchEvent};
-use crossmarket::clock::Clock;
-use crossmarket::domain::state::Key;
-use crossmarket::domain::{AssetCode, Shards};
-use crossmarket::image::{Collection, Cursor};
-use crossmarket::proto::v1::{
+use crossmarket_api::v1::{
     ListPriceSnapshotsRequest, PriceSnapshot, StreamState, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
 };
-use crossmarket::simulator::{self, Simulator, SimulatorOptions};
-use crossmarket::store::redis::{RedisOptions, RedisStore};
-use crossmarket::store::{Store, Tail};
+use crossmarket_client::{Client, WatchEvent};
+use crossmarket_clock::Clock;
+use crossmarket_domain::state::Key;
+use crossmarket_domain::{AssetCode, Shards};
+use crossmarket_image::{Collection, Cursor};
+use crossmarket_simulator::{self as simulator, Simulator, SimulatorOptions};
+use crossmarket_store::redis::{RedisOptions, RedisStore};
+use crossmarket_store::{Store, Tail};
 use prost::Message;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,7 @@ impl Deployment {
         let mut lines = format!(
             "[store]\nurl = \"{store_url}\"\n[collector]\nshards = {shard_count}\n[universe]\nsize = {UNIVERSE_SIZE}\n"
         );
-        for venue in crossmarket::venues::REGISTRY {
+        for venue in crossmarket_venues::REGISTRY {
             let id = venue.id();
             let endpoints = simulator.endpoints();
             let endpoint = endpoints.iter().find(|one| one.venue == id.as_str() && VENUES.contains(&id.as_str()));

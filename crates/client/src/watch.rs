@@ -1,0 +1,417 @@
+//! Watch streams that go on at another endpoint when theirs is lost.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
+use rand::Rng;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Request, Status, Streaming};
+
+use super::call::Client;
+use super::error::{Error, is_cursor_too_old, is_orderly_end, is_planned_end, may_pass, retry_delay};
+use super::pool::Connection;
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
+use crossmarket_api::v1::long_short_service_client::LongShortServiceClient;
+use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_api::v1::signal_service_client::SignalServiceClient;
+use crossmarket_api::v1::*;
+
+/// The longest first pause before a lost stream is opened at another endpoint, so that many of them do not arrive at once.
+const SPREAD_MAX: Duration = Duration::from_millis(50);
+
+/// The pause after the first failed opening; it doubles with each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause between two openings.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A stream that was lost sooner than this after its opening counts as one that failed to open, unless its server ended it in order after
+/// a frame.
+const STEADY_AFTER: Duration = Duration::from_secs(2);
+
+/// After so many heartbeat intervals without a frame, the connection counts as lost.
+const SILENT_HEARTBEATS_MAX: u32 = 3;
+
+/// What happens on a stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WatchEvent<F> {
+    /// A frame, as the service sent it.
+    Update(F),
+    /// The connection was lost, or the server ended the stream. The client opens it again until it succeeds; what was received ages
+    /// meanwhile. Further ones follow for as long as that fails.
+    Interrupted {
+        /// What ended it.
+        cause: Status,
+        /// The pause before the next attempt.
+        pause: Duration,
+    },
+    /// The stream goes on after the last frame received. Nothing was missed.
+    Resumed {
+        /// The endpoint at which it goes on.
+        endpoint: String,
+        /// How long it was interrupted.
+        after: Duration,
+    },
+    /// States may have been missed and items may have gone. The full state follows; what was received before is to be dropped.
+    Gap(GapReason),
+}
+
+/// Why a stream could not go on without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The interruption lasted for longer than the service keeps changes.
+    CursorTooOld,
+    /// The service itself lost continuity: its writer began a new epoch, or its change feed has a gap.
+    Resync,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::CursorTooOld => "the cursor is too old; starting from the full state",
+            Self::Resync => "the service has lost continuity and sends the full state again",
+        })
+    }
+}
+
+/// A stream of events that ends only with an error that does not pass. Dropping it ends the call.
+pub struct Watch<F> {
+    events: BoxStream<'static, Result<WatchEvent<F>, Error>>,
+}
+
+impl<F: WatchFrame> Watch<F> {
+    pub(super) async fn open<R: WatchRequest<Frame = F>>(client: Client, request: R) -> Result<Self, Error> {
+        let mut session = Session {
+            cursor: request.cursor().to_owned(),
+            client,
+            request,
+            stream: None,
+            silence_max: None,
+            failures_in_a_row: 0,
+            pause: Duration::ZERO,
+            lost: None,
+            gap_told: false,
+            waiting: VecDeque::new(),
+            ended: false,
+        };
+        session.stream = match session.open_first().await {
+            Err(Error::Status(status)) if is_cursor_too_old(&status) && !session.cursor.is_empty() => {
+                session.start_afresh();
+                Some(session.open_first().await?)
+            }
+            opened => Some(opened?),
+        };
+        let events = unfold(session, |mut session| async move { Some((session.next().await?, session)) });
+        Ok(Self { events: events.boxed() })
+    }
+
+    /// The next event; `None` after an error. Nothing is lost when the wait is given up, so it may stand in a `select!`.
+    pub async fn next(&mut self) -> Option<Result<WatchEvent<F>, Error>> {
+        self.events.next().await
+    }
+}
+
+impl<F> Stream for Watch<F> {
+    type Item = Result<WatchEvent<F>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.as_mut().poll_next(context)
+    }
+}
+
+impl<F> fmt::Debug for Watch<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+/// A request that opens a watch stream.
+pub trait WatchRequest: Clone + Send + Sync + 'static {
+    /// What the stream sends.
+    type Frame: WatchFrame;
+
+    /// The cursor to continue from; empty for the full state.
+    fn cursor(&self) -> &str;
+
+    /// Sets the cursor to continue from.
+    fn set_cursor(&mut self, cursor: String);
+
+    /// Opens the stream on one connection.
+    fn send(self, connection: Connection, answer_bytes_max: usize) -> Opening<Self::Frame>;
+}
+
+/// A stream that is being opened.
+pub type Opening<F> = BoxFuture<'static, Result<Streaming<F>, Status>>;
+
+/// A frame of a watch stream, as far as all kinds have it in common.
+pub trait WatchFrame: Send + 'static {
+    /// The position after the frame.
+    fn position(&self) -> &str;
+
+    /// Where it stands in the life of its stream.
+    fn stage(&self) -> StreamState;
+
+    /// The configuration as granted; in the first frame.
+    fn granted(&self) -> Option<&StreamConfiguration>;
+}
+
+macro_rules! watch {
+    ($request:ident, $frame:ident, $client:ident.$method:ident) => {
+        impl WatchRequest for $request {
+            type Frame = $frame;
+
+            fn cursor(&self) -> &str {
+                &self.resume_cursor
+            }
+
+            fn set_cursor(&mut self, cursor: String) {
+                self.resume_cursor = cursor;
+            }
+
+            fn send(self, connection: Connection, answer_bytes_max: usize) -> Opening<$frame> {
+                Box::pin(async move {
+                    let mut client = $client::new(connection).max_decoding_message_size(answer_bytes_max);
+                    Ok(client.$method(Request::new(self)).await?.into_inner())
+                })
+            }
+        }
+
+        impl WatchFrame for $frame {
+            fn position(&self) -> &str {
+                &self.cursor
+            }
+
+            fn stage(&self) -> StreamState {
+                self.state()
+            }
+
+            fn granted(&self) -> Option<&StreamConfiguration> {
+                self.configuration.as_ref()
+            }
+        }
+    };
+}
+
+watch!(WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse, PriceServiceClient.watch_price_snapshots);
+watch!(WatchLongShortRatiosRequest, WatchLongShortRatiosResponse, LongShortServiceClient.watch_long_short_ratios);
+watch!(WatchIndexSnapshotsRequest, WatchIndexSnapshotsResponse, IndexServiceClient.watch_index_snapshots);
+watch!(WatchComparisonsRequest, WatchComparisonsResponse, IndexServiceClient.watch_comparisons);
+watch!(WatchSignalsRequest, WatchSignalsResponse, SignalServiceClient.watch_signals);
+
+struct Open<F> {
+    endpoint: usize,
+    frames: Streaming<F>,
+    opened_at: Instant,
+    /// Nothing has come on it yet.
+    first: bool,
+}
+
+struct Session<R: WatchRequest> {
+    client: Client,
+    request: R,
+    /// The position after the last frame; empty before the first.
+    cursor: String,
+    stream: Option<Open<R::Frame>>,
+    /// How long a stream may be silent.
+    silence_max: Option<Duration>,
+    /// How many streams in a row could not be opened or were lost at once.
+    failures_in_a_row: u32,
+    /// How long to wait before the next opening.
+    pause: Duration,
+    lost: Option<Loss>,
+    /// A gap was told, and no frame has followed yet.
+    gap_told: bool,
+    waiting: VecDeque<WatchEvent<R::Frame>>,
+    ended: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Loss {
+    since: Instant,
+    /// The endpoint that failed last; `None` when it did nothing wrong.
+    failed_at: Option<usize>,
+}
+
+impl<R: WatchRequest> Session<R> {
+    async fn next(&mut self) -> Option<Result<WatchEvent<R::Frame>, Error>> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.advance().await {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Reads one frame, or makes one attempt to open the stream again.
+    async fn advance(&mut self) -> Result<(), Error> {
+        if let Some(open) = &mut self.stream {
+            match read(open, self.silence_max).await {
+                Ok(frame) => {
+                    self.take(frame);
+                    Ok(())
+                }
+                Err(status) => {
+                    let endpoint = open.endpoint;
+                    // A server that ends in order what it served has not failed, however short that was.
+                    let served = !open.first && is_orderly_end(&status);
+                    let steady = served || open.opened_at.elapsed() >= STEADY_AFTER;
+                    self.stream = None;
+                    if steady {
+                        self.failures_in_a_row = 0;
+                    }
+                    self.failed(endpoint, status)
+                }
+            }
+        } else {
+            // Given up within the pause, it is waited for again; a pause is short and jittered anyway.
+            sleep(self.pause).await;
+            match self.open_again().await {
+                Ok(open) => {
+                    self.stream = Some(open);
+                    Ok(())
+                }
+                Err((endpoint, status)) => self.failed(endpoint, status),
+            }
+        }
+    }
+
+    /// Opens the stream for the first time, as a call is made.
+    async fn open_first(&mut self) -> Result<Open<R::Frame>, Error> {
+        self.request.set_cursor(self.cursor.clone());
+        let client = &self.client;
+        let (request, answer_bytes_max) = (&self.request, client.settings.answer_bytes_max);
+        let send = |index| request.clone().send(client.pool.connection(index), answer_bytes_max);
+        let (endpoint, frames) = client.attempt(Instant::now() + client.settings.deadline, send).await?;
+        Ok(Open { endpoint, frames, opened_at: Instant::now(), first: true })
+    }
+
+    /// One attempt to open the stream; on failure, where it failed and why.
+    async fn open_again(&mut self) -> Result<Open<R::Frame>, (usize, Status)> {
+        let endpoint = self.client.pool.pick(self.lost.and_then(|lost| lost.failed_at)).index;
+        self.request.set_cursor(self.cursor.clone());
+        let settings = &self.client.settings;
+        let connection = self.client.pool.connection(endpoint);
+        let opening = self.request.clone().send(connection, settings.answer_bytes_max);
+        match timeout(settings.attempt_timeout.min(settings.deadline), opening).await {
+            Ok(Ok(frames)) => Ok(Open { endpoint, frames, opened_at: Instant::now(), first: true }),
+            Ok(Err(status)) => Err((endpoint, status)),
+            Err(_) => Err((endpoint, Status::unavailable("the stream took too long to open"))),
+        }
+    }
+
+    fn take(&mut self, frame: R::Frame) {
+        let Some(open) = &mut self.stream else { return };
+        let first = std::mem::take(&mut open.first);
+        let endpoint = open.endpoint;
+        if first {
+            self.client.pool.succeeded(endpoint);
+        }
+        if let Some(heartbeat) = frame.granted().and_then(|granted| granted.heartbeat_interval)
+            && let Ok(heartbeat) = Duration::try_from(heartbeat)
+            && !heartbeat.is_zero()
+        {
+            self.silence_max = heartbeat.checked_mul(SILENT_HEARTBEATS_MAX);
+        }
+        let not_continued = first && !self.cursor.is_empty() && frame.granted().is_some_and(|granted| !granted.resumed);
+        let lost = self.lost.take();
+        if frame.stage() == StreamState::Resync || not_continued {
+            if !self.gap_told {
+                self.waiting.push_back(WatchEvent::Gap(GapReason::Resync));
+            }
+        } else if let Some(lost) = lost
+            && !self.gap_told
+        {
+            self.client.count_resumed();
+            let endpoint = self.client.pool.url(endpoint).to_owned();
+            self.waiting.push_back(WatchEvent::Resumed { endpoint, after: lost.since.elapsed() });
+        }
+        self.gap_told = false;
+        if !frame.position().is_empty() {
+            frame.position().clone_into(&mut self.cursor);
+        }
+        self.waiting.push_back(WatchEvent::Update(frame));
+    }
+
+    /// Decides what becomes of the stream after a failure at an endpoint.
+    fn failed(&mut self, endpoint: usize, status: Status) -> Result<(), Error> {
+        if is_cursor_too_old(&status) && !self.cursor.is_empty() {
+            self.start_afresh();
+            return Ok(());
+        }
+        if !may_pass(&status) {
+            return Err(Error::Status(Box::new(status)));
+        }
+        let planned = is_planned_end(&status);
+        if !planned {
+            self.client.pool.failed(endpoint, retry_delay(&status));
+        }
+        let since = self.lost.map_or_else(Instant::now, |lost| lost.since);
+        if self.client.settings.watch_patience.is_some_and(|patience| since.elapsed() >= patience) {
+            return Err(self.client.given_up(self.failures_in_a_row, status));
+        }
+        self.lost = Some(Loss { since, failed_at: (!planned).then_some(endpoint) });
+        self.pause = pause(self.failures_in_a_row, rand::rng().random_range(0.0..1.0));
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.waiting.push_back(WatchEvent::Interrupted { cause: status, pause: self.pause });
+        Ok(())
+    }
+
+    /// Gives the cursor up: the full state is asked for next.
+    fn start_afresh(&mut self) {
+        self.cursor.clear();
+        self.pause = Duration::ZERO;
+        self.gap_told = true;
+        self.waiting.push_back(WatchEvent::Gap(GapReason::CursorTooOld));
+    }
+}
+
+/// The next frame of a stream. Its end is a failure like any other: the service ends no stream without a status.
+async fn read<F>(open: &mut Open<F>, silence_max: Option<Duration>) -> Result<F, Status> {
+    let message = open.frames.message();
+    let received = match silence_max {
+        Some(limit) => match timeout(limit, message).await {
+            Ok(received) => received,
+            Err(_) => {
+                let text = format!("no frame for {:.0} s, though heartbeats were due", limit.as_secs_f64());
+                return Err(Status::unavailable(text));
+            }
+        },
+        None => message.await,
+    };
+    received?.ok_or_else(|| Status::unavailable("the stream ended"))
+}
+
+/// The pause before a stream is opened again after so many failures in a row before; `jitter` is from 0 to 1.
+fn pause(failures_before: u32, jitter: f64) -> Duration {
+    match failures_before.checked_sub(1) {
+        None => SPREAD_MAX.mul_f64(jitter),
+        Some(doublings) => PAUSE_MIN.saturating_mul(1 << doublings.min(10)).min(PAUSE_MAX).mul_f64(0.5 + jitter / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    #[test]
+    fn pauses_spread_then_grow_to_a_limit() {
+        assert_eq!(pause(0, 0.0), Duration::ZERO);
+        assert_eq!(pause(0, 1.0), SPREAD_MAX);
+        assert_eq!(pause(1, 1.0), PAUSE_MIN);
+        assert_eq!(pause(3, 0.0), PAUSE_MIN * 2);
+        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
+    }
+}

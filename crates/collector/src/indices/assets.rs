@@ -1,0 +1,105 @@
+//! What is known of the assets at one moment, as far as indices need it.
+
+use std::collections::HashMap;
+
+use smol_str::SmolStr;
+
+use crate::universe::classify;
+use crossmarket_domain::state::{AssetKind, Body};
+use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_image::{Collection, Freshness, Image};
+
+/// One asset.
+pub(super) struct Asset {
+    pub code: AssetCode,
+    pub kind: AssetKind,
+    pub categories: Vec<SmolStr>,
+    pub price: Option<Decimal>,
+    pub market_cap: Option<Decimal>,
+    pub change_24h_percent: Option<f64>,
+    pub is_stale: bool,
+    pub event_time: Timestamp,
+    pub receive_time: Timestamp,
+}
+
+/// All of them, by code.
+pub(super) struct Assets {
+    all: Vec<Asset>,
+    places: HashMap<AssetCode, usize>,
+}
+
+impl Asset {
+    /// Its market cap, where there is one.
+    pub fn cap(&self) -> Option<f64> {
+        positive(self.market_cap)
+    }
+
+    /// Its price, where there is one.
+    pub fn price(&self) -> Option<f64> {
+        positive(self.price)
+    }
+
+    /// By what its price has grown in 24 hours.
+    pub fn growth_24h(&self) -> Option<f64> {
+        self.change_24h_percent
+            .map(|percent| 1.0 + percent / 100.0)
+            .filter(|growth| growth.is_finite() && *growth > 0.0)
+    }
+}
+
+impl Assets {
+    /// What an image holds.
+    pub fn of(image: &Image) -> Self {
+        let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
+        for item in image.select(Collection::Assets, |_| true) {
+            if let Body::Asset(info) = &item.state.body {
+                kinds.insert(info.asset.clone(), info.kind);
+            }
+        }
+        let mut all: Vec<Asset> = image
+            .select(Collection::Prices, |_| true)
+            .iter()
+            .filter_map(|item| {
+                let Body::Price(price) = &item.state.body else { return None };
+                Some(Asset {
+                    kind: kinds.get(&price.asset).copied().unwrap_or_else(|| classify(&price.asset, &price.categories)),
+                    code: price.asset.clone(),
+                    categories: price.categories.clone(),
+                    price: price.price,
+                    market_cap: price.market_cap,
+                    change_24h_percent: price.change_24h_percent,
+                    is_stale: item.freshness == Freshness::Stale,
+                    event_time: item.state.event_time,
+                    receive_time: item.state.receive_time,
+                })
+            })
+            .collect();
+        all.sort_by(|left, right| left.code.cmp(&right.code));
+        let places = all.iter().enumerate().map(|(place, asset)| (asset.code.clone(), place)).collect();
+        Self { all, places }
+    }
+
+    /// One of them.
+    pub fn get(&self, code: &AssetCode) -> Option<&Asset> {
+        self.all.get(*self.places.get(code)?)
+    }
+
+    /// All of them, by code.
+    pub fn iter(&self) -> impl Iterator<Item = &Asset> {
+        self.all.iter()
+    }
+
+    /// What each is.
+    pub fn kinds(&self) -> HashMap<AssetCode, AssetKind> {
+        self.all.iter().map(|asset| (asset.code.clone(), asset.kind)).collect()
+    }
+
+    /// Market cap and price of each that has both.
+    pub fn caps(&self) -> HashMap<AssetCode, (f64, f64)> {
+        self.all.iter().filter_map(|asset| Some((asset.code.clone(), (asset.cap()?, asset.price()?)))).collect()
+    }
+}
+
+fn positive(value: Option<Decimal>) -> Option<f64> {
+    value.map(Decimal::to_f64).filter(|value| value.is_finite() && *value > 0.0)
+}

@@ -1,0 +1,407 @@
+//! Categories and baskets: chain-linked indices that hold units of assets.
+//!
+//! What an index holds is kept in its own state: units and divisor are published, and a process that takes over goes on with them. Weights are set anew when
+//! a period has ended; the divisor is set with them so that the level does not move.
+
+use std::collections::{BTreeMap, HashMap};
+
+use smol_str::{SmolStr, format_smolstr};
+use tokio::time::{Duration, Instant};
+
+use super::assets::{Asset, Assets};
+use super::figures::{HERE, decimal, fill_continuous};
+use super::sums::is_counted;
+use super::{BUDGET, Made};
+use crossmarket_analytics::basket::{
+    self, Composition, Holding, Member, Rule, Schedule, Weighting, capped_weights, period_end,
+};
+use crossmarket_analytics::daily::Day;
+use crossmarket_domain::index::{
+    IndexCalendar, IndexCode, IndexConstituent, IndexMethodology, IndexSnapshot, IndexWeighting, MarketSession, Subject,
+};
+use crossmarket_domain::state::{AssetKind, Body, Key};
+use crossmarket_domain::{AssetCode, Candle, Decimal, Timestamp};
+use crossmarket_image::Image;
+use crossmarket_image::histories::{Histories, History};
+
+/// A category with fewer assets than this is no index.
+const CATEGORY_LEN_MIN: usize = 3;
+
+/// Categories that are indices at most.
+const CATEGORIES_MAX: usize = 60;
+
+/// The level at which a category's index begins.
+const BASE_LEVEL: f64 = 1_000.0;
+
+/// How far back a new index is computed.
+const PAST_DAYS_MAX: i32 = 365;
+
+/// An index without a state is begun when most of its assets have histories, or after so long.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The share of an index's assets that should have a history before it is begun.
+const WITH_HISTORY_SHARE: f64 = 0.9;
+
+/// What a basket is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Members {
+    /// These assets.
+    Assets(Vec<AssetCode>),
+    /// Whatever is in a category when weights are set, by its id.
+    Category(SmolStr),
+}
+
+/// How a basket is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BasketDefinition {
+    /// The index.
+    pub index: IndexCode,
+    /// What it is made of.
+    pub members: Members,
+    /// How weights are set.
+    pub weighting: Weighting,
+    /// When.
+    pub schedule: Schedule,
+    /// The first level.
+    pub base_level: f64,
+}
+
+/// All of them.
+pub(super) struct Baskets {
+    configured: Vec<BasketDefinition>,
+    held: BTreeMap<IndexCode, Held>,
+    waiting_since: HashMap<IndexCode, Instant>,
+    past: Vec<(IndexCode, Vec<Candle>)>,
+    restored: bool,
+}
+
+/// What one index holds.
+struct Held {
+    assets: Vec<AssetCode>,
+    composition: Composition,
+    base: (Option<Decimal>, Option<Timestamp>),
+    /// The last price known of each asset, by place.
+    prices: Vec<f64>,
+    /// Whether it was looked whether the configuration names other assets now.
+    is_checked: bool,
+}
+
+impl Baskets {
+    /// None held yet.
+    pub fn new(configured: Vec<BasketDefinition>) -> Self {
+        Self { configured, held: BTreeMap::new(), waiting_since: HashMap::new(), past: Vec::new(), restored: false }
+    }
+
+    /// Takes up what the states say is held, once.
+    pub fn restore(&mut self, image: &Image, assets: &Assets) {
+        if std::mem::replace(&mut self.restored, true) {
+            return;
+        }
+        for definition in self.definitions(assets) {
+            let Some(item) = image.get(&Key::Index(definition.index.clone())) else { continue };
+            if let Body::Index(snapshot) = &item.state.body
+                && let Some(held) = Held::of(snapshot)
+            {
+                self.held.insert(definition.index, held);
+            }
+        }
+    }
+
+    /// Daily levels of indices that have just begun.
+    pub fn take_past(&mut self) -> Vec<(IndexCode, Vec<Candle>)> {
+        std::mem::take(&mut self.past)
+    }
+
+    /// The snapshots of all of them.
+    pub fn snapshots(&mut self, assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<Made> {
+        let mut made = Vec::new();
+        for definition in self.definitions(assets) {
+            let candidates = candidates(&definition, assets);
+            if !self.held.contains_key(&definition.index) {
+                let Some(held) = self.begin(&definition, &candidates, histories, now) else { continue };
+                self.held.insert(definition.index.clone(), held);
+            }
+            let Some(held) = self.held.get_mut(&definition.index) else { continue };
+            held.follow(assets);
+            held.rebalance(&definition, &candidates, now);
+            made.extend(held.snapshot(&definition, assets, histories, now));
+        }
+        made
+    }
+
+    fn definitions(&self, assets: &Assets) -> Vec<BasketDefinition> {
+        let mut sizes: BTreeMap<&SmolStr, usize> = BTreeMap::new();
+        for asset in assets.iter().filter(|asset| asset.cap().is_some() && is_counted(asset.kind)) {
+            for category in &asset.categories {
+                *sizes.entry(category).or_default() += 1;
+            }
+        }
+        let categories = sizes.into_iter().filter(|(_, size)| *size >= CATEGORY_LEN_MIN).take(CATEGORIES_MAX);
+        let of_category = |category: &SmolStr| {
+            Some(BasketDefinition {
+                index: IndexCode::category(category)?,
+                members: Members::Category(category.clone()),
+                weighting: Weighting::MarketCap,
+                schedule: Schedule::Monthly,
+                base_level: BASE_LEVEL,
+            })
+        };
+        let categories = categories.filter_map(|(category, _)| of_category(category));
+        self.configured.iter().cloned().chain(categories).collect()
+    }
+
+    /// Computes an index that has no state from the histories, and begins it.
+    fn begin(
+        &mut self,
+        definition: &BasketDefinition,
+        candidates: &[&Asset],
+        histories: &Histories,
+        now: Timestamp,
+    ) -> Option<Held> {
+        let waiting = self.waiting_since.entry(definition.index.clone()).or_insert_with(Instant::now).elapsed();
+        let pasts: Vec<_> = candidates
+            .iter()
+            .map(|asset| histories.get(&Subject::Asset(asset.code.clone())).unwrap_or_default())
+            .collect();
+        let until = Day::last_ended(now);
+        let needs_caps = definition.weighting != Weighting::Equal;
+        let has_past = |past: &&std::sync::Arc<History>| {
+            past.closes.get(until).is_some() && (!needs_caps || past.market_caps.get(until).is_some())
+        };
+        let with_history = pasts.iter().filter(has_past).count();
+        if (with_history as f64) < WITH_HISTORY_SHARE * candidates.len() as f64 && waiting < PATIENCE {
+            return None;
+        }
+        let members: Vec<Member<'_>> = pasts
+            .iter()
+            .map(|past| {
+                let past: &History = past;
+                Member { closes: &past.closes, market_caps: &past.market_caps }
+            })
+            .collect();
+        let rule = Rule {
+            weighting: definition.weighting,
+            schedule: definition.schedule,
+            base_day: until.plus(-PAST_DAYS_MAX),
+            base_level: definition.base_level,
+            constituent_count_max: None,
+        };
+        let past = basket::history(&members, &rule, until);
+        let codes: Vec<AssetCode> = candidates.iter().map(|asset| asset.code.clone()).collect();
+        let price = |asset: &&Asset| asset.price();
+        if let (Some(composition), Some(first)) = (past.composition.clone(), past.levels.first_day()) {
+            let prices: Option<Vec<f64>> =
+                composition.holdings.iter().map(|holding| candidates.get(holding.member).and_then(price)).collect();
+            if prices.is_some() {
+                let candles =
+                    past.levels.iter().filter_map(|(day, level)| super::records::flat(day.start(), decimal(level)?));
+                self.past.push((definition.index.clone(), candles.collect()));
+                let prices = candidates.iter().map(|asset| asset.price().unwrap_or(f64::NAN)).collect();
+                let base = (decimal(definition.base_level), Some(first.end()));
+                return Some(Held { assets: codes, composition, base, prices, is_checked: true });
+            }
+        }
+        // Without a past it begins now.
+        let (composition, codes, prices) =
+            compose(definition, candidates, definition.base_level, Day::last_ended(now))?;
+        Some(Held {
+            assets: codes,
+            composition,
+            base: (decimal(definition.base_level), Some(now)),
+            prices,
+            is_checked: true,
+        })
+    }
+}
+
+/// The assets that an index would be made of now: those with a price, and with a market cap where weights need it.
+fn candidates<'a>(definition: &BasketDefinition, assets: &'a Assets) -> Vec<&'a Asset> {
+    let is_usable =
+        |asset: &&Asset| asset.price().is_some() && (definition.weighting == Weighting::Equal || asset.cap().is_some());
+    match &definition.members {
+        Members::Assets(codes) => codes.iter().filter_map(|code| assets.get(code)).filter(is_usable).collect(),
+        Members::Category(category) => assets
+            .iter()
+            .filter(|asset| {
+                is_counted(asset.kind) && asset.kind != AssetKind::Fiat && asset.categories.contains(category)
+            })
+            .filter(is_usable)
+            .collect(),
+    }
+}
+
+/// Holdings by the definition at the prices of now, so that the level is `level`.
+fn compose(
+    definition: &BasketDefinition,
+    candidates: &[&Asset],
+    level: f64,
+    set_day: Day,
+) -> Option<(Composition, Vec<AssetCode>, Vec<f64>)> {
+    let caps: Vec<f64> = candidates.iter().map(|asset| asset.cap().unwrap_or(0.0)).collect();
+    let (weights, notional) = match definition.weighting {
+        Weighting::Equal => (vec![1.0; caps.len()], 1e6),
+        Weighting::MarketCap => (capped_weights(&caps, 1.0), caps.iter().sum()),
+        Weighting::CappedMarketCap { weight_max } => (capped_weights(&caps, weight_max), caps.iter().sum()),
+    };
+    let prices: Vec<f64> = candidates.iter().filter_map(|asset| asset.price()).collect();
+    let entries: Vec<(usize, f64, f64)> =
+        weights.iter().zip(&prices).enumerate().map(|(place, (weight, price))| (place, *weight, *price)).collect();
+    let composition = Composition::new(&entries, level, notional, set_day)?;
+    Some((composition, candidates.iter().map(|asset| asset.code.clone()).collect(), prices))
+}
+
+impl Held {
+    /// What a state says is held; `None` when it does not say it whole.
+    fn of(snapshot: &IndexSnapshot) -> Option<Self> {
+        let mut assets = Vec::new();
+        let mut holdings = Vec::new();
+        let mut prices = Vec::new();
+        for (member, constituent) in snapshot.constituents.iter().enumerate() {
+            holdings.push(Holding { member, units: constituent.units?.to_f64() });
+            assets.push(constituent.asset.clone());
+            prices.push(constituent.price?.to_f64());
+        }
+        let methodology = &snapshot.methodology;
+        let divisor = methodology.divisor?.to_f64();
+        let set_day = Day::last_ended(methodology.last_rebalance?);
+        if holdings.is_empty() || divisor <= 0.0 || !divisor.is_finite() {
+            return None;
+        }
+        let composition = Composition { holdings, divisor, set_day };
+        let base = (methodology.base_level, methodology.base_time);
+        Some(Self { assets, composition, base, prices, is_checked: false })
+    }
+
+    /// Takes the newest prices in; an asset without one keeps its last.
+    fn follow(&mut self, assets: &Assets) {
+        for (code, price) in self.assets.iter().zip(&mut self.prices) {
+            if let Some(newer) = assets.get(code).and_then(Asset::price) {
+                *price = newer;
+            }
+        }
+    }
+
+    fn level(&self) -> Option<f64> {
+        let level = self.composition.level(|member| self.prices.get(member).copied())?;
+        (level.is_finite() && level > 0.0).then_some(level)
+    }
+
+    fn next_rebalance(&self, definition: &BasketDefinition) -> Option<Day> {
+        period_end(definition.schedule, self.composition.set_day.plus(1))
+    }
+
+    /// Sets the weights anew when that is due: the level stays.
+    fn rebalance(&mut self, definition: &BasketDefinition, candidates: &[&Asset], now: Timestamp) {
+        let is_checked = std::mem::replace(&mut self.is_checked, true);
+        let is_other = !is_checked && self.is_other(definition, candidates);
+        let is_due = self.next_rebalance(definition).is_some_and(|day| Day::of(now) > day);
+        if !is_due && !is_other {
+            return;
+        }
+        let Some(level) = self.level() else { return };
+        if let Some((composition, assets, prices)) = compose(definition, candidates, level, Day::last_ended(now)) {
+            tracing::info!(index = %definition.index, level, constituents = assets.len(), "weights set anew");
+            (self.composition, self.assets, self.prices) = (composition, assets, prices);
+        }
+    }
+
+    /// Whether the configuration names other assets than are held.
+    fn is_other(&self, definition: &BasketDefinition, candidates: &[&Asset]) -> bool {
+        let Members::Assets(named) = &definition.members else { return false };
+        let held: Vec<&AssetCode> =
+            self.composition.holdings.iter().filter_map(|held| self.assets.get(held.member)).collect();
+        held.iter().any(|code| !named.contains(code)) || candidates.iter().any(|asset| !held.contains(&&asset.code))
+    }
+
+    fn snapshot(
+        &self,
+        definition: &BasketDefinition,
+        assets: &Assets,
+        histories: &Histories,
+        now: Timestamp,
+    ) -> Option<Made> {
+        let level = self.level()?;
+        let of = |member: usize| self.assets.get(member).and_then(|code| assets.get(code));
+        let price = |member: usize| self.prices.get(member).copied();
+        let day_ago = |member: usize| Some(price(member)? / of(member)?.growth_24h()?);
+        let before = self.composition.level(day_ago);
+        let moved = self.composition.contributions_percent(day_ago, price);
+        let weights = self.composition.weights(price)?;
+        let mut constituents: Vec<IndexConstituent> = Vec::with_capacity(weights.len());
+        let mut times: Option<(Timestamp, Timestamp)> = None;
+        for (place, (holding, weight)) in self.composition.holdings.iter().zip(&weights).enumerate() {
+            let asset = of(holding.member);
+            if let Some(asset) = asset {
+                let newest = times.unwrap_or((asset.event_time, asset.receive_time));
+                times = Some((newest.0.max(asset.event_time), newest.1.max(asset.receive_time)));
+            }
+            constituents.push(IndexConstituent {
+                asset: self.assets.get(holding.member)?.clone(),
+                weight: *weight,
+                market_cap: asset.and_then(|asset| asset.market_cap),
+                price: Decimal::from_f64(price(holding.member)?),
+                // To the last digit: whoever takes over goes on with these.
+                units: Decimal::from_f64(holding.units),
+                contribution_1d_percent: moved.as_ref().and_then(|moved| moved.get(place).copied()),
+                stale: asset.is_none_or(|asset| asset.is_stale),
+            });
+        }
+        constituents.sort_by(|left, right| right.weight.total_cmp(&left.weight));
+        let (event_time, receive_time) = times?;
+        let mut snapshot = IndexSnapshot::empty(
+            definition.index.clone(),
+            self.methodology(definition, constituents.len()),
+            MarketSession::Continuous,
+        );
+        let history = histories.get(&Subject::Index(definition.index.clone())).unwrap_or_default();
+        fill_continuous(&mut snapshot, level, before, &history.closes, now);
+        let caps: Option<Decimal> =
+            constituents.iter().try_fold(Decimal::ZERO, |sum, constituent| sum.checked_add(constituent.market_cap?));
+        snapshot.market_cap = caps;
+        snapshot.constituents = constituents;
+        Some(Made { snapshot, event_time, receive_time, budget: BUDGET })
+    }
+
+    fn methodology(&self, definition: &BasketDefinition, count: usize) -> IndexMethodology {
+        let members = match &definition.members {
+            Members::Assets(_) => "the assets of the configuration".to_owned(),
+            Members::Category(category) => format!(
+                "the assets that the listings have in the category {category} when weights are set, without wrapped and staked forms; \
+                 levels of days before the index was begun are of the assets of that time and favour survivors"
+            ),
+        };
+        let (weighting, cap, how) = match definition.weighting {
+            Weighting::Equal => (IndexWeighting::Equal, None, "equally weighted".to_owned()),
+            Weighting::MarketCap => (IndexWeighting::MarketCap, None, "weighted by market cap".to_owned()),
+            Weighting::CappedMarketCap { weight_max } => {
+                let cap = 100.0 * weight_max;
+                (
+                    IndexWeighting::CappedMarketCap,
+                    Some(cap),
+                    format!("weighted by market cap with at most {cap} % for each"),
+                )
+            }
+        };
+        let when = match definition.schedule {
+            Schedule::Never => "at the start only",
+            Schedule::Weekly => "at the end of each week",
+            Schedule::Monthly => "at the end of each month",
+            Schedule::Quarterly => "at the end of each quarter",
+        };
+        let definition_text = format_smolstr!(
+            "Level = sum of units × price / divisor over {members}, {how}. Weights are set {when}; the divisor is set with them so that the level \
+             does not move."
+        );
+        IndexMethodology {
+            weighting: Some(weighting),
+            constituent_count: u32::try_from(count).ok(),
+            weight_cap_percent: cap,
+            divisor: Decimal::from_f64(self.composition.divisor),
+            base_level: self.base.0,
+            base_time: self.base.1,
+            last_rebalance: Some(self.composition.set_day.end()),
+            next_rebalance: self.next_rebalance(definition).map(Day::end),
+            ..IndexMethodology::observed(definition_text, HERE, IndexCalendar::UtcDays)
+        }
+    }
+}

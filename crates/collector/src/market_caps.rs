@@ -1,0 +1,117 @@
+//! Backfilling market caps: the daily past that a market-cap listing tells of one asset at a time, into the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol_str::{SmolStr, ToSmolStr};
+
+use super::{CollectorError, CollectorSettings};
+use crossmarket_analytics::plausibility;
+use crossmarket_clock::Clock;
+use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::{AssetCode, Feed, Payload, Timestamp, VenueId};
+use crossmarket_store::Store;
+use crossmarket_venues::RequestOptions;
+
+/// The listing that tells the past, a year of it.
+pub const LISTING: VenueId = VenueId("coingecko");
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How far back it tells without a paid key.
+const SPAN: Duration = Duration::from_secs(364 * 86_400);
+
+/// How long one request may be retried.
+const RETRY_SPAN: Duration = Duration::from_secs(60);
+
+/// How far one asset's market caps have come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MarketCapProgress {
+    /// The asset.
+    pub asset: AssetCode,
+    /// Days stored for it by this run.
+    pub day_count: usize,
+    /// Why nothing could be had.
+    pub error: Option<SmolStr>,
+}
+
+/// Fetches the market caps since `since` of assets, each with its id at the listing, and stores those that the store has not. Values are those at the
+/// end of each UTC day; the day that goes on has none. `progress` is told of each asset.
+pub async fn backfill_market_caps(
+    settings: &CollectorSettings,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    since: Timestamp,
+    assets: &[(AssetCode, SmolStr)],
+    progress: impl Fn(MarketCapProgress),
+) -> Result<(), CollectorError> {
+    let links = super::links(settings, clock)?;
+    let usable =
+        |(link, venue): &(super::VenueLink, &super::VenueSettings)| link.venue.id() == LISTING && venue.is_usable();
+    let Some((link, _)) = links.into_iter().zip(&settings.venues).find(usable) else { return Ok(()) };
+    for (asset, id) in assets {
+        let now = clock.now();
+        let start = since.max(now - SPAN).day_start();
+        let subject = crossmarket_domain::index::asset_subject(asset);
+        let series = SeriesKey { subject, kind: SeriesKind::DailyMarketCap };
+        let held = store.points(&series, start, now).await.map_err(CollectorError::Store)?;
+        let held: BTreeMap<Timestamp, _> = held.into_iter().map(|point| (point.time, point.value)).collect();
+        let missing = days(start, now.day_start()).find(|day| !held.contains_key(day));
+        let mut told = MarketCapProgress { asset: asset.clone(), day_count: 0, error: None };
+        if let (Some(from), Some(instrument)) = (missing, link.venue.instrument(id)) {
+            let options = RequestOptions { start: Some(from), end: Some(now), ..RequestOptions::default() };
+            for request in link.venue.requests(Feed::MarketCaps, &[instrument], &options) {
+                match link.ask_patiently(Feed::MarketCaps, &request, settings.seed, RETRY_SPAN).await {
+                    Ok(parsed) => {
+                        let good = parsed.observations.iter().filter(|one| plausibility::check(one, now, None).is_ok());
+                        let points: Vec<Point> = good
+                            .filter_map(|one| point(&one.payload, one.event_time?))
+                            .filter(|point| point.time >= start && !held.contains_key(&point.time))
+                            .collect();
+                        store.put_points(&series, &points).await.map_err(CollectorError::Store)?;
+                        told.day_count += points.len();
+                    }
+                    Err(error) => told.error = Some(error.to_smolstr()),
+                }
+            }
+        }
+        progress(told);
+    }
+    store.flush().await.map_err(CollectorError::Store)
+}
+
+/// The days from one midnight to before another.
+fn days(from: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
+    std::iter::successors(Some(from), |day| Some(*day + DAY)).take_while(move |day| *day < until)
+}
+
+/// A point at midnight is the end of the day before; any other is of a day that goes on.
+fn point(payload: &Payload, time: Timestamp) -> Option<Point> {
+    let Payload::MarketCap(row) = payload else { return None };
+    (time == time.day_start()).then_some(())?;
+    Some(Point { time: time - DAY, value: row.market_cap? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossmarket_domain::Decimal;
+    use crossmarket_domain::observation::MarketCap;
+
+    #[test]
+    fn a_point_at_midnight_is_the_end_of_the_day_before() {
+        let at = |text| Timestamp::parse(text).expect("a time");
+        let cap = |market_cap: Option<i64>| {
+            Payload::MarketCap(Box::new(MarketCap {
+                market_cap: market_cap.map(Decimal::from),
+                ..MarketCap::default()
+            }))
+        };
+        let found = point(&cap(Some(7)), at("2026-01-15T00:00:00Z"));
+        assert_eq!(found, Some(Point { time: at("2026-01-14T00:00:00Z"), value: Decimal::from(7) }));
+        assert_eq!(point(&cap(Some(7)), at("2026-01-15T20:00:00Z")), None, "the day goes on");
+        assert_eq!(point(&cap(None), at("2026-01-15T00:00:00Z")), None, "no market cap");
+        assert_eq!(days(at("2026-01-01T00:00:00Z"), at("2026-01-04T00:00:00Z")).count(), 3);
+    }
+}

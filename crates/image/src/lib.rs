@@ -1,0 +1,507 @@
+//! The live image: every key's newest state in this process's memory, encoded once for all who read it.
+//!
+//! A key has a slot; a slot holds the state, its position in the change feed and its bytes in both views. Reads take the bytes. Watchers
+//! own no queue: a [`Subscription`] remembers how far it has come and takes whatever is newer when it is asked, so a slow reader costs no
+//! more than a fast one. This module knows neither the wire format (that comes in through [`Encoder`]) nor where states come from
+//! ([`crate::follow`] feeds it).
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+pub use cursor::{Cursor, CursorMangled, Position};
+pub use filter::{Filter, LongShortSeries};
+use slots::Slots;
+pub use subscription::{Batch, CursorTooOld, Stage, Subscription};
+
+use crossmarket_domain::state::{Body, Epoch, Key, Revision, State};
+use crossmarket_domain::{Shards, Timestamp, TraceContext};
+
+pub use crossmarket_domain::ShardId;
+
+mod cursor;
+mod filter;
+pub mod follow;
+pub mod histories;
+pub mod opaque;
+mod slots;
+mod subscription;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+/// Traced batches that are remembered. A reader who is further behind learns of the states, not of who wrote them.
+const TRACED_MAX: usize = 256;
+
+/// What is kept and watched together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// Price snapshots.
+    Prices,
+    /// Catalogue entries of assets.
+    Assets,
+    /// Long/short ratios.
+    LongShortRatios,
+    /// Index snapshots.
+    Indices,
+    /// The feeds' health.
+    Feeds,
+}
+
+/// How much of an item is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The figures.
+    Basic,
+    /// The figures and what is behind each.
+    Full,
+}
+
+/// Whether a state is within its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is, or it has none.
+    Fresh,
+    /// It is not.
+    Stale,
+    /// The market is closed and nothing newer is due.
+    Closed,
+}
+
+/// Turns states into bytes. Those bytes are one entry of a response's repeated field 1: tag, length and message.
+pub trait Encoder: Send + Sync {
+    /// Encodes a state.
+    fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding;
+}
+
+/// One state's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// In the view [`View::Basic`].
+    pub basic: Bytes,
+    /// In the view [`View::Full`].
+    pub full: Bytes,
+}
+
+/// One update of a shard: the key's full state, or its removal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// The update's position in the shard's feed.
+    pub revision: Revision,
+    /// The state; `None` when the key is gone.
+    pub state: Option<State>,
+}
+
+/// One key's newest state, as it is read.
+#[derive(Debug)]
+pub struct Item {
+    /// The key.
+    pub key: Key,
+    /// The state.
+    pub state: Arc<State>,
+    /// The shard that it is in.
+    pub shard: ShardId,
+    /// Where in that shard's feed it is.
+    pub position: Position,
+    /// Whether it was fresh when it was encoded.
+    pub freshness: Freshness,
+    encoding: Encoding,
+}
+
+/// Updates do not follow on what the image holds of the shard: a gap, another epoch, or no bootstrap yet. Bootstrap it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("updates do not follow on the image's position")]
+pub struct Discontinuity;
+
+/// How an image is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageSettings {
+    /// How the data is divided, which is the same in the store.
+    pub shards: Shards,
+    /// How many revisions a cursor may lie behind. No more than the store's feeds hold.
+    pub resume_revisions_max: u64,
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        Self { shards: Shards::default(), resume_revisions_max: 100_000 }
+    }
+}
+
+/// The live image.
+pub struct Image {
+    encoder: Box<dyn Encoder>,
+    settings: ImageSettings,
+    /// Batches that were traced, the newest last.
+    traced: RwLock<VecDeque<Traced>>,
+    /// How far each shard has been applied, in all collections.
+    applied: RwLock<Vec<Option<Position>>>,
+    shared: [Shared; Collection::ALL.len()],
+}
+
+/// The revisions of a batch, and the span that applied it.
+struct Traced {
+    shard: ShardId,
+    from: Position,
+    to: Position,
+    trace: TraceContext,
+}
+
+/// One collection and the wake-up of its watchers, which tells only that something changed.
+struct Shared {
+    slots: RwLock<Slots>,
+    wake: watch::Sender<()>,
+}
+
+impl Collection {
+    /// Every collection.
+    pub const ALL: [Self; 5] = [Self::Prices, Self::Assets, Self::LongShortRatios, Self::Indices, Self::Feeds];
+
+    /// The collection that holds a key.
+    pub fn of(key: &Key) -> Self {
+        match key {
+            Key::Price(_) => Self::Prices,
+            Key::Asset(_) => Self::Assets,
+            Key::LongShort(_) => Self::LongShortRatios,
+            Key::Index(_) => Self::Indices,
+            Key::Feed(..) => Self::Feeds,
+        }
+    }
+
+    /// True when a shard may hold keys of it. Watchers of it need not know of the other shards.
+    pub fn is_in(self, shard: ShardId, shards: Shards) -> bool {
+        match self {
+            Self::Prices | Self::Assets | Self::LongShortRatios => shards.of_assets().contains(&shard),
+            Self::Indices => shard == shards.cross_asset(),
+            Self::Feeds => shards.all().contains(&shard),
+        }
+    }
+
+    /// Its number in cursors. Numbers are never used again for another.
+    fn code(self) -> u8 {
+        match self {
+            Self::Prices => 1,
+            Self::Assets => 2,
+            Self::Feeds => 3,
+            Self::LongShortRatios => 4,
+            Self::Indices => 5,
+        }
+    }
+}
+
+impl Freshness {
+    /// A state's freshness at a time.
+    pub fn of(state: &State, now: Timestamp) -> Self {
+        match deadline(state) {
+            Some(deadline) if deadline <= now => Self::Stale,
+            _ => match &state.body {
+                Body::Index(index) if index.closed_until.is_some() => Self::Closed,
+                _ => Self::Fresh,
+            },
+        }
+    }
+}
+
+impl Item {
+    /// The item as one entry of a response's repeated field 1.
+    pub fn entry(&self, view: View) -> &Bytes {
+        match view {
+            View::Basic => &self.encoding.basic,
+            View::Full => &self.encoding.full,
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        deadline(&self.state)
+    }
+
+    fn with_freshness(&self, freshness: Freshness, encoder: &dyn Encoder) -> Self {
+        Self {
+            key: self.key.clone(),
+            state: Arc::clone(&self.state),
+            shard: self.shard,
+            position: self.position,
+            freshness,
+            encoding: encoder.encode(&self.state, self.position.revision, freshness),
+        }
+    }
+}
+
+impl Image {
+    /// An empty image, in which no shard is ready.
+    pub fn new(encoder: impl Encoder + 'static, settings: ImageSettings) -> Self {
+        let shards = settings.shards;
+        let shared = Collection::ALL.map(|collection| {
+            let slots = Slots::new(shards.all().map(|shard| collection.is_in(shard, shards)));
+            Shared { slots: RwLock::new(slots), wake: watch::Sender::new(()) }
+        });
+        let applied = RwLock::new(vec![None; usize::from(shards.count())]);
+        Self { encoder: Box::new(encoder), settings, traced: RwLock::default(), applied, shared }
+    }
+
+    /// How the data is divided.
+    pub fn shards(&self) -> Shards {
+        self.settings.shards
+    }
+
+    /// True once everything about assets has been bootstrapped. What is made of many assets comes later, and prices do not wait for it.
+    pub fn is_ready(&self) -> bool {
+        self.settings.shards.of_assets().all(|shard| self.position(shard).is_some())
+    }
+
+    /// True once every shard that a collection is in has been bootstrapped.
+    pub fn is_loaded(&self, collection: Collection) -> bool {
+        let shards = self.settings.shards;
+        shards.all().filter(|shard| collection.is_in(*shard, shards)).all(|shard| self.position(shard).is_some())
+    }
+
+    /// How far a shard has been applied; `None` before its bootstrap.
+    pub fn position(&self, shard: ShardId) -> Option<Position> {
+        let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
+        applied.get(usize::from(shard)).copied().flatten()
+    }
+
+    /// How many keys of a shard there are.
+    pub fn key_count(&self, shard: ShardId) -> usize {
+        let count = |collection| self.read(collection).items().filter(|item| item.shard == shard).count();
+        Collection::ALL.into_iter().map(count).sum()
+    }
+
+    /// Replaces everything of a shard by what its store holds at `position`. Watchers are told that continuity was lost.
+    pub fn bootstrap(&self, shard: ShardId, position: Position, changes: Vec<Change>, now: Timestamp) {
+        let mut prepared = self.prepare(shard, position.epoch, changes, now);
+        for collection in self.collections_in(shard) {
+            let changes = take_of(&mut prepared, collection);
+            let mut slots = self.write(collection);
+            let epoch_changed =
+                slots.positions.get(usize::from(shard)).copied().flatten().map(|old| old.epoch) != Some(position.epoch);
+            let kept: HashSet<&Key> = changes.iter().map(Prepared::key).collect();
+            let gone: Vec<Key> = slots.keys_of(shard).into_iter().filter(|key| !kept.contains(key)).collect();
+            for key in gone {
+                slots.remove(&key, shard, position.revision);
+            }
+            if epoch_changed && let Some(removal) = slots.removals.get_mut(usize::from(shard)) {
+                // Cursors of the epochs before are not continued anyway.
+                *removal = 0;
+            }
+            apply_prepared(&mut slots, shard, changes);
+            set_position(&mut slots, shard, position);
+            slots.generation += 1;
+            drop(slots);
+            self.wake(collection);
+        }
+        self.set_applied(shard, position);
+    }
+
+    /// Applies what came next in a shard's feed. Updates that are in the image already are passed over.
+    pub fn apply(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        mut changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<(), Discontinuity> {
+        let position = self.position(shard).filter(|position| position.epoch == epoch).ok_or(Discontinuity)?;
+        changes.retain(|change| change.revision > position.revision);
+        let Some(last) = changes.last().map(|change| change.revision) else { return Ok(()) };
+        let expected = position.revision.saturating_add(1)..;
+        if changes.iter().zip(expected).any(|(change, revision)| change.revision != revision) {
+            return Err(Discontinuity);
+        }
+        let mut prepared = self.prepare(shard, epoch, changes, now);
+        for collection in self.collections_in(shard) {
+            let changes = take_of(&mut prepared, collection);
+            let changed = !changes.is_empty();
+            let mut slots = self.write(collection);
+            apply_prepared(&mut slots, shard, changes);
+            set_position(&mut slots, shard, Position { epoch, revision: last });
+            drop(slots);
+            if changed {
+                self.wake(collection);
+            }
+        }
+        self.set_applied(shard, Position { epoch, revision: last });
+        Ok(())
+    }
+
+    /// Marks what has become stale by now, under the same revision, and tells watchers. Returns how many states did.
+    pub fn refresh(&self, now: Timestamp) -> usize {
+        let mut flipped_count = 0;
+        for collection in Collection::ALL {
+            let flipped = self.write(collection).refresh(now, self.encoder.as_ref());
+            if flipped > 0 {
+                self.wake(collection);
+            }
+            flipped_count += flipped;
+        }
+        flipped_count
+    }
+
+    /// When the next state becomes stale.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        Collection::ALL.into_iter().filter_map(|collection| self.read(collection).next_deadline()).min()
+    }
+
+    /// How many items of a collection are not stale, of those that can become so.
+    pub fn fresh_count(&self, collection: Collection) -> usize {
+        self.read(collection).fresh_count()
+    }
+
+    /// How many price snapshots are fresh.
+    pub fn fresh_price_count(&self) -> usize {
+        self.fresh_count(Collection::Prices)
+    }
+
+    /// A key's newest item.
+    pub fn get(&self, key: &Key) -> Option<Arc<Item>> {
+        let slots = self.read(Collection::of(key));
+        slots.slot(slots.find(key)?)?.item.clone()
+    }
+
+    /// How often a key's slot has changed, of revision or of freshness; 0 when there is no such key.
+    pub fn change_count(&self, key: &Key) -> u64 {
+        let slots = self.read(Collection::of(key));
+        slots.find(key).and_then(|at| slots.slot(at)).map_or(0, |slot| slot.changes)
+    }
+
+    /// The items of a collection that are wanted, in no particular order.
+    pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
+        self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
+    }
+
+    /// Remembers which span applies the revisions `from` to `to`, for those who are sent them. To be called before they are applied.
+    pub fn note_trace(&self, shard: ShardId, from: Position, to: Position, trace: TraceContext) {
+        let mut traced = self.traced.write().unwrap_or_else(PoisonError::into_inner);
+        if traced.len() == TRACED_MAX {
+            traced.pop_front();
+        }
+        traced.push_back(Traced { shard, from, to, trace });
+    }
+
+    /// The spans that applied what is at these places, each once.
+    fn traces_of(&self, places: &[(ShardId, Position)]) -> Vec<TraceContext> {
+        let traced = self.traced.read().unwrap_or_else(PoisonError::into_inner);
+        let holds = |one: &&Traced| {
+            let holds = |(shard, at): &(ShardId, Position)| *shard == one.shard && (one.from..=one.to).contains(at);
+            places.iter().any(holds)
+        };
+        traced.iter().filter(holds).map(|one| one.trace).collect()
+    }
+
+    fn collections_in(&self, shard: ShardId) -> impl Iterator<Item = Collection> {
+        let shards = self.settings.shards;
+        Collection::ALL.into_iter().filter(move |collection| collection.is_in(shard, shards))
+    }
+
+    /// Comes after the collections, so that what a shard's position promises is there.
+    fn set_applied(&self, shard: ShardId, position: Position) {
+        let mut applied = self.applied.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = applied.get_mut(usize::from(shard)) {
+            *place = Some(position);
+        }
+    }
+
+    fn prepare(&self, shard: ShardId, epoch: Epoch, changes: Vec<Change>, now: Timestamp) -> Vec<Prepared> {
+        let shards = self.settings.shards;
+        // After `collector.shards` was changed a shard may hold keys that now are another's. They are not its to tell.
+        let its_own = |change: &Change| shards.of_key(&change.key) == shard;
+        let prepare = |change: Change| match change.state {
+            None => Prepared::Remove(change.key, change.revision),
+            Some(state) => {
+                let freshness = Freshness::of(&state, now);
+                let encoding = self.encoder.encode(&state, change.revision, freshness);
+                let position = Position { epoch, revision: change.revision };
+                Prepared::Put(Arc::new(Item {
+                    key: change.key,
+                    state: Arc::new(state),
+                    shard,
+                    position,
+                    freshness,
+                    encoding,
+                }))
+            }
+        };
+        changes.into_iter().filter(its_own).map(prepare).collect()
+    }
+
+    fn shared(&self, collection: Collection) -> &Shared {
+        let [prices, assets, long_short_ratios, indices, feeds] = &self.shared;
+        match collection {
+            Collection::Prices => prices,
+            Collection::Assets => assets,
+            Collection::LongShortRatios => long_short_ratios,
+            Collection::Indices => indices,
+            Collection::Feeds => feeds,
+        }
+    }
+
+    // A panic while the lock was held leaves slots that are whole each by itself, so they are read on.
+    fn read(&self, collection: Collection) -> RwLockReadGuard<'_, Slots> {
+        self.shared(collection).slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, collection: Collection) -> RwLockWriteGuard<'_, Slots> {
+        self.shared(collection).slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, collection: Collection) {
+        self.shared(collection).wake.send_replace(());
+    }
+
+    /// Tells when something in a collection has changed.
+    pub fn wakes(&self, collection: Collection) -> watch::Receiver<()> {
+        self.shared(collection).wake.subscribe()
+    }
+}
+
+/// A change that is encoded and waits for the lock.
+enum Prepared {
+    Put(Arc<Item>),
+    Remove(Key, Revision),
+}
+
+impl Prepared {
+    fn key(&self) -> &Key {
+        match self {
+            Self::Put(item) => &item.key,
+            Self::Remove(key, _) => key,
+        }
+    }
+}
+
+fn take_of(prepared: &mut Vec<Prepared>, collection: Collection) -> Vec<Prepared> {
+    let (taken, left) = std::mem::take(prepared).into_iter().partition(|one| Collection::of(one.key()) == collection);
+    *prepared = left;
+    taken
+}
+
+fn apply_prepared(slots: &mut Slots, shard: ShardId, changes: Vec<Prepared>) {
+    for change in changes {
+        match change {
+            Prepared::Put(item) => slots.put(item),
+            Prepared::Remove(key, revision) => slots.remove(&key, shard, revision),
+        }
+    }
+}
+
+fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
+    if let Some(place) = slots.positions.get_mut(usize::from(shard)) {
+        *place = Some(position);
+    }
+}
+
+/// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
+fn deadline(state: &State) -> Option<Timestamp> {
+    match &state.body {
+        Body::Price(_) | Body::LongShort(_) => Some(state.stale_since()),
+        // While the market is closed nothing newer is due; the first level after it opens has the usual time to come.
+        Body::Index(index) => Some(index.closed_until.map_or(state.stale_since(), |until| until + state.budget)),
+        Body::Asset(_) | Body::Feed(_) => None,
+    }
+}

@@ -1,0 +1,233 @@
+//! What the servers of all simulated venues share: the venue's state, its faults, and answers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crossmarket_clock::Clock;
+use crossmarket_domain::{CandleInterval, Timestamp};
+
+use super::SimulatorOptions;
+use super::book::{Book, Listing, Profile, Ticker};
+use super::equity::Equities;
+use super::market::{Market, start_time};
+use super::socket::Stream;
+
+/// One row of the registry of simulated venues.
+pub(super) struct SimulatedVenue {
+    pub id: &'static str,
+    /// Its markets; the first one is what handlers mean unless they say otherwise. Empty for a listing of market caps.
+    pub profiles: &'static [Profile],
+    pub router: fn() -> Router<Arc<Exchange>>,
+    pub stream: Option<Stream>,
+    /// The header that tells the weight used in this minute.
+    pub weight_header: Option<&'static str>,
+    /// When it is down by itself.
+    pub outages: Option<Outages>,
+}
+
+/// A venue that goes down and comes back, by the simulated clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outages {
+    /// From the start to the first outage.
+    pub first: Duration,
+    /// How long each lasts.
+    pub length: Duration,
+    /// From the beginning of one to the beginning of the next.
+    pub every: Duration,
+}
+
+/// A running simulated venue.
+pub(super) struct Exchange {
+    pub venue: &'static SimulatedVenue,
+    pub market: Arc<Market>,
+    pub equities: Arc<Equities>,
+    pub clock: Clock,
+    pub books: Vec<Book>,
+    pub stop: CancellationToken,
+    outages: Option<Outages>,
+    fault: Mutex<Fault>,
+    used_weight: Mutex<(i64, u64)>,
+    serial: AtomicU64,
+}
+
+/// What a test has ordered for a venue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fault {
+    /// Answer every request with this status until then.
+    pub failing: Option<(StatusCode, Timestamp)>,
+    /// Answer with cut-off JSON until then.
+    pub garbage_until: Option<Timestamp>,
+    /// Wait so long before every answer.
+    pub delay: Option<Duration>,
+}
+
+/// The query of a request.
+pub(super) type Params = Query<HashMap<String, String>>;
+
+impl Exchange {
+    pub fn new(
+        venue: &'static SimulatedVenue,
+        market: Arc<Market>,
+        equities: Arc<Equities>,
+        options: SimulatorOptions,
+        stop: CancellationToken,
+    ) -> Self {
+        let clock = options.clock;
+        let outages = venue.outages.filter(|_| options.outages);
+        let books = venue.profiles.iter().map(|profile| profile.book(&market)).collect();
+        let (fault, used_weight, serial) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
+        Self { venue, market, equities, clock, books, outages, stop, fault, used_weight, serial }
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The venue's first market, and an empty one where it has none.
+    pub fn book(&self) -> &Book {
+        self.market_at(0)
+    }
+
+    /// One of the venue's markets.
+    pub fn market_at(&self, position: usize) -> &Book {
+        static NONE: std::sync::LazyLock<Book> = std::sync::LazyLock::new(Book::default);
+        self.books.get(position).unwrap_or(&NONE)
+    }
+
+    /// The tickers of those listings that already trade.
+    pub fn tickers<'a>(&'a self, listings: impl IntoIterator<Item = &'a Listing>) -> Vec<(&'a Listing, Ticker)> {
+        let now = self.now();
+        let listings = listings.into_iter().filter(|listing| listing.trades(&self.market, now));
+        listings.map(|listing| (listing, listing.ticker(&self.market, now))).collect()
+    }
+
+    /// A number that was not given before.
+    pub fn serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn set_fault(&self, change: impl FnOnce(&mut Fault)) {
+        change(&mut self.fault.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn fault(&self) -> Fault {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The status with which it refuses everything at a time, ordered or by its own outages.
+    pub fn failing(&self, now: Timestamp) -> Option<StatusCode> {
+        let ordered = self.fault().failing.filter(|(_, until)| now < *until).map(|(status, _)| status);
+        let own = self.outages.filter(|outages| outages.is_down(now)).map(|_| StatusCode::SERVICE_UNAVAILABLE);
+        ordered.or(own)
+    }
+
+    /// For how many more seconds an ordered failure lasts.
+    fn retry_after(&self, now: Timestamp) -> Option<u64> {
+        let (_, until) = self.fault().failing.filter(|(_, until)| now < *until)?;
+        Some(until.since(now).as_secs())
+    }
+
+    /// Whether it answers with cut-off JSON at a time.
+    pub fn is_garbled(&self, now: Timestamp) -> bool {
+        self.fault().garbage_until.is_some_and(|until| now < until)
+    }
+
+    /// Counts a request, and tells what was used in this minute.
+    fn use_weight(&self, weight: u64) -> u64 {
+        let minute = self.now().as_seconds().div_euclid(60);
+        let mut used = self.used_weight.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.0 != minute {
+            *used = (minute, 0);
+        }
+        used.1 += weight;
+        used.1
+    }
+}
+
+impl Outages {
+    /// Whether the venue is down at a time.
+    pub fn is_down(&self, now: Timestamp) -> bool {
+        let first = start_time() + self.first;
+        let since_first = now.since(first).as_millis();
+        now >= first && since_first % self.every.as_millis().max(1) < self.length.as_millis()
+    }
+}
+
+/// Lets the faults happen, and adds the rate-limit header to what goes well.
+pub(super) async fn with_faults(State(exchange): State<Arc<Exchange>>, request: Request, next: Next) -> Response {
+    if let Some(delay) = exchange.fault().delay {
+        exchange.clock.sleep(delay).await;
+    }
+    let now = exchange.now();
+    if let Some(status) = exchange.failing(now) {
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let page = format!("<html><head><title>{status}</title></head><body><h1>{reason}</h1></body></html>");
+        let mut response = answer(status, "text/html", page.into_bytes());
+        if let Some(seconds) = exchange.retry_after(now).filter(|_| matches!(status.as_u16(), 418 | 429)) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        return response;
+    }
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    if exchange.is_garbled(now) && !upgrades {
+        return answer(StatusCode::OK, "application/json", br#"{"code":"0","data":[{"symbol":"BTC"#.to_vec());
+    }
+    let is_for_all = request.uri().query().is_none_or(|query| !query.contains("symbol"));
+    let mut response = next.run(request).await;
+    if let Some(name) = exchange.venue.weight_header {
+        let weight = if is_for_all { 80 } else { 2 };
+        response.headers_mut().insert(name, HeaderValue::from(exchange.use_weight(weight)));
+    }
+    response
+}
+
+/// A 200 with JSON.
+pub(super) fn json(value: &Value) -> Response {
+    json_with(StatusCode::OK, value)
+}
+
+/// JSON with another status.
+pub(super) fn json_with(status: StatusCode, value: &Value) -> Response {
+    answer(status, "application/json", value.to_string().into_bytes())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A parameter that is a number.
+pub(super) fn number(params: &Params, name: &str) -> Option<i64> {
+    params.get(name)?.parse().ok()
+}
+
+/// `limit` within what the venue allows.
+pub(super) fn limit(params: &Params, default: u32, max: u32) -> u32 {
+    let asked = number(params, "limit").and_then(|limit| u32::try_from(limit).ok());
+    asked.unwrap_or(default).clamp(1, max)
+}
+
+/// The interval among a venue's three spellings, for 5 minutes, an hour and a day.
+pub(super) fn interval(spelling: Option<&String>, spellings: [&str; 3]) -> Option<CandleInterval> {
+    let position = spellings.iter().position(|candidate| spelling.is_some_and(|text| text == candidate))?;
+    CandleInterval::ALL.get(position).copied()
+}
+
+/// Per cent from `open` to `last`.
+pub(super) fn change_percent(last: f64, open: f64) -> f64 {
+    (last / open - 1.0) * 100.0
+}

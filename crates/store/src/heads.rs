@@ -1,0 +1,60 @@
+//! Where each shard's feed stands, for those who wait for its next entry in this process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{ShardId, StoreError, Tail};
+use crossmarket_domain::state::{Epoch, Revision};
+
+/// One channel for each shard that was written or waited for; at most as many as there are shard numbers.
+#[derive(Default)]
+pub(super) struct Heads(Mutex<HashMap<ShardId, watch::Sender<(Epoch, Revision)>>>);
+
+impl Heads {
+    /// Wakes everyone who waits for the shard. A head of an older epoch, or behind the known one, changes nothing.
+    pub fn announce(&self, shard: ShardId, epoch: Epoch, revision: Revision) {
+        self.with(shard, |head| {
+            head.send_if_modified(|known| {
+                let newer = (epoch, revision) > *known;
+                if newer {
+                    *known = (epoch, revision);
+                }
+                newer
+            })
+        });
+    }
+
+    /// Reads until there is something to answer or the time is over. Whoever announces first makes its entries readable,
+    /// so nothing slips between a read and the wait that follows.
+    pub async fn tail<F, R>(&self, shard: ShardId, wait: Duration, read: F) -> Result<Tail, StoreError>
+    where
+        F: Fn() -> R,
+        R: Future<Output = Result<Tail, StoreError>>,
+    {
+        let mut head = self.with(shard, |head| head.subscribe());
+        let nothing = |tail: &Tail| matches!(tail, Tail::Entries(entries) if entries.is_empty());
+        let first = read().await?;
+        if !nothing(&first) || wait.is_zero() {
+            return Ok(first);
+        }
+        let next = async {
+            // The sender lives as long as the store; were it gone, the answer would still be right: nothing came.
+            while head.changed().await.is_ok() {
+                let tail = read().await?;
+                if !nothing(&tail) {
+                    return Ok(tail);
+                }
+            }
+            Ok(Tail::Entries(Vec::new()))
+        };
+        tokio::time::timeout(wait, next).await.unwrap_or_else(|_| Ok(Tail::Entries(Vec::new())))
+    }
+
+    fn with<T>(&self, shard: ShardId, f: impl FnOnce(&watch::Sender<(Epoch, Revision)>) -> T) -> T {
+        let mut heads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f(heads.entry(shard).or_insert_with(|| watch::channel((0, 0)).0))
+    }
+}

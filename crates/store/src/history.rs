@@ -1,0 +1,59 @@
+//! What the stores share about series: what a series may hold, and its bookkeeping.
+
+use super::packing::{self, Block, BlockNumber, Record};
+use super::{SeriesInfo, StoreError, encoding};
+use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::{Candle, Timestamp};
+
+/// Refuses points of a series of candles and the other way round.
+pub(super) fn check_kind<R: Record>(series: &SeriesKey) -> Result<(), StoreError> {
+    let holds_candles = matches!(series.kind, SeriesKind::Candles(_));
+    if holds_candles == (R::FORMAT == Candle::FORMAT) {
+        Ok(())
+    } else {
+        Err(StoreError::WrongSeries { series: encoding::series_name(series), wanted: R::NAME })
+    }
+}
+
+/// The blocks that a range of time touches, or `None` for an empty range.
+pub(super) fn blocks_between(
+    kind: &SeriesKind,
+    from: Timestamp,
+    until: Timestamp,
+) -> Option<std::ops::RangeInclusive<BlockNumber>> {
+    (from < until).then(|| packing::block_number(kind, from)..=packing::block_number(kind, until))
+}
+
+/// A series' count, first and last time, kept up to date so that listing series reads no blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SeriesStats {
+    pub count: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+impl SeriesStats {
+    /// What a series' statistics are after a block was replaced by one that has more records.
+    pub fn after_merge(before: Option<Self>, old: Option<&Block<'_>>, merged: &Block<'_>) -> Option<Self> {
+        let (first, last) = (merged.first()?, merged.last()?);
+        let added = merged.len().saturating_sub(old.map_or(0, Block::len));
+        Some(match before {
+            Some(stats) => Self {
+                count: stats.count.saturating_add(added),
+                first: stats.first.min(first),
+                last: stats.last.max(last),
+            },
+            None => Self { count: added, first, last },
+        })
+    }
+
+    /// What they are after records were dropped from the start; `None` when nothing is left.
+    pub fn after_trim(self, dropped: u64, first: Option<Timestamp>) -> Option<Self> {
+        Some(Self { count: self.count.saturating_sub(dropped), first: first?, last: self.last })
+    }
+
+    /// The public form.
+    pub fn info(self, key: SeriesKey) -> SeriesInfo {
+        SeriesInfo { key, count: self.count, first: self.first, last: self.last }
+    }
+}

@@ -1,0 +1,332 @@
+//! Binance USD-M futures.
+//!
+//! Documentation: <https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info>.
+
+use std::time::Duration;
+
+use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
+use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
+
+use super::binance_format;
+use super::gather::{self, At, Failure, Field, Gather, Statement};
+use super::json::{JsonError, Reader, Scalar};
+use super::{
+    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
+    UnresolvedReason, Venue, VenueError, symbols,
+};
+
+/// Binance's futures that are margined in a dollar stablecoin.
+#[derive(Clone, Copy, Debug)]
+pub struct BinanceUsdm;
+
+const WEIGHT: &str = "weight";
+const FUTURES_DATA: &str = "futures-data";
+
+const KLINES_MAX: u32 = 1_500;
+const STATISTICS_ROWS_MAX: u32 = 500;
+
+/// The statistics of traders: the endpoint's name, which also tells a body's kind.
+const LONG_SHORT_ENDPOINTS: &[(&str, LongShortKind)] = &[
+    ("globalLongShortAccountRatio", LongShortKind::GlobalAccount),
+    ("topLongShortAccountRatio", LongShortKind::TopTraderAccount),
+    ("topLongShortPositionRatio", LongShortKind::TopTraderPosition),
+    ("takerlongshortRatio", LongShortKind::TakerVolume),
+];
+
+fn instrument(symbol: &str) -> Option<Instrument> {
+    // A dated future carries its day, `BTCUSDT_260327`; a coin-margined perpetual of the sister market ends in `_PERP`.
+    let (pair, kind) = match symbol.split_once('_') {
+        None => (symbol, InstrumentKind::PerpetualLinear),
+        Some((pair, "PERP")) => {
+            let base = pair.strip_suffix("USD")?;
+            return gather::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
+        }
+        Some((pair, _)) => (pair, InstrumentKind::Other),
+    };
+    let (base, quote) = symbols::split_joined(pair)?;
+    gather::derivative(symbol, base, quote, kind)
+}
+
+impl Venue for BinanceUsdm {
+    fn id(&self) -> VenueId {
+        VenueId("binance-usdm")
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "Binance USD-M futures",
+            documentation_url: "https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info",
+            terms_url: "https://www.binance.com/en/terms",
+            official: true,
+        }
+    }
+
+    fn feeds(&self) -> &'static [Feed] {
+        &[Feed::Tickers, Feed::Candles, Feed::LongShortRatios, Feed::OpenInterest]
+    }
+
+    fn rest_url(&self) -> &'static str {
+        "https://fapi.binance.com"
+    }
+
+    fn limits(&self) -> &'static [RateLimit] {
+        const LIMITS: &[RateLimit] = &[
+            RateLimit { scope: WEIGHT, limit: 2_400, window: Duration::from_secs(60) },
+            RateLimit { scope: FUTURES_DATA, limit: 1_000, window: Duration::from_secs(300) },
+        ];
+        LIMITS
+    }
+
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        instrument(symbol)
+    }
+
+    fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
+        let (base, quote) = (base.to_ascii_uppercase(), quote.to_ascii_uppercase());
+        gather::derivative(&format!("{base}{quote}"), &base, &quote, InstrumentKind::PerpetualLinear)
+    }
+
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        const KINDS: &[LongShortKind] = &[
+            LongShortKind::GlobalAccount,
+            LongShortKind::TopTraderAccount,
+            LongShortKind::TopTraderPosition,
+            LongShortKind::TakerVolume,
+        ];
+        KINDS
+    }
+
+    fn long_short_rows_max(&self) -> u32 {
+        STATISTICS_ROWS_MAX
+    }
+
+    fn has_open_interest_history(&self) -> bool {
+        true
+    }
+
+    fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
+        match feed {
+            Feed::Tickers => vec![ticker_request(asked)],
+            Feed::Candles => asked.iter().map(|asked| kline_request(asked, options)).collect(),
+            Feed::LongShortRatios => asked
+                .iter()
+                .flat_map(|asked| {
+                    LONG_SHORT_ENDPOINTS.iter().map(move |(endpoint, _)| statistics_request(endpoint, asked, options))
+                })
+                .collect(),
+            Feed::OpenInterest => asked.iter().map(|asked| open_interest_request(asked, options)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+        binance_format::check(response)?;
+        match feed {
+            Feed::Tickers => binance_format::tickers(asked, &response.body, instrument),
+            Feed::Candles => binance_format::klines(asked, response, instrument),
+            Feed::LongShortRatios => long_short_ratios(asked, response),
+            Feed::OpenInterest => open_interest(asked, response),
+            _ => Err(gather::no_such_feed()),
+        }
+    }
+
+    fn stream(&self) -> Option<&dyn StreamingVenue> {
+        Some(self)
+    }
+}
+
+fn ticker_request(asked: &[Instrument]) -> Request {
+    let (path, weight) = match asked {
+        [only] => (format!("/fapi/v1/ticker/24hr?symbol={}", gather::url_encoded(&only.symbol)), 1),
+        _ => ("/fapi/v1/ticker/24hr".to_owned(), 40),
+    };
+    Request { path, host: None, scope: WEIGHT, weight, asked: asked.to_vec() }
+}
+
+fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
+    let interval = options.interval.unwrap_or(CandleInterval::OneDay).as_str();
+    let path = format!("/fapi/v1/klines?{}", binance_format::kline_query(asked, interval, options, KLINES_MAX));
+    // Without a limit Binance gives 500 rows.
+    let weight = match options.limit.unwrap_or(500) {
+        0..100 => 1,
+        100..500 => 2,
+        500..=1_000 => 5,
+        _ => 10,
+    };
+    Request { path, host: None, scope: WEIGHT, weight, asked: vec![asked.clone()] }
+}
+
+/// The present open interest, or its past where a period is named: the past draws on the scope of the other statistics.
+fn open_interest_request(asked: &Instrument, options: &RequestOptions) -> Request {
+    if options.period.is_some() || options.start.is_some() {
+        return statistics_request("openInterestHist", asked, options);
+    }
+    let path = format!("/fapi/v1/openInterest?symbol={}", gather::url_encoded(&asked.symbol));
+    Request { path, host: None, scope: WEIGHT, weight: 1, asked: vec![asked.clone()] }
+}
+
+fn statistics_request(endpoint: &str, asked: &Instrument, options: &RequestOptions) -> Request {
+    let period = options.period.unwrap_or(Period::FiveMinutes).as_str();
+    let symbol = gather::url_encoded(&asked.symbol);
+    let mut path = format!("/futures/data/{endpoint}?symbol={symbol}&period={period}");
+    // Only the newest row is of use to whoever names no span.
+    let newest = options.limit.is_none() && options.start.is_none();
+    let options = RequestOptions { limit: if newest { Some(1) } else { options.limit }, ..options.clone() };
+    binance_format::push_span(&mut path, &options, STATISTICS_ROWS_MAX);
+    Request { path, host: None, scope: FUTURES_DATA, weight: 1, asked: vec![asked.clone()] }
+}
+
+/// Reads the rows of a long/short endpoint, oldest first:
+/// `[{"symbol":"ABCUSDT","longAccount":"0.6000","longShortRatio":"1.5000","shortAccount":"0.4000","timestamp":1700000100000}]`, or
+/// without a symbol `[{"buySellRatio":"1.5000","buyVol":"30.0","sellVol":"20.0","timestamp":1700000100000}]`.
+fn long_short_ratios(asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+    let path = response.path.to_ascii_lowercase();
+    let told = LONG_SHORT_ENDPOINTS.iter().find(|(endpoint, _)| path.contains(&endpoint.to_ascii_lowercase()));
+    let kind = told.map(|(_, kind)| *kind);
+    let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
+    let named = binance_format::symbol_in_path(&response.path, "symbol", instrument);
+    let mut gather = Gather::new(asked);
+    binance_format::each_entry(&response.body, &mut gather, |reader, gather| {
+        let row = LongShortRow::read(reader)?;
+        let subject = match row.symbol {
+            Scalar::Missing => gather.subject_of_path(named, instrument),
+            symbol => gather.subject(symbol, instrument),
+        };
+        if let Some(subject) = subject {
+            gather.settle(&subject, row.statement(kind, period));
+        }
+        Ok(())
+    })?;
+    Ok(gather.finish())
+}
+
+#[derive(Default)]
+struct LongShortRow<'a> {
+    symbol: Scalar<'a>,
+    long: Field<'a>,
+    short: Field<'a>,
+    ratio: Field<'a>,
+    is_volume: bool,
+    timestamp: Scalar<'a>,
+}
+
+impl<'a> LongShortRow<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let mut row = Self::default();
+        reader.object(|reader, key| {
+            match key {
+                b"symbol" | b"pair" => row.symbol = reader.scalar()?,
+                b"longAccount" => row.long.set("longAccount", reader.scalar()?),
+                b"longPosition" => row.long.set("longPosition", reader.scalar()?),
+                b"shortAccount" => row.short.set("shortAccount", reader.scalar()?),
+                b"shortPosition" => row.short.set("shortPosition", reader.scalar()?),
+                b"longShortRatio" => row.ratio.set("longShortRatio", reader.scalar()?),
+                b"buySellRatio" => row.ratio.set("buySellRatio", reader.scalar()?),
+                b"buyVol" => {
+                    row.is_volume = true;
+                    row.long.set("buyVol", reader.scalar()?);
+                }
+                b"sellVol" => {
+                    row.is_volume = true;
+                    row.short.set("sellVol", reader.scalar()?);
+                }
+                b"timestamp" => row.timestamp = reader.scalar()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(row)
+    }
+
+    fn statement(&self, told: Option<LongShortKind>, period: Option<Period>) -> Result<Statement, Failure> {
+        // Volumes are volumes, wherever they stand.
+        let kind =
+            if self.is_volume { LongShortKind::TakerVolume } else { told.unwrap_or(LongShortKind::GlobalAccount) };
+        let event_time = self.timestamp.millis().at("timestamp")?;
+        let value = match (self.long.quantity()?, self.short.quantity()?) {
+            (Some(long), Some(short)) => gather::long_short_of_shares(kind, period, long, short),
+            // A share without the other is half a statement; with neither, the ratio is the statement.
+            (None, None) => self.ratio.quantity()?.and_then(|ratio| gather::long_short_of_ratio(kind, period, ratio)),
+            _ => None,
+        };
+        let no_value = Failure { reason: UnresolvedReason::NoValue, field: self.field_at_fault() };
+        Ok((event_time, Payload::LongShort(value.ok_or(no_value)?)))
+    }
+
+    fn field_at_fault(&self) -> &'static str {
+        let absent_or_zero = |field: &Field<'_>| !matches!(field.price(), Ok(Some(_)));
+        let named = |field: &Field<'_>| (!field.name.is_empty()).then_some(field.name);
+        let at_fault = [&self.long, &self.short, &self.ratio].into_iter().filter(|field| absent_or_zero(field));
+        at_fault.filter_map(named).next().unwrap_or("longShortRatio")
+    }
+}
+
+/// Reads `openInterest`, `{"openInterest":"10.5","symbol":"ABCUSDT","time":1700000000000}`, or rows of `openInterestHist`,
+/// `[{"symbol":"ABCUSDT","sumOpenInterest":"10.5","sumOpenInterestValue":"26.25","timestamp":1700000000000}]`: units of the base asset.
+fn open_interest(asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+    let mut gather = Gather::new(asked);
+    binance_format::each_entry(&response.body, &mut gather, |reader, gather| {
+        let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
+        let (mut amount, mut value) = (Field::default(), Field::default());
+        reader.object(|reader, key| {
+            match key {
+                b"symbol" => symbol = reader.scalar()?,
+                b"openInterest" => amount.set("openInterest", reader.scalar()?),
+                b"sumOpenInterest" => amount.set("sumOpenInterest", reader.scalar()?),
+                b"sumOpenInterestValue" => value.set("sumOpenInterestValue", reader.scalar()?),
+                b"time" | b"timestamp" => time = reader.scalar()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        // Of a pair quoted in a coin, the value is in that coin.
+        if symbol.bytes().ends_with(b"BTC") {
+            value = Field::default();
+        }
+        if let Some(subject) = gather.subject(symbol, instrument) {
+            gather.settle(&subject, open_interest_statement(amount, value, time));
+        }
+        Ok(())
+    })?;
+    Ok(gather.finish())
+}
+
+fn open_interest_statement(amount: Field<'_>, value: Field<'_>, time: Scalar<'_>) -> Result<Statement, Failure> {
+    let no_value = Failure { reason: UnresolvedReason::NoValue, field: "openInterest" };
+    let open_interest = OpenInterest {
+        open_interest: amount.quantity()?.ok_or(no_value)?,
+        unit: OpenInterestUnit::Base,
+        // A value of 0 beside an amount means that it is not known.
+        open_interest_usd: value.price()?,
+    };
+    Ok((time.millis().at("timestamp")?, Payload::OpenInterest(open_interest)))
+}
+
+impl StreamingVenue for BinanceUsdm {
+    fn ws_url(&self) -> &'static str {
+        "wss://fstream.binance.com"
+    }
+
+    fn path(&self) -> &'static str {
+        "/market/ws"
+    }
+
+    fn session(&self) -> SessionPolicy {
+        SessionPolicy {
+            life_max: Some(Duration::from_secs(24 * 3_600)),
+            // The server pings every 3 min.
+            silence_max: Duration::from_secs(240),
+            ping: Ping::Answer,
+            instruments_max: 1_024,
+            messages_per_second_max: 10,
+        }
+    }
+
+    fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
+        binance_format::subscribe(asked)
+    }
+
+    fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError> {
+        binance_format::frame(frame, instrument)
+    }
+}

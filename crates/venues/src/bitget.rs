@@ -1,0 +1,494 @@
+//! Bitget: spot, and perpetuals with open interest and shares of accounts.
+//!
+//! Documentation: <https://www.bitget.com/api-doc/>. Bodies come as `{"code":"00000","data":…}`. Spot and futures write the same
+//! symbols, so what an entry is about follows from its `category`, the path, or the fields that only futures have.
+
+use std::time::Duration;
+
+use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
+use crossmarket_domain::{Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
+
+use super::gather::{
+    self, At, Failure, Field, Gather, Statement, TickerEntry, derivative, each_object, path_words, plain_code,
+    query_value, spot_instrument, url_encoded,
+};
+use super::json::{JsonError, Kind, Reader, Scalar};
+use super::{
+    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
+    UnresolvedReason, Venue, VenueError, status, symbols,
+};
+
+/// Bitget spot and USDT perpetuals.
+#[derive(Clone, Copy, Debug)]
+pub struct Bitget;
+
+const SPOT_TICKERS: &str = "spot-tickers";
+const FUTURES_TICKERS: &str = "futures-tickers";
+const ACCOUNT_LONG_SHORT: &str = "account-long-short";
+const POSITION_LONG_SHORT: &str = "position-long-short";
+const TAKER_BUY_SELL: &str = "taker-buy-sell";
+
+/// The statistics of traders: the endpoint's name, which is also its metered scope.
+const STATISTICS: [&str; 3] = [ACCOUNT_LONG_SHORT, POSITION_LONG_SHORT, TAKER_BUY_SELL];
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Topics in one subscription frame.
+const TOPICS_PER_FRAME_MAX: usize = 50;
+
+/// Which market a symbol belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Market {
+    Spot,
+    Futures,
+}
+
+impl Market {
+    /// From a category or an instrument type, in any of the API's generations; `None` when it is unknown.
+    fn of(category: Scalar<'_>) -> Option<Self> {
+        match category.bytes() {
+            b"SPOT" | b"sp" | b"SP" | b"MARGIN" => Some(Self::Spot),
+            b"USDT-FUTURES" | b"COIN-FUTURES" | b"USDC-FUTURES" | b"mc" | b"MC" | b"UMCBL" | b"DMCBL" | b"CMCBL" => {
+                Some(Self::Futures)
+            }
+            _ => None,
+        }
+    }
+
+    fn in_path(path: &str) -> Option<Self> {
+        if let Some(category) = query_value(path, "category").or_else(|| query_value(path, "productType")) {
+            return Self::of(Scalar::Text(category.to_ascii_uppercase().as_bytes()));
+        }
+        if path_words(path).any(|word| matches!(word, "mix" | "futures")) {
+            return Some(Self::Futures);
+        }
+        path_words(path).any(|word| word == "spot").then_some(Self::Spot)
+    }
+}
+
+fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
+    // The first API wrote the product behind: `BTCUSDT_SPBL`, `BTCUSDT_UMCBL`.
+    let name = symbol.split_once('_').map_or(symbol, |(name, _)| name);
+    if market == Market::Spot {
+        let (base, quote) = symbols::split_joined(name)?;
+        return spot_instrument(symbol, base, quote);
+    }
+    if let Some(base) = name.strip_suffix("PERP") {
+        return derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
+    }
+    if let Some(pair) = without_delivery(name) {
+        let (base, quote) = symbols::split_joined(pair)?;
+        return derivative(symbol, base, quote, InstrumentKind::Other);
+    }
+    let (base, quote) = symbols::split_joined(name)?;
+    let kind = if quote == "USD" { InstrumentKind::PerpetualInverse } else { InstrumentKind::PerpetualLinear };
+    derivative(symbol, base, quote, kind)
+}
+
+/// The pair of a dated future, which ends in a month letter and a year: `BTCUSDH26`.
+fn without_delivery(name: &str) -> Option<&str> {
+    let pair = name.strip_suffix(|c: char| c.is_ascii_digit())?.strip_suffix(|c: char| c.is_ascii_digit())?;
+    let pair = pair.strip_suffix(['F', 'G', 'H', 'J', 'K', 'M', 'N', 'Q', 'U', 'V', 'X', 'Z'])?;
+    symbols::split_joined(pair).map(|_| pair)
+}
+
+fn symbol_in_path(path: &str) -> Option<&str> {
+    query_value(path, "symbol").or_else(|| {
+        let is_symbol = |word: &&str| *word == word.to_ascii_uppercase() && symbols::split_joined(word).is_some();
+        path_words(path).find(is_symbol)
+    })
+}
+
+impl Venue for Bitget {
+    fn id(&self) -> VenueId {
+        VenueId("bitget")
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "Bitget",
+            documentation_url: "https://www.bitget.com/api-doc/",
+            terms_url: "https://www.bitget.com/support/articles/360014944032",
+            official: true,
+        }
+    }
+
+    fn feeds(&self) -> &'static [Feed] {
+        &[Feed::Tickers, Feed::LongShortRatios, Feed::OpenInterest]
+    }
+
+    fn rest_url(&self) -> &'static str {
+        "https://api.bitget.com"
+    }
+
+    fn limits(&self) -> &'static [RateLimit] {
+        &[
+            RateLimit { scope: SPOT_TICKERS, limit: 20, window: SECOND },
+            RateLimit { scope: FUTURES_TICKERS, limit: 20, window: SECOND },
+            RateLimit { scope: ACCOUNT_LONG_SHORT, limit: 1, window: SECOND },
+            RateLimit { scope: POSITION_LONG_SHORT, limit: 1, window: SECOND },
+            RateLimit { scope: TAKER_BUY_SELL, limit: 1, window: SECOND },
+        ]
+    }
+
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        instrument(symbol, Market::Spot).or_else(|| instrument(symbol, Market::Futures))
+    }
+
+    fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
+        let symbol = format!("{base}{quote}").to_ascii_uppercase();
+        spot_instrument(&symbol, base, quote)
+    }
+
+    fn long_short_kinds(&self) -> &'static [LongShortKind] {
+        &[LongShortKind::GlobalAccount, LongShortKind::GlobalPosition, LongShortKind::TakerVolume]
+    }
+
+    fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
+        let request = |path, scope, asked| Request { path, host: None, scope, weight: 1, asked };
+        let (path, separator, scope) = match feed {
+            Feed::Tickers => ("/api/v2/spot/market/tickers", '?', SPOT_TICKERS),
+            Feed::OpenInterest => ("/api/v3/market/tickers?category=USDT-FUTURES", '&', FUTURES_TICKERS),
+            Feed::LongShortRatios => {
+                let period = options.period.unwrap_or(Period::FiveMinutes).as_str();
+                let of_each = |asked: &Instrument| {
+                    let symbol = url_encoded(&asked.symbol);
+                    STATISTICS.map(|endpoint| {
+                        let path = format!("/api/v2/mix/market/{endpoint}?symbol={symbol}&period={period}");
+                        request(path, endpoint, vec![asked.clone()])
+                    })
+                };
+                return asked.iter().flat_map(of_each).collect();
+            }
+            _ => return Vec::new(),
+        };
+        let path = match asked {
+            [only] => format!("{path}{separator}symbol={}", url_encoded(&only.symbol)),
+            _ => path.to_owned(),
+        };
+        vec![request(path, scope, asked.to_vec())]
+    }
+
+    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+        status::check(response)?;
+        let mut gather = Gather::new(asked);
+        let data = data_of(&response.body)?;
+        let mut reader = Reader::new(data);
+        let market = Market::in_path(&response.path);
+        match feed {
+            Feed::Tickers => {
+                each_object(&mut reader, &mut gather, |reader, gather| {
+                    let entry = Entry::read(reader)?;
+                    entry.settle(gather, market, Entry::ticker);
+                    Ok(())
+                })?;
+            }
+            Feed::OpenInterest => {
+                each_object(&mut reader, &mut gather, |reader, gather| {
+                    let entry = Entry::read(reader)?;
+                    entry.settle(gather, Some(Market::Futures), Entry::open_interest);
+                    Ok(())
+                })?;
+            }
+            Feed::LongShortRatios => {
+                let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
+                let named = symbol_in_path(&response.path);
+                each_object(&mut reader, &mut gather, |reader, gather| read_shares(reader, gather, period, named))?;
+            }
+            _ => return Err(gather::no_such_feed()),
+        }
+        Ok(gather.finish())
+    }
+
+    fn stream(&self) -> Option<&dyn StreamingVenue> {
+        Some(self)
+    }
+}
+
+/// The list in `{"code":"00000","msg":"success","requestTime":1700000000000,"data":[…]}`, also when it is nested as `data.list`.
+fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
+    let mut reader = Reader::new(body);
+    let mut code = Scalar::Missing;
+    let mut data: Option<&[u8]> = None;
+    reader.object(|reader, key| {
+        match (key, reader.kind()?) {
+            (b"code", _) => code = reader.scalar()?,
+            (b"data", Kind::Array) => data = Some(reader.raw()?),
+            (b"data", Kind::Object) => reader.object(|reader, key| {
+                if key == b"list" && reader.kind()? == Kind::Array {
+                    data = Some(reader.raw()?);
+                    return Ok(());
+                }
+                reader.skip()
+            })?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    reader.finish()?;
+    match code.bytes() {
+        b"00000" | b"0" => data.ok_or(gather::without("data")),
+        b"" => Err(gather::without("code")),
+        b"429" | b"30007" | b"1001" => Err(VenueError::RateLimited { retry_after: None }),
+        // Internal and busy.
+        b"40010" | b"40015" | b"40200" | b"40725" | b"45001" => Err(gather::transient(code)),
+        _ => Err(gather::rejected(code)),
+    }
+}
+
+/// A ticker entry of any generation:
+///
+/// - v2 spot `{"symbol":"BTCUSDT","lastPr":"2.05","open":"2","high24h":"2.3","low24h":"1.8","bidPr":"2.0","askPr":"2.1",
+///   "baseVolume":"9","quoteVolume":"18","ts":"1700000000000"}`, v2 futures with `open24h` and `holdingAmount`,
+/// - v3 `{"category":"USDT-FUTURES","symbol":"BTCUSDT","lastPrice":"2.05","openPrice24h":"2",…,"openInterest":"77"}`,
+/// - the first stream's `{"instId":"BTCUSDT","last":"2.05","bestBid":"2.0","bestAsk":"2.1",…}`.
+#[derive(Default)]
+struct Entry<'a> {
+    symbol: Field<'a>,
+    time: Scalar<'a>,
+    category: Scalar<'a>,
+    delivery: Field<'a>,
+    open_interest: Field<'a>,
+    /// A field that only futures have occurred.
+    is_derivative: bool,
+    figures: TickerEntry<'a>,
+}
+
+impl<'a> Entry<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let mut entry = Self::default();
+        reader.object(|reader, key| {
+            let value = reader.scalar()?;
+            entry.take(key, value);
+            Ok(())
+        })?;
+        Ok(entry)
+    }
+
+    fn take(&mut self, key: &[u8], value: Scalar<'a>) {
+        let figures = &mut self.figures;
+        match key {
+            b"symbol" => self.symbol.set("symbol", value),
+            b"instId" => self.symbol.set("instId", value),
+            b"ts" => self.time = value,
+            b"category" => self.category = value,
+            b"deliveryTime" => self.delivery.set("deliveryTime", value),
+            b"holdingAmount" => self.open_interest.set("holdingAmount", value),
+            b"openInterest" => self.open_interest.set("openInterest", value),
+            b"fundingRate" | b"indexPrice" | b"markPrice" => self.is_derivative |= !value.is_absent(),
+            b"lastPr" => figures.last.set("lastPr", value),
+            b"lastPrice" => figures.last.set("lastPrice", value),
+            b"last" => figures.last.set("last", value),
+            b"bidPr" => figures.bid.set("bidPr", value),
+            b"bid1Price" => figures.bid.set("bid1Price", value),
+            b"bestBid" => figures.bid.set("bestBid", value),
+            b"askPr" => figures.ask.set("askPr", value),
+            b"ask1Price" => figures.ask.set("ask1Price", value),
+            b"bestAsk" => figures.ask.set("bestAsk", value),
+            b"open" => figures.open.set("open", value),
+            b"open24h" => figures.open.set("open24h", value),
+            b"openPrice24h" => figures.open.set("openPrice24h", value),
+            b"high24h" => figures.high.set("high24h", value),
+            b"highPrice24h" => figures.high.set("highPrice24h", value),
+            b"low24h" => figures.low.set("low24h", value),
+            b"lowPrice24h" => figures.low.set("lowPrice24h", value),
+            b"baseVolume" => figures.base_volume.set("baseVolume", value),
+            b"volume24h" => figures.base_volume.set("volume24h", value),
+            b"quoteVolume" => figures.quote_volume.set("quoteVolume", value),
+            b"turnover24h" => figures.quote_volume.set("turnover24h", value),
+            _ => {}
+        }
+    }
+
+    fn settle(
+        &self,
+        gather: &mut Gather<'_>,
+        market: Option<Market>,
+        statement: impl Fn(&Self) -> Result<Statement, Failure>,
+    ) {
+        let is_derivative = self.is_derivative || !self.open_interest.value.is_absent();
+        let otherwise = if is_derivative { Market::Futures } else { Market::Spot };
+        let market = Market::of(self.category).or(market).unwrap_or(otherwise);
+        // `"0"`, empty and null mean that it is never delivered.
+        let is_dated = self.delivery.value.integer().is_ok_and(|time| time.is_some_and(|time| time != 0));
+        let split = |symbol: &str| {
+            let mut found = instrument(symbol, market)?;
+            if is_dated {
+                found.kind = InstrumentKind::Other;
+            }
+            Some(found)
+        };
+        if let Some(subject) = gather.subject(self.symbol.value, split) {
+            gather.settle(&subject, statement(self));
+        }
+    }
+
+    fn ticker(&self) -> Result<Statement, Failure> {
+        Ok((self.time.millis().at("ts")?, Payload::Ticker(self.figures.full()?)))
+    }
+
+    fn stream_ticker(&self) -> Result<Statement, Failure> {
+        Ok((self.time.millis().at("ts")?, Payload::Ticker(self.figures.partial()?)))
+    }
+
+    /// Open interest counts units of the base asset in every generation.
+    fn open_interest(&self) -> Result<Statement, Failure> {
+        let missing = Failure { reason: UnresolvedReason::NoValue, field: "openInterest" };
+        let open_interest = self.open_interest.quantity()?.ok_or(missing)?;
+        let payload = OpenInterest { open_interest, unit: OpenInterestUnit::Base, open_interest_usd: None };
+        Ok((self.time.millis().at("ts")?, Payload::OpenInterest(payload)))
+    }
+}
+
+/// Reads a row of shares: `{"longAccountRatio":"0.6","shortAccountRatio":"0.4","longShortAccountRatio":"0.015","ts":"1700000100000"}`,
+/// the same with `Position` for `Account`, or of taker volumes `{"buyVolume":"30","sellVolume":"20","ts":"1700000100000"}`. The third
+/// figure of shares has been wrong by a factor of 100, so the ratio is taken of the two sides.
+///
+/// `position-long-short` counts all positions, not a top trader's. The rows of the margin statistics (`longRatio`) count loans, which no
+/// [`LongShortKind`] means, so they are reported as without a value.
+fn read_shares(
+    reader: &mut Reader<'_>,
+    gather: &mut Gather<'_>,
+    period: Option<Period>,
+    named: Option<&str>,
+) -> Result<(), JsonError> {
+    let mut kind = None;
+    let (mut long, mut short) = (Field::default(), Field::default());
+    let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
+    reader.object(|reader, key| {
+        let value = reader.scalar()?;
+        let (side, name, of) = match key {
+            b"longAccountRatio" => (&mut long, "longAccountRatio", LongShortKind::GlobalAccount),
+            b"shortAccountRatio" => (&mut short, "shortAccountRatio", LongShortKind::GlobalAccount),
+            b"longPositionRatio" => (&mut long, "longPositionRatio", LongShortKind::GlobalPosition),
+            b"shortPositionRatio" => (&mut short, "shortPositionRatio", LongShortKind::GlobalPosition),
+            b"buyVolume" => (&mut long, "buyVolume", LongShortKind::TakerVolume),
+            b"sellVolume" => (&mut short, "sellVolume", LongShortKind::TakerVolume),
+            b"symbol" => {
+                symbol = value;
+                return Ok(());
+            }
+            b"ts" => {
+                time = value;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        side.set(name, value);
+        kind = Some(of);
+        Ok(())
+    })?;
+    let split = |symbol: &str| instrument(symbol, Market::Futures);
+    let subject = match symbol {
+        Scalar::Missing => gather.only_subject(named, split),
+        symbol => gather.subject(symbol, split),
+    };
+    if let Some(subject) = subject {
+        let no_kind = Failure { reason: UnresolvedReason::NoValue, field: "longRatio" };
+        let statement = kind.ok_or(no_kind).and_then(|kind| both_sides(kind, long, short, time, period));
+        gather.settle(&subject, statement);
+    }
+    Ok(())
+}
+
+fn both_sides(
+    kind: LongShortKind,
+    long: Field<'_>,
+    short: Field<'_>,
+    time: Scalar<'_>,
+    period: Option<Period>,
+) -> Result<Statement, Failure> {
+    let (long_name, short_name) = match kind {
+        LongShortKind::GlobalPosition => ("longPositionRatio", "shortPositionRatio"),
+        LongShortKind::TakerVolume => ("buyVolume", "sellVolume"),
+        _ => ("longAccountRatio", "shortAccountRatio"),
+    };
+    let no_value = |field| Failure { reason: UnresolvedReason::NoValue, field };
+    let long = long.quantity()?.ok_or(no_value(long_name))?;
+    let short = short.quantity()?.ok_or(no_value(short_name))?;
+    // Two shares rounded to four places may miss 1 by a little; more means that they are not shares.
+    let excess = long.checked_add(short).and_then(|sum| sum.checked_sub(Decimal::ONE));
+    let are_shares = excess.is_some_and(|excess| excess.to_f64().abs() <= 0.01);
+    if kind != LongShortKind::TakerVolume && !are_shares {
+        return Err(Failure { reason: UnresolvedReason::Implausible, field: long_name });
+    }
+    let shares = gather::long_short_of_shares(kind, period, long, short);
+    let time = time.millis().at("ts")?.ok_or(no_value("ts"))?;
+    Ok((Some(time), Payload::LongShort(shares.ok_or(no_value(short_name))?)))
+}
+
+impl StreamingVenue for Bitget {
+    fn ws_url(&self) -> &'static str {
+        "wss://ws.bitget.com"
+    }
+
+    fn path(&self) -> &'static str {
+        "/v2/ws/public"
+    }
+
+    fn session(&self) -> SessionPolicy {
+        SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            ping: Ping::Text { text: "ping", every: Duration::from_secs(30) },
+            instruments_max: 200,
+            messages_per_second_max: 10,
+        }
+    }
+
+    fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
+        let topic = |asked: &Instrument| {
+            let market = if asked.kind == InstrumentKind::Spot { "SPOT" } else { "USDT-FUTURES" };
+            serde_json::json!({"instType": market, "channel": "ticker", "instId": asked.symbol.as_str()})
+        };
+        let frame = |asked: &[Instrument]| {
+            let topics: Vec<_> = asked.iter().map(topic).collect();
+            serde_json::json!({"op": "subscribe", "args": topics}).to_string()
+        };
+        asked.chunks(TOPICS_PER_FRAME_MAX).map(frame).collect()
+    }
+
+    fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError> {
+        if frame.trim_ascii() == b"pong" {
+            return Ok(Frame::Alive);
+        }
+        let mut reader = Reader::new(frame);
+        let (mut event, mut code) = (Scalar::Missing, Scalar::Missing);
+        let (mut market, mut channel, mut topic) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
+        let mut data: Option<&[u8]> = None;
+        reader.object(|reader, key| {
+            match (key, reader.kind()?) {
+                (b"event", _) => event = reader.scalar()?,
+                (b"code", _) => code = reader.scalar()?,
+                (b"data", Kind::Array) => data = Some(reader.raw()?),
+                (b"arg", Kind::Object) => reader.object(|reader, key| {
+                    let value = reader.scalar()?;
+                    match key {
+                        b"instType" => market = value,
+                        b"channel" => channel = value,
+                        b"instId" => topic = value,
+                        _ => {}
+                    }
+                    Ok(())
+                })?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        reader.finish()?;
+        match event.bytes() {
+            b"subscribe" => return Ok(Frame::Subscribed),
+            b"error" => return Ok(Frame::Refused { symbol: topic.label(), reason: plain_code(code) }),
+            _ => {}
+        }
+        let (b"ticker", Some(data)) = (channel.bytes(), data) else { return Ok(Frame::Ignored) };
+        let mut gather = Gather::new(&[]);
+        each_object(&mut Reader::new(data), &mut gather, |reader, gather| {
+            let mut entry = Entry::read(reader)?;
+            entry.symbol.set("instId", topic);
+            entry.settle(gather, Market::of(market), Entry::stream_ticker);
+            Ok(())
+        })?;
+        Ok(Frame::Data(gather.finish()))
+    }
+}

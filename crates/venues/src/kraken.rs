@@ -1,0 +1,500 @@
+//! Kraken: spot, quoted mostly in fiat.
+//!
+//! Documentation: <https://docs.kraken.com/api/>. An instrument has several names there: `XXBTZUSD` keys a REST answer, `XBTUSD` asks
+//! for it, `BTC/USD` is its name on WebSocket v2 and `XBT/USD` was on v1. So answers are matched by base and quote.
+
+use std::time::Duration;
+
+use crossmarket_domain::{CandleInterval, Decimal, Feed, Instrument, InstrumentKind, Payload, Timestamp, VenueId};
+
+use super::gather::{
+    self, At, CandleColumns, Failure, Gather, Statement, TickerEntry, each_object, plain_code, spot_instrument,
+    url_encoded,
+};
+use super::json::{FieldError, JsonError, Kind, Reader, Scalar};
+use super::{
+    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
+    UnresolvedReason, Venue, VenueError, status, symbols,
+};
+
+/// Kraken spot.
+#[derive(Clone, Copy, Debug)]
+pub struct Kraken;
+
+const SCOPE: &str = "public";
+
+/// `[time, open, high, low, close, vwap, volume, count]`.
+const CANDLE: CandleColumns =
+    CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume: 6, quote_volume: None };
+
+const INTERVALS: &[(&str, CandleInterval)] =
+    &[("5", CandleInterval::FiveMinutes), ("60", CandleInterval::OneHour), ("1440", CandleInterval::OneDay)];
+
+/// Kraken's first assets have a class letter in front: `X` for coins, `Z` for money. Newer ones are written plainly, and some
+/// of those begin with X too (`XTZ`), so only these names are translated.
+const LEGACY_ASSETS: &[(&str, &str)] = &[
+    ("XXBT", "BTC"),
+    ("XETH", "ETH"),
+    ("XETC", "ETC"),
+    ("XLTC", "LTC"),
+    ("XMLN", "MLN"),
+    ("XREP", "REP"),
+    ("XXDG", "DOGE"),
+    ("XXLM", "XLM"),
+    ("XXMR", "XMR"),
+    ("XXRP", "XRP"),
+    ("XZEC", "ZEC"),
+    ("XICN", "ICN"),
+    ("XNMC", "NMC"),
+    ("XDAO", "DAO"),
+    ("ZUSD", "USD"),
+    ("ZEUR", "EUR"),
+    ("ZGBP", "GBP"),
+    ("ZCAD", "CAD"),
+    ("ZJPY", "JPY"),
+    ("ZAUD", "AUD"),
+    ("ZKRW", "KRW"),
+    ("XBT", "BTC"),
+    ("XDG", "DOGE"),
+];
+
+/// Quote assets of the pairs written without a separator.
+const QUOTES: &[&str] = &[
+    "USDT", "USDC", "EURC", "USD", "EUR", "GBP", "CAD", "JPY", "AUD", "CHF", "AED", "DAI", "XBT", "BTC", "ETH", "DOT",
+    "SOL",
+];
+
+/// Quote assets that end like other pairs do (`PEARLUSD` is not quoted in `RLUSD`), and what is known to trade against them.
+const RARE_QUOTES: &[&str] = &["PYUSD", "RLUSD", "USDQ", "USDR", "USDG", "USDS"];
+const RARE_QUOTE_BASES: &[&str] = &["XBT", "BTC", "ETH", "XRP", "SOL", "USDT", "USDC"];
+
+fn common_name(asset: &str) -> &str {
+    LEGACY_ASSETS.iter().find(|(legacy, _)| *legacy == asset).map_or(asset, |(_, common)| common)
+}
+
+/// The name under which a pair is asked for.
+fn asking_name(asset: &str) -> &str {
+    match asset {
+        "BTC" => "XBT",
+        "DOGE" => "XDG",
+        other => other,
+    }
+}
+
+/// Splits any of Kraken's names of a pair into Kraken's names of its assets.
+fn split(symbol: &str) -> Option<(&str, &str)> {
+    if symbol.contains('/') {
+        return symbols::split_at(symbol, '/');
+    }
+    // `XXBTZUSD`: both in the old form. `USDTZUSD` mixes them. Anything else with a Z in the middle is plain: `XTZUSD`.
+    if let Some((base, quote)) = symbol.split_at_checked(4)
+        && quote.len() == 4
+        && is_legacy(quote)
+        && (is_legacy(base) || base == "USDT")
+    {
+        return Some((base, quote));
+    }
+    let rare = RARE_QUOTES.iter().filter_map(|quote| Some((symbol.strip_suffix(quote)?, *quote)));
+    if let Some(pair) = rare.into_iter().find(|(base, _)| RARE_QUOTE_BASES.contains(base)) {
+        return Some(pair);
+    }
+    let plain = QUOTES.iter().filter_map(|quote| Some((symbol.strip_suffix(quote)?, *quote)));
+    plain.filter(|(base, _)| !base.is_empty()).max_by_key(|(_, quote)| quote.len())
+}
+
+fn is_legacy(asset: &str) -> bool {
+    asset.len() == 4 && LEGACY_ASSETS.iter().any(|(legacy, _)| *legacy == asset)
+}
+
+const LIMITS: &[RateLimit] = &[RateLimit { scope: SCOPE, limit: 1, window: Duration::from_secs(1) }];
+
+impl Venue for Kraken {
+    fn id(&self) -> VenueId {
+        VenueId("kraken")
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "Kraken",
+            documentation_url: "https://docs.kraken.com/api/",
+            terms_url: "https://www.kraken.com/legal",
+            official: true,
+        }
+    }
+
+    fn feeds(&self) -> &'static [Feed] {
+        &[Feed::Tickers, Feed::Candles]
+    }
+
+    fn rest_url(&self) -> &'static str {
+        "https://api.kraken.com"
+    }
+
+    fn limits(&self) -> &'static [RateLimit] {
+        LIMITS
+    }
+
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        let (base, quote) = split(symbol)?;
+        let mut instrument = spot_instrument(symbol, common_name(base), common_name(quote))?;
+        // `AAPLx` is a share as a token.
+        if base.ends_with('x') {
+            instrument.kind = InstrumentKind::Other;
+        }
+        Some(instrument)
+    }
+
+    /// The name of WebSocket v2, which is the common one.
+    fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
+        self.instrument(&format!("{}/{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
+    }
+
+    fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
+        let request = |path, asked| Request { path, host: None, scope: SCOPE, weight: 1, asked };
+        let pair = |instrument: &Instrument| {
+            url_encoded(&format!("{}{}", asking_name(&instrument.base), asking_name(&instrument.quote)))
+        };
+        match (feed, asked) {
+            (Feed::Tickers, [only]) => vec![request(format!("/0/public/Ticker?pair={}", pair(only)), asked.to_vec())],
+            // One unknown pair in a list would refuse the whole list, so several are taken out of the answer for all.
+            (Feed::Tickers, _) => vec![request("/0/public/Ticker".to_owned(), asked.to_vec())],
+            (Feed::Candles, _) => {
+                let minutes = options.interval.unwrap_or(CandleInterval::OneDay).duration().as_secs() / 60;
+                // Rows after `since`, not at it.
+                let since = options.start.map(|start| format!("&since={}", start.as_seconds().saturating_sub(1)));
+                let since = since.unwrap_or_default();
+                let path = |asked| format!("/0/public/OHLC?pair={}&interval={minutes}{since}", pair(asked));
+                asked.iter().map(|asked| request(path(asked), vec![asked.clone()])).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+        status::check(response)?;
+        let mut gather = Gather::by_pair(asked);
+        let mut reader = Reader::new(result_of(&response.body)?);
+        match feed {
+            Feed::Tickers => reader.object(|reader, pair| {
+                let entry = ticker_entry(reader)?;
+                if let Some(subject) = gather.subject(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
+                    gather.settle(&subject, entry.and_then(|entry| Ok((None, Payload::Ticker(entry.full()?)))));
+                }
+                Ok(())
+            })?,
+            Feed::Candles => reader.object(|reader, pair| {
+                if pair == b"last" {
+                    return reader.skip();
+                }
+                let rows = match reader.kind()? {
+                    Kind::Array => gather::candle_rows(reader)?,
+                    _ => {
+                        reader.skip()?;
+                        vec![[Scalar::Compound; 8]]
+                    }
+                };
+                let interval = gather::candle_interval(&response.path, "interval", INTERVALS, CANDLE.time, &rows);
+                if let Some(subject) = gather.subject(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
+                    gather::settle_candles(&mut gather, &subject, CANDLE, interval, &rows);
+                }
+                Ok(())
+            })?,
+            _ => return Err(gather::no_such_feed()),
+        }
+        Ok(gather.finish())
+    }
+
+    fn stream(&self) -> Option<&dyn StreamingVenue> {
+        Some(self)
+    }
+}
+
+/// The `result` of `{"error":[],"result":{…}}`. The error may be a plain string where a list is documented.
+fn result_of(body: &[u8]) -> Result<&[u8], VenueError> {
+    let mut reader = Reader::new(body);
+    let mut failure = Scalar::Missing;
+    let mut result: Option<&[u8]> = None;
+    reader.object(|reader, key| {
+        let kind = reader.kind()?;
+        match key {
+            b"error" if kind == Kind::Array => reader.array(|reader| {
+                let error = reader.scalar()?;
+                // Warnings begin with W and come with a result.
+                if failure.is_absent() && !error.bytes().starts_with(b"W") {
+                    failure = error;
+                }
+                Ok(())
+            }),
+            b"error" => {
+                failure = reader.scalar()?;
+                Ok(())
+            }
+            b"result" if kind == Kind::Object => {
+                result = Some(reader.raw()?);
+                Ok(())
+            }
+            _ => reader.skip(),
+        }
+    })?;
+    reader.finish()?;
+    if !failure.is_absent() {
+        return Err(refusal(failure));
+    }
+    result.ok_or(gather::without("result"))
+}
+
+fn refusal(error: Scalar<'_>) -> VenueError {
+    let text = error.text().unwrap_or_default().to_ascii_lowercase();
+    if text.contains("rate limit") || text.contains("too many requests") || text.contains("temporary lockout") {
+        VenueError::RateLimited { retry_after: None }
+    } else if text.starts_with("eservice") || text.contains("internal error") || text.contains("timeout") {
+        gather::transient(error)
+    } else {
+        gather::rejected(error)
+    }
+}
+
+/// Reads one pair of the REST ticker, and the ticker of WebSocket v1, which differs in `o`:
+///
+/// `{"a":["2.1","1","1.0"],"b":["2.0","1","1.0"],"c":["2.05","0.1"],"v":["3","9"],"p":…,"t":…,"l":["1.9","1.8"],"h":["2.2","2.3"],"o":"2.0"}`
+///
+/// Of two figures the first is today's and the second of the last 24 hours. A lone `o` is today's open, so it is not used.
+fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, Failure>, JsonError> {
+    let mut entry = TickerEntry::default();
+    if reader.kind()? != Kind::Object {
+        reader.skip()?;
+        return Ok(Err(Failure { reason: UnresolvedReason::Malformed, field: "" }));
+    }
+    reader.object(|reader, key| {
+        match key {
+            b"a" => entry.ask.set("a", element(reader, 0)?),
+            b"b" => entry.bid.set("b", element(reader, 0)?),
+            b"c" => entry.last.set("c", element(reader, 0)?),
+            b"v" => entry.base_volume.set("v", element(reader, 1)?),
+            b"h" => entry.high.set("h", element(reader, 1)?),
+            b"l" => entry.low.set("l", element(reader, 1)?),
+            b"o" if reader.kind()? == Kind::Array => entry.open.set("o", element(reader, 1)?),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(Ok(entry))
+}
+
+/// An element of an array; where no array stands, what stands there instead if it is null or empty, else a compound.
+fn element<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Scalar<'a>, JsonError> {
+    if reader.kind()? == Kind::Array {
+        return Ok(reader.row::<2>()?.get(index).copied().unwrap_or_default());
+    }
+    let value = reader.scalar()?;
+    Ok(if value.is_absent() { value } else { Scalar::Compound })
+}
+
+impl StreamingVenue for Kraken {
+    fn ws_url(&self) -> &'static str {
+        "wss://ws.kraken.com"
+    }
+
+    fn path(&self) -> &'static str {
+        "/v2"
+    }
+
+    fn session(&self) -> SessionPolicy {
+        SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(30),
+            ping: Ping::Answer,
+            instruments_max: 200,
+            messages_per_second_max: 10,
+        }
+    }
+
+    fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let symbols: Vec<String> = asked.iter().map(|asked| format!("{}/{}", asked.base, asked.quote)).collect();
+        let parameters =
+            serde_json::json!({"channel": "ticker", "symbol": symbols, "event_trigger": "bbo", "snapshot": true});
+        vec![serde_json::json!({"method": "subscribe", "params": parameters}).to_string()]
+    }
+
+    fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError> {
+        let mut reader = Reader::new(frame);
+        if reader.kind()? == Kind::Array {
+            return self.parse_frame_v1(frame);
+        }
+        let (mut channel, mut method, mut event) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
+        let (mut success, mut status, mut error) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
+        let mut symbol = Scalar::Missing;
+        let mut data: Option<&[u8]> = None;
+        reader.object(|reader, key| {
+            if key == b"data" && reader.kind()? == Kind::Array {
+                data = Some(reader.raw()?);
+                return Ok(());
+            }
+            let value = reader.scalar()?;
+            match key {
+                b"channel" => channel = value,
+                b"method" => method = value,
+                b"event" => event = value,
+                b"success" => success = value,
+                b"status" => status = value,
+                b"symbol" | b"pair" => symbol = value,
+                b"error" | b"errorMessage" => error = value,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        reader.finish()?;
+        let refused = || Frame::Refused { symbol: symbol.label(), reason: plain_code(error) };
+        Ok(match (channel.bytes(), method.bytes(), event.bytes()) {
+            (b"ticker", _, _) => Frame::Data(self.read_tickers(data.ok_or(gather::without("data"))?)?),
+            (b"heartbeat", _, _) | (_, b"pong", _) | (_, _, b"heartbeat" | b"pong") => Frame::Alive,
+            (_, b"subscribe", _) if success == Scalar::Bool(true) => Frame::Subscribed,
+            (_, b"subscribe", _) => refused(),
+            (_, _, b"subscriptionStatus") if status.bytes() == b"error" => refused(),
+            (_, _, b"subscriptionStatus") => Frame::Subscribed,
+            _ if !error.is_absent() => refused(),
+            _ => Frame::Ignored,
+        })
+    }
+}
+
+impl Kraken {
+    /// `[{"symbol":"BTC/USD","bid":2.0,"ask":2.1,"last":2.05,"volume":9,"low":1.8,"high":2.3,"timestamp":"…"}]`; an update may
+    /// hold the quote only.
+    fn read_tickers(&self, data: &[u8]) -> Result<Parsed, VenueError> {
+        let mut gather = Gather::new(&[]);
+        each_object(&mut Reader::new(data), &mut gather, |reader, gather| {
+            let mut entry = TickerEntry::default();
+            let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
+            reader.object(|reader, key| {
+                let value = reader.scalar()?;
+                match key {
+                    b"symbol" => symbol = value,
+                    b"timestamp" => time = value,
+                    b"last" => entry.last.set("last", value),
+                    b"bid" => entry.bid.set("bid", value),
+                    b"ask" => entry.ask.set("ask", value),
+                    b"high" => entry.high.set("high", value),
+                    b"low" => entry.low.set("low", value),
+                    b"volume" => entry.base_volume.set("volume", value),
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            if let Some(subject) = gather.subject(symbol, |symbol| self.instrument(symbol)) {
+                gather.settle(&subject, ticker_v2(&entry, time));
+            }
+            Ok(())
+        })?;
+        Ok(gather.finish())
+    }
+
+    /// `[340,{…},"ticker","XBT/USD"]` and `[341,["bid","ask","time","bidVolume","askVolume"],"spread","XBT/USD"]`.
+    fn parse_frame_v1(&self, frame: &[u8]) -> Result<Frame, VenueError> {
+        let mut reader = Reader::new(frame);
+        let mut payload: Option<&[u8]> = None;
+        let mut texts = [Scalar::Missing; 2];
+        reader.array(|reader| {
+            if reader.kind()? != Kind::Scalar {
+                payload = Some(reader.raw()?);
+                return Ok(());
+            }
+            // The channel and the pair come last.
+            texts = [texts[1], reader.scalar()?];
+            Ok(())
+        })?;
+        reader.finish()?;
+        let [channel, pair] = texts;
+        let payload = payload.ok_or(gather::without("payload"))?;
+        let mut reader = Reader::new(payload);
+        let statement = match channel.bytes() {
+            b"ticker" => ticker_entry(&mut reader)?.and_then(|entry| Ok((None, Payload::Ticker(entry.partial()?)))),
+            b"spread" if reader.kind()? == Kind::Array => spread(reader.row()?),
+            b"spread" => Err(Failure { reason: UnresolvedReason::Malformed, field: "" }),
+            _ => return Ok(Frame::Ignored),
+        };
+        let mut gather = Gather::new(&[]);
+        if let Some(subject) = gather.subject(pair, |symbol| self.instrument(symbol)) {
+            gather.settle(&subject, statement);
+        }
+        Ok(Frame::Data(gather.finish()))
+    }
+}
+
+/// Tokenised shares come with zero quotes and a time of 1970, which is no time.
+fn ticker_v2(entry: &TickerEntry<'_>, time: Scalar<'_>) -> Result<Statement, Failure> {
+    let time = time.iso_time().at("timestamp")?.filter(|time| *time > Timestamp::EPOCH);
+    Ok((time, Payload::Ticker(entry.partial()?)))
+}
+
+fn spread([bid, ask, time]: [Scalar<'_>; 3]) -> Result<Statement, Failure> {
+    let mut entry = TickerEntry::default();
+    entry.bid.set("bid", bid);
+    entry.ask.set("ask", ask);
+    Ok((fractional_seconds(time).at("timestamp")?, Payload::Ticker(entry.partial()?)))
+}
+
+/// `1654031976.197239`, in seconds.
+fn fractional_seconds(time: Scalar<'_>) -> Result<Option<Timestamp>, FieldError> {
+    let malformed = FieldError(UnresolvedReason::Malformed);
+    let Some(seconds) = time.quantity()?.filter(|seconds| !seconds.is_zero()) else { return Ok(None) };
+    let micros = seconds.checked_mul(Decimal::from(1_000_000)).ok_or(malformed)?.rounded(0).normalized();
+    let (micros, _) = micros.parts();
+    i64::try_from(micros).map(|micros| Some(Timestamp::from_micros(micros))).map_err(|_| malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form_of_a_pair() {
+        for (symbol, base, quote) in [
+            ("XXBTZUSD", "BTC", "USD"),
+            ("XETHZEUR", "ETH", "EUR"),
+            ("XETHXXBT", "ETH", "BTC"),
+            ("XXDGXXBT", "DOGE", "BTC"),
+            ("XZECZUSD", "ZEC", "USD"),
+            ("XBTUSDT", "BTC", "USDT"),
+            ("XDGUSD", "DOGE", "USD"),
+            ("XTZUSD", "XTZ", "USD"),
+            ("XTZEUR", "XTZ", "EUR"),
+            ("USDTZUSD", "USDT", "USD"),
+            ("ZEURZUSD", "EUR", "USD"),
+            ("EURUSDT", "EUR", "USDT"),
+            ("DOTUSD", "DOT", "USD"),
+            ("BNBUSD", "BNB", "USD"),
+            ("ADAXBT", "ADA", "BTC"),
+            ("AVAXXBT", "AVAX", "BTC"),
+            ("AVAXETH", "AVAX", "ETH"),
+            ("XBTPYUSD", "BTC", "PYUSD"),
+            ("PEARLUSD", "PEARL", "USD"),
+            ("1INCHUSD", "1INCH", "USD"),
+            ("BTC/USD", "BTC", "USD"),
+            ("XBT/USD", "BTC", "USD"),
+            ("XDG/EUR", "DOGE", "EUR"),
+        ] {
+            let instrument = Kraken.instrument(symbol).unwrap_or_else(|| panic!("{symbol} is not split"));
+            assert_eq!((instrument.base.as_str(), instrument.quote.as_str()), (base, quote), "{symbol}");
+            assert_eq!((instrument.kind, instrument.symbol.as_str()), (InstrumentKind::Spot, symbol));
+        }
+        for symbol in ["", "USD", "XBT", "ETHUSD.d", "/USD", "A/B/C", "FOO", "币"] {
+            assert_eq!(Kraken.instrument(symbol), None, "{symbol}");
+        }
+        assert_eq!(Kraken.instrument("AAPLx/USD").map(|share| share.kind), Some(InstrumentKind::Other));
+    }
+
+    #[test]
+    fn asks_by_the_venues_names() {
+        let asked = [Kraken.listing("btc", "usd").expect("a pair"), Kraken.listing("DOGE", "EUR").expect("a pair")];
+        let options = RequestOptions { start: Some(Timestamp::from_seconds(86_400)), ..RequestOptions::default() };
+        assert_eq!(Kraken.requests(Feed::Tickers, &asked[..1], &options)[0].path, "/0/public/Ticker?pair=XBTUSD");
+        assert_eq!(Kraken.requests(Feed::Tickers, &asked, &options)[0].path, "/0/public/Ticker");
+        let candles = Kraken.requests(Feed::Candles, &asked, &options);
+        assert_eq!(candles[1].path, "/0/public/OHLC?pair=XDGEUR&interval=1440&since=86399");
+        assert!(Kraken.subscribe(&asked)[0].contains(r#"["BTC/USD","DOGE/EUR"]"#));
+    }
+}

@@ -1,0 +1,187 @@
+//! What the sources of index levels share: their symbols for our indices, the shape of a session's close, dates and rows of CSV.
+
+use super::gather::{Failure, Gather, Statement};
+use super::json::Scalar;
+use super::{UnresolvedReason, VenueError};
+use crossmarket_domain::calendar;
+use crossmarket_domain::observation::IndexLevel;
+use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Payload, Timestamp};
+
+/// Decimal places of a level, where the source does not say: what is beyond is noise of binary fractions.
+pub(super) const PLACES_DEFAULT: u32 = 2;
+
+/// What is asked for as the newest of a source that has closes only.
+pub(super) const RECENT_SPAN: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+
+/// A source's symbols: the index's code and what the source calls it.
+pub(super) type Symbols = &'static [(&'static str, &'static str)];
+
+/// The instrument of an index of ours, which is quoted in US dollars.
+pub(super) fn listing(symbols: Symbols, base: &str, quote: &str) -> Option<Instrument> {
+    let (_, symbol) = symbols.iter().find(|(index, _)| *index == base && quote == "USD")?;
+    instrument(symbols, symbol)
+}
+
+/// The instrument of a symbol: an index of ours, or something else that the source has, under the source's own name.
+pub(super) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
+    if symbol.is_empty() {
+        return None;
+    }
+    let index = symbols.iter().find(|(_, known)| known.eq_ignore_ascii_case(symbol)).map(|(index, _)| *index);
+    let (base, quote) = match index {
+        Some(index) => (index, "USD"),
+        None => symbol
+            .split_once('-')
+            .filter(|(base, quote)| !base.is_empty() && !quote.is_empty())
+            .unwrap_or((symbol, "USD")),
+    };
+    Some(Instrument {
+        symbol: symbol.into(),
+        base: base.into(),
+        quote: quote.into(),
+        kind: InstrumentKind::Index,
+        multiplier: 1,
+    })
+}
+
+/// The instruments to ask for: those given, else every index that the source has.
+pub(super) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instrument> {
+    if asked.is_empty() {
+        return symbols.iter().filter_map(|(_, symbol)| instrument(symbols, symbol)).collect();
+    }
+    asked.to_vec()
+}
+
+/// The four levels of a session, as the source has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bar {
+    pub open: Option<Decimal>,
+    pub high: Option<Decimal>,
+    pub low: Option<Decimal>,
+    pub close: Option<Decimal>,
+}
+
+impl Bar {
+    /// Reads the four, rounded to `places`.
+    pub fn read(
+        open: Scalar<'_>,
+        high: Scalar<'_>,
+        low: Scalar<'_>,
+        close: Scalar<'_>,
+        places: u32,
+    ) -> Result<Self, Failure> {
+        let level = |value: Scalar<'_>, field| -> Result<Option<Decimal>, Failure> {
+            let read = value.price().map_err(|super::json::FieldError(reason)| Failure { reason, field })?;
+            Ok(read.map(|level| rounded(level, places)))
+        };
+        Ok(Self {
+            open: level(open, "open")?,
+            high: level(high, "high")?,
+            low: level(low, "low")?,
+            close: level(close, "close")?,
+        })
+    }
+
+    /// The statement that `level` stands at `event_time`; `close_of` names the session that it is the close of. Extremes that contradict
+    /// the others say nothing, but the close stands: sources compose the two from different prints.
+    pub fn statement(self, level: Decimal, event_time: Timestamp, close_of: Option<Timestamp>) -> Statement {
+        let others = [Some(level), self.open];
+        let high = self.high.filter(|high| others.iter().flatten().all(|other| high >= other));
+        let low = self.low.filter(|low| others.iter().flatten().all(|other| low <= other));
+        let level = IndexLevel { level, open: self.open, high, low, previous_close: None, close_of };
+        (Some(event_time), Payload::IndexLevel(level))
+    }
+}
+
+/// A level without the noise of binary fractions. What is too small for so many places stays as it is.
+pub(super) fn rounded(level: Decimal, places: u32) -> Decimal {
+    let rounded = level.rounded(places);
+    if rounded.is_positive() { rounded } else { level }
+}
+
+/// Midnight UTC of `YYYY-MM-DD`.
+pub(super) fn date(text: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 10)?;
+    let date: jiff::civil::Date = text.parse().ok()?;
+    (date.year() > 0).then(|| calendar::day_start(date))
+}
+
+/// The reason for a row without a close, or of a day without a session: nothing is wrong with the answer.
+pub(super) fn no_close(field: &'static str) -> Failure {
+    Failure { reason: UnresolvedReason::NoValue, field }
+}
+
+/// The fields of a line of plain CSV. The sources quote nothing; a quoted field is taken without its quotes.
+pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b',').map(|field| {
+        let field = field.trim_ascii();
+        field.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(field)
+    })
+}
+
+/// The lines of a CSV body that are not empty, without a byte order mark.
+pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// Settles a row of a CSV: a close on a date.
+pub(super) fn settle_row(
+    gather: &mut Gather<'_>,
+    subject: &super::gather::Subject,
+    day: &[u8],
+    bar: impl FnOnce() -> Result<Bar, Failure>,
+) {
+    let statement = match date(day) {
+        None => Err(Failure { reason: UnresolvedReason::Malformed, field: "date" }),
+        Some(day) if !calendar::may_have_close(&subject.instrument().base, day) => Err(no_close("date")),
+        Some(day) => bar().and_then(|bar| {
+            let close = bar.close.ok_or(no_close("close"))?;
+            Ok(bar.statement(close, day, Some(day)))
+        }),
+    };
+    gather.settle(subject, statement);
+}
+
+/// The symbol that a request asked for, with its escapes resolved.
+pub(super) fn asked_symbol(path: &str, key: &str) -> Option<String> {
+    let (_, query) = path.split_once('?')?;
+    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+}
+
+/// The answer to a request for too many requests, where only a text says so.
+pub(super) fn limited_text(body: &[u8]) -> Option<VenueError> {
+    let limited =
+        body.trim_ascii_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"Too Many Requests"));
+    limited.then_some(VenueError::RateLimited { retry_after: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_name_our_indices_or_themselves() {
+        const SYMBOLS: Symbols = &[("RUT", "^RUT"), ("DXY", "DX-Y.NYB")];
+        let check = |symbol: &str, base: &str, quote: &str| {
+            let found = instrument(SYMBOLS, symbol).expect(symbol);
+            assert_eq!((found.symbol.as_str(), found.base.as_str(), found.quote.as_str()), (symbol, base, quote));
+        };
+        check("^RUT", "RUT", "USD");
+        check("^rut", "RUT", "USD");
+        check("DX-Y.NYB", "DXY", "USD");
+        check("BTC-EUR", "BTC", "EUR");
+        check("QQQ", "QQQ", "USD");
+        check("-X", "-X", "USD");
+        assert_eq!(instrument(SYMBOLS, ""), None);
+        assert_eq!(asked_or_all(SYMBOLS, &[]).len(), 2);
+    }
+
+    #[test]
+    fn dates_are_of_one_form() {
+        assert_eq!(date(b"2024-12-31"), Timestamp::parse("2024-12-31T00:00:00Z"));
+        for refused in ["", "2024-13-01", "20241231", "2024-12-31T00:00", "-001-01-01", "0000-01-01"] {
+            assert_eq!(date(refused.as_bytes()), None, "{refused}");
+        }
+    }
+}

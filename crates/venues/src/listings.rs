@@ -1,0 +1,69 @@
+//! What the market-cap listings share.
+
+use smol_str::{SmolStr, ToSmolStr};
+
+use super::json::{FieldError, Scalar};
+use super::{Parsed, Unresolved, UnresolvedReason};
+use crossmarket_domain::observation::MarketCap;
+use crossmarket_domain::{Instrument, InstrumentKind, Observation, Payload, Timestamp};
+
+/// A listing's price of an asset, in US dollars. `ticker` is empty when only the id is known.
+pub fn instrument(id: &str, ticker: &str) -> Instrument {
+    Instrument {
+        symbol: SmolStr::new(id),
+        base: ticker.to_uppercase().to_smolstr(),
+        quote: SmolStr::new_static("USD"),
+        kind: InstrumentKind::Listing,
+        multiplier: 1,
+    }
+}
+
+/// A text that an entry cannot do without.
+pub fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&'static str, FieldError)> {
+    match value {
+        Scalar::Text(bytes) if !bytes.is_empty() => value.text().map(|text| text.to_smolstr()),
+        _ => None,
+    }
+    .ok_or((field, FieldError(UnresolvedReason::Malformed)))
+}
+
+/// A rank from 1; 0 and absent are absent.
+pub fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
+    match value.integer()? {
+        None | Some(0) => Ok(None),
+        Some(rank) => u32::try_from(rank).map(Some).map_err(|_| FieldError(UnresolvedReason::Implausible)),
+    }
+}
+
+/// The observation of a row, which must have a price or a market cap.
+pub fn observation(
+    instrument: Instrument,
+    event_time: Option<Timestamp>,
+    row: MarketCap,
+) -> Result<Observation, (&'static str, FieldError)> {
+    if row.price.is_none() && row.market_cap.is_none() {
+        return Err(("price", FieldError(UnresolvedReason::NoValue)));
+    }
+    Ok(Observation { instrument, event_time, payload: Payload::MarketCap(Box::new(row)) })
+}
+
+/// With instruments asked for: drops what was not asked, and adds what was asked and not answered.
+pub fn keep_asked(parsed: &mut Parsed, asked: &[Instrument]) {
+    if asked.is_empty() {
+        return;
+    }
+    let is_asked = |symbol: &str| asked.iter().any(|instrument| instrument.symbol == symbol);
+    parsed.observations.retain(|observation| is_asked(&observation.instrument.symbol));
+    let mut told = std::collections::HashSet::new();
+    parsed.unresolved.retain(|entry| is_asked(&entry.symbol) && told.insert(entry.symbol.clone()));
+    for instrument in asked {
+        let symbol = &instrument.symbol;
+        let observed = parsed.observations.iter().any(|observation| &observation.instrument.symbol == symbol);
+        if observed {
+            parsed.unresolved.retain(|entry| &entry.symbol != symbol);
+        } else if !parsed.unresolved.iter().any(|entry| &entry.symbol == symbol) {
+            let reason = UnresolvedReason::NotAnswered;
+            parsed.unresolved.push(Unresolved { symbol: symbol.clone(), reason, field: "" });
+        }
+    }
+}

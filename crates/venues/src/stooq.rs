@@ -1,0 +1,204 @@
+//! Stooq: daily closes of indices as CSV. A key is needed, which its site gives out for a captcha.
+//!
+//! No API is documented; the download link of its pages is what is asked for.
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use super::gather::{Gather, no_such_feed, url_encoded};
+use super::json::Scalar;
+use super::levels::{self, Bar, PLACES_DEFAULT, Symbols};
+use super::{About, ApiKey, Parsed, RateLimit, Request, RequestOptions, Response, Venue, VenueError, status};
+use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
+
+/// The venue's id.
+pub const ID: VenueId = VenueId("stooq");
+
+/// `^ndq` is the Nasdaq Composite, `^ndx` the Nasdaq-100.
+const SYMBOLS: Symbols =
+    &[("RUT", "^rut"), ("SPX", "^spx"), ("NDX", "^ndx"), ("IXIC", "^ndq"), ("DJI", "^dji"), ("VIX", "^vix")];
+
+/// Nothing is published; a daily allowance is known to exist.
+const LIMITS: &[RateLimit] = &[RateLimit { scope: "requests", limit: 10, window: Duration::from_secs(60) }];
+
+/// Stooq's CSV downloads.
+pub struct Stooq;
+
+impl Venue for Stooq {
+    fn id(&self) -> VenueId {
+        ID
+    }
+
+    fn about(&self) -> About {
+        About {
+            title: "Stooq",
+            documentation_url: "https://stooq.com/q/d/?s=^spx",
+            terms_url: "https://stooq.com/info/",
+            official: false,
+        }
+    }
+
+    fn feeds(&self) -> &'static [Feed] {
+        &[Feed::IndexLevels]
+    }
+
+    fn rest_url(&self) -> &'static str {
+        "https://stooq.com"
+    }
+
+    fn limits(&self) -> &'static [RateLimit] {
+        LIMITS
+    }
+
+    fn api_key(&self) -> Option<ApiKey> {
+        Some(ApiKey { parameter: "apikey" })
+    }
+
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        levels::instrument(SYMBOLS, symbol)
+    }
+
+    fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
+        levels::listing(SYMBOLS, base, quote)
+    }
+
+    fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
+        if feed != Feed::IndexLevels {
+            return Vec::new();
+        }
+        let day = |at: Timestamp| at.civil().strftime("%Y%m%d").to_string();
+        let start = options.start.or(options.end.map(|end| end - levels::RECENT_SPAN));
+        let from = start.map(|start| format!("&d1={}", day(start))).unwrap_or_default();
+        let until = options.end.map(|end| format!("&d2={}", day(end))).unwrap_or_default();
+        let request = |instrument: Instrument| Request {
+            path: format!("/q/d/l/?s={}&i=d{from}{until}", url_encoded(&instrument.symbol)),
+            host: None,
+            scope: "requests",
+            weight: 1,
+            asked: vec![instrument],
+        };
+        levels::asked_or_all(SYMBOLS, asked).into_iter().map(request).collect()
+    }
+
+    /// ```text
+    /// Date,Open,High,Low,Close,Volume
+    /// 2026-01-14,6930.1,6941.2,6885.7,6926.6,3012345678
+    /// ```
+    /// Everything else comes with status 200 as well: `No data` for an unknown symbol, `Get your apikey: …` without a key, and a text about
+    /// the daily limit. So the header line is looked at before anything is read.
+    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+        status::check(response)?;
+        if feed != Feed::IndexLevels {
+            return Err(no_such_feed());
+        }
+        let mut lines = levels::lines(&response.body);
+        let header = lines.next().unwrap_or_default();
+        let mut gather = Gather::new(asked);
+        let named = levels::asked_symbol(&response.path, "s");
+        if header.eq_ignore_ascii_case(b"No data") {
+            let subject = gather.subject_of_path(named.as_deref(), |symbol| self.instrument(symbol));
+            if let Some(subject) = subject {
+                let reason = super::UnresolvedReason::NotListed;
+                gather.settle(&subject, Err(super::gather::Failure { reason, field: "" }));
+            }
+            return Ok(gather.finish());
+        }
+        let place = |name: &str| levels::fields(header).position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
+        let (Some(date), Some(close)) = (place("Date"), place("Close")) else { return Err(refusal(header)) };
+        let [open, high, low] = ["Open", "High", "Low"].map(place);
+        let subject = gather.subject_of_path(named.as_deref(), |symbol| self.instrument(symbol));
+        let Some(subject) = subject else { return Ok(gather.finish()) };
+        for line in lines {
+            let fields: Vec<&[u8]> = levels::fields(line).collect();
+            let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+            let value = |place: Option<usize>| place.map_or(Scalar::Missing, |place| Scalar::Text(field(place)));
+            levels::settle_row(&mut gather, &subject, field(date), || {
+                Bar::read(value(open), value(high), value(low), value(Some(close)), PLACES_DEFAULT)
+            });
+        }
+        Ok(gather.finish())
+    }
+}
+
+/// What an answer that is no CSV means, by its first line.
+fn refusal(line: &[u8]) -> VenueError {
+    let line = String::from_utf8_lossy(line).to_ascii_lowercase();
+    let text = |text: &'static str| SmolStr::new_static(text);
+    if line.contains("apikey") {
+        VenueError::Rejected(text("a key is needed, or this one is not accepted"))
+    } else if line.contains("limit") {
+        VenueError::RateLimited { retry_after: None }
+    } else {
+        VenueError::Malformed(text("expected a line Date,Open,High,Low,Close"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossmarket_domain::Payload;
+
+    fn parse(path: &str, body: &str) -> Result<Parsed, VenueError> {
+        let response = Response { status: 200, path: path.into(), body: body.to_owned().into(), ..Response::default() };
+        Stooq.parse(Feed::IndexLevels, &[], &response)
+    }
+
+    #[test]
+    fn reads_closes_and_passes_over_what_is_none() {
+        let body = "\u{feff}Date,Open,High,Low,Close,Volume\r\n2026-01-14,2630.1,2641.5,2622,2640.125,0\r\n2026-01-17,1,1,1,1,0\r\n\
+                    2026-01-15,,,,2651.9\r\n2026-01-16,2650,2640,2660,2655,0\r\nsoon,1,1,1,1,0\r\n2026-01-20,1,1,1,abc,0\r\n2026-01-21,,,,,\r\n";
+        let parsed = parse("/q/d/l/?s=%5Erut&i=d", body).expect("readable");
+        let levels: Vec<String> = parsed
+            .observations
+            .iter()
+            .map(|observation| {
+                let Payload::IndexLevel(level) = &observation.payload else { panic!("{observation:?}") };
+                assert_eq!((observation.instrument.base.as_str(), level.close_of), ("RUT", observation.event_time));
+                format!(
+                    "{} {:?} {:?} {:?} {}",
+                    level.close_of.expect("a date"),
+                    level.open,
+                    level.high,
+                    level.low,
+                    level.level
+                )
+            })
+            .collect();
+        assert_eq!(
+            levels,
+            [
+                "2026-01-14T00:00:00Z Some(2630.1) Some(2641.5) Some(2622) 2640.12",
+                "2026-01-15T00:00:00Z None None None 2651.9",
+                // A high below the close and a low above the opening say nothing.
+                "2026-01-16T00:00:00Z Some(2650) None None 2655",
+            ]
+        );
+        let unresolved: Vec<_> = parsed.unresolved.iter().map(|entry| (entry.reason.as_str(), entry.field)).collect();
+        assert_eq!(
+            unresolved,
+            [("no_value", "date"), ("malformed", "date"), ("malformed", "close"), ("no_value", "close")]
+        );
+    }
+
+    #[test]
+    fn texts_with_status_200_are_refusals() {
+        let rejected = parse("", "Get your apikey:\n\n1. Open …");
+        assert!(matches!(rejected, Err(VenueError::Rejected(_))), "{rejected:?}");
+        let limited = parse("", "Exceeded the daily hits limit");
+        assert_eq!(limited.err(), Some(VenueError::RateLimited { retry_after: None }));
+        assert!(matches!(parse("", "<html>"), Err(VenueError::Malformed(_))));
+        assert!(matches!(parse("", ""), Err(VenueError::Malformed(_))));
+        let none = parse("/q/d/l/?s=%5Ezzz&i=d", "No data").expect("an answer");
+        assert_eq!(none.unresolved[0].reason.as_str(), "not_listed");
+    }
+
+    #[test]
+    fn asks_for_days() {
+        let options = RequestOptions { start: Timestamp::from_date(2016, 1, 4), ..RequestOptions::default() };
+        let asked = [Stooq.listing("RUT", "USD").expect("listed")];
+        let requests = Stooq.requests(Feed::IndexLevels, &asked, &options);
+        assert_eq!(requests[0].path, "/q/d/l/?s=%5Erut&i=d&d1=20160104");
+        assert_eq!(Stooq.requests(Feed::IndexLevels, &[], &RequestOptions::default()).len(), SYMBOLS.len());
+    }
+}
