@@ -60,7 +60,7 @@ def minimal(found):
     assert "ipBlock" not in reached("server") and "ipBlock" in reached("collector")
     assert found.get("NetworkPolicy", "cm-crossmarket-redis")["spec"]["egress"] == []
     notes = found.texts["crossmarket/templates/NOTES.txt"]
-    assert "crossmarket get BTC" in notes and "helm test cm --namespace market" in notes and "for trying" in notes
+    assert "crossmarket get BTC" in notes and "helm test cm --namespace market" in notes and "for trials" in notes
 
 
 @check
@@ -280,7 +280,7 @@ def no_autoscaling(found):
 @check
 def no_network_policy(found):
     assert found.all("NetworkPolicy") == []
-    assert "whoever reaches the pods can call them" in found.texts["crossmarket/templates/NOTES.txt"]
+    assert "everybody who reaches the pods can call them" in found.texts["crossmarket/templates/NOTES.txt"]
 
 
 @check
