@@ -36,7 +36,6 @@ mod backfill;
 mod demo;
 mod frames;
 mod indices;
-mod leases;
 mod listener;
 mod measured;
 mod metrics;
@@ -146,9 +145,6 @@ pub enum AppError {
         /// What is wrong.
         problem: String,
     },
-    /// Leases cannot be kept where they should be.
-    #[error("collector.leases = kubernetes: {0}")]
-    Leases(&'static str),
     /// A role that this store does not allow.
     #[error(
         "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"
@@ -189,12 +185,7 @@ pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(
     let shard_count = Some(config.collector.shards);
     let store = store::open(&OpenOptions { shard_count, ..config.store.open_options() }).await?;
     let collects = role == Role::Collector || (role == Role::All && config.collector.enabled);
-    let collector = if collects {
-        let kubernetes_leases = leases::in_kubernetes(&config)?;
-        Some(CollectorSettings { kubernetes_leases, ..collector_settings(&config) })
-    } else {
-        None
-    };
+    let collector = collects.then(|| collector_settings(&config));
     let serves = role != Role::Collector;
     let venues = venue_entries(&config, false);
     let banner = |_: &str| String::new();

@@ -18,7 +18,7 @@ mod venues;
 pub use baskets::{
     BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, BasketsConfig, IndexReference, IndexReferencesConfig,
 };
-pub use collector::{CollectorConfig, KubernetesConfig, LeaseKeeper, UniverseConfig};
+pub use collector::{CollectorConfig, UniverseConfig};
 pub use reader::{Problem, Reader, Setting};
 pub use security::{ClientsFile, SecurityConfig};
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};

@@ -283,7 +283,7 @@ mod tests {
         }
         store.note(Operation::Lease, Duration::ZERO, Some(&gone()));
         store.note(Operation::Write, Duration::ZERO, None);
-        assert_eq!(store.up.get(), 0, "a write tells nothing of leases, which may be kept elsewhere");
+        assert_eq!(store.up.get(), 0, "an answered write says nothing about leases");
     }
 
     #[tokio::test]

@@ -1,9 +1,6 @@
 //! `collector.*`, `universe.*`: what is collected and how.
 
-use std::path::PathBuf;
 use std::time::Duration;
-
-use url::Url;
 
 use super::Reader;
 use crossmarket_domain::AssetCode;
@@ -22,10 +19,6 @@ pub struct CollectorConfig {
     pub required_venue_count: u32,
     /// How long a lease of a shard lasts, 500 ms to 60 s, default 2.5 s: a collector that is gone is replaced after so long at most.
     pub lease_life: Duration,
-    /// Where leases are kept, default in the store. The same in every collector on one store.
-    pub leases: LeaseKeeper,
-    /// The Lease objects.
-    pub kubernetes: KubernetesConfig,
 }
 
 impl CollectorConfig {
@@ -46,97 +39,8 @@ impl CollectorConfig {
                 500..=60_000,
                 "milliseconds",
             )),
-            leases: reader.parsed(
-                "collector.leases",
-                LeaseKeeper::Store,
-                "store or kubernetes",
-                |text| LeaseKeeper::ALL.into_iter().find(|keeper| keeper.as_str() == text),
-                |keeper| keeper.as_str().to_owned(),
-            ),
-            kubernetes: KubernetesConfig::read(reader),
         }
     }
-}
-
-/// Where the leases of shards are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseKeeper {
-    /// In the store.
-    Store,
-    /// In Lease objects of Kubernetes.
-    Kubernetes,
-}
-
-impl LeaseKeeper {
-    const ALL: [Self; 2] = [Self::Store, Self::Kubernetes];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
-}
-
-/// `collector.kubernetes.*`: the Lease objects, where leases are kept in such.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KubernetesConfig {
-    /// What their names begin with, before `-SHARD`; default `crossmarket`.
-    pub lease_name: String,
-    /// Their namespace; by default the pod's own.
-    pub namespace: Option<String>,
-    /// The API server: https, or http on loopback. By default what Kubernetes tells every pod.
-    pub api_url: Option<String>,
-    /// Where the pod has its service account, default `/var/run/secrets/kubernetes.io/serviceaccount`.
-    pub credentials_dir: PathBuf,
-}
-
-impl KubernetesConfig {
-    fn read(reader: &mut Reader) -> Self {
-        let directory = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
-        let name_allowed = "a name of lower-case letters, digits and \"-\", at most 200 characters";
-        Self {
-            lease_name: reader.parsed(
-                "collector.kubernetes.lease_name",
-                "crossmarket".to_owned(),
-                name_allowed,
-                |text| object_name(text, 200),
-                String::clone,
-            ),
-            namespace: reader.optional(
-                "collector.kubernetes.namespace",
-                "a name of lower-case letters, digits and \"-\", at most 63 characters",
-                |text| object_name(text, 63),
-                String::clone,
-            ),
-            api_url: reader.optional(
-                "collector.kubernetes.api_url",
-                "https://HOST:PORT, or http on loopback",
-                api_url,
-                String::clone,
-            ),
-            credentials_dir: reader.parsed(
-                "collector.kubernetes.credentials_dir",
-                PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
-                "a directory",
-                directory,
-                |path| path.display().to_string(),
-            ),
-        }
-    }
-}
-
-/// A DNS label, which is also a valid subdomain (RFC 1123).
-fn object_name(text: &str, len_max: usize) -> Option<String> {
-    let inside = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let ends = !text.is_empty() && !text.starts_with('-') && !text.ends_with('-');
-    (inside && ends && text.len() <= len_max).then(|| text.to_owned())
-}
-
-fn api_url(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && bare).then(|| text.trim_end_matches('/').to_owned())
 }
 
 /// `universe.*`: the assets that are collected.

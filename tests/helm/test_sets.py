@@ -241,30 +241,6 @@ def redis_bundled_in_memory(found):
 
 
 @check
-def leases_in_kubernetes(found):
-    names = [f"cm-crossmarket-{shard}" for shard in range(4)]
-    assert found.names("Lease") == names
-    # A spec of the chart's would take the lease from its holder at every upgrade.
-    assert all("spec" not in one for one in found.all("Lease"))
-    [role], [binding] = found.all("Role"), found.all("RoleBinding")
-    assert role["rules"] == [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": names, "verbs": ["get", "update"]}]
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": found.names("ServiceAccount")[0], "namespace": "market"}]
-    collector = settings(found, "collector")["collector"]
-    assert collector == {"shards": "3", "leases": "kubernetes", "kubernetes": {"lease_name": "cm-crossmarket"}}
-    assert settings(found, "server")["collector"] == {"shards": "3"}
-    # The token is the collectors' alone.
-    [mount] = [one for one in found.container("collector")["volumeMounts"] if one["name"] == "kubernetes"]
-    assert mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
-    sources = [next(iter(one)) for one in volume(found, "collector", "kubernetes")["projected"]["sources"]]
-    assert sources == ["serviceAccountToken", "configMap", "downwardAPI"]
-    assert "serviceAccountToken" not in str(found.pod("server")) + str(found.pod("redis"))
-    reached = lambda role: str(found.get("NetworkPolicy", f"cm-crossmarket-{role}")["spec"]["egress"])
-    assert "6443" in reached("collector") and "6443" not in reached("server")
-    assert "192.0.2.1/32" in reached("collector")
-
-
-@check
 def servers_only(found):
     assert found.names("Deployment") == ["cm-crossmarket-server"]
     assert "collector" not in str([found.names(kind) for kind in ("Service", "ConfigMap", "PodDisruptionBudget", "NetworkPolicy")])

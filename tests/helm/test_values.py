@@ -69,7 +69,7 @@ def test_unknown_keys_are_refused(path):
 @pytest.mark.parametrize("values", [
     {"shards": 0}, {"shards": 65}, {"shards": "2"}, {"shards": 1.5},
     {"image": {"pullPolicy": "Sometimes"}}, {"image": {"digest": "sha256:abc"}}, {"image": {"repository": ""}},
-    {"server": {"replicas": -1}}, {"server": {"topologySpread": True}}, {"server": {"readiness": "always"}}, {"collector": {"leases": "store"}},
+    {"server": {"replicas": -1}}, {"server": {"topologySpread": True}}, {"server": {"readiness": "always"}},
     {"server": {"resources": {"limits": {"memory": "a lot"}}}}, {"server": {"extraEnv": [{"value": "x"}]}},
     {"server": {"podDisruptionBudget": {"maxUnavailable": "101%"}}},
     {"server": {"autoscaling": {"minReplicas": 0}}}, {"server": {"autoscaling": {"targetCPUUtilizationPercentage": 500}}},
@@ -92,7 +92,6 @@ def test_bad_values_are_refused(values):
 @pytest.mark.parametrize("values, message", [
     ({"redis": {"bundled": {"enabled": False}}}, "need a Redis that they share"),
     ({"tls": {"enabled": True}}, "tls.enabled needs tls.existingSecret or tls.certManager.enabled"),
-    ({"collector": {"leases": "kubernetes"}, "serviceAccount": {"create": False}}, "let the chart make one, or name one in serviceAccount.name"),
 ])
 def test_what_does_not_fit_together_is_refused_with_a_reason(values, message):
     with pytest.raises(helm_python.HelmError, match=re.escape(message)):
@@ -124,7 +123,7 @@ ALTERNATIVES = {
     "ingress.host": "other.example.com", "grpcRoute.hostnames": ["other.example.com"], "redis.bundled.persistence.size": "9Gi",
     "server.topologySpread": "required", "collector.topologySpread": "required", "server.readiness": "fresh",
     "networkPolicy.clientCidrs": ["192.0.2.0/24"],
-    "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1], "networkPolicy.egress.kubernetesPorts": [1], "collector.leases": "kubernetes",
+    "networkPolicy.egress.redisPorts": [1], "networkPolicy.egress.venuePorts": [1],
 }
 
 

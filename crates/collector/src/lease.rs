@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,20 +14,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub mod kubernetes;
-
 use super::publish::Update;
 use super::retry::Jitter;
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{Epoch, Key, Revision};
-use crossmarket_domain::{Shards, Timestamp, TraceContext};
+use crossmarket_domain::{Shards, TraceContext};
 use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError};
 use crossmarket_telemetry::metrics::recorder;
 
-/// How often a standby looks at the store.
+/// How often a standby asks for the lease. A holder that ends releases its lease, so this is what a rolling restart waits.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
-/// Between two attempts at a store that does not answer.
+/// Between two attempts at a store that does not answer. Whoever gets through first after an outage leads.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
 /// How often a store is told that a shard is whole, so that it keeps one in which nothing changes.
@@ -55,70 +52,10 @@ pub struct Lead {
     told_published: Arc<Mutex<Option<Instant>>>,
 }
 
-/// Where leases are kept, and epochs given out with them. What each method promises is said at [`Store::acquire_lease`] and its neighbours.
-#[async_trait]
-pub trait Leases: Send + Sync {
-    /// Claims a shard.
-    async fn acquire(
-        &self,
-        shard: ShardId,
-        holder: &str,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<LeaseClaim, StoreError>;
-
-    /// Gives a lease a new life.
-    async fn renew(&self, lease: &Lease) -> Result<Lease, StoreError>;
-
-    /// Gives a lease back.
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
-
-    /// How often a standby looks whether a shard is free, at least and at most. A holder that ends gives its lease back, so this is the time that
-    /// a rolling restart waits.
-    fn look_interval(&self) -> (Duration, Duration);
-
-    /// Between two attempts that had no answer, at least and at most. Whoever is first after an outage leads on.
-    fn retry_wait(&self) -> (Duration, Duration);
-}
-
-/// Leases in the store itself.
-pub struct StoreLeases(pub Arc<dyn Store>);
-
-#[async_trait]
-impl Leases for StoreLeases {
-    async fn acquire(
-        &self,
-        shard: ShardId,
-        holder: &str,
-        life: Duration,
-        now: Timestamp,
-    ) -> Result<LeaseClaim, StoreError> {
-        self.0.acquire_lease(shard, holder, life, now).await
-    }
-
-    async fn renew(&self, lease: &Lease) -> Result<Lease, StoreError> {
-        self.0.renew_lease(lease).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        self.0.release_lease(lease).await
-    }
-
-    fn look_interval(&self) -> (Duration, Duration) {
-        LOOK_INTERVAL
-    }
-
-    fn retry_wait(&self) -> (Duration, Duration) {
-        RETRY_WAIT
-    }
-}
-
 /// Competes for shards.
 pub struct Competition {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Where leases are kept.
-    pub leases: Arc<dyn Leases>,
     /// The shards.
     pub shards: Shards,
     /// This process's name among those that compete.
@@ -275,14 +212,13 @@ impl Competition {
 
     async fn compete(&self, shard: ShardId, told: &Told, stop: &CancellationToken) {
         let seed = self.seed.wrapping_add(u64::from(shard));
-        let (retry_min, retry_max) = self.leases.retry_wait();
-        let mut retry = Jitter::new(seed, retry_min, retry_max);
-        let (look_min, look_max) = self.leases.look_interval();
+        let mut retry = Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1);
+        let (look_min, look_max) = LOOK_INTERVAL;
         let mut look = Jitter::new(seed, look_min, look_max);
         let mut answering = true;
         while !stop.is_cancelled() {
             let claim = async {
-                match self.leases.acquire(shard, &self.holder, self.life, self.clock.now()).await? {
+                match self.store.acquire_lease(shard, &self.holder, self.life, self.clock.now()).await? {
                     LeaseClaim::Granted(lease) => Ok(Ok((self.foreign(shard).await?, lease))),
                     LeaseClaim::Held { holder, remaining } => Ok::<_, StoreError>(Err((holder, remaining))),
                 }
@@ -349,7 +285,7 @@ impl Competition {
             if Instant::now() >= lease.stop_at() {
                 break "not renewed in time";
             }
-            match tokio::time::timeout_at(lease.stop_at(), self.leases.renew(&lease)).await {
+            match tokio::time::timeout_at(lease.stop_at(), self.store.renew_lease(&lease)).await {
                 Ok(Ok(renewed)) => {
                     lease = renewed;
                     renew_at = lease.renew_at();
@@ -369,7 +305,7 @@ impl Competition {
         }
         if stop.is_cancelled() {
             // Without the store's answer it runs out by itself.
-            let _ = tokio::time::timeout(self.life / 3, self.leases.release(&lease)).await;
+            let _ = tokio::time::timeout(self.life / 3, self.store.release_lease(&lease)).await;
         }
         if fenced.is_cancelled() { FENCED_PAUSE } else { Duration::ZERO }
     }

@@ -63,8 +63,7 @@ use feed::{PolledFeed, VenueLink};
 use fetch::{FetchLimits, FetchSetupError, Fetcher};
 use indices::IndexOwner;
 use intake::Intake;
-use lease::kubernetes::{KubernetesLeases, KubernetesOptions};
-use lease::{Competition, Leading, Leases, Standing, StoreLeases};
+use lease::{Competition, Leading, Standing};
 use long_short::RatioVenue;
 use monitor::FeedMonitor;
 use pipeline::Pipeline;
@@ -155,8 +154,6 @@ pub struct CollectorSettings {
     pub fetch_limits: FetchLimits,
     /// How long a lease of a shard lasts: a collector that is gone without a word is replaced after so long. Renewed at a third of it.
     pub lease_life: Duration,
-    /// Where leases are kept: `None` for the store.
-    pub kubernetes_leases: Option<KubernetesOptions>,
     /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
     pub backfill: bool,
     /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
@@ -182,7 +179,6 @@ impl Default for CollectorSettings {
             seed: 0,
             fetch_limits: FetchLimits::default(),
             lease_life: LEASE_LIFE,
-            kubernetes_leases: None,
             backfill: true,
             undated_time: None,
             index_news: None,
@@ -206,9 +202,6 @@ pub enum CollectorError {
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] FetchSetupError),
-    /// The address of the cluster's API server is unusable.
-    #[error("leases cannot be kept in Kubernetes: collector.kubernetes.api_url")]
-    Leases(#[source] FetchSetupError),
     /// The store failed at the end.
     #[error("the store failed")]
     Store(#[source] StoreError),
@@ -232,21 +225,10 @@ pub async fn run(
     let links = links(&settings, clock)?;
     let resign = CancellationToken::new();
     let mut competing = JoinSet::new();
-    let leases: Arc<dyn Leases> = match settings.kubernetes_leases.clone() {
-        Some(options) => {
-            let leases = KubernetesLeases::new(options, Arc::clone(&store), clock).map_err(CollectorError::Leases)?;
-            Arc::new(leases)
-        }
-        None => Arc::new(StoreLeases(Arc::clone(&store))),
-    };
     let competition = Competition {
         store: Arc::clone(&store),
-        leases,
         shards,
-        holder: match settings.kubernetes_leases {
-            Some(_) => holder_name_of_pod(),
-            None => holder_name(),
-        },
+        holder: holder_name(),
         life: settings.lease_life,
         clock,
         seed: settings.seed,
@@ -294,13 +276,6 @@ pub async fn run(
 /// A name that no other process has: also of two in containers that both are process 1.
 fn holder_name() -> SmolStr {
     format_smolstr!("{}-{:016x}", std::process::id(), rand::random::<u64>())
-}
-
-/// The same after the pod's name, which Kubernetes shows to those who ask who leads.
-fn holder_name_of_pod() -> SmolStr {
-    let host = std::env::var("HOSTNAME").unwrap_or_default();
-    let is_name = !host.is_empty() && host.len() <= 63 && host.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_name { format_smolstr!("{host}_{}", holder_name()) } else { holder_name() }
 }
 
 /// Collects until `round` is over.

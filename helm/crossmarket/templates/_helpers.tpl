@@ -157,10 +157,6 @@ true
 {{- if $values.security.jwks.existingConfigMap }}{{- $_ := set $security "jwt" (dict "jwks_file" "/etc/crossmarket/jwks/jwks.json") }}{{- end -}}
 {{- if $security }}{{- $_ := set $own "security" $security }}{{- end -}}
 {{- end -}}
-{{- if and (eq .role "collector") (eq $values.collector.leases "kubernetes") -}}
-{{- $_ := set $own.collector "leases" "kubernetes" -}}
-{{- $_ := set $own.collector "kubernetes" (dict "lease_name" (include "crossmarket.fullname" $root)) -}}
-{{- end -}}
 {{- $config := deepCopy $values.config -}}
 {{- /* Collectors answer nobody, so that who may call is not theirs to know. */ -}}
 {{- if ne .role "server" }}{{- $_ := unset $config "security" }}{{- end -}}

@@ -8,7 +8,6 @@
 {{- $clientCa := ternary $values.tls.clientCa.existingSecret "" (ne $tlsSecret "") -}}
 {{- $clients := ternary $values.security.clients.existingSecret "" (eq $role "server") -}}
 {{- $jwks := ternary $values.security.jwks.existingConfigMap "" (eq $role "server") -}}
-{{- $leases := and (eq $role "collector") (eq $values.collector.leases "kubernetes") -}}
 {{- $passwordSecret := ternary $values.redis.existingSecret.name "" (ne $values.redis.url "") -}}
 metadata:
   labels:
@@ -152,11 +151,6 @@ spec:
           mountPath: /etc/crossmarket/crossmarket.toml
           subPath: crossmarket.toml
           readOnly: true
-        {{- if $leases }}
-        - name: kubernetes
-          mountPath: /var/run/secrets/kubernetes.io/serviceaccount
-          readOnly: true
-        {{- end }}
         {{- if $passwordSecret }}
         - name: redis
           mountPath: /etc/crossmarket/redis
@@ -191,19 +185,6 @@ spec:
     - name: config
       configMap:
         name: {{ include "crossmarket.fullname" $root }}-{{ $role }}
-    {{- if $leases }}
-    # What Kubernetes would mount by itself into every pod of the account.
-    - name: kubernetes
-      projected:
-        defaultMode: 0440
-        sources:
-          - serviceAccountToken: { path: token, expirationSeconds: 3607 }
-          - configMap:
-              name: kube-root-ca.crt
-              items: [{ key: ca.crt, path: ca.crt }]
-          - downwardAPI:
-              items: [{ path: namespace, fieldRef: { apiVersion: v1, fieldPath: metadata.namespace } }]
-    {{- end }}
     {{- if $passwordSecret }}
     - name: redis
       secret:
