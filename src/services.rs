@@ -21,6 +21,8 @@ use crate::servers::subscription_service_server::SubscriptionServiceServer;
 use crate::servers::{catalog_service_server, index_service_server, long_short_service_server, price_service_server};
 use crossmarket_api::FILE_DESCRIPTOR_SET;
 use crossmarket_clock::Clock;
+use crossmarket_domain::AssetCode;
+use crossmarket_domain::state::Key;
 use crossmarket_image::Image;
 use crossmarket_image::histories::Histories;
 use crossmarket_store::Store;
@@ -135,6 +137,10 @@ impl Services {
     fn check_histories(&self) -> Result<(), ServiceError> {
         self.check_serving()?;
         if self.histories.is_loaded() { Ok(()) } else { Err(ServiceError::NotReady) }
+    }
+
+    fn is_known_asset(&self, asset: &AssetCode) -> bool {
+        [Key::Asset(asset.clone()), Key::Price(asset.clone())].iter().any(|key| self.image.get(key).is_some())
     }
 }
 

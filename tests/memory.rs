@@ -332,7 +332,6 @@ impl Generator {
                 format!(r#"{{"status":"ok","ts":{millis},"data":{}}}"#, list(all(), htx_row))
             }
             (LISTING, "coins/markets") => self.listing(query),
-            (LISTING, "coins/categories") => "[]".to_owned(),
             _ => return None,
         })
     }

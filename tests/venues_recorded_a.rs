@@ -65,62 +65,41 @@ fn millis(row: &Value, key: &str) -> i64 {
 struct Keys {
     symbol: &'static str,
     time: &'static str,
-    fields: [&'static str; 8],
+    fields: [&'static str; 7],
 }
 
 const BINANCE: Keys = Keys {
     symbol: "symbol",
     time: "closeTime",
-    fields: ["lastPrice", "bidPrice", "askPrice", "openPrice", "highPrice", "lowPrice", "volume", "quoteVolume"],
+    fields: ["lastPrice", "bidPrice", "askPrice", "highPrice", "lowPrice", "volume", "quoteVolume"],
 };
-const BINANCE_STREAM: Keys = Keys { symbol: "s", time: "E", fields: ["c", "b", "a", "o", "h", "l", "v", "q"] };
+const BINANCE_STREAM: Keys = Keys { symbol: "s", time: "E", fields: ["c", "b", "a", "h", "l", "v", "q"] };
 const BYBIT: Keys = Keys {
     symbol: "symbol",
     time: "",
-    fields: [
-        "lastPrice",
-        "bid1Price",
-        "ask1Price",
-        "prevPrice24h",
-        "highPrice24h",
-        "lowPrice24h",
-        "volume24h",
-        "turnover24h",
-    ],
+    fields: ["lastPrice", "bid1Price", "ask1Price", "highPrice24h", "lowPrice24h", "volume24h", "turnover24h"],
 };
 const BYBIT_INVERSE: Keys = Keys {
     symbol: "symbol",
     time: "",
-    fields: [
-        "lastPrice",
-        "bid1Price",
-        "ask1Price",
-        "prevPrice24h",
-        "highPrice24h",
-        "lowPrice24h",
-        "turnover24h",
-        "volume24h",
-    ],
+    fields: ["lastPrice", "bid1Price", "ask1Price", "highPrice24h", "lowPrice24h", "turnover24h", "volume24h"],
 };
 const BYBIT_OPTION: Keys = Keys {
     symbol: "symbol",
     time: "",
-    fields: ["lastPrice", "bidPrice", "askPrice", "", "highPrice24h", "lowPrice24h", "volume24h", "turnover24h"],
+    fields: ["lastPrice", "bidPrice", "askPrice", "highPrice24h", "lowPrice24h", "volume24h", "turnover24h"],
 };
 const OKX_SPOT: Keys = Keys {
     symbol: "instId",
     time: "ts",
-    fields: ["last", "bidPx", "askPx", "open24h", "high24h", "low24h", "vol24h", "volCcy24h"],
+    fields: ["last", "bidPx", "askPx", "high24h", "low24h", "vol24h", "volCcy24h"],
 };
-const OKX_DERIVATIVE: Keys = Keys {
-    symbol: "instId",
-    time: "ts",
-    fields: ["last", "bidPx", "askPx", "open24h", "high24h", "low24h", "volCcy24h", ""],
-};
+const OKX_DERIVATIVE: Keys =
+    Keys { symbol: "instId", time: "ts", fields: ["last", "bidPx", "askPx", "high24h", "low24h", "volCcy24h", ""] };
 const MEXC_FUTURES: Keys = Keys {
     symbol: "symbol",
     time: "timestamp",
-    fields: ["lastPrice", "bid1", "ask1", "", "high24Price", "lower24Price", "", "amount24"],
+    fields: ["lastPrice", "bid1", "ask1", "high24Price", "lower24Price", "", "amount24"],
 };
 
 fn ticker(observation: &Observation) -> &Ticker {
@@ -136,7 +115,6 @@ fn assert_ticker(observation: &Observation, row: &Value, keys: &Keys) {
         ticker.last_price,
         ticker.bid_price,
         ticker.ask_price,
-        ticker.open_24h,
         ticker.high_24h,
         ticker.low_24h,
         ticker.base_volume_24h,
@@ -173,7 +151,7 @@ fn tickers() {
     {
         check_tickers("binance", &format!("binance/rest/{name}.json"), &BINANCE, InstrumentKind::Spot);
     }
-    let price = Keys { fields: ["price", "", "", "", "", "", "", ""], ..BINANCE };
+    let price = Keys { fields: ["price", "", "", "", "", "", ""], ..BINANCE };
     check_tickers("binance", "binance/rest/spot_ticker_price_BTCUSDT.json", &price, InstrumentKind::Spot);
     let linear = InstrumentKind::PerpetualLinear;
     check_tickers("binance-usdm", "binance/rest/fapi_ticker24hr_BTCUSDT_2021-08-27.json", &BINANCE, linear);

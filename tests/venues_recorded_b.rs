@@ -90,17 +90,17 @@ fn same(observed: Option<Decimal>, value: Option<&Value>, is_price: bool, what: 
 }
 
 /// Where a ticker's figures stand in an entry, in the order of [`Ticker`]'s fields; empty where the venue has none.
-type Columns = [&'static str; 8];
+type Columns = [&'static str; 7];
 
 fn compare_ticker(observation: &Observation, symbol: &str, entry: &Value, columns: Columns, what: &str) {
     assert_eq!(observation.instrument.symbol, symbol, "{what}");
     let Payload::Ticker(ticker) = &observation.payload else { panic!("{what}: no ticker") };
-    let Ticker { last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h } =
+    let Ticker { last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h } =
         ticker.clone();
-    let observed = [last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h];
+    let observed = [last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h];
     for (index, (observed, pointer)) in observed.into_iter().zip(columns).enumerate() {
         let value = if pointer.is_empty() { None } else { entry.pointer(pointer) };
-        same(observed, value, index < 6, &format!("{what}: {symbol} {pointer}"));
+        same(observed, value, index < 5, &format!("{what}: {symbol} {pointer}"));
     }
 }
 
@@ -174,7 +174,7 @@ fn each_frame(id: &str, mut compare: impl FnMut(&Value, &[Observation], &str) ->
 
 #[test]
 fn coinbase_answers() {
-    const TICKER: Columns = ["/price", "/bid", "/ask", "", "", "", "/volume", ""];
+    const TICKER: Columns = ["/price", "/bid", "/ask", "", "", "/volume", ""];
     let venue = venue("coinbase");
     for file in shared("coinbase", "rest") {
         let what = name(&file);
@@ -201,9 +201,8 @@ fn coinbase_answers() {
 
 #[test]
 fn coinbase_frames() {
-    const EXCHANGE: Columns =
-        ["/price", "/best_bid", "/best_ask", "/open_24h", "/high_24h", "/low_24h", "/volume_24h", ""];
-    const ADVANCED: Columns = ["/price", "/best_bid", "/best_ask", "", "/high_24_h", "/low_24_h", "/volume_24_h", ""];
+    const EXCHANGE: Columns = ["/price", "/best_bid", "/best_ask", "/high_24h", "/low_24h", "/volume_24h", ""];
+    const ADVANCED: Columns = ["/price", "/best_bid", "/best_ask", "/high_24_h", "/low_24_h", "/volume_24_h", ""];
     each_frame("coinbase", |json, observations, what| {
         if json["type"] == "ticker" {
             compare_ticker(&observations[0], text(json, "/product_id"), json, EXCHANGE, what);
@@ -223,7 +222,7 @@ fn coinbase_frames() {
 #[test]
 fn kraken_answers() {
     // A lone `o` is today's open and must not appear.
-    const TICKER: Columns = ["/c/0", "/b/0", "/a/0", "", "/h/1", "/l/1", "/v/1", ""];
+    const TICKER: Columns = ["/c/0", "/b/0", "/a/0", "/h/1", "/l/1", "/v/1", ""];
     for file in shared("kraken", "rest") {
         let what = name(&file);
         let (parsed, json) = decode(venue("kraken"), feed_of(&file), &[], &file);
@@ -240,9 +239,9 @@ fn kraken_answers() {
 
 #[test]
 fn kraken_frames() {
-    const V1: Columns = ["/c/0", "/b/0", "/a/0", "/o/1", "/h/1", "/l/1", "/v/1", ""];
-    const SPREAD: Columns = ["", "/0", "/1", "", "", "", "", ""];
-    const V2: Columns = ["/last", "/bid", "/ask", "", "/high", "/low", "/volume", ""];
+    const V1: Columns = ["/c/0", "/b/0", "/a/0", "/h/1", "/l/1", "/v/1", ""];
+    const SPREAD: Columns = ["", "/0", "/1", "", "", "", ""];
+    const V2: Columns = ["/last", "/bid", "/ask", "/high", "/low", "/volume", ""];
     each_frame("kraken", |json, observations, what| {
         if let Some(array) = json.as_array() {
             let columns = if array[2] == "spread" { SPREAD } else { V1 };
@@ -267,7 +266,7 @@ fn kraken_frames() {
 
 #[test]
 fn kucoin_answers() {
-    const TICKER: Columns = ["/last", "/buy", "/sell", "", "/high", "/low", "/vol", "/volValue"];
+    const TICKER: Columns = ["/last", "/buy", "/sell", "/high", "/low", "/vol", "/volValue"];
     for file in shared("kucoin", "rest") {
         let what = name(&file);
         let (parsed, json) = decode(venue("kucoin"), feed_of(&file), &[], &file);
@@ -281,8 +280,8 @@ fn kucoin_answers() {
 
 #[test]
 fn kucoin_frames() {
-    const TICKER: Columns = ["/price", "/bestBid", "/bestAsk", "", "", "", "", ""];
-    const SNAPSHOT: Columns = ["/lastTradedPrice", "/buy", "/sell", "/open", "/high", "/low", "/vol", "/volValue"];
+    const TICKER: Columns = ["/price", "/bestBid", "/bestAsk", "", "", "", ""];
+    const SNAPSHOT: Columns = ["/lastTradedPrice", "/buy", "/sell", "/high", "/low", "/vol", "/volValue"];
     each_frame("kucoin", |json, observations, what| {
         let topic = json.get("topic").and_then(Value::as_str).unwrap_or_default();
         if let Some(symbol) = topic.strip_prefix("/market/ticker:") {
@@ -301,7 +300,7 @@ fn kucoin_frames() {
 }
 
 const GATE_SPOT: Columns =
-    ["/last", "/highest_bid", "/lowest_ask", "", "/high_24h", "/low_24h", "/base_volume", "/quote_volume"];
+    ["/last", "/highest_bid", "/lowest_ask", "/high_24h", "/low_24h", "/base_volume", "/quote_volume"];
 const GATE_RATIOS: [(&str, LongShortKind); 4] = [
     ("lsr_account", LongShortKind::GlobalAccount),
     ("top_lsr_account", LongShortKind::TopTraderAccount),
@@ -325,7 +324,7 @@ fn compare_gate_stats(observations: &[Observation], rows: &[Value], what: &str) 
 #[test]
 fn gate_answers() {
     const FUTURES: Columns =
-        ["/last", "/highest_bid", "/lowest_ask", "", "/high_24h", "/low_24h", "/volume_24h_base", "/volume_24h_quote"];
+        ["/last", "/highest_bid", "/lowest_ask", "/high_24h", "/low_24h", "/volume_24h_base", "/volume_24h_quote"];
     let venue = venue("gate");
     for file in shared("gate", "rest") {
         let what = name(&file);
@@ -358,7 +357,7 @@ fn gate_answers() {
 
 #[test]
 fn gate_frames() {
-    const BOOK: Columns = ["", "/b", "/a", "", "", "", "", ""];
+    const BOOK: Columns = ["", "/b", "/a", "", "", "", ""];
     each_frame("gate", |json, observations, what| match json["channel"].as_str() {
         Some("spot.tickers") => {
             compare_ticker(&observations[0], text(json, "/result/currency_pair"), &json["result"], GATE_SPOT, what);
@@ -380,18 +379,9 @@ fn gate_frames() {
 
 #[test]
 fn bitget_answers() {
-    const V2_SPOT: Columns =
-        ["/lastPr", "/bidPr", "/askPr", "/open", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
-    const V3: Columns = [
-        "/lastPrice",
-        "/bid1Price",
-        "/ask1Price",
-        "/openPrice24h",
-        "/highPrice24h",
-        "/lowPrice24h",
-        "/volume24h",
-        "/turnover24h",
-    ];
+    const V2_SPOT: Columns = ["/lastPr", "/bidPr", "/askPr", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
+    const V3: Columns =
+        ["/lastPrice", "/bid1Price", "/ask1Price", "/highPrice24h", "/lowPrice24h", "/volume24h", "/turnover24h"];
     let venue = venue("bitget");
     for file in shared("bitget", "rest") {
         let what = name(&file);
@@ -426,10 +416,8 @@ fn bitget_answers() {
 
 #[test]
 fn bitget_frames() {
-    const FIRST: Columns =
-        ["/last", "/bestBid", "/bestAsk", "/open24h", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
-    const V2: Columns =
-        ["/lastPr", "/bidPr", "/askPr", "/open24h", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
+    const FIRST: Columns = ["/last", "/bestBid", "/bestAsk", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
+    const V2: Columns = ["/lastPr", "/bidPr", "/askPr", "/high24h", "/low24h", "/baseVolume", "/quoteVolume"];
     each_frame("bitget", |json, observations, what| {
         for (observation, entry) in observations.iter().zip(list(json, "/data")) {
             let columns = if entry.get("lastPr").is_some() { V2 } else { FIRST };
@@ -442,7 +430,7 @@ fn bitget_frames() {
 
 #[test]
 fn htx_answers() {
-    const TICKER: Columns = ["/close", "/bid", "/ask", "/open", "/high", "/low", "/amount", "/vol"];
+    const TICKER: Columns = ["/close", "/bid", "/ask", "/high", "/low", "/amount", "/vol"];
     for file in shared("htx", "rest") {
         let what = name(&file);
         let (parsed, json) = decode(venue("htx"), feed_of(&file), &[], &file);
@@ -471,7 +459,7 @@ fn htx_answers() {
 
 #[test]
 fn htx_frames() {
-    const DETAIL: Columns = ["/close", "/bid", "/ask", "/open", "/high", "/low", "/amount", "/vol"];
+    const DETAIL: Columns = ["/close", "/bid", "/ask", "/high", "/low", "/amount", "/vol"];
     each_frame("htx", |json, observations, what| {
         let symbol = text(json, "/ch").split('.').nth(1).expect("a symbol");
         compare_ticker(&observations[0], symbol, &json["tick"], DETAIL, what);

@@ -52,7 +52,7 @@ fn caps(parsed: &Parsed) -> Vec<&MarketCap> {
 }
 
 #[test]
-fn coingecko_markets_and_categories() {
+fn coingecko_markets() {
     for file in files("coingecko", "coins_markets") {
         let (parsed, json) = decode("coingecko", Feed::MarketCaps, &file);
         let parsed = parsed.expect("readable");
@@ -69,18 +69,6 @@ fn coingecko_markets_and_categories() {
             assert_eq!(cap.market_cap_rank.map(i64::from), row["market_cap_rank"].as_i64());
             assert_eq!(cap.all_time_high_time, row["ath_date"].as_str().and_then(Timestamp::parse));
             assert_eq!(observation.event_time, row["last_updated"].as_str().and_then(Timestamp::parse));
-        }
-    }
-    for file in files("coingecko", "coins_categories") {
-        let (parsed, json) = decode("coingecko", Feed::Categories, &file);
-        let parsed = parsed.expect("readable");
-        for (observation, row) in parsed.observations.iter().zip(json.as_array().expect("a list")) {
-            let Payload::Category(category) = &observation.payload else { panic!("{observation:?}") };
-            assert_eq!(observation.instrument.symbol, row["id"].as_str().expect("an id"));
-            assert_eq!(category.name, row["name"].as_str().expect("a name"));
-            same(category.market_cap, row, "market_cap");
-            same(category.volume_24h, row, "volume_24h");
-            assert_eq!(category.market_cap_change_24h_percent, row["market_cap_change_24h"].as_f64());
         }
     }
 }

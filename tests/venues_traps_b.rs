@@ -40,11 +40,10 @@ fn ticker(parsed: &Parsed, index: usize) -> Ticker {
     }
 }
 
-/// The ticker's eight figures as texts, `-` for an absent one.
+/// The ticker's seven figures as texts, `-` for an absent one.
 fn figures(ticker: &Ticker) -> String {
-    let Ticker { last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h } =
-        *ticker;
-    [last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h]
+    let Ticker { last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h } = *ticker;
+    [last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h]
         .map(|figure| figure.map_or("-".to_owned(), |figure| figure.to_string()))
         .join(" ")
 }
@@ -227,12 +226,12 @@ fn reads_figures_exactly_as_sent() {
         assert!(parsed.unresolved.is_empty(), "{index} {id}: {:?}", parsed.unresolved);
         if *feed == Feed::Tickers {
             let expected = match *id {
-                "coinbase" => "21.000 - - 20 23 18 9 -",
-                "kraken" => "21.000 20.9 21.1 - 23 18 9 -",
-                "kucoin" => "21.000 20.9 - - 23 18 9 -",
-                "gate" => "21.000 - 21.1 - 23 18 9 180",
-                "bitget" => "21.000 - 21.1 20 23 18 9 180",
-                _ => "21.000 20.9 21.1 20 23 18 9.0 180",
+                "coinbase" => "21.000 - - 23 18 9 -",
+                "kraken" => "21.000 20.9 21.1 23 18 9 -",
+                "kucoin" => "21.000 20.9 - 23 18 9 -",
+                "gate" => "21.000 - 21.1 23 18 9 180",
+                "bitget" => "21.000 - 21.1 23 18 9 180",
+                _ => "21.000 20.9 21.1 23 18 9.0 180",
             };
             assert_eq!(parsed.observations.len(), 3, "{id}");
             for entry in 0..3 {
@@ -431,13 +430,13 @@ fn kraken_answers_under_another_name_than_asked() {
 fn coinbase_bodies_without_a_product() {
     let body = r#"{"ask":"21.1","bid":"","volume":"9","trade_id":7,"price":"21.50","time":"2026-01-15T12:00:00Z"}"#;
     let parsed = all("coinbase", Feed::Tickers, "/products/BTC-USD/ticker", body);
-    assert_eq!(figures(&ticker(&parsed, 0)), "21.50 - 21.1 - - - 9 -");
+    assert_eq!(figures(&ticker(&parsed, 0)), "21.50 - 21.1 - - 9 -");
     assert_eq!(parsed.observations[0].instrument.symbol, "BTC-USD");
     let parsed = all("coinbase", Feed::Tickers, "ticker.json", body);
     assert_eq!(unresolved(&parsed), [("", UnresolvedReason::UnknownSymbol, "symbol")]);
     let stats = r#"{"open":"20","high":"23","low":"18","last":"21","volume":"9","volume_30day":"99"}"#;
     let parsed = all("coinbase", Feed::Tickers, "/products/ETH-EUR/stats", stats);
-    assert_eq!(figures(&ticker(&parsed, 0)), "21 - - 20 23 18 9 -");
+    assert_eq!(figures(&ticker(&parsed, 0)), "21 - - 23 18 9 -");
     assert_eq!(parsed.observations[0].instrument.quote, "EUR");
 }
 
@@ -454,7 +453,7 @@ fn htx_bodies_that_name_another_contract() {
     assert_eq!(parsed.observations[0].instrument, asked[0]);
     let merged = r#"{"status":"ok","ch":"market.ethusdt.detail.merged","ts":1700000000123,"tick":{"close":21,"bid":[20.9,1],"ask":[21.1,2],"vol":null}}"#;
     let parsed = all("htx", Feed::Tickers, "", merged);
-    assert_eq!(figures(&ticker(&parsed, 0)), "21 20.9 21.1 - - - - -");
+    assert_eq!(figures(&ticker(&parsed, 0)), "21 20.9 21.1 - - - -");
     assert_eq!(parsed.observations[0].instrument.symbol, "ethusdt");
 }
 
@@ -500,7 +499,7 @@ fn symbols_that_are_no_spot_price() {
         all("gate", Feed::Tickers, "", r#"[{"contract":"BTC_USD","last":21,"volume_24h":"5","volume_24h_base":"9"}]"#);
     assert_eq!(
         (gate.observations[0].instrument.kind, figures(&ticker(&gate, 0)).as_str()),
-        (PerpetualInverse, "21 - - - - - 9 -")
+        (PerpetualInverse, "21 - - - - 9 -")
     );
 }
 
@@ -622,18 +621,18 @@ fn open_interest_has_its_unit() {
 #[test]
 fn frames_hold_what_they_say() {
     let expected = [
-        ("BTC-USD", "21 20.9 21.1 20 23 18 9 -"),
-        ("ETH-USD", "21 - 21.1 - - - - -"),
-        ("BTC/USD", "21.0 20.9 21.10 - 23 18 9.0 -"),
-        ("BTC/USD", "- 20.9 21.1 - - - - -"),
-        ("XBT/USD", "21 20.9 21.1 20 23 18 9 -"),
-        ("XDG/EUR", "- 20.9 21.1 - - - - -"),
-        ("BTC-USDT", "21 20.9 21.1 - - - - -"),
-        ("KCS-USDT", "21.50000000000000000000 20.9 - 20 - - 9.10 -"),
-        ("BTC_USDT", "21 20.9 21.1 - - - - -"),
+        ("BTC-USD", "21 20.9 21.1 23 18 9 -"),
+        ("ETH-USD", "21 - 21.1 - - - -"),
+        ("BTC/USD", "21.0 20.9 21.10 23 18 9.0 -"),
+        ("BTC/USD", "- 20.9 21.1 - - - -"),
+        ("XBT/USD", "21 20.9 21.1 23 18 9 -"),
+        ("XDG/EUR", "- 20.9 21.1 - - - -"),
+        ("BTC-USDT", "21 20.9 21.1 - - - -"),
+        ("KCS-USDT", "21.50000000000000000000 20.9 - - - 9.10 -"),
+        ("BTC_USDT", "21 20.9 21.1 - - - -"),
         ("BTC_USDT", "long/short"),
-        ("BTCUSDT", "21 20.9 21.1 20 - - - -"),
-        ("btcusdt", "21 - - 20 23 18 9 185"),
+        ("BTCUSDT", "21 20.9 21.1 - - - -"),
+        ("btcusdt", "21 - - 23 18 9 185"),
     ];
     for ((id, frame), (symbol, text)) in FRAMES.into_iter().zip(expected) {
         let parsed = data(id, frame);

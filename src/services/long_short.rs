@@ -83,7 +83,7 @@ impl LongShort {
 
     /// Why there is no such ratio.
     fn missing(&self, asset: &AssetCode, name: &str, series: &LongShortSeries) -> ServiceError {
-        if !self.is_known(asset) {
+        if !self.services.is_known_asset(asset) {
             return ServiceError::unknown_asset(name);
         }
         ServiceError::NoRatio {
@@ -92,11 +92,6 @@ impl LongShort {
             period: series.period.as_str(),
             venue: series.venue.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
-    }
-
-    fn is_known(&self, asset: &AssetCode) -> bool {
-        let image = &self.services.image;
-        image.get(&Key::Asset(asset.clone())).is_some() || image.get(&Key::Price(asset.clone())).is_some()
     }
 
     fn list(

@@ -137,7 +137,7 @@ impl Price {
         let CandleQuery { asset, interval, page_size, pages, .. } = &query;
         let series = SeriesKey { subject: self.candle_subject(asset), kind: SeriesKind::Candles(*interval) };
         let candles = self.services.store.candles(&series, query.from, query.until).await?;
-        if candles.is_empty() && !self.is_known(asset) {
+        if candles.is_empty() && !self.services.is_known_asset(asset) {
             return Err(ServiceError::unknown_asset(&query.name));
         }
         let now = self.services.clock.now();
@@ -155,19 +155,14 @@ impl Price {
     /// Under what name candles are stored: those of an index where it is called so and no asset is.
     fn candle_subject(&self, asset: &AssetCode) -> SmolStr {
         match IndexCode::parse(asset.as_str()) {
-            Some(index) if !self.is_known(asset) => index.as_str().into(),
+            Some(index) if !self.services.is_known_asset(asset) => index.as_str().into(),
             _ => asset_subject(asset),
         }
     }
 
-    fn is_known(&self, asset: &AssetCode) -> bool {
-        let image = &self.services.image;
-        image.get(&Key::Asset(asset.clone())).is_some() || image.get(&Key::Price(asset.clone())).is_some()
-    }
-
     fn find(&self, asset: &AssetCode, name: &str) -> Result<Arc<Item>, ServiceError> {
         let item = self.services.image.get(&Key::Price(asset.clone()));
-        item.ok_or_else(|| match self.is_known(asset) {
+        item.ok_or_else(|| match self.services.is_known_asset(asset) {
             true => ServiceError::NoPriceYet(asset.to_string()),
             false => ServiceError::unknown_asset(name),
         })

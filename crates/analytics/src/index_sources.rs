@@ -31,12 +31,6 @@ pub struct Reading {
     pub day: Timestamp,
     /// The level, or the session's close.
     pub level: Decimal,
-    /// First level of the session.
-    pub open: Option<Decimal>,
-    /// Highest level of the session.
-    pub high: Option<Decimal>,
-    /// Lowest level of the session.
-    pub low: Option<Decimal>,
     /// Close of the session before, where the source tells it.
     pub previous_close: Option<Decimal>,
     /// The source's time of it; of a close, the end of the session.
@@ -145,9 +139,6 @@ mod tests {
         let reading = level.map(|(level, time)| Reading {
             day: at(time).day_start(),
             level: number(level),
-            open: None,
-            high: None,
-            low: None,
             previous_close: None,
             event_time: at(time),
             receive_time: at(time),

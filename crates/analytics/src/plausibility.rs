@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crossmarket_domain::observation::{Category, IndexLevel, LongShort, MarketCap, OpenInterest, Ticker};
+use crossmarket_domain::observation::{IndexLevel, LongShort, MarketCap, OpenInterest, Ticker};
 use crossmarket_domain::{Candle, Decimal, Observation, Payload, Timestamp};
 
 /// Highest price or index level: 10¹². Bitcoin in Iranian rials is below 10¹¹.
@@ -98,14 +98,13 @@ pub fn check(
         Payload::OpenInterest(interest) => check_open_interest(interest),
         Payload::MarketCap(row) => check_market_cap(row, latest),
         Payload::IndexLevel(level) => check_index_level(level),
-        Payload::Category(category) => check_category(category),
     }
 }
 
 /// The last price must be a price. An empty side of the book, or a new listing's high, may be 0, which says that there is none.
 fn check_ticker(ticker: &Ticker, receive_time: Timestamp, last_good: Option<LastGood>) -> Result<(), RejectReason> {
     ticker.last_price.map_or(Ok(()), check_price)?;
-    let others = [ticker.bid_price, ticker.ask_price, ticker.open_24h, ticker.high_24h, ticker.low_24h];
+    let others = [ticker.bid_price, ticker.ask_price, ticker.high_24h, ticker.low_24h];
     for price in others.into_iter().flatten().filter(|price| !price.is_zero()) {
         check_price(price)?;
     }
@@ -179,13 +178,6 @@ fn check_index_level(level: &IndexLevel) -> Result<(), RejectReason> {
         (Some(high), Some(low)) if high < low => Err(RejectReason::Inconsistent),
         _ => Ok(()),
     }
-}
-
-fn check_category(category: &Category) -> Result<(), RejectReason> {
-    if category.market_cap_change_24h_percent.is_some_and(|change| !change.is_finite()) {
-        return Err(RejectReason::NotFinite);
-    }
-    check_amounts([category.market_cap, category.volume_24h])
 }
 
 fn check_price(price: Decimal) -> Result<(), RejectReason> {

@@ -181,7 +181,8 @@ impl Board {
                     }
                 }
                 Payload::MarketCap(row) => self.listed(venue_index, &instrument.base, *row, event_time, receive_time),
-                _ => {}
+                // Candles come from a backfill, index levels go to the index sources: neither is sent here.
+                Payload::Candle(..) | Payload::IndexLevel(_) => {}
             }
         }
         if let Some(monitor) = self.venues.get(usize::from(venue_index)).and_then(|venue| venue.monitors.get(&feed)) {

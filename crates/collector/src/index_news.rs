@@ -51,12 +51,6 @@ pub struct UsedLevel {
     pub venue: &'static str,
     /// The level.
     pub level: Decimal,
-    /// First level of the session.
-    pub open: Option<Decimal>,
-    /// Highest level of the session.
-    pub high: Option<Decimal>,
-    /// Lowest level of the session.
-    pub low: Option<Decimal>,
     /// Close of the session before, where the source tells it.
     pub previous_close: Option<Decimal>,
     /// The source's time of the level.

@@ -101,13 +101,11 @@ pub fn conflate(earlier: &mut Observation, later: Observation) {
 
 /// Overwrites the fields that `news` has.
 pub fn merge(held: &mut Ticker, news: &Ticker) {
-    let Ticker { last_price, bid_price, ask_price, open_24h, high_24h, low_24h, base_volume_24h, quote_volume_24h } =
-        news;
+    let Ticker { last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h } = news;
     for (slot, value) in [
         (&mut held.last_price, last_price),
         (&mut held.bid_price, bid_price),
         (&mut held.ask_price, ask_price),
-        (&mut held.open_24h, open_24h),
         (&mut held.high_24h, high_24h),
         (&mut held.low_24h, low_24h),
         (&mut held.base_volume_24h, base_volume_24h),

@@ -90,7 +90,7 @@ pub enum Feed {
     MarketCaps,
     /// Levels of equity indices.
     IndexLevels,
-    /// Asset categories and their market caps.
+    /// Which assets are in which category.
     Categories,
 }
 

@@ -32,8 +32,6 @@ pub enum Payload {
     MarketCap(Box<MarketCap>),
     /// An index level.
     IndexLevel(IndexLevel),
-    /// A category's totals.
-    Category(Category),
 }
 
 /// Prices and 24-hour figures. An absent field was not sent (in a stream's delta: has not changed).
@@ -45,8 +43,6 @@ pub struct Ticker {
     pub bid_price: Option<Decimal>,
     /// Best ask, in the quote asset.
     pub ask_price: Option<Decimal>,
-    /// Price 24 hours ago, in the quote asset.
-    pub open_24h: Option<Decimal>,
     /// Highest price of the last 24 hours, in the quote asset.
     pub high_24h: Option<Decimal>,
     /// Lowest price of the last 24 hours, in the quote asset.
@@ -239,17 +235,4 @@ pub struct IndexLevel {
     pub previous_close: Option<Decimal>,
     /// Of the close of a session that is over, midnight UTC of the session's date; absent for a level of now.
     pub close_of: Option<Timestamp>,
-}
-
-/// A category's totals, in US dollars.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Category {
-    /// The category's name: `Layer 1 (L1)`.
-    pub name: SmolStr,
-    /// Market capitalization of its members.
-    pub market_cap: Option<Decimal>,
-    /// Change of it in 24 hours, in per cent.
-    pub market_cap_change_24h_percent: Option<f64>,
-    /// Value traded in the last 24 hours.
-    pub volume_24h: Option<Decimal>,
 }

@@ -225,12 +225,11 @@ pub enum Calculation {
     Comparison,
     Season,
     Cycles,
-    Signals,
 }
 
 impl Calculation {
     /// Those that answer calls.
-    pub const OF_SERVERS: [Self; 4] = [Self::Comparison, Self::Season, Self::Cycles, Self::Signals];
+    pub const OF_SERVERS: [Self; 3] = [Self::Comparison, Self::Season, Self::Cycles];
     /// Those that make states.
     pub const OF_COLLECTORS: [Self; 3] = [Self::Aggregate, Self::Snapshot, Self::LongShort];
 
@@ -242,7 +241,6 @@ impl Calculation {
             Self::Comparison => "comparison",
             Self::Season => "season",
             Self::Cycles => "cycles",
-            Self::Signals => "signals",
         }
     }
 

@@ -92,13 +92,12 @@ pub(super) fn tickers(asked: &[Instrument], body: &[u8], split: Split) -> Result
 }
 
 /// The keys of a ticker that are of use, each with its place among an entry's values.
-const TICKER_KEYS: [&str; 12] = [
+const TICKER_KEYS: [&str; 11] = [
     "symbol",
     "lastPrice",
     "price",
     "bidPrice",
     "askPrice",
-    "openPrice",
     "highPrice",
     "lowPrice",
     "volume",
@@ -122,14 +121,13 @@ fn ticker<'b>(
         Some(value) => reader.scalar().map(|scalar| *value = scalar),
         None => reader.skip(),
     })?;
-    let [symbol, last, price, bid, ask, open, high, low, volume, quote_volume, close_time, time] = values;
+    let [symbol, last, price, bid, ask, high, low, volume, quote_volume, close_time, time] = values;
     let Some(subject) = gather.subject(symbol, split) else { return Ok(()) };
     let field = |name, value| Field { name, value };
     let entry = TickerEntry {
         last: if matches!(last, Scalar::Missing) { field("price", price) } else { field("lastPrice", last) },
         bid: field("bidPrice", bid),
         ask: field("askPrice", ask),
-        open: field("openPrice", open),
         high: field("highPrice", high),
         low: field("lowPrice", low),
         base_volume: field("volume", volume),
@@ -327,7 +325,6 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, JsonError> {
             b"c" => event.ticker.last.set("c", reader.scalar()?),
             b"b" => event.ticker.bid.set("b", reader.scalar()?),
             b"a" => event.ticker.ask.set("a", reader.scalar()?),
-            b"o" => event.ticker.open.set("o", reader.scalar()?),
             b"h" => event.ticker.high.set("h", reader.scalar()?),
             b"l" => event.ticker.low.set("l", reader.scalar()?),
             b"v" => event.ticker.base_volume.set("v", reader.scalar()?),

@@ -352,7 +352,6 @@ impl<'a> Row<'a> {
                 b"bidPrice" => row.ticker.bid.set("bidPrice", reader.scalar()?),
                 b"ask1Price" => row.ticker.ask.set("ask1Price", reader.scalar()?),
                 b"askPrice" => row.ticker.ask.set("askPrice", reader.scalar()?),
-                b"prevPrice24h" => row.ticker.open.set("prevPrice24h", reader.scalar()?),
                 b"highPrice24h" => row.ticker.high.set("highPrice24h", reader.scalar()?),
                 b"lowPrice24h" => row.ticker.low.set("lowPrice24h", reader.scalar()?),
                 b"volume24h" => volume.set("volume24h", reader.scalar()?),

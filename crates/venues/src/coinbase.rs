@@ -250,8 +250,6 @@ fn figure<'a>(entry: &mut TickerEntry<'a>, key: &[u8], value: Scalar<'a>) -> boo
         b"best_bid" => (&mut entry.bid, "best_bid"),
         b"ask" => (&mut entry.ask, "ask"),
         b"best_ask" => (&mut entry.ask, "best_ask"),
-        b"open" => (&mut entry.open, "open"),
-        b"open_24h" => (&mut entry.open, "open_24h"),
         b"high" => (&mut entry.high, "high"),
         b"high_24h" => (&mut entry.high, "high_24h"),
         b"high_24_h" => (&mut entry.high, "high_24_h"),

@@ -11,8 +11,8 @@ use super::{
     About, Parsed, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError,
     listings, status,
 };
-use crossmarket_domain::observation::{Category, MarketCap};
-use crossmarket_domain::{Feed, Instrument, Observation, Payload, Timestamp, VenueId};
+use crossmarket_domain::observation::MarketCap;
+use crossmarket_domain::{Feed, Instrument, Observation, Timestamp, VenueId};
 
 mod chart;
 
@@ -95,15 +95,7 @@ impl Venue for CoinGecko {
                 })
                 .collect(),
             Feed::Categories => {
-                let totals = Request {
-                    path: "/coins/categories".to_owned(),
-                    host: None,
-                    scope: "calls",
-                    weight: 1,
-                    asked: Vec::new(),
-                };
-                let members = CATEGORIES.iter().map(|category| markets(&format!("page=1&category={category}"), &[]));
-                std::iter::once(totals).chain(members).collect()
+                CATEGORIES.iter().map(|category| markets(&format!("page=1&category={category}"), &[])).collect()
             }
             _ => Vec::new(),
         }
@@ -128,9 +120,7 @@ impl Venue for CoinGecko {
                 return Ok(());
             }
             let row = Row::read(reader)?;
-            let result =
-                if feed == Feed::Categories && category.is_none() { row.category() } else { row.market_cap(category) };
-            match result {
+            match row.market_cap(category) {
                 Ok(observation) => parsed.observations.push(observation),
                 Err((field, FieldError(reason))) => {
                     parsed.unresolved.push(Unresolved { symbol: row.id.label(), reason, field });
@@ -204,14 +194,12 @@ fn error_of(reader: &mut Reader<'_>) -> VenueError {
     }
 }
 
-/// A row of `/coins/markets` or `/coins/categories`; every number may be null, integers and floats mix.
+/// A row of `/coins/markets`; every number may be null, integers and floats mix.
 ///
 /// ```json
 /// {"id":"bitcoin","symbol":"btc","name":"Bitcoin","current_price":95391,"market_cap":1900000000000,"market_cap_rank":1,
 ///  "total_volume":52640000000,"high_24h":97010,"low_24h":95010,"circulating_supply":19975000.0,"ath":126000,
 ///  "ath_date":"2025-10-06T18:00:00.000Z","last_updated":"2026-01-15T12:00:00.000Z"}
-/// {"id":"privacy-coins","name":"Privacy Coins","market_cap":1.0e10,"market_cap_change_24h":2.5,"volume_24h":9.9e8,
-///  "updated_at":"2026-01-15T12:00:00.000Z"}
 /// ```
 #[derive(Default)]
 struct Row<'a> {
@@ -228,8 +216,6 @@ struct Row<'a> {
     all_time_high: Scalar<'a>,
     all_time_high_time: Scalar<'a>,
     updated: Scalar<'a>,
-    change: Scalar<'a>,
-    category_volume: Scalar<'a>,
 }
 
 impl<'a> Row<'a> {
@@ -249,9 +235,7 @@ impl<'a> Row<'a> {
                 b"low_24h" => &mut row.low,
                 b"ath" => &mut row.all_time_high,
                 b"ath_date" => &mut row.all_time_high_time,
-                b"last_updated" | b"updated_at" => &mut row.updated,
-                b"market_cap_change_24h" => &mut row.change,
-                b"volume_24h" => &mut row.category_volume,
+                b"last_updated" => &mut row.updated,
                 _ => return reader.skip(),
             };
             *slot = reader.scalar()?;
@@ -281,26 +265,6 @@ impl<'a> Row<'a> {
         listings::observation(listings::instrument(&id, &symbol), self.event_time()?, row)
     }
 
-    fn category(&self) -> Result<Observation, (&'static str, FieldError)> {
-        let id = listings::text(self.id, "id")?;
-        let at = |field| move |error| (field, error);
-        let category = Category {
-            name: self.name.text().unwrap_or_default().to_smolstr(),
-            market_cap: self.market_cap.price().map_err(at("market_cap"))?,
-            market_cap_change_24h_percent: self
-                .change
-                .decimal()
-                .map_err(at("market_cap_change_24h"))?
-                .map(crossmarket_domain::Decimal::to_f64),
-            volume_24h: self.category_volume.quantity().map_err(at("volume_24h"))?,
-        };
-        Ok(Observation {
-            instrument: listings::instrument(&id, ""),
-            event_time: self.event_time()?,
-            payload: Payload::Category(category),
-        })
-    }
-
     fn event_time(&self) -> Result<Option<Timestamp>, (&'static str, FieldError)> {
         self.updated.iso_time().map_err(|error| ("last_updated", error))
     }
@@ -309,7 +273,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossmarket_domain::Decimal;
+    use crossmarket_domain::{Decimal, Payload};
 
     fn parse(feed: Feed, path: &str, body: &str) -> Result<Parsed, VenueError> {
         let response = Response { status: 200, path: path.into(), body: body.to_owned().into(), ..Response::default() };

@@ -273,7 +273,6 @@ impl<'a> Entry<'a> {
                 b"close" => figures.last.set("close", reader.scalar()?),
                 b"bid" => figures.bid.set("bid", quote(reader)?),
                 b"ask" => figures.ask.set("ask", quote(reader)?),
-                b"open" => figures.open.set("open", reader.scalar()?),
                 b"high" => figures.high.set("high", reader.scalar()?),
                 b"low" => figures.low.set("low", reader.scalar()?),
                 b"amount" => figures.base_volume.set("amount", reader.scalar()?),

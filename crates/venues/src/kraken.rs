@@ -258,7 +258,7 @@ fn refusal(error: Scalar<'_>) -> VenueError {
 ///
 /// `{"a":["2.1","1","1.0"],"b":["2.0","1","1.0"],"c":["2.05","0.1"],"v":["3","9"],"p":…,"t":…,"l":["1.9","1.8"],"h":["2.2","2.3"],"o":"2.0"}`
 ///
-/// Of two figures the first is today's and the second of the last 24 hours. A lone `o` is today's open, so it is not used.
+/// Of two figures the first is today's and the second of the last 24 hours.
 fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, Failure>, JsonError> {
     let mut entry = TickerEntry::default();
     if reader.kind()? != Kind::Object {
@@ -273,7 +273,6 @@ fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, F
             b"v" => entry.base_volume.set("v", element(reader, 1)?),
             b"h" => entry.high.set("h", element(reader, 1)?),
             b"l" => entry.low.set("l", element(reader, 1)?),
-            b"o" if reader.kind()? == Kind::Array => entry.open.set("o", element(reader, 1)?),
             _ => reader.skip()?,
         }
         Ok(())

@@ -216,7 +216,6 @@ fn figure<'a>(entry: &mut TickerEntry<'a>, key: &[u8], value: Scalar<'a>) {
         b"bestBid" => entry.bid.set("bestBid", value),
         b"sell" => entry.ask.set("sell", value),
         b"bestAsk" => entry.ask.set("bestAsk", value),
-        b"open" => entry.open.set("open", value),
         b"high" => entry.high.set("high", value),
         b"low" => entry.low.set("low", value),
         b"vol" => entry.base_volume.set("vol", value),

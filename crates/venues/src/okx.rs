@@ -269,7 +269,6 @@ fn ticker(reader: &mut Reader<'_>, gather: &mut Gather<'_>) -> Result<(), JsonEr
             b"last" => entry.last.set("last", reader.scalar()?),
             b"bidPx" => entry.bid.set("bidPx", reader.scalar()?),
             b"askPx" => entry.ask.set("askPx", reader.scalar()?),
-            b"open24h" => entry.open.set("open24h", reader.scalar()?),
             b"high24h" => entry.high.set("high24h", reader.scalar()?),
             b"low24h" => entry.low.set("low24h", reader.scalar()?),
             b"vol24h" => volume.set("vol24h", reader.scalar()?),

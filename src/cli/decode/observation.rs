@@ -1,9 +1,7 @@
 //! An observation as JSON: `{"venue","feed","instrument","asset","quote","event_time","fields":{…}}`. Decimals are strings, exactly as observed.
 
 use super::super::json::{Json, Object};
-use crossmarket_domain::observation::{
-    Category, IndexLevel, LongShort, MarketCap, OpenInterest, OpenInterestUnit, Ticker,
-};
+use crossmarket_domain::observation::{IndexLevel, LongShort, MarketCap, OpenInterest, OpenInterestUnit, Ticker};
 use crossmarket_domain::{Candle, CandleInterval, Feed, Observation, Payload, VenueId};
 
 /// The feed that a payload belongs to.
@@ -15,7 +13,6 @@ pub(super) fn feed_of(payload: &Payload) -> Feed {
         Payload::OpenInterest(_) => Feed::OpenInterest,
         Payload::MarketCap(_) => Feed::MarketCaps,
         Payload::IndexLevel(_) => Feed::IndexLevels,
-        Payload::Category(_) => Feed::Categories,
     }
 }
 
@@ -47,7 +44,6 @@ fn fields(payload: &Payload) -> Object {
         Payload::OpenInterest(open_interest) => open_interest_fields(open_interest),
         Payload::MarketCap(market_cap) => market_cap_fields(market_cap),
         Payload::IndexLevel(level) => index_level_fields(level),
-        Payload::Category(category) => category_fields(category),
     }
 }
 
@@ -56,7 +52,6 @@ fn ticker_fields(ticker: &Ticker) -> Object {
     object.text_if("last_price", ticker.last_price);
     object.text_if("bid_price", ticker.bid_price);
     object.text_if("ask_price", ticker.ask_price);
-    object.text_if("open_24h", ticker.open_24h);
     object.text_if("high_24h", ticker.high_24h);
     object.text_if("low_24h", ticker.low_24h);
     object.text_if("base_volume_24h", ticker.base_volume_24h);
@@ -120,15 +115,6 @@ fn index_level_fields(level: &IndexLevel) -> Object {
     object.text_if("high", level.high);
     object.text_if("low", level.low);
     object.text_if("previous_close", level.previous_close);
-    object
-}
-
-fn category_fields(category: &Category) -> Object {
-    let mut object = Object::default();
-    object.text("name", category.name.as_str());
-    object.text_if("market_cap", category.market_cap);
-    object.number_if("market_cap_change_24h_percent", category.market_cap_change_24h_percent);
-    object.text_if("volume_24h", category.volume_24h);
     object
 }
 

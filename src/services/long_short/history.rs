@@ -34,7 +34,7 @@ impl LongShort {
         let names = LongShortSeriesNames::of(query.series.kind, query.series.period, query.series.venue.as_deref());
         let (from, until) = (query.from, query.until);
         let points = self.points(&query.asset, names.long_share, from, until).await?;
-        if points.is_empty() && !self.is_known(&query.asset) {
+        if points.is_empty() && !self.services.is_known_asset(&query.asset) {
             return Err(ServiceError::unknown_asset(&name));
         }
         let next = points.get(query.page_size);

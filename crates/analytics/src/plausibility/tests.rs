@@ -135,13 +135,6 @@ fn other_figures_are_not_negative() {
     };
     assert_eq!(level("2510", "2490"), "good");
     assert_eq!(level("2490", "2510"), "inconsistent");
-    let category = Category {
-        name: "Privacy".into(),
-        market_cap: None,
-        market_cap_change_24h_percent: Some(f64::NAN),
-        volume_24h: None,
-    };
-    assert_eq!(verdict(Payload::Category(category), None, None), "not_finite");
 }
 
 #[test]

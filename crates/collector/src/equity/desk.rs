@@ -199,9 +199,6 @@ impl Book {
             source.and_then(|source| Some((source.venue, source.reading.clone()?))).map(|(venue, reading)| UsedLevel {
                 venue,
                 level: reading.level,
-                open: reading.open,
-                high: reading.high,
-                low: reading.low,
                 previous_close: reading.previous_close,
                 event_time: reading.event_time,
                 receive_time: reading.receive_time,
@@ -219,9 +216,6 @@ fn reading(level: &IndexLevel, event_time: Timestamp, receive_time: Timestamp) -
     Reading {
         day,
         level: level.level,
-        open: level.open,
-        high: level.high,
-        low: level.low,
         previous_close: level.previous_close,
         event_time: session.map_or(event_time, |session| session.close),
         receive_time,

@@ -262,9 +262,6 @@ fn a_market_cap_rests_on_a_close_of_its_date_and_not_on_an_older_one() {
     let used = UsedLevel {
         venue: "yahoo",
         level: exact(2_600.0),
-        open: None,
-        high: None,
-        low: None,
         previous_close: None,
         event_time: now,
         receive_time: now,

@@ -139,6 +139,5 @@ fn feed_of(payload: &Payload) -> Feed {
         Payload::OpenInterest(_) => Feed::OpenInterest,
         Payload::MarketCap(_) => Feed::MarketCaps,
         Payload::IndexLevel(_) => Feed::IndexLevels,
-        Payload::Category(_) => Feed::Categories,
     }
 }

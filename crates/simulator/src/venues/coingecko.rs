@@ -1,6 +1,5 @@
 //! CoinGecko, key-less: <https://docs.coingecko.com/reference/coins-markets>. Figures are those of the whole minute, as if cached.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +24,8 @@ const CHART_DAYS_MAX: i64 = 365;
 
 /// With and without the version in the path: which of them belongs to the address is the client's choice.
 fn router() -> Router<Arc<Exchange>> {
-    let plain = Router::new()
-        .route("/coins/markets", get(markets))
-        .route("/coins/categories", get(categories))
-        .route("/coins/{id}/market_chart", get(market_chart));
+    let plain =
+        Router::new().route("/coins/markets", get(markets)).route("/coins/{id}/market_chart", get(market_chart));
     Router::new().nest(VERSION, plain.clone()).merge(plain)
 }
 
@@ -133,53 +130,6 @@ fn chart(exchange: &Exchange, asset: &Asset, days: u32) -> Value {
         "market_caps": points(&|time| market.past_market_cap(place, time)),
         "total_volumes": points(&|_| asset.volume_millions * 1e6),
     })
-}
-
-async fn categories(State(exchange): State<Arc<Exchange>>) -> Response {
-    let minute = exchange.now().floor_to(Duration::from_secs(60));
-    let coins = listed(&exchange.market, minute);
-    let mut members: BTreeMap<&str, Vec<&(&Asset, Figures)>> = BTreeMap::new();
-    for coin in &coins {
-        for category in coin.0.categories {
-            members.entry(category).or_default().push(coin);
-        }
-    }
-    let mut rows: Vec<(f64, Value)> = members
-        .into_iter()
-        .map(|(category, coins)| {
-            let cap: f64 = coins.iter().map(|(_, figures)| figures.market_cap).sum();
-            (cap, category_row(category, &coins, cap, minute))
-        })
-        .collect();
-    rows.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    exchange::json(&Value::Array(rows.into_iter().map(|(_, row)| row).collect()))
-}
-
-fn category_row(category: &str, coins: &[&(&Asset, Figures)], cap: f64, time: Timestamp) -> Value {
-    let cap_before: f64 = coins.iter().map(|(_, figures)| figures.market_cap * figures.open_24h / figures.price).sum();
-    let ids: Vec<&str> = coins.iter().take(3).map(|(asset, _)| asset.listing_id).collect();
-    let images: Vec<String> = ids.iter().map(|id| format!("https://simulated.invalid/{id}.png")).collect();
-    let volume: f64 = coins.iter().map(|(_, figures)| figures.volume_24h).sum();
-    json!({
-        "id": category,
-        "name": title(category),
-        "market_cap": cap,
-        "market_cap_change_24h": change_percent(cap, cap_before),
-        "content": "",
-        "top_3_coins_id": ids,
-        "top_3_coins": images,
-        "volume_24h": volume,
-        "updated_at": iso(time),
-    })
-}
-
-/// `privacy-coins` as `Privacy Coins`.
-fn title(category: &str) -> String {
-    let words = category.split('-').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-    });
-    words.collect::<Vec<String>>().join(" ")
 }
 
 /// Seven significant places, with rounding of what is worth little.
