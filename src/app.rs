@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,8 +77,6 @@ pub struct DemoOptions {
     pub seed: u64,
     /// How many times as fast as life, above 0.
     pub speed: f64,
-    /// A directory of recorded responses to answer with instead of a simulated market.
-    pub replay: Option<PathBuf>,
     /// Where values are kept, when the command line says so.
     pub store: Option<String>,
 }
@@ -137,14 +134,6 @@ pub enum AppError {
     /// Telemetry cannot be sent as configured.
     #[error("telemetry cannot be sent")]
     Telemetry(#[from] OtlpError),
-    /// There is nothing to answer with in the recording.
-    #[error("--replay {directory}: {problem}")]
-    Replay {
-        /// The directory.
-        directory: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
     /// A role that this store does not allow.
     #[error(
         "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"

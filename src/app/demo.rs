@@ -7,9 +7,8 @@ use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entri
 use crate::config::{Config, IndexReference};
 use crate::telemetry::Telemetry;
 use crossmarket_clock::Clock;
-use crossmarket_collector::{CollectorSettings, RecordedVenue, UniverseMode};
+use crossmarket_collector::CollectorSettings;
 use crossmarket_domain::{Decimal, IndexCode, Timestamp};
-use crossmarket_simulator::replay::{self, ReplayEndpoint};
 use crossmarket_simulator::{self as simulator, SimulatorOptions, VenueEndpoint};
 use crossmarket_store::{self as store, OpenOptions};
 use crossmarket_venues::Secret;
@@ -36,11 +35,16 @@ pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppE
     settings.seed = options.seed;
     settings.universe_size = settings.universe_size.max(UNIVERSE_SIZE_MIN);
     let venues = venue_entries(&options.config, true);
-    let process = |clock, settings, banner| Process {
+    let clock = Clock::simulated(simulator::start_time(), options.speed);
+    let simulator_options = SimulatorOptions::new(options.seed, clock);
+    let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
+    redirect(&mut settings, &simulator.endpoints());
+    let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
+    let process = Process {
         telemetry,
-        config: options.config.clone(),
+        config: options.config,
         clock,
-        store: Arc::clone(&store),
+        store,
         store_kind,
         serves: true,
         collector: Some(settings),
@@ -48,34 +52,10 @@ pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppE
         simulated: true,
         banner,
     };
-    match &options.replay {
-        None => {
-            let clock = Clock::simulated(simulator::start_time(), options.speed);
-            let simulator_options = SimulatorOptions::new(options.seed, clock);
-            let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
-            redirect(&mut settings, &simulator.endpoints());
-            let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
-            let result = run(process(clock, settings, demo_banner)).await;
-            past.abort();
-            simulator.shutdown().await;
-            result
-        }
-        Some(directory) => {
-            let problem = |problem| AppError::Replay { directory: directory.clone(), problem };
-            let recording = replay::Recording::read(directory).map_err(|error| problem(error.to_string()))?;
-            for refused in &recording.refused {
-                tracing::warn!(file = %refused.file, reason = %refused.reason, "recorded file not replayed");
-            }
-            let (bodies, frames) = (recording.body_count(), recording.frame_count());
-            tracing::info!(bodies, frames, refused = recording.refused.len(), "recording read");
-            let clock = Clock::system();
-            let replay = replay::start(recording).await.map_err(AppError::Simulator)?;
-            replay_from(&mut settings, replay.endpoints());
-            let result = run(process(clock, settings, replay_banner)).await;
-            replay.shutdown().await;
-            result
-        }
-    }
+    let result = run(process).await;
+    past.abort();
+    simulator.shutdown().await;
+    result
 }
 
 /// The simulated market capitalization of the Russell 2000 at the end of 2025, unless the configuration has one.
@@ -103,41 +83,15 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
     }
 }
 
-/// Sends the collector to the recorded venues, for what they have.
-fn replay_from(settings: &mut CollectorSettings, endpoints: Vec<ReplayEndpoint>) {
-    let addresses: Vec<VenueEndpoint> = endpoints.iter().map(|recorded| recorded.endpoint.clone()).collect();
-    redirect(settings, &addresses);
-    for ReplayEndpoint { endpoint, requests, streamed } in endpoints {
-        if let Some(venue) = settings.venues.iter_mut().find(|venue| venue.venue.id().as_str() == endpoint.venue) {
-            venue.recorded = Some(RecordedVenue { requests, streamed });
-        }
-    }
-    settings.universe_mode = UniverseMode::Everything;
-    settings.undated_time = Some(replay::undated_time());
-}
-
-fn demo_banner(url: &str) -> String {
-    format!(
-        "\nSIMULATED DATA: a made-up market on loopback venues, starting on {}.\n{}",
-        simulator::start_time(),
-        commands(url, "BTC --full")
-    )
-}
-
-fn replay_banner(url: &str) -> String {
-    format!(
-        "\nREPLAYED DATA: recorded venue answers on loopback venues, as old as they are.\n{}",
-        commands(url, "BTC --full")
-    )
-}
-
-fn commands(url: &str, get: &str) -> String {
+fn banner(url: &str) -> String {
     let server = if url == DEFAULT_SERVER { String::new() } else { format!(" --server {url}") };
     format!(
-        "gRPC on {url}, reflection on. Try in another terminal:\n\
-         \x20 crossmarket get {get}{server}\n\
+        "\nSIMULATED DATA: a made-up market on loopback venues, starting on {}.\n\
+         gRPC on {url}, reflection on. Try in another terminal:\n\
+         \x20 crossmarket get BTC --full{server}\n\
          \x20 crossmarket list --limit 20{server}\n\
          \x20 crossmarket watch BTC ETH BNB SOL XMR{server}\n\
-         Ctrl-C ends it.\n\n"
+         Ctrl-C ends it.\n\n",
+        simulator::start_time(),
     )
 }

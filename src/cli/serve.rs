@@ -1,7 +1,6 @@
 //! `serve`, `demo`, `backfill`: reads the settings, sets up logs and hands over to [`crate::app`].
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::Args;
 
@@ -35,8 +34,7 @@ pub(super) struct ServeArguments {
 #[command(after_help = "\
 Examples:
   crossmarket demo
-  crossmarket demo --seed 7 --speed 60        another market, an hour every minute
-  crossmarket demo --replay DIR               simulated venues that answer with recorded responses")]
+  crossmarket demo --seed 7 --speed 60        another market, an hour every minute")]
 pub(super) struct DemoArguments {
     /// The seed of the market: the same seed gives the same market.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -44,9 +42,6 @@ pub(super) struct DemoArguments {
     /// How many times as fast as life the demo's clock goes, above 0 and at most 10,000.
     #[arg(long, default_value_t = 1.0, value_name = "X", value_parser = speed)]
     speed: f64,
-    /// Answer with the recorded responses in this directory instead of a simulated market.
-    #[arg(long, value_name = "DIR")]
-    replay: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -106,19 +101,9 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<(), CliError> {
 }
 
 pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
-    if let Some(directory) = arguments.replay.as_deref()
-        && !directory.is_dir()
-    {
-        return Err(CliError::Usage(format!("--replay {}: not a directory", directory.display())));
-    }
     let (config, telemetry) = start(&arguments.settings, arguments.overrides.flags())?;
-    let options = DemoOptions {
-        config,
-        seed: arguments.seed,
-        speed: arguments.speed,
-        replay: arguments.replay,
-        store: arguments.overrides.store,
-    };
+    let options =
+        DemoOptions { config, seed: arguments.seed, speed: arguments.speed, store: arguments.overrides.store };
     super::block_on(async move { Ok(app::demo(options, telemetry).await?) })
 }
 

@@ -98,7 +98,6 @@ pub struct Board {
     assets: BTreeMap<AssetCode, Asset>,
     places: HashMap<(u16, InstrumentKind, SmolStr), (AssetCode, usize)>,
     simulated: bool,
-    undated_time: Option<Timestamp>,
     listings_changed: bool,
     instruments_changed: bool,
     to_store: Vec<ToStore>,
@@ -119,16 +118,10 @@ impl Board {
             assets: BTreeMap::new(),
             places: HashMap::new(),
             simulated,
-            undated_time: None,
             listings_changed: false,
             instruments_changed: false,
             to_store: Vec::new(),
         }
-    }
-
-    /// The same with a time for observations that have none; `None` for that of their reception.
-    pub fn with_undated_time(self, undated_time: Option<Timestamp>) -> Self {
-        Self { undated_time, ..self }
     }
 
     /// Takes a message in.
@@ -162,7 +155,7 @@ impl Board {
                 continue;
             }
             let Observation { instrument, event_time, payload } = observation;
-            let event_time = event_time.or(self.undated_time).unwrap_or(receive_time);
+            let event_time = event_time.unwrap_or(receive_time);
             match payload {
                 Payload::Ticker(ticker) => {
                     let stamp = Stamp { venue_index, event_time, receive_time, streaming };
@@ -576,7 +569,6 @@ fn converted(candle: Candle, rate: Decimal) -> Option<Candle> {
 mod tests {
     use super::*;
     use crate::history::slot_count_max;
-    use crate::universe::UniverseMode;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(1_768_478_400 + seconds)
@@ -590,7 +582,7 @@ mod tests {
             has_candles: true,
             long_short_kinds: &[],
         };
-        let universe = Universe::new(UniverseMode::Listed, 10, Default::default(), &[]);
+        let universe = Universe::new(10, Default::default(), &[]);
         Board::new(vec![venue("alpha"), venue("beta")], universe, false)
     }
 

@@ -179,8 +179,6 @@ pub struct PolledFeed {
     pub row_count_max: Option<u32>,
     /// What to ask for when the venue cannot answer for everything at once.
     pub instruments: Vec<Instrument>,
-    /// The requests that get what a recording has, made once, one after another; `None` in life.
-    pub recorded: Option<Vec<Request>>,
     /// Decides the jitter.
     pub seed: u64,
 }
@@ -205,9 +203,6 @@ impl PolledFeed {
         loop {
             let started = Instant::now();
             if self.cycle().await {
-                if self.recorded.is_some() {
-                    return;
-                }
                 breaker.success();
             } else {
                 breaker.failure(Instant::now());
@@ -239,9 +234,7 @@ impl PolledFeed {
             return true;
         }
         let request_count = requests.len();
-        // Of two recorded answers about the same the later is to come later.
-        let one_by_one = self.feed == Feed::Categories || self.recorded.is_some();
-        let concurrent_max = if one_by_one { 1 } else { CONCURRENT_REQUESTS_MAX };
+        let concurrent_max = if self.feed == Feed::Categories { 1 } else { CONCURRENT_REQUESTS_MAX };
         let mut answered_count = 0;
         let mut waiting = requests.iter().enumerate();
         let mut asked = FuturesUnordered::new();
@@ -262,9 +255,6 @@ impl PolledFeed {
     }
 
     fn requests(&self) -> Vec<Request> {
-        if let Some(recorded) = &self.recorded {
-            return recorded.clone();
-        }
         // A source of closes alone is asked for those before now.
         let end = (self.feed == Feed::IndexLevels).then(|| self.link.clock.now());
         let options = RequestOptions { limit: self.row_count_max, end, ..RequestOptions::default() };

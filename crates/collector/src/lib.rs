@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crossmarket_clock::Clock;
-use crossmarket_domain::{AssetCode, Feed, Instrument, Shards, Timestamp, VenueId};
+use crossmarket_domain::{AssetCode, Feed, Instrument, Shards, VenueId};
 use crossmarket_store::{Store, StoreError};
 use crossmarket_telemetry::metrics::Calculation;
-use crossmarket_venues::{Request, Secret, Venue};
+use crossmarket_venues::{Secret, Venue};
 
 pub mod backfill;
 pub mod board;
@@ -53,7 +53,6 @@ pub mod writer;
 mod tests;
 
 pub use import::{BackfillProgress, backfill};
-pub use universe::UniverseMode;
 
 use backfill::{Backfiller, Target};
 use board::{Board, BoardVenue};
@@ -105,24 +104,13 @@ pub struct VenueSettings {
     pub enabled: bool,
     /// Its key, for a venue that needs one; without it the venue is not asked.
     pub api_key: Option<Secret>,
-    /// What a recording has of it, when it is one that answers; `None` in life.
-    pub recorded: Option<RecordedVenue>,
-}
-
-/// What a recording has of a venue. It is asked for once: a recording says nothing new.
-#[derive(Clone, Debug, Default)]
-pub struct RecordedVenue {
-    /// The requests that are made, in this order, instead of the venue's own.
-    pub requests: Vec<(Feed, Request)>,
-    /// The instruments that are streamed, instead of those that the answers name.
-    pub streamed: Vec<Instrument>,
 }
 
 impl VenueSettings {
     /// The venue at its own addresses, enabled.
     pub fn of(venue: &'static dyn Venue) -> Self {
         let ws_url = venue.stream().filter(|stream| stream.connects()).map(|stream| stream.ws_url().to_owned());
-        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, api_key: None, recorded: None }
+        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, api_key: None }
     }
 
     /// Whether it is asked: switched on, and with the key that it needs.
@@ -146,8 +134,6 @@ pub struct CollectorSettings {
     pub publish_interval: Duration,
     /// True when the venues are simulated; everything published says so.
     pub simulated: bool,
-    /// What decides which assets are tracked.
-    pub universe_mode: UniverseMode,
     /// Decides all jitter.
     pub seed: u64,
     /// Limits of one HTTP request.
@@ -156,9 +142,6 @@ pub struct CollectorSettings {
     pub lease_life: Duration,
     /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
     pub backfill: bool,
-    /// The time of an observation that has none of its own: `None` for the time of its reception. Recorded answers were received long ago,
-    /// and when is not known.
-    pub undated_time: Option<Timestamp>,
     /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
     pub index_news: Option<mpsc::Sender<index_news::IndexNews>>,
     /// Is told which shards are led.
@@ -175,12 +158,10 @@ impl Default for CollectorSettings {
             required_venue_count: 1,
             publish_interval: Duration::from_millis(250),
             simulated: false,
-            universe_mode: UniverseMode::Listed,
             seed: 0,
             fetch_limits: FetchLimits::default(),
             lease_life: LEASE_LIFE,
             backfill: true,
-            undated_time: None,
             index_news: None,
             leading: Leading::default(),
         }
@@ -304,8 +285,7 @@ async fn collect(
         store: Arc::clone(&store),
         clock,
         news,
-        // A recording has what it has, and no histories besides.
-        backfill: settings.backfill && settings.venues.iter().all(|venue| venue.recorded.is_none()),
+        backfill: settings.backfill,
         seed: settings.seed,
     };
     tasks.spawn(equity.run(index_receiver, stop.clone()));
@@ -335,7 +315,7 @@ async fn collect(
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
     let universe = universe(settings);
     let pipeline = Pipeline {
-        board: Board::new(started.venues, universe, settings.simulated).with_undated_time(settings.undated_time),
+        board: Board::new(started.venues, universe, settings.simulated),
         publisher: Publisher::new(settings.required_venue_count),
         monitors: started.monitors,
         store,
@@ -414,7 +394,7 @@ fn universe(settings: &CollectorSettings) -> Universe {
         .collect();
     listings.sort_unstable();
     let listing_venues: Vec<u16> = listings.into_iter().map(|(_, index)| index).collect();
-    Universe::new(settings.universe_mode, settings.universe_size, always, &listing_venues)
+    Universe::new(settings.universe_size, always, &listing_venues)
 }
 
 /// What was started of all venues, by place.
@@ -439,9 +419,7 @@ impl Started {
         tasks: &mut JoinSet<()>,
     ) {
         let venue = link.venue;
-        let recorded = venue_settings.recorded.as_ref();
-        // A replay needs nothing that the venue's own stream may.
-        let connects = venue.stream().is_some_and(|stream| stream.connects() || recorded.is_some());
+        let connects = venue.stream().is_some_and(|stream| stream.connects());
         let streaming = venue_settings.ws_url.is_some() && connects;
         let mut monitors: HashMap<Feed, Arc<FeedMonitor>> = HashMap::new();
         for (place, feed) in venue.feeds().iter().enumerate() {
@@ -454,7 +432,7 @@ impl Started {
                 Arc::new(FeedMonitor::new(venue.id(), *feed, interval, enabled, simulated, budgets, link.clock));
             self.monitors.push(Arc::clone(&monitor));
             monitors.insert(*feed, Arc::clone(&monitor));
-            let is_planned = matches!(feed, Feed::LongShortRatios | Feed::OpenInterest) && recorded.is_none();
+            let is_planned = matches!(feed, Feed::LongShortRatios | Feed::OpenInterest);
             if enabled && *feed != Feed::Candles && !is_planned {
                 let polled = PolledFeed {
                     link: link.clone(),
@@ -465,7 +443,6 @@ impl Started {
                     interval_streaming,
                     row_count_max: u32::try_from(settings.universe_size).ok().filter(|_| *feed == Feed::MarketCaps),
                     instruments: listed_instruments(venue, settings),
-                    recorded: recorded.map(|recorded| recorded_requests(recorded, *feed)),
                     seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
                 };
                 if *feed == Feed::IndexLevels {
@@ -478,7 +455,6 @@ impl Started {
         let both = (monitors.get(&Feed::LongShortRatios), monitors.get(&Feed::OpenInterest));
         if let (Some(ratios), Some(open_interest)) = both
             && venue_settings.is_usable()
-            && recorded.is_none()
         {
             let (ratios, open_interest) = (Arc::clone(ratios), Arc::clone(open_interest));
             self.ratios.push(RatioVenue { link: link.clone(), ratios, open_interest });
@@ -488,7 +464,7 @@ impl Started {
         let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.is_usable() && streaming);
         self.streams.push(tickers.and_then(|monitor| {
             let url = format!("{}{}", venue_settings.ws_url.as_deref()?, venue.stream()?.path());
-            let (wanted, wanted_receiver) = watch::channel(streamed(recorded));
+            let (wanted, wanted_receiver) = watch::channel::<Arc<[Instrument]>>(Arc::from([]));
             let context = StreamContext {
                 venue_index: link.index,
                 stream: venue.stream()?,
@@ -499,8 +475,7 @@ impl Started {
                 seed: settings.seed.wrapping_add(u64::from(link.index)),
             };
             tasks.spawn(session::run(context, wanted_receiver, stop.clone()));
-            // What a recording streams does not change.
-            recorded.is_none().then_some(wanted)
+            Some(wanted)
         }));
         self.venues.push(BoardVenue {
             id: venue.id(),
@@ -510,16 +485,6 @@ impl Started {
             monitors,
         });
     }
-}
-
-fn recorded_requests(recorded: &RecordedVenue, feed: Feed) -> Vec<Request> {
-    let of_feed = recorded.requests.iter().filter(|(of, _)| *of == feed);
-    of_feed.map(|(_, request)| request.clone()).collect()
-}
-
-/// What is streamed at first. One instrument is enough for a recording: it is sent whole, over one connection, whatever is subscribed to.
-fn streamed(recorded: Option<&RecordedVenue>) -> Arc<[Instrument]> {
-    recorded.iter().flat_map(|recorded| recorded.streamed.first()).cloned().collect()
 }
 
 /// How long a ticker is fresh. A stream sends only what changes, so between two polls a quiet instrument is silent.

@@ -329,7 +329,6 @@ fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
         venue: *venue,
         rest_url: if venue.id == "dead" { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
         ws_url: None,
-        recorded: None,
         enabled: true,
     };
     CollectorSettings {

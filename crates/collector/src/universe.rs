@@ -25,16 +25,6 @@ const LISTING_ROWS_MAX: usize = 20_000;
 /// size do not swap names back and forth.
 const INCUMBENT_FACTOR: f64 = 1.5;
 
-/// What decides on membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum UniverseMode {
-    /// The largest assets of the listings.
-    #[default]
-    Listed,
-    /// Every base that any venue names (for recorded answers, which hold only a few).
-    Everything,
-}
-
 /// One asset of a listing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
@@ -61,7 +51,6 @@ struct Listing {
 
 /// The tracked assets.
 pub struct Universe {
-    mode: UniverseMode,
     size: usize,
     /// Always tracked: the configuration's, and quote assets whose price converts the others.
     always: HashSet<AssetCode>,
@@ -74,13 +63,13 @@ pub struct Universe {
 
 impl Universe {
     /// An empty universe. `listing_venues` are places in the collector's list, the preferred first.
-    pub fn new(mode: UniverseMode, size: usize, always: HashSet<AssetCode>, listing_venues: &[u16]) -> Self {
+    pub fn new(size: usize, always: HashSet<AssetCode>, listing_venues: &[u16]) -> Self {
         let listings = listing_venues
             .iter()
             .map(|venue| Listing { venue: *venue, rows: HashMap::new(), complete: false })
             .collect();
         let tracked = always.iter().map(|code| (code.clone(), None)).collect();
-        Self { mode, size, always, listings, complete: false, discovered: HashSet::new(), tracked }
+        Self { size, always, listings, complete: false, discovered: HashSet::new(), tracked }
     }
 
     /// Takes a listing's row in. The categories that were known of it stay, and that of the row is added.
@@ -119,7 +108,7 @@ impl Universe {
         if let Some((code, _)) = self.tracked.get_key_value(base) {
             return Some(code.clone());
         }
-        let open = self.mode == UniverseMode::Everything || !self.complete;
+        let open = !self.complete;
         if !open && self.discovered.contains(base) {
             return None;
         }
@@ -150,9 +139,7 @@ impl Universe {
             });
             for listed in order {
                 let Some(code) = free_code(listed, &tracked) else { continue };
-                let wanted =
-                    self.mode == UniverseMode::Everything || tracked.len() < self.size || self.always.contains(&code);
-                if wanted {
+                if tracked.len() < self.size || self.always.contains(&code) {
                     tracked.insert(code, Some((*venue, listed.row.listing_id.clone())));
                 }
             }
@@ -160,10 +147,7 @@ impl Universe {
         for code in &self.always {
             tracked.entry(code.clone()).or_insert(None);
         }
-        let room = match (self.mode, self.complete) {
-            (UniverseMode::Listed, true) => self.size.saturating_sub(tracked.len()),
-            _ => DISCOVERED_MAX,
-        };
+        let room = if self.complete { self.size.saturating_sub(tracked.len()) } else { DISCOVERED_MAX };
         let mut rest: Vec<&AssetCode> = self.discovered.iter().filter(|code| !tracked.contains_key(*code)).collect();
         rest.sort_by(|a, b| volume_of(b).total_cmp(&volume_of(a)).then(a.cmp(b)));
         let fill: Vec<AssetCode> = rest.into_iter().take(room).cloned().collect();
@@ -312,9 +296,9 @@ mod tests {
         Listed { ticker: ticker.into(), row, event_time: time, receive_time: time, categories: Vec::new() }
     }
 
-    fn universe(mode: UniverseMode, size: usize) -> Universe {
+    fn universe(size: usize) -> Universe {
         let always = [AssetCode::parse("USDT").expect("valid")].into();
-        Universe::new(mode, size, always, &[7, 8])
+        Universe::new(size, always, &[7, 8])
     }
 
     fn codes(universe: &Universe) -> Vec<String> {
@@ -329,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_larger_asset_keeps_the_bare_ticker() {
-        let mut universe = universe(UniverseMode::Listed, 10);
+        let mut universe = universe(10);
         universe.list(7, listed("ABC", "small-abc", "Small", 10));
         universe.list(7, listed("ABC", "large-abc", "Large", 100));
         universe.listing_complete(7);
@@ -351,7 +335,7 @@ mod tests {
 
     #[test]
     fn discovers_until_a_listing_decides() {
-        let mut universe = universe(UniverseMode::Listed, 3);
+        let mut universe = universe(3);
         for base in ["BTC", "ETH", "DOGE", "JUNK", "no code"] {
             assert_eq!(universe.resolve(base).is_some(), base != "no code", "{base}");
         }
@@ -365,10 +349,9 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_everything_but_bounded() {
-        let mut universe = universe(UniverseMode::Everything, 1);
+    fn what_is_discovered_is_bounded() {
+        let mut universe = universe(1);
         universe.list(7, listed("BTC", "bitcoin", "Bitcoin", 100));
-        universe.listing_complete(7);
         for number in 0..DISCOVERED_MAX + 100 {
             universe.resolve(&format!("A{number}"));
         }
@@ -378,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_second_listing_adds_to_the_same_asset() {
-        let mut universe = universe(UniverseMode::Listed, 10);
+        let mut universe = universe(10);
         universe.list(8, listed("BTC", "btc-bitcoin", "Bitcoin", 99));
         universe.list(8, listed("BTC", "btc-batcat", "Batcat", 1));
         universe.list(7, listed("BTC", "bitcoin", "Bitcoin", 100));

@@ -26,7 +26,6 @@ mod market;
 mod noise;
 mod past;
 mod path;
-pub mod replay;
 mod socket;
 mod venues;
 
