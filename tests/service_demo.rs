@@ -1,6 +1,7 @@
 //! `crossmarket demo` as a newcomer gets it: the market that it promises, and a venue that goes down and comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::{
@@ -8,7 +9,7 @@ use crossmarket_api::v1::{
 };
 use tonic::transport::Channel;
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 use support::stream::get;
 
 mod support {
@@ -24,19 +25,21 @@ const LARGEST: [(&str, i32, f64, f64, f64, f64); 4] = [
     ("SOL", 6, 143.1, 1.3, 80.90, 4.38),
 ];
 
-#[tokio::test]
-async fn starts_from_the_market_that_it_promises() {
-    let demo = Process::demo(&[]);
-    assert!(demo.first_line.starts_with("listening grpc=127.0.0.1:"), "{}", demo.first_line);
-    assert!(demo.first_line.ends_with(" simulated=true"), "{}", demo.first_line);
+static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&[]).shared());
+
+/// The demo, and every asset with its history.
+async fn market() -> (Story, Vec<PriceSnapshot>) {
+    let demo = Story::of(&DEMO);
     let mut client = demo.prices().await;
     let all = wait_until("every asset with its history", async || complete(&list(&mut client, "", "").await?)).await;
+    (demo, all)
+}
 
-    the_largest_assets_have_their_figures(&all);
-    everything_says_that_it_is_simulated(&mut client, &all).await;
-    venues_that_disagree_are_left_out(&mut client).await;
-    privacy_coins_follow_monero(&mut client).await;
-    many_assets_are_far_below_their_highs(&all);
+#[test]
+fn the_first_line_says_where_it_listens_and_that_it_is_simulated() {
+    let demo = Story::of(&DEMO);
+    assert!(demo.first_line.starts_with("listening grpc=127.0.0.1:"), "{}", demo.first_line);
+    assert!(demo.first_line.ends_with(" simulated=true"), "{}", demo.first_line);
 }
 
 /// The list, once it has all of the market and what is computed from history.
@@ -70,7 +73,9 @@ fn number(text: &Option<String>) -> f64 {
     text.as_deref().expect("a figure").parse().expect("a number")
 }
 
-fn the_largest_assets_have_their_figures(all: &[PriceSnapshot]) {
+#[tokio::test]
+async fn the_largest_assets_have_their_figures() {
+    let (_demo, all) = market().await;
     let near = |asset: &str, what: &str, value: f64, expected: f64, tolerance: f64| {
         assert!((value - expected).abs() <= tolerance, "{asset} {what} {value}, expected {expected} ± {tolerance}");
     };
@@ -89,19 +94,24 @@ fn the_largest_assets_have_their_figures(all: &[PriceSnapshot]) {
     assert!(ranks.len() >= 150 && ranks.is_sorted(), "the default order is by rank: {ranks:?}");
 }
 
-async fn everything_says_that_it_is_simulated(client: &mut PriceServiceClient<Channel>, all: &[PriceSnapshot]) {
+#[tokio::test]
+async fn everything_says_that_it_is_simulated() {
+    let (demo, all) = market().await;
     let unmarked: Vec<&str> =
         all.iter().filter(|snapshot| !snapshot.simulated).map(|snapshot| snapshot.asset.as_str()).collect();
     assert!(unmarked.is_empty(), "{unmarked:?}");
-    let bitcoin = get(client, "BTC").await.expect("BTC");
+    let bitcoin = get(&mut demo.prices().await, "BTC").await.expect("BTC");
     let contributions = bitcoin.aggregation.expect("an aggregation").contributions;
     assert!(contributions.len() >= 5 && contributions.iter().all(|part| part.simulated), "{contributions:?}");
 }
 
-async fn venues_that_disagree_are_left_out(client: &mut PriceServiceClient<Channel>) {
+#[tokio::test]
+async fn venues_that_disagree_are_left_out() {
+    let (demo, _) = market().await;
+    let mut client = demo.prices().await;
     for (venue, asset) in [("htx", "ARB"), ("mexc", "ATOM")] {
         wait_until(&format!("{venue} as an outlier of {asset}"), async || {
-            let aggregation = get(client, asset).await.expect(asset).aggregation.expect("an aggregation");
+            let aggregation = get(&mut client, asset).await.expect(asset).aggregation.expect("an aggregation");
             let outlier = aggregation
                 .contributions
                 .iter()
@@ -113,9 +123,12 @@ async fn venues_that_disagree_are_left_out(client: &mut PriceServiceClient<Chann
     }
 }
 
-async fn privacy_coins_follow_monero(client: &mut PriceServiceClient<Channel>) {
+#[tokio::test]
+async fn privacy_coins_follow_monero() {
+    let (demo, _) = market().await;
+    let mut client = demo.prices().await;
     let leading = wait_until("the history of all privacy coins", async || {
-        let listed = list(client, "privacy-coins", "change_7d_percent desc").await?;
+        let listed = list(&mut client, "privacy-coins", "change_7d_percent desc").await?;
         // The categories are asked for after everything else.
         let complete = listed.len() >= 3 && listed.iter().all(|snapshot| snapshot.change_7d_percent.is_some());
         complete.then_some(listed)
@@ -128,7 +141,9 @@ async fn privacy_coins_follow_monero(client: &mut PriceServiceClient<Channel>) {
     assert!(assets.iter().take(3).any(|asset| *asset == "XMR") && changes[2] > 40.0, "{assets:?} {changes:?}");
 }
 
-fn many_assets_are_far_below_their_highs(all: &[PriceSnapshot]) {
+#[tokio::test]
+async fn many_assets_are_far_below_their_highs() {
+    let (_demo, all) = market().await;
     let drawdowns = all.iter().filter_map(|snapshot| snapshot.all_time_high.as_ref()?.drawdown_percent);
     let deep = drawdowns.filter(|drawdown| (-95.0..=-80.0).contains(drawdown)).count();
     assert!(deep >= 10, "{deep} assets");

@@ -1,6 +1,7 @@
 //! Bad input through the real binary: every error says what was wrong and where. And paging, which is refused when it is mangled.
 
-use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
+use std::sync::LazyLock;
+
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::{
     BatchGetPriceSnapshotsRequest, GetPriceSnapshotRequest, ListAssetsRequest, ListCandlesRequest,
@@ -9,7 +10,7 @@ use crossmarket_api::v1::{
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 use support::stream::{Watch, get, reason, refuses_field, watch_of};
 
 mod support {
@@ -21,20 +22,18 @@ type Prices = PriceServiceClient<Channel>;
 
 const NO_SUCH_VIEW: i32 = 9;
 
-#[tokio::test]
-async fn bad_input_is_told_with_its_field_and_hurts_nobody() {
-    let demo = Process::demo(&[]);
-    let mut client = demo.prices().await;
-    let mut catalog = demo.catalog().await;
-    wait_until("the market", async || get(&mut client, "ATOM").await.ok()).await;
+static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&[]).shared());
 
-    unknown_assets_are_named(&mut client).await;
-    a_batch_is_whole_or_partial_as_asked(&mut client).await;
-    malformed_fields_are_refused(&mut client).await;
-    foreign_and_mangled_positions_are_refused(&mut client).await;
-    too_many_assets_are_refused_with_the_limit(&mut client).await;
-    paging_walks_everything_once(&mut client, &mut catalog).await;
-    get(&mut client, "BTC").await.expect("the service goes on");
+/// The demo, once its market is there.
+async fn demo() -> Story {
+    let demo = Story::of(&DEMO);
+    let mut client = demo.prices().await;
+    wait_until("the market", async || get(&mut client, "ATOM").await.ok()).await;
+    demo
+}
+
+async fn goes_on(client: &mut Prices) {
+    get(client, "BTC").await.expect("the service goes on");
 }
 
 async fn batch(
@@ -49,11 +48,14 @@ fn names(assets: &[&str]) -> Vec<String> {
     assets.iter().map(|asset| (*asset).to_owned()).collect()
 }
 
-async fn unknown_assets_are_named(client: &mut Prices) {
+#[tokio::test]
+async fn unknown_assets_are_named() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let candles = ListCandlesRequest { asset: "NOSUCH".to_owned(), ..Default::default() };
     let answers = [
-        get(client, "NOSUCH").await.map(drop),
-        batch(client, BatchGetPriceSnapshotsRequest { assets: names(&["BTC", "NOSUCH"]), ..Default::default() })
+        get(&mut client, "NOSUCH").await.map(drop),
+        batch(&mut client, BatchGetPriceSnapshotsRequest { assets: names(&["BTC", "NOSUCH"]), ..Default::default() })
             .await
             .map(drop),
         client.list_candles(candles).await.map(drop),
@@ -64,25 +66,33 @@ async fn unknown_assets_are_named(client: &mut Prices) {
         assert_eq!((reason.as_str(), metadata.get("asset").map(String::as_str)), ("UNKNOWN_ASSET", Some("NOSUCH")));
         assert!(status.message().contains("NOSUCH"), "{}", status.message());
     }
+    goes_on(&mut client).await;
 }
 
-async fn a_batch_is_whole_or_partial_as_asked(client: &mut Prices) {
+#[tokio::test]
+async fn a_batch_is_whole_or_partial_as_asked() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let assets = names(&["SOL", "NOSUCH", "BTC", "B/D", "btc"]);
     let request = BatchGetPriceSnapshotsRequest { assets, allow_partial: true, ..Default::default() };
-    let (found, missing) = batch(client, request).await.expect("a part");
+    let (found, missing) = batch(&mut client, request).await.expect("a part");
     assert_eq!((found, missing), (names(&["SOL", "BTC", "BTC"]), names(&["NOSUCH", "B/D"])));
     let request = BatchGetPriceSnapshotsRequest { assets: names(&["BTC", "B/D"]), ..Default::default() };
-    refuses_field(batch(client, request).await, "assets[1]");
-    refuses_field(batch(client, BatchGetPriceSnapshotsRequest::default()).await, "assets");
+    refuses_field(batch(&mut client, request).await, "assets[1]");
+    refuses_field(batch(&mut client, BatchGetPriceSnapshotsRequest::default()).await, "assets");
+    goes_on(&mut client).await;
 }
 
-async fn malformed_fields_are_refused(client: &mut Prices) {
-    refuses_field(get(client, "B/D").await, "asset");
-    refuses_field(get(client, "").await, "asset");
+#[tokio::test]
+async fn malformed_fields_are_refused() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
+    refuses_field(get(&mut client, "B/D").await, "asset");
+    refuses_field(get(&mut client, "").await, "asset");
     let request = GetPriceSnapshotRequest { asset: "BTC".to_owned(), view: NO_SUCH_VIEW };
     refuses_field(client.get_price_snapshot(request).await, "view");
     let request = BatchGetPriceSnapshotsRequest { assets: names(&["BTC"]), view: NO_SUCH_VIEW, ..Default::default() };
-    refuses_field(batch(client, request).await, "view");
+    refuses_field(batch(&mut client, request).await, "view");
 
     let list = ListPriceSnapshotsRequest::default;
     for (field, request) in [
@@ -118,6 +128,7 @@ async fn malformed_fields_are_refused(client: &mut Prices) {
     ] {
         refuses_field(client.watch_price_snapshots(request).await.map(Response::into_inner), field);
     }
+    goes_on(&mut client).await;
 }
 
 /// A text with one letter of it changed.
@@ -128,7 +139,10 @@ fn mangled(text: &str) -> String {
     format!("{head}{changed}{}", &tail[1..])
 }
 
-async fn foreign_and_mangled_positions_are_refused(client: &mut Prices) {
+#[tokio::test]
+async fn foreign_and_mangled_positions_are_refused() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let request = ListPriceSnapshotsRequest { page_size: 5, ..Default::default() };
     let token = client.list_price_snapshots(request.clone()).await.expect("a page").into_inner().next_page_token;
     assert!(!token.is_empty());
@@ -139,30 +153,39 @@ async fn foreign_and_mangled_positions_are_refused(client: &mut Prices) {
     let other = ListPriceSnapshotsRequest { order_by: "price".to_owned(), ..with(token.clone()) };
     refuses_field(client.list_price_snapshots(other).await, "page_token");
 
-    let mut watch = Watch::open(client, watch_of(&["BTC"])).await;
+    let mut watch = Watch::open(&mut client, watch_of(&["BTC"])).await;
     watch.frames_until(StreamState::SnapshotComplete).await;
     for cursor in [mangled(&watch.cursor), token] {
         let request = WatchPriceSnapshotsRequest { resume_cursor: cursor, ..watch_of(&["BTC"]) };
         refuses_field(client.watch_price_snapshots(request).await.map(Response::into_inner), "resume_cursor");
     }
+    goes_on(&mut client).await;
 }
 
-async fn too_many_assets_are_refused_with_the_limit(client: &mut Prices) {
+#[tokio::test]
+async fn too_many_assets_are_refused_with_the_limit() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let assets: Vec<String> = (0..2_000).map(|number| format!("A{number}")).collect();
     let list = ListPriceSnapshotsRequest { assets: assets.clone(), ..Default::default() };
     let several = BatchGetPriceSnapshotsRequest { assets: assets.clone(), allow_partial: true, ..Default::default() };
     let watch = WatchPriceSnapshotsRequest { assets, ..Default::default() };
     let refused = [
         refuses_field(client.list_price_snapshots(list).await, "assets"),
-        refuses_field(batch(client, several).await, "assets"),
+        refuses_field(batch(&mut client, several).await, "assets"),
         refuses_field(client.watch_price_snapshots(watch).await.map(Response::into_inner), "assets"),
     ];
     for status in refused {
         assert!(status.message().contains("1,000"), "the limit is told: {}", status.message());
     }
+    goes_on(&mut client).await;
 }
 
-async fn paging_walks_everything_once(client: &mut Prices, catalog: &mut CatalogServiceClient<Channel>) {
+#[tokio::test]
+async fn paging_walks_everything_once() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
+    let mut catalog = demo.catalog().await;
     // The market must be complete before it is counted: the catalogue is, when it has what the listings rank.
     wait_until("the whole catalogue", async || {
         let assets = catalog.list_assets(ListAssetsRequest::default()).await.ok()?.into_inner().total_size;
@@ -203,4 +226,5 @@ async fn paging_walks_everything_once(client: &mut Prices, catalog: &mut Catalog
     assert!(listed.is_sorted_by(|left, right| left < right), "in order and each once: {listed:?}");
     let uncatalogued: Vec<&String> = seen.iter().filter(|asset| !listed.contains(asset)).collect();
     assert!(uncatalogued.is_empty(), "{uncatalogued:?}");
+    goes_on(&mut client).await;
 }

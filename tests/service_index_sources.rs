@@ -1,7 +1,8 @@
 //! The demo's exchange-traded indices: four simulated sources, one of which disagrees, and the story of the Russell 2000.
 
+use std::sync::LazyLock;
+
 use crossmarket_api::v1::index_service_client::IndexServiceClient;
-use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::{
     Candle, ContributionStatus, FeedState, GetCyclesRequest, GetIndexSnapshotRequest, IndexSnapshot,
     ListCandlesRequest, ListFeedsRequest, MarketSession, View,
@@ -10,7 +11,7 @@ use crossmarket_domain::calendar::session_of_day;
 use crossmarket_domain::{Decimal, Timestamp};
 use tonic::transport::Channel;
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 
 mod support {
     pub mod process;
@@ -19,11 +20,12 @@ mod support {
 /// The sources of index levels, the preferred first.
 const SOURCES: [&str; 4] = ["yahoo", "twelvedata", "stooq", "fred"];
 
+static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&[]).shared());
+
 #[tokio::test]
-async fn the_russell_2000_is_at_a_high_and_a_source_disagrees() {
-    let demo = Process::demo(&[]);
+async fn the_russell_2000_is_at_a_high() {
+    let demo = Story::of(&DEMO);
     the_sources_work(&demo).await;
-    the_history_has_sessions_only(&mut demo.prices().await).await;
     let mut client = IndexServiceClient::new(demo.channel().await);
     let russell = wait_until("the Russell 2000 with its year", async || {
         index(&mut client, "RUT")
@@ -44,7 +46,15 @@ async fn the_russell_2000_is_at_a_high_and_a_source_disagrees() {
         .map(|source| source.venue.as_str())
         .collect();
     assert_eq!(used, ["yahoo"], "{:?}", russell.sources);
+    let fund = index(&mut client, "IWM").await.expect("the fund");
+    assert_eq!(fund.methodology.expect("a methodology").proxy_for, "RUT");
+}
 
+#[tokio::test]
+async fn a_source_disagrees_and_others_stand_by() {
+    let demo = Story::of(&DEMO);
+    the_sources_work(&demo).await;
+    let mut client = IndexServiceClient::new(demo.channel().await);
     let status = async |client: &mut IndexServiceClient<Channel>, code: &str, venue: &str| {
         let snapshot = index(client, code).await?;
         snapshot.sources.iter().find(|source| source.venue == venue).map(|source| source.status())
@@ -59,8 +69,6 @@ async fn the_russell_2000_is_at_a_high_and_a_source_disagrees() {
         (fred == ContributionStatus::Standby && twelve == ContributionStatus::Standby).then_some(())
     })
     .await;
-    let fund = index(&mut client, "IWM").await.expect("the fund");
-    assert_eq!(fund.methodology.expect("a methodology").proxy_for, "RUT");
 }
 
 async fn the_sources_work(demo: &Process) {
@@ -78,7 +86,10 @@ async fn the_sources_work(demo: &Process) {
 }
 
 /// Ten years and more of closes, one for each session that is over, none for the one that goes on.
-async fn the_history_has_sessions_only(client: &mut PriceServiceClient<Channel>) {
+#[tokio::test]
+async fn the_history_has_sessions_only() {
+    let demo = Story::of(&DEMO);
+    let mut client = demo.prices().await;
     let candles = wait_until("the history of the Russell 2000", async || {
         let request = ListCandlesRequest { asset: "RUT".to_owned(), page_size: 5_000, ..Default::default() };
         let candles = soon("candles", client.list_candles(request)).await.ok()?.into_inner().candles;
@@ -108,7 +119,7 @@ async fn index(client: &mut IndexServiceClient<Channel>, code: &str) -> Option<I
 /// The coins' past, since 2014, is invented like everything in the demo, and imported while the service already answers.
 #[tokio::test]
 async fn the_past_has_two_rallies_and_is_back_at_their_support() {
-    let demo = Process::demo(&[]);
+    let demo = Story::of(&DEMO);
     let mut client = IndexServiceClient::new(demo.channel().await);
     let cycles = wait_until("the cycles of OTHERS/BTC", async || {
         let request = GetCyclesRequest { index: "OTHERS/BTC".to_owned(), ..Default::default() };

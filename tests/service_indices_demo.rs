@@ -1,17 +1,19 @@
 //! Indices in a running demo: baskets of the configuration, sums with their past, pages of histories, weekly and session-close comparisons, patterns.
 
+use std::sync::LazyLock;
+
 use crossmarket_api::v1::index_service_client::IndexServiceClient;
 use crossmarket_api::v1::{
     CandleInterval, CompareIndicesRequest, Comparison, ComparisonAlignment, ComparisonFrequency,
     GetAltcoinSeasonRequest, GetCyclesRequest, GetIndexSnapshotRequest, IndexPoint, IndexSnapshot, IndexWeighting,
-    ListAltcoinSeasonHistoryRequest, ListIndexHistoryRequest, PatternState, View,
+    ListAltcoinSeasonHistoryRequest, ListIndexHistoryRequest, Pattern, PatternState, View,
 };
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 
 mod support {
     pub mod process;
@@ -31,20 +33,20 @@ rebalance = "weekly"
 
 type Client = IndexServiceClient<Channel>;
 
-#[tokio::test]
-async fn indices_answer_as_they_are_configured_and_defined() {
+static DEMO: LazyLock<Shared> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = directory.path().join("baskets.toml");
     std::fs::write(&settings, BASKETS).expect("written");
-    let demo = Process::demo(&["--config", settings.to_str().expect("UTF-8")]);
+    // The settings are read before the first line is printed.
+    Process::demo(&["--config", settings.to_str().expect("UTF-8")]).shared()
+});
+
+/// A client of the demo, once it serves.
+async fn indices() -> (Story, Client) {
+    let demo = Story::of(&DEMO);
     let channel = demo.channel().await;
-    let mut client = IndexServiceClient::new(channel.clone()).max_decoding_message_size(16 << 20);
-    the_service_is_serving(channel).await;
-    baskets_have_constituents_and_weights(&mut client).await;
-    the_russell_has_broken_out(&mut client).await;
-    weeks_and_sessions_are_sampled_as_asked(&mut client).await;
-    the_high_of_the_sum_is_one_that_was(&mut client).await;
-    pages_make_up_the_whole(&mut client).await;
+    the_service_is_serving(channel.clone()).await;
+    (demo, IndexServiceClient::new(channel).max_decoding_message_size(16 << 20))
 }
 
 async fn the_service_is_serving(channel: Channel) {
@@ -62,12 +64,14 @@ async fn snapshot(client: &mut Client, index: &str) -> Option<IndexSnapshot> {
     soon("an index", client.get_index_snapshot(request)).await.ok()?.into_inner().snapshot
 }
 
-async fn baskets_have_constituents_and_weights(client: &mut Client) {
+#[tokio::test]
+async fn baskets_have_constituents_and_weights() {
+    let (_demo, mut client) = indices().await;
     for (index, names, weighting) in [
         ("basket:four", &["BTC", "ETH", "SOL", "XMR"][..], IndexWeighting::CappedMarketCap),
         ("basket:even", &["BTC", "ETH"][..], IndexWeighting::Equal),
     ] {
-        let basket = wait_until("a basket", async || snapshot(client, index).await).await;
+        let basket = wait_until("a basket", async || snapshot(&mut client, index).await).await;
         let mut held: Vec<&str> = basket.constituents.iter().map(|constituent| constituent.asset.as_str()).collect();
         held.sort_unstable();
         assert_eq!(held, names, "{index}");
@@ -83,19 +87,25 @@ async fn baskets_have_constituents_and_weights(client: &mut Client) {
         assert!((value / divisor / level - 1.0).abs() < 1e-9, "{index}: {level} and not {}", value / divisor);
     }
     // A category goes by a short name too.
-    let category = wait_until("a category", async || snapshot(client, "category:privacy").await).await;
+    let category = wait_until("a category", async || snapshot(&mut client, "category:privacy").await).await;
     assert_eq!(category.index, "category:privacy-coins");
     assert!(category.constituents.iter().any(|constituent| constituent.asset == "XMR"));
 }
 
-async fn the_russell_has_broken_out(client: &mut Client) {
-    let pattern = wait_until("the pattern of the Russell 2000", async || {
+async fn newest_pattern_of_the_russell(client: &mut Client) -> Pattern {
+    wait_until("the pattern of the Russell 2000", async || {
         let request = GetCyclesRequest { index: "RUT".to_owned(), ..Default::default() };
         let cycles = soon("cycles", client.get_cycles(request)).await.ok()?.into_inner().cycles?;
         assert!(cycles.derivations.iter().any(|one| one.field == "patterns" && !one.method.is_empty()));
         cycles.patterns.last().cloned()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn the_russell_has_broken_out() {
+    let (_demo, mut client) = indices().await;
+    let pattern = newest_pattern_of_the_russell(&mut client).await;
     assert_eq!(pattern.state(), PatternState::BrokenOut, "{pattern:?}");
     let seconds = pattern.decision.and_then(|close| close.time).expect("a breakout").seconds;
     // From 2 January 2026 to the day on which the demo starts.
@@ -106,7 +116,9 @@ async fn compare(client: &mut Client, request: CompareIndicesRequest) -> Option<
     soon("a comparison", client.compare_indices(request)).await.ok()?.into_inner().comparisons.pop()
 }
 
-async fn weeks_and_sessions_are_sampled_as_asked(client: &mut Client) {
+#[tokio::test]
+async fn weeks_and_sessions_are_sampled_as_asked() {
+    let (_demo, mut client) = indices().await;
     let request = |frequency: ComparisonFrequency, alignment: ComparisonAlignment, count| CompareIndicesRequest {
         benchmark: "RUT".to_owned(),
         subjects: vec!["BTC".to_owned()],
@@ -117,7 +129,7 @@ async fn weeks_and_sessions_are_sampled_as_asked(client: &mut Client) {
         ..Default::default()
     };
     let weekly = request(ComparisonFrequency::Weekly, ComparisonAlignment::UtcDailyClose, 30);
-    let weekly = wait_until("a weekly comparison", async || compare(client, weekly.clone()).await).await;
+    let weekly = wait_until("a weekly comparison", async || compare(&mut client, weekly.clone()).await).await;
     assert_eq!((weekly.observation_count, weekly.periods_per_year), (30, 52.0));
     let week = |seconds: i64| (seconds - 1 + 3 * 86_400).div_euclid(7 * 86_400);
     let weeks: Vec<i64> =
@@ -125,7 +137,8 @@ async fn weeks_and_sessions_are_sampled_as_asked(client: &mut Client) {
     assert!(weeks.windows(2).all(|pair| pair[0] + 1 == pair[1]), "one sample a week: {weeks:?}");
 
     let daily = request(ComparisonFrequency::Daily, ComparisonAlignment::SessionClose, 15);
-    let daily = wait_until("a comparison at the session's close", async || compare(client, daily.clone()).await).await;
+    let daily =
+        wait_until("a comparison at the session's close", async || compare(&mut client, daily.clone()).await).await;
     assert_eq!(daily.alignment(), ComparisonAlignment::SessionClose);
     assert_eq!(daily.observation_count, 15);
     let hours: Vec<i64> =
@@ -134,14 +147,21 @@ async fn weeks_and_sessions_are_sampled_as_asked(client: &mut Client) {
     assert!(hours.iter().all(|hour| [18, 21].contains(hour)) && hours.contains(&21), "{hours:?}");
 }
 
-async fn the_high_of_the_sum_is_one_that_was(client: &mut Client) {
-    let total = wait_until("the past of TOTAL", async || {
+/// The sum of all, once the import of the past, which ends with the market caps, is over.
+async fn total_with_its_past(client: &mut Client) -> IndexSnapshot {
+    wait_until("the past of TOTAL", async || {
         let total = snapshot(client, "TOTAL").await?;
         // From 2014 on, once the past is there.
         let start = total.all_time_high.as_ref()?.history_start_time.as_ref()?.seconds;
         (start < 1_400_000_000 && total.change_ytd_percent.is_some()).then_some(total)
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn the_high_of_the_sum_is_one_that_was() {
+    let (_demo, mut client) = indices().await;
+    let total = total_with_its_past(&mut client).await;
     let number = |text: &str| text.parse::<f64>().expect("a number");
     let level = number(total.level.as_deref().expect("a level"));
     let high = number(&total.all_time_high.expect("a high").level);
@@ -170,10 +190,15 @@ async fn history(client: &mut Client, index: &str, page_size: i32) -> (Vec<Index
     }
 }
 
-async fn pages_make_up_the_whole(client: &mut Client) {
+#[tokio::test]
+async fn pages_make_up_the_whole() {
+    let (_demo, mut client) = indices().await;
+    // A past that is still being imported changes between two pages.
+    newest_pattern_of_the_russell(&mut client).await;
+    total_with_its_past(&mut client).await;
     for index in ["RUT", "OTHERS/BTC"] {
         let ((in_pages, page_count), (whole, one)) =
-            (history(client, index, 197).await, history(client, index, 10_000).await);
+            (history(&mut client, index, 197).await, history(&mut client, index, 10_000).await);
         assert!(page_count > 10 && one == 1, "{index}: {page_count} pages");
         assert_eq!(in_pages, whole, "{index}");
         let times: Vec<i64> = whole.iter().map(|point| point.time.as_ref().expect("a time").seconds).collect();

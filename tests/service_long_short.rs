@@ -1,18 +1,19 @@
 //! Long/short ratios of the real binary: what the demo shows of them, live and as history.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use crossmarket_api::v1::long_short_service_client::LongShortServiceClient;
 use crossmarket_api::v1::{
-    AggregationMethod, ContributionStatus, FeedState, GetLongShortBreadthRequest, GetLongShortRatioRequest, ItemState,
-    ListFeedsRequest, ListLongShortRatioHistoryRequest, ListLongShortRatiosRequest, LongShortBreadth, LongShortKind,
-    LongShortPeriod, LongShortRatio, StreamState, View, WatchLongShortRatiosRequest,
+    AggregationMethod, ContributionStatus, Feed, FeedState, GetLongShortBreadthRequest, GetLongShortRatioRequest,
+    ItemState, ListFeedsRequest, ListLongShortRatioHistoryRequest, ListLongShortRatiosRequest, LongShortBreadth,
+    LongShortKind, LongShortPeriod, LongShortRatio, StreamState, View, WatchLongShortRatiosRequest,
 };
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 
 mod support {
     pub mod process;
@@ -22,23 +23,18 @@ type Ratios = LongShortServiceClient<Channel>;
 
 const VENUES: [&str; 6] = ["binance-usdm", "bitget", "bybit", "gate", "htx", "okx"];
 
-#[tokio::test]
-async fn the_demo_tells_who_is_long() {
-    let demo = Process::demo(&["--seed", "7"]);
+static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&["--seed", "7"]).shared());
+
+/// A client of the demo, once it has the ratios of most assets, and their breadth.
+async fn ratios() -> (Story, Ratios, LongShortBreadth) {
+    let demo = Story::of(&DEMO);
     let mut client = LongShortServiceClient::new(demo.channel().await).max_decoding_message_size(64 << 20);
     let breadth = wait_until("the ratios of most assets", async || {
         let found = breadth(&mut client).await?;
         (found.rank_correlation_count >= 120).then_some(found)
     })
     .await;
-
-    ratios_rise_with_rank(&breadth);
-    an_aggregate_is_what_its_venues_make_it(&mut client).await;
-    top_traders_are_told_by_venue(&mut client).await;
-    lists_follow_the_rank(&mut client).await;
-    a_watch_begins_with_the_full_state(&mut client).await;
-    the_past_is_there_with_its_gaps(&mut client).await;
-    feeds_tell_their_plan(&demo).await;
+    (demo, client, breadth)
 }
 
 async fn breadth(client: &mut Ratios) -> Option<LongShortBreadth> {
@@ -46,7 +42,9 @@ async fn breadth(client: &mut Ratios) -> Option<LongShortBreadth> {
     answer.into_inner().breadth
 }
 
-fn ratios_rise_with_rank(breadth: &LongShortBreadth) {
+#[tokio::test]
+async fn ratios_rise_with_rank() {
+    let (_demo, _, breadth) = ratios().await;
     let rho = breadth.rank_correlation.expect("enough assets");
     assert!(rho > 0.2, "{rho}");
     let overall = breadth.overall.as_ref().expect("always there");
@@ -72,10 +70,12 @@ fn number(text: &Option<String>) -> f64 {
     text.as_deref().expect("a figure").parse().expect("a number")
 }
 
-async fn an_aggregate_is_what_its_venues_make_it(client: &mut Ratios) {
+#[tokio::test]
+async fn an_aggregate_is_what_its_venues_make_it() {
+    let (_demo, mut client, _) = ratios().await;
     let weighted = i32::from(AggregationMethod::OpenInterestWeightedMean);
     let ratio = wait_until("BTC of several venues", async || {
-        let ratio = get(client, "BTC", LongShortKind::GlobalAccount, "").await?;
+        let ratio = get(&mut client, "BTC", LongShortKind::GlobalAccount, "").await?;
         let parts = ratio.aggregation.as_ref()?;
         (parts.venue_count >= 3 && parts.method == weighted && ratio.change_24h.is_some()).then_some(ratio)
     })
@@ -100,7 +100,9 @@ async fn an_aggregate_is_what_its_venues_make_it(client: &mut Ratios) {
     assert!(ratio.simulated && ratio.derivations.iter().any(|derivation| derivation.field == "long_share"));
 }
 
-async fn top_traders_are_told_by_venue(client: &mut Ratios) {
+#[tokio::test]
+async fn top_traders_are_told_by_venue() {
+    let (_demo, mut client, _) = ratios().await;
     let kind = LongShortKind::TopTraderPosition;
     let request = GetLongShortRatioRequest { asset: "BTC".to_owned(), kind: kind.into(), ..Default::default() };
     let refused = client.get_long_short_ratio(request).await.expect_err("not pooled");
@@ -109,18 +111,21 @@ async fn top_traders_are_told_by_venue(client: &mut Ratios) {
     let fields = details.bad_request().map(|bad| bad.field_violations[0].field.clone());
     assert_eq!(fields.as_deref(), Some("venue"));
     for venue in ["binance-usdm", "okx", "htx"] {
-        let found = wait_until(venue, async || get(client, "BTC", kind, venue).await).await;
+        let found = wait_until(venue, async || get(&mut client, "BTC", kind, venue).await).await;
         let parts = found.aggregation.expect("always there");
         assert_eq!(parts.contributions.len(), 1, "{venue}");
         assert_eq!(parts.contributions[0].status(), ContributionStatus::NotPooled, "{venue}");
     }
     // What counts all positions is none of the top traders' kinds.
     let all =
-        wait_until("all positions", async || get(client, "BTC", LongShortKind::GlobalPosition, "bitget").await).await;
+        wait_until("all positions", async || get(&mut client, "BTC", LongShortKind::GlobalPosition, "bitget").await)
+            .await;
     assert!(all.ratio.is_some());
 }
 
-async fn lists_follow_the_rank(client: &mut Ratios) {
+#[tokio::test]
+async fn lists_follow_the_rank() {
+    let (_demo, mut client, _) = ratios().await;
     let request = ListLongShortRatiosRequest {
         market_cap_rank_min: Some(5),
         market_cap_rank_max: Some(40),
@@ -146,7 +151,9 @@ async fn lists_follow_the_rank(client: &mut Ratios) {
     assert_eq!((part.venue_symbol.as_str(), part.instrument.as_str()), ("1000PEPEUSDT", "PEPE/USDT:perpetual"));
 }
 
-async fn a_watch_begins_with_the_full_state(client: &mut Ratios) {
+#[tokio::test]
+async fn a_watch_begins_with_the_full_state() {
+    let (_demo, mut client, _) = ratios().await;
     let request = WatchLongShortRatiosRequest {
         assets: ["BTC", "ETH", "NOPE"].map(str::to_owned).to_vec(),
         ..Default::default()
@@ -162,7 +169,9 @@ async fn a_watch_begins_with_the_full_state(client: &mut Ratios) {
     assert!(soon("a stream", client.watch_long_short_ratios(resumed)).await.is_ok());
 }
 
-async fn the_past_is_there_with_its_gaps(client: &mut Ratios) {
+#[tokio::test]
+async fn the_past_is_there_with_its_gaps() {
+    let (_demo, mut client, _) = ratios().await;
     for venue in ["", "bybit"] {
         let request = ListLongShortRatioHistoryRequest {
             asset: "BTC".to_owned(),
@@ -187,18 +196,24 @@ async fn the_past_is_there_with_its_gaps(client: &mut Ratios) {
     }
 }
 
-async fn feeds_tell_their_plan(demo: &Process) {
+#[tokio::test]
+async fn feeds_tell_their_plan() {
+    let (demo, _, _) = ratios().await;
     let mut catalog = demo.catalog().await;
     let request =
         ListFeedsRequest { feeds: vec!["long-short-ratios".to_owned()], page_size: 100, ..Default::default() };
-    let feeds = soon("feeds", catalog.list_feeds(request)).await.expect("answers").into_inner().feeds;
+    // Gate is down for a minute in every six.
+    let works = |feed: &Feed| feed.venue == "gate" || feed.state() == FeedState::Ok;
+    let feeds = wait_until("feeds that work", async || {
+        let feeds = soon("feeds", catalog.list_feeds(request.clone())).await.expect("answers").into_inner().feeds;
+        feeds.iter().all(works).then_some(feeds)
+    })
+    .await;
     let venues: BTreeSet<&str> = feeds.iter().map(|feed| feed.venue.as_str()).collect();
     assert_eq!(venues, VENUES.into_iter().collect::<BTreeSet<_>>());
     for feed in feeds {
         assert!(!feed.plan.is_empty() && feed.instrument_count > 0, "{feed:?}");
         assert!(feed.plan.iter().all(|tier| tier.weight_per_minute > 0.0 && tier.interval.is_some()), "{feed:?}");
         assert!(feed.rate_limits.iter().all(|limit| limit.planned >= 1 && limit.planned <= limit.limit), "{feed:?}");
-        // Gate is down for a minute in every six.
-        assert!(feed.venue == "gate" || feed.state() == FeedState::Ok, "{feed:?}");
     }
 }

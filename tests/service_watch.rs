@@ -1,5 +1,6 @@
 //! Watch streams of the real binary: their states, what is granted, resuming without a gap, and readers that are slow.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
@@ -10,7 +11,7 @@ use crossmarket_api::v1::{
 use prost::Message;
 use tonic::transport::Channel;
 
-use support::process::{Process, soon, wait_until};
+use support::process::{Process, Shared, Story, soon, wait_until};
 use support::stream::{Watch, get, watch_of};
 
 mod support {
@@ -20,18 +21,14 @@ mod support {
 
 type Prices = PriceServiceClient<Channel>;
 
-#[tokio::test]
-async fn streams_keep_their_promises() {
-    let demo = Process::demo(&[]);
+static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&[]).shared());
+
+/// The demo, once its market is there.
+async fn demo() -> Story {
+    let demo = Story::of(&DEMO);
     let mut client = demo.prices().await;
     wait_until("the market", async || get(&mut client, "ATOM").await.ok()).await;
-
-    begins_with_the_full_state_and_goes_on_live(&mut client).await;
-    tells_what_became_of_each_item(&mut client).await;
-    keeps_the_interval_granted(&mut client).await;
-    beats_when_nothing_changes(&mut client).await;
-    resumes_without_a_gap(&demo).await;
-    gives_a_slow_reader_the_newest_state(&demo).await;
+    demo
 }
 
 fn all() -> WatchPriceSnapshotsRequest {
@@ -62,9 +59,12 @@ fn seconds(time: &Option<prost_types::Timestamp>) -> f64 {
     time.seconds as f64 + f64::from(time.nanos) / 1e9
 }
 
-async fn begins_with_the_full_state_and_goes_on_live(client: &mut Prices) {
-    let before = list(client).await;
-    let mut watch = Watch::open(client, all()).await;
+#[tokio::test]
+async fn begins_with_the_full_state_and_goes_on_live() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
+    let before = list(&mut client).await;
+    let mut watch = Watch::open(&mut client, all()).await;
     let frames = watch.frames_until(StreamState::SnapshotComplete).await;
     let (_, head) = frames.split_last().expect("frames");
     assert!(head.iter().all(|frame| frame.state() == StreamState::Snapshot && !frame.snapshots.is_empty()));
@@ -87,8 +87,11 @@ async fn begins_with_the_full_state_and_goes_on_live(client: &mut Prices) {
     }
 }
 
-async fn tells_what_became_of_each_item(client: &mut Prices) {
-    let mut watch = Watch::open(client, watch_of(&["BTC", "NOSUCH", "B/D", "eth"])).await;
+#[tokio::test]
+async fn tells_what_became_of_each_item() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
+    let mut watch = Watch::open(&mut client, watch_of(&["BTC", "NOSUCH", "B/D", "eth"])).await;
     let frames = watch.frames_until(StreamState::SnapshotComplete).await;
     let items: Vec<(&str, ItemState)> = frames[0].items.iter().map(|item| (item.item.as_str(), item.state())).collect();
     let expected =
@@ -101,9 +104,12 @@ async fn tells_what_became_of_each_item(client: &mut Prices) {
     assert_eq!(watch.states.len(), 2, "nothing else is sent");
 }
 
-async fn keeps_the_interval_granted(client: &mut Prices) {
+#[tokio::test]
+async fn keeps_the_interval_granted() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let asked = Duration::from_millis(500);
-    let mut watch = Watch::open(client, WatchPriceSnapshotsRequest { min_interval: span(asked), ..all() }).await;
+    let mut watch = Watch::open(&mut client, WatchPriceSnapshotsRequest { min_interval: span(asked), ..all() }).await;
     let frames = watch.frames_until(StreamState::SnapshotComplete).await;
     let configuration = frames[0].configuration.as_ref().expect("the configuration as granted");
     assert_eq!(configuration.min_interval, span(asked));
@@ -124,15 +130,18 @@ async fn keeps_the_interval_granted(client: &mut Prices) {
     assert!(conflated_count > 0, "states in between are superseded");
 
     let absurd = Duration::from_secs(10 * 365 * 86_400);
-    let mut watch = Watch::open(client, WatchPriceSnapshotsRequest { min_interval: span(absurd), ..all() }).await;
+    let mut watch = Watch::open(&mut client, WatchPriceSnapshotsRequest { min_interval: span(absurd), ..all() }).await;
     let granted = watch.frame().await.configuration.expect("the configuration as granted").min_interval;
     assert!(granted.is_some() && granted != span(absurd), "what is not granted is told: {granted:?}");
 }
 
-async fn beats_when_nothing_changes(client: &mut Prices) {
+#[tokio::test]
+async fn beats_when_nothing_changes() {
+    let demo = demo().await;
+    let mut client = demo.prices().await;
     let asked = Duration::from_secs(1);
     let request = WatchPriceSnapshotsRequest { heartbeat_interval: span(asked), ..watch_of(&["NOSUCH"]) };
-    let mut watch = Watch::open(client, request).await;
+    let mut watch = Watch::open(&mut client, request).await;
     let first = watch.frame().await;
     assert_eq!(first.state(), StreamState::SnapshotComplete, "it is sent even when nothing matches");
     let configuration = first.configuration.expect("the configuration as granted");
@@ -162,7 +171,9 @@ async fn catch_up(watch: &mut Watch, target: &[PriceSnapshot]) -> Vec<WatchPrice
     frames
 }
 
-async fn resumes_without_a_gap(demo: &Process) {
+#[tokio::test]
+async fn resumes_without_a_gap() {
+    let demo = demo().await;
     let mut client = demo.prices().await;
     let mut watch = Watch::open(&mut client, all()).await;
     watch.frames_until(StreamState::Live).await;
@@ -184,7 +195,9 @@ async fn resumes_without_a_gap(demo: &Process) {
     assert!(configuration.resumed, "{configuration:?}");
 }
 
-async fn gives_a_slow_reader_the_newest_state(demo: &Process) {
+#[tokio::test]
+async fn gives_a_slow_reader_the_newest_state() {
+    let demo = demo().await;
     let mut watch = Watch::open(&mut demo.prices().await, all()).await;
     watch.frames_until(StreamState::SnapshotComplete).await;
     let full_len: usize = watch.states.values().map(Message::encoded_len).sum();

@@ -4,10 +4,11 @@
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
@@ -101,6 +102,19 @@ impl Process {
         process
     }
 
+    /// Leaves it to all tests of this binary. Statics are not dropped, so a shell kills it, by its id, when this process ends in whatever way and
+    /// the pipe between them closes with it.
+    pub fn shared(self) -> Shared {
+        let mut watcher = Command::new("sh")
+            .args(["-c", "read -r _; kill -KILL \"$0\"", &self.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        Shared { process: self, _pipe: watcher.stdin.take().expect("piped") }
+    }
+
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("not poisoned").clone()
@@ -182,6 +196,38 @@ impl Drop for Process {
         // It may have ended before.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A process that the tests of a binary share.
+pub struct Shared {
+    process: Process,
+    _pipe: ChildStdin,
+}
+
+/// One test's hold on a shared process: shows its log when the test fails.
+pub struct Story(&'static Process);
+
+impl Story {
+    /// Starts the process when this is the first test that needs it.
+    pub fn of(shared: &'static LazyLock<Shared>) -> Self {
+        Self(&shared.process)
+    }
+}
+
+impl Deref for Story {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        self.0
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of process {}:\n{}", self.0.id(), self.0.log());
+        }
     }
 }
 
