@@ -13,11 +13,12 @@ use crossmarket_clock::Clock;
 use crossmarket_collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
 use crossmarket_collector::{self as collector, BackfillProgress};
 use crossmarket_domain::state::{Body, Key};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Shards, VenueId};
 use crossmarket_store as store;
 
 /// How far back a backfill goes when it is not told: ten years.
-const SPAN_DEFAULT: Duration = Duration::from_secs(10 * 365 * 86_400);
+const SPAN_DEFAULT: Duration = DAY.saturating_mul(10 * 365);
 
 /// Fetched when no asset is named and the store knows none yet.
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status};
+
+use crossmarket_backoff::Backoff;
 
 use super::budget::BudgetLeft;
 use super::error::{Error, is_local, is_timeout, may_pass, retry_delay};
 use super::options::ClientBuilder;
 use super::pool::{Connection, EndpointHealth, Pool};
 
-/// The first pause before a call is sent again when no endpoint is well; it doubles with each further one.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Before a call is sent again when no endpoint is well.
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), PAUSE_MAX);
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -205,7 +206,7 @@ impl Client {
                 // What asked to be left alone is; another that failed before may have come back, and is only tried gently.
                 let same = failed_at == Some(picked.index);
                 let asked_for = last.as_ref().filter(|_| same).and_then(retry_delay).unwrap_or_default();
-                let pause = pause(attempts - 1, rand::rng().random_range(0.5..1.0)).max(asked_for.min(PAUSE_MAX));
+                let pause = BACKOFF.pause(attempts - 1).max(asked_for.min(PAUSE_MAX));
                 if Instant::now() + pause >= deadline {
                     return Err(self.out_of_time(attempts, last));
                 }
@@ -261,21 +262,4 @@ impl Client {
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// The pause after so many attempts before: doubling, capped, times `jitter` (0.5 to 1).
-fn pause(attempts_before: u32, jitter: f64) -> Duration {
-    PAUSE_MIN.saturating_mul(1 << attempts_before.min(10)).min(PAUSE_MAX).mul_f64(jitter)
-}
-
-#[cfg(test)]
-mod unit_tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_limit() {
-        assert_eq!(pause(0, 1.0), PAUSE_MIN);
-        assert_eq!(pause(3, 0.5), PAUSE_MIN * 4);
-        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
-    }
 }

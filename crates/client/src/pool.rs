@@ -12,11 +12,13 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crossmarket_backoff::Backoff;
+
 use super::error::Error;
 use super::options::{Tls, unusable};
 
-/// How long an endpoint is passed over after its first failure in a row; it doubles with each further one.
-const SHUNNED_MIN: Duration = Duration::from_millis(200);
+/// How long an endpoint is passed over after a failure.
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), SHUNNED_MAX);
 
 /// The longest that an endpoint is passed over, whatever it asked for.
 const SHUNNED_MAX: Duration = Duration::from_secs(5);
@@ -177,7 +179,7 @@ impl Pool {
     /// The endpoint has failed; it is left alone for a while, and for `retry_delay` if it asked for that.
     pub(super) fn failed(&self, index: usize, retry_delay: Option<Duration>) {
         let mut health = self.health(index);
-        let shunned = shunned_for(health.failures_in_a_row, rand::rng().random_range(0.5..1.0), retry_delay);
+        let shunned = shunned_for(health.failures_in_a_row, retry_delay);
         health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
         health.shunned_until = Some(Instant::now() + shunned);
     }
@@ -231,15 +233,17 @@ impl Member {
     }
 }
 
-/// How long an endpoint is passed over after so many failures before; `jitter` is from 0.5 to 1.
-fn shunned_for(failures_before: u32, jitter: f64, retry_delay: Option<Duration>) -> Duration {
-    let grown = SHUNNED_MIN.saturating_mul(1 << failures_before.min(10)).min(SHUNNED_MAX).mul_f64(jitter);
-    grown.max(retry_delay.unwrap_or_default()).min(SHUNNED_MAX)
+/// How long an endpoint is passed over after `failures_before` failures in a row before this one.
+fn shunned_for(failures_before: u32, retry_delay: Option<Duration>) -> Duration {
+    BACKOFF.pause(failures_before).max(retry_delay.unwrap_or_default()).min(SHUNNED_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The longest first pause.
+    const BACKOFF_FIRST_MAX: Duration = Duration::from_millis(200);
 
     fn pool(count: usize) -> Pool {
         let urls = (0..count).map(|index| format!("http://127.0.0.1:{}", index + 1)).collect();
@@ -258,7 +262,7 @@ mod tests {
         assert_eq!(picks(&pool, 4), [0, 1, 2, 0]);
         pool.failed(1, None);
         assert!(!picks(&pool, 6).contains(&1));
-        tokio::time::advance(SHUNNED_MIN).await;
+        tokio::time::advance(BACKOFF_FIRST_MAX).await;
         let later = picks(&pool, 9);
         assert_eq!(later.iter().filter(|index| **index == 1).count(), 1, "one call tries it: {later:?}");
         pool.succeeded(1);
@@ -283,9 +287,9 @@ mod tests {
 
     #[test]
     fn the_time_alone_grows_to_a_limit() {
-        assert_eq!(shunned_for(0, 1.0, None), SHUNNED_MIN);
-        assert_eq!(shunned_for(2, 0.5, None), SHUNNED_MIN * 2);
-        assert_eq!(shunned_for(0, 1.0, Some(Duration::from_secs(1))), Duration::from_secs(1));
-        assert_eq!(shunned_for(u32::MAX, 1.0, Some(Duration::from_secs(3_600))), SHUNNED_MAX);
+        assert!((Duration::from_millis(100)..=BACKOFF_FIRST_MAX).contains(&shunned_for(0, None)));
+        assert!((BACKOFF_FIRST_MAX * 2..=BACKOFF_FIRST_MAX * 4).contains(&shunned_for(2, None)));
+        assert_eq!(shunned_for(0, Some(Duration::from_secs(1))), Duration::from_secs(1));
+        assert_eq!(shunned_for(u32::MAX, Some(Duration::from_secs(3_600))), SHUNNED_MAX);
     }
 }

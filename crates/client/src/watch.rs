@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
-use rand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Status, Streaming};
+
+use crossmarket_backoff::Backoff;
 
 use super::call::Client;
 use super::error::{Error, is_cursor_too_old, is_orderly_end, is_planned_end, may_pass, retry_delay};
@@ -24,11 +25,8 @@ use crossmarket_api::v1::*;
 /// The longest first pause before a lost stream is opened at another endpoint, so that many of them do not arrive at once.
 const SPREAD_MAX: Duration = Duration::from_millis(50);
 
-/// The pause after the first failed opening; it doubles with each further one.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-
-/// The longest pause between two openings.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After a failed opening.
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(50), Duration::from_secs(5));
 
 /// A stream that was lost sooner than this after its opening counts as one that failed to open, unless its server ended it in order after
 /// a frame.
@@ -363,7 +361,7 @@ impl<R: WatchRequest> Session<R> {
             return Err(self.client.given_up(self.failures_in_a_row, status));
         }
         self.lost = Some(Loss { since, failed_at: (!planned).then_some(endpoint) });
-        self.pause = pause(self.failures_in_a_row, rand::rng().random_range(0.0..1.0));
+        self.pause = pause(self.failures_in_a_row);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.waiting.push_back(WatchEvent::Interrupted { cause: status, pause: self.pause });
         Ok(())
@@ -394,11 +392,11 @@ async fn read<F>(open: &mut Open<F>, silence_max: Option<Duration>) -> Result<F,
     received?.ok_or_else(|| Status::unavailable("the stream ended"))
 }
 
-/// The pause before a stream is opened again after so many failures in a row before; `jitter` is from 0 to 1.
-fn pause(failures_before: u32, jitter: f64) -> Duration {
+/// The pause before a stream is opened again after `failures_before` failures in a row before this one.
+fn pause(failures_before: u32) -> Duration {
     match failures_before.checked_sub(1) {
-        None => SPREAD_MAX.mul_f64(jitter),
-        Some(doublings) => PAUSE_MIN.saturating_mul(1 << doublings.min(10)).min(PAUSE_MAX).mul_f64(0.5 + jitter / 2.0),
+        None => SPREAD_MAX.mul_f64(rand::random()),
+        Some(failed_openings) => BACKOFF.pause(failed_openings),
     }
 }
 
@@ -408,10 +406,10 @@ mod unit_tests {
 
     #[test]
     fn pauses_spread_then_grow_to_a_limit() {
-        assert_eq!(pause(0, 0.0), Duration::ZERO);
-        assert_eq!(pause(0, 1.0), SPREAD_MAX);
-        assert_eq!(pause(1, 1.0), PAUSE_MIN);
-        assert_eq!(pause(3, 0.0), PAUSE_MIN * 2);
-        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
+        let ms = Duration::from_millis;
+        assert!(pause(0) <= SPREAD_MAX);
+        assert!((ms(50)..=ms(100)).contains(&pause(1)));
+        assert!((ms(200)..=ms(400)).contains(&pause(3)));
+        assert!((ms(2_500)..=ms(5_000)).contains(&pause(u32::MAX)));
     }
 }

@@ -13,9 +13,11 @@ use super::feed::VenueLink;
 use super::history::{self, Source};
 use super::intake::Intake;
 use super::monitor::FeedMonitor;
+use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Payload, Timestamp, VenueId};
 use crossmarket_store::Store;
 use crossmarket_venues::{RequestOptions, VenueError};
@@ -33,9 +35,8 @@ const PAGES_MAX: u32 = 40;
 /// A closed candle is asked for so long after its end: venues need a moment.
 const SETTLE: Duration = Duration::from_secs(4);
 
-/// After a failure a series waits this long, doubling with each failure up to an hour.
-const FAILURE_WAIT: Duration = Duration::from_secs(60);
-const FAILURE_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// Before a series is tried again after a failure.
+const BACKOFF: Backoff = Backoff::between(Duration::from_secs(60), HOUR);
 
 /// An asset that no venue has candles of is looked at again after this time, which costs nothing.
 const NOBODY_WAIT: Duration = Duration::from_secs(5);
@@ -58,13 +59,13 @@ pub struct Target {
 /// The order in which a target's intervals are filled: what most figures rest on first.
 const ORDER: [CandleInterval; 3] = [CandleInterval::OneDay, CandleInterval::FiveMinutes, CandleInterval::OneHour];
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone)]
 struct Progress {
     loaded: bool,
     due: Timestamp,
     /// End of the newest candle that the venue gave.
     covered_until: Option<Timestamp>,
-    failures: u32,
+    pauses: Pauses,
 }
 
 type SeriesId = (AssetCode, CandleInterval);
@@ -103,9 +104,9 @@ impl Backfiller {
             let mut due: Vec<(&Target, CandleInterval, Progress)> = Vec::new();
             for interval in ORDER {
                 for target in current.iter() {
-                    let known = progress.get(&(target.asset.clone(), interval)).copied().unwrap_or_default();
-                    if known.due <= now {
-                        due.push((target, interval, known));
+                    let known = progress.get(&(target.asset.clone(), interval));
+                    if known.is_none_or(|known| known.due <= now) {
+                        due.push((target, interval, known.cloned().unwrap_or_else(|| self.begun(target))));
                     }
                 }
             }
@@ -133,6 +134,15 @@ impl Backfiller {
         }
     }
 
+    fn seed_of(&self, target: &Target) -> u64 {
+        self.seed ^ u64::from(target.asset.as_str().bytes().map(u32::from).sum::<u32>())
+    }
+
+    fn begun(&self, target: &Target) -> Progress {
+        let pauses = BACKOFF.seeded(self.seed_of(target));
+        Progress { loaded: false, due: Timestamp::EPOCH, covered_until: None, pauses }
+    }
+
     async fn job(&self, target: &Target, interval: CandleInterval, known: Progress) -> (SeriesId, Progress) {
         ((target.asset.clone(), interval), self.advance(target, interval, known).await)
     }
@@ -152,17 +162,12 @@ impl Backfiller {
         let _ = self.backlog.clone().wait_for(|waiting_count| *waiting_count < BACKLOG_MAX).await;
         match self.fetch(target, interval, from, now).await {
             Some(Ok(covered_until)) => {
-                known.failures = 0;
+                known.pauses.reset();
                 known.covered_until = covered_until.or(known.covered_until);
                 let next = now.floor_to(interval.duration()) + interval.duration() + SETTLE;
-                let spread = (self.seed ^ u64::from(target.asset.as_str().bytes().map(u32::from).sum::<u32>())) % 20;
-                known.due = next + Duration::from_secs(spread);
+                known.due = next + Duration::from_secs(self.seed_of(target) % 20);
             }
-            Some(Err(_)) => {
-                known.failures = known.failures.saturating_add(1);
-                let wait = FAILURE_WAIT * (1 << known.failures.min(6));
-                known.due = now + wait.min(FAILURE_WAIT_MAX);
-            }
+            Some(Err(_)) => known.due = now + known.pauses.next_pause(),
             // Nobody has its candles; somebody may list it later.
             None => known.due = now + NOBODY_WAIT,
         }

@@ -645,7 +645,7 @@ mod tests {
         let mut board = board();
         observe(&mut board, 0, Ticker { last_price: price("100"), ..Ticker::default() }, None, 0, false);
         let candle = Candle {
-            start: at(0).day_start() - Duration::from_secs(86_400),
+            start: at(0).day_start() - crossmarket_domain::time::DAY,
             open: Decimal::ONE,
             high: Decimal::ONE,
             low: Decimal::ONE,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::retry::Jitter;
+use crossmarket_backoff::{Backoff, Pauses};
 
 /// Failures in a row that open the circuit.
 pub const FAILURES_MAX: u32 = 5;
 
-/// The shortest and longest pause of an open circuit.
+/// How long an open circuit stays open.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -17,13 +17,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct Breaker {
     failures: u32,
     open_until: Option<Instant>,
-    pauses: Jitter,
+    pauses: Pauses,
 }
 
 impl Breaker {
     /// A closed breaker; the seed decides its pauses.
     pub fn new(seed: u64) -> Self {
-        Self { failures: 0, open_until: None, pauses: Jitter::new(seed, PAUSE_MIN, PAUSE_MAX) }
+        Self { failures: 0, open_until: None, pauses: Backoff::between(PAUSE_MIN, PAUSE_MAX).seeded(seed) }
     }
 
     /// Until when nothing may be asked; `None` when a request, or the one probe, may go out.
@@ -47,7 +47,7 @@ impl Breaker {
     pub fn failure(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {
-            self.open_until = Some(now + self.pauses.next_wait());
+            self.open_until = Some(now + self.pauses.next_pause());
         }
     }
 }

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use crossmarket_clock::Clock;
 use crossmarket_domain::VenueId;
 use crossmarket_domain::state::RateBudget;
+use crossmarket_domain::time::HOUR;
 use crossmarket_venues::RateLimit;
 
 /// The shortest and longest pause that a venue's `Retry-After` can cause, so that neither 0 nor a broken header stops us from behaving.
 const PENALTY_MIN: Duration = Duration::from_secs(1);
-const PENALTY_MAX: Duration = Duration::from_secs(3_600);
+const PENALTY_MAX: Duration = HOUR;
 
 /// The part of a limit that planned requests may take, in per cent: what else draws on the scope, and the difference between our clock and
 /// the venue's, need room.
@@ -210,7 +211,7 @@ mod tests {
             let (budget, grants) = (Arc::clone(&budget), Arc::clone(&grants));
             tasks.spawn(async move {
                 let mut random = SmallRng::seed_from_u64(seed);
-                while started.elapsed() < Duration::from_secs(3_600) {
+                while started.elapsed() < HOUR {
                     let weight = random.random_range(1..=40);
                     budget.acquire(weight).await;
                     grants.lock().expect("unpoisoned").push((started.elapsed(), weight));

@@ -21,6 +21,7 @@ use super::intake::Intake;
 use super::monitor::FeedMonitor;
 use crossmarket_clock::Clock;
 use crossmarket_domain::index::{IndexCode, KNOWN};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Instrument, Timestamp, VenueId};
 use crossmarket_store::Store;
 
@@ -54,7 +55,7 @@ const FILL_INTERVAL: Duration = Duration::from_secs(30 * 60);
 const FILL_AGAIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How far back such a look goes.
-const RECENT_SPAN: Duration = Duration::from_secs(21 * 86_400);
+const RECENT_SPAN: Duration = DAY.saturating_mul(21);
 
 /// A source of index levels.
 #[derive(Clone)]

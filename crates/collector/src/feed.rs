@@ -16,7 +16,8 @@ use super::budget::{Budget, Budgets};
 use super::fetch::Fetch;
 use super::intake::{Intake, Observed};
 use super::monitor::FeedMonitor;
-use super::retry::{Jitter, with_retries};
+use super::retry::with_retries;
+use crossmarket_backoff::Jitter;
 use crossmarket_clock::Clock;
 use crossmarket_domain::{Feed, Instrument};
 use crossmarket_telemetry::metrics::recorder;
@@ -194,8 +195,7 @@ impl PolledFeed {
 
     async fn poll(&self) {
         let mut breaker = Breaker::new(self.seed);
-        let mut jitter = Jitter::new(self.seed, Duration::ZERO, Duration::ZERO);
-        let mut shift = jitter.share_of(self.interval);
+        let mut shift = Jitter::new(self.seed).share_of(self.interval);
         if self.feed == Feed::Categories {
             // They are many requests of a narrow budget that the listing itself draws on, and nothing waits for them.
             self.link.clock.sleep(CATEGORIES_DELAY).await;

@@ -11,6 +11,7 @@ use super::feed::VenueLink;
 use super::monitor::FeedMonitor;
 use super::{CollectorError, CollectorSettings};
 use crossmarket_clock::Clock;
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, Instrument, Timestamp, VenueId};
 use crossmarket_store::Store;
 
@@ -18,8 +19,8 @@ use crossmarket_store::Store;
 const QUOTES: [&str; 3] = ["USD", "USDT", "USDC"];
 
 /// How far back the shorter intervals go at most: they are many, and figures need no more.
-const HOURLY_SPAN: Duration = Duration::from_secs(90 * 86_400);
-const FIVE_MINUTES_SPAN: Duration = Duration::from_secs(2 * 86_400);
+const HOURLY_SPAN: Duration = DAY.saturating_mul(90);
+const FIVE_MINUTES_SPAN: Duration = DAY.saturating_mul(2);
 
 /// Asked for at once, so that progress shows and a broken-off run loses little.
 const CHUNK: u32 = 1_000;

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::publish::Update;
-use super::retry::Jitter;
+use crossmarket_backoff::{Backoff, Jitter};
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{Epoch, Key, Revision};
+use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{Shards, TraceContext};
 use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError};
 use crossmarket_telemetry::metrics::recorder;
@@ -26,10 +27,11 @@ use crossmarket_telemetry::metrics::recorder;
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// Between two attempts at a store that does not answer. Whoever gets through first after an outage leads.
-const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
+const RETRY_WAIT_MAX: Duration = Duration::from_millis(400);
 
 /// How often a store is told that a shard is whole, so that it keeps one in which nothing changes.
-const PUBLISHED_INTERVAL: Duration = Duration::from_secs(3_600);
+const PUBLISHED_INTERVAL: Duration = HOUR;
 
 /// After another writer has taken a shard over without a lease, before competing for it again.
 const FENCED_PAUSE: Duration = Duration::from_secs(1);
@@ -212,9 +214,9 @@ impl Competition {
 
     async fn compete(&self, shard: ShardId, told: &Told, stop: &CancellationToken) {
         let seed = self.seed.wrapping_add(u64::from(shard));
-        let mut retry = Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1);
+        let mut retry = Backoff::between(RETRY_WAIT_MIN, RETRY_WAIT_MAX).seeded(seed);
         let (look_min, look_max) = LOOK_INTERVAL;
-        let mut look = Jitter::new(seed, look_min, look_max);
+        let mut look = Jitter::new(seed);
         let mut answering = true;
         while !stop.is_cancelled() {
             let claim = async {
@@ -241,7 +243,7 @@ impl Competition {
                     if std::mem::take(&mut answering) {
                         warn!(shard, %error, "no lease to be had, trying on");
                     }
-                    retry.next_wait()
+                    retry.next_pause()
                 }
             };
             stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -273,7 +275,7 @@ impl Competition {
         recorder().lease_acquisitions.with(&[&shard.to_string()]).increment();
         told.lead(shard, Some(lead));
         told.place(shard, Place::Leading);
-        let mut retry = Jitter::new(self.seed, RETRY_WAIT.0, self.life / 10);
+        let mut retry = Backoff::between(RETRY_WAIT_MIN, self.life / 10).seeded(self.seed);
         let mut renew_at = lease.renew_at();
         let reason = loop {
             tokio::select! {
@@ -289,12 +291,12 @@ impl Competition {
                 Ok(Ok(renewed)) => {
                     lease = renewed;
                     renew_at = lease.renew_at();
-                    retry = Jitter::new(self.seed, RETRY_WAIT.0, self.life / 10);
+                    retry.reset();
                     // Whoever writes keeps the other side.
                     let _ = stop_at.send(lease.stop_at());
                 }
                 Ok(Err(StoreError::LeaseLost { .. })) => break "taken over",
-                Ok(Err(_)) | Err(_) => renew_at = Instant::now() + retry.next_wait(),
+                Ok(Err(_)) | Err(_) => renew_at = Instant::now() + retry.next_pause(),
             }
         };
         told.lead(shard, None);

@@ -34,8 +34,10 @@ use super::feed::VenueLink;
 use super::intake::{Intake, LongShortAnswer, Observed};
 use super::monitor::FeedMonitor;
 use crossmarket_analytics::plausibility;
+use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{
     Decimal, Feed, Instrument, InstrumentKind, Observation, Payload, Period, Timestamp, TraceContext,
 };
@@ -57,10 +59,13 @@ const PLAN_INTERVAL: Duration = Duration::from_secs(60);
 const CONCURRENT_MAX: usize = 4;
 
 /// An instrument that a venue refuses (it is delisted, or never had the figure) is asked for again after this time.
-const REFUSED_WAIT: Duration = Duration::from_secs(6 * 3_600);
+const REFUSED_WAIT: Duration = HOUR.saturating_mul(6);
 
-/// After a failure a job waits this long, doubling with each further failure, but no longer than its interval.
-const FAILURE_WAIT: Duration = Duration::from_secs(30);
+/// Before a failed job is tried again, unless its interval is shorter.
+const BACKOFF: Backoff = Backoff::between(LIST_RETRY_WAIT, HOUR);
+
+/// Before a list of perpetuals that was not answered is asked for again.
+const LIST_RETRY_WAIT: Duration = Duration::from_secs(30);
 
 /// From so many answers without a row on, an instrument is asked for at four times its interval.
 const EMPTY_MAX: u32 = 3;
@@ -69,7 +74,7 @@ const EMPTY_MAX: u32 = 3;
 const FIRST_ROUND: Duration = Duration::from_secs(20);
 
 /// Series of the longest periods are asked for so long after the start, when the others have had their first round.
-const LONG_PERIODS_DELAY: Duration = Duration::from_secs(3_600);
+const LONG_PERIODS_DELAY: Duration = HOUR;
 
 /// Decimal places of a stored share.
 const SHARE_PLACES: u32 = 9;
@@ -180,7 +185,7 @@ pub struct LongShortFeed {
 struct Waiting {
     job: Job,
     due: Timestamp,
-    failures: u32,
+    pauses: Pauses,
     empty: u32,
     answered: Option<Timestamp>,
     running: bool,
@@ -232,7 +237,7 @@ impl LongShortFeed {
                 let listed = self.list(&current).await;
                 self.told(&mut breaker, listed.is_some());
                 let wait = match listed {
-                    None => FAILURE_WAIT,
+                    None => LIST_RETRY_WAIT,
                     // In the first moments assets come one after another.
                     Some(_) if lists_first > 0 => LIST_INTERVAL_FIRST,
                     Some(_) => LIST_INTERVAL,
@@ -383,7 +388,8 @@ impl LongShortFeed {
                     let is_long = matches!(job.period, Some(Period::FourHours | Period::OneDay)) && !self.simulated;
                     let delay = if is_long { LONG_PERIODS_DELAY } else { Duration::ZERO };
                     let due = now + delay + first_round * index / count;
-                    Waiting { job, due, failures: 0, empty: 0, answered: None, running: false }
+                    let pauses = BACKOFF.seeded(self.seed.wrapping_add(index.into()));
+                    Waiting { job, due, pauses, empty: 0, answered: None, running: false }
                 }
             };
             let series = waiting.job.series();
@@ -520,7 +526,8 @@ impl Jobs {
         let next = waiting.job.due_after(now);
         waiting.due = match outcome {
             Outcome::Answered => {
-                (waiting.failures, waiting.empty, waiting.answered) = (0, 0, Some(now));
+                waiting.pauses.reset();
+                (waiting.empty, waiting.answered) = (0, Some(now));
                 next
             }
             Outcome::Empty => {
@@ -531,10 +538,7 @@ impl Jobs {
                 waiting.answered = None;
                 now + REFUSED_WAIT
             }
-            Outcome::Failed => {
-                waiting.failures = waiting.failures.saturating_add(1);
-                now + (FAILURE_WAIT * (1 << waiting.failures.min(6))).min(interval)
-            }
+            Outcome::Failed => now + waiting.pauses.next_pause().min(interval),
         };
         let (job, due) = (waiting.job.clone(), waiting.due);
         self.put(&job, due);
@@ -589,9 +593,9 @@ fn share_point(long_share: f64) -> Option<Decimal> {
 /// How long readings are stored: those of short periods by the month, the others by the year.
 fn kept(period: Period) -> Duration {
     match period {
-        Period::FiveMinutes | Period::FifteenMinutes | Period::ThirtyMinutes => Duration::from_secs(35 * 86_400),
-        Period::OneHour | Period::FourHours => Duration::from_secs(400 * 86_400),
-        Period::OneDay => Duration::from_secs(3_650 * 86_400),
+        Period::FiveMinutes | Period::FifteenMinutes | Period::ThirtyMinutes => DAY * 35,
+        Period::OneHour | Period::FourHours => DAY * 400,
+        Period::OneDay => DAY * 3_650,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{CollectorError, CollectorSettings};
 use crossmarket_analytics::plausibility;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Feed, Payload, Timestamp, VenueId};
 use crossmarket_store::Store;
 use crossmarket_venues::RequestOptions;
@@ -17,10 +18,8 @@ use crossmarket_venues::RequestOptions;
 /// The listing that tells the past, a year of it.
 pub const LISTING: VenueId = VenueId("coingecko");
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// How far back it tells without a paid key.
-const SPAN: Duration = Duration::from_secs(364 * 86_400);
+const SPAN: Duration = DAY.saturating_mul(364);
 
 /// How long one request may be retried.
 const RETRY_SPAN: Duration = Duration::from_secs(60);

@@ -15,6 +15,7 @@ use crossmarket_analytics::rates::{RateSettings, RateTable, quote_assets, usd_ra
 use crossmarket_analytics::returns::Candles;
 use crossmarket_analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
 use crossmarket_domain::state::{AggregationMethod, AssetInfo, Body, Key, PriceSnapshot, State};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_telemetry::metrics::Calculation;
 
@@ -23,7 +24,7 @@ use crossmarket_telemetry::metrics::Calculation;
 const SNAPSHOTS_MAX: usize = 128;
 
 /// How long a catalogue entry is fresh.
-const ASSET_BUDGET: Duration = Duration::from_secs(24 * 3_600);
+const ASSET_BUDGET: Duration = DAY;
 
 /// How many of each interval's candles the figures need: the daily ones reach back to the turn of the year on any day of it.
 const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
@@ -405,7 +406,7 @@ mod tests {
         // The last minute of a leap year.
         let now = Timestamp::from_seconds(1_735_689_540);
         let day = |age: u32| {
-            let start = now.day_start() - Duration::from_secs(86_400) * age;
+            let start = now.day_start() - DAY * age;
             let price = Decimal::from(i64::from(age) + 1);
             Candle { start, open: price, high: price, low: price, close: price, base_volume: None, quote_volume: None }
         };

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crossmarket_domain::index::Subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 use crossmarket_store::{Store, StoreError};
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long candles of an interval are stored; `None` for ever.
 fn kept(interval: CandleInterval) -> Option<Duration> {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::intake::Intake;
 use super::monitor::FeedMonitor;
-use super::retry::Jitter;
+use crossmarket_backoff::{Backoff, Jitter, Pauses};
 use crossmarket_clock::Clock;
 use crossmarket_domain::Instrument;
 use crossmarket_venues::{StreamingVenue, VenueError};
@@ -28,9 +28,8 @@ use connection::{Connection, Dial, Phase};
 const LIFE_SHARE: f64 = 0.9;
 const LIFE_JITTER: f64 = 0.1;
 
-/// The shortest and longest wait before a new attempt after a failure.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Before a new attempt after a failure.
+const BACKOFF: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(60));
 
 /// A connection that has not delivered after so long has failed, or, if it was heard from, serves a quiet market.
 const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -109,7 +108,8 @@ fn assign(mut groups: Vec<Vec<Instrument>>, wanted: &[Instrument], group_size: u
 
 /// Keeps one connection for one group.
 async fn hold_group(context: StreamContext, mut members: watch::Receiver<Vec<Instrument>>, stop: CancellationToken) {
-    let mut jitter = Jitter::new(context.seed, BACKOFF_MIN, BACKOFF_MAX);
+    let mut pauses = BACKOFF.seeded(context.seed);
+    let mut jitter = Jitter::new(context.seed);
     let mut current: Option<Connection> = None;
     while !stop.is_cancelled() {
         let instruments = members.borrow_and_update().clone();
@@ -117,7 +117,7 @@ async fn hold_group(context: StreamContext, mut members: watch::Receiver<Vec<Ins
             close(current.take(), &context).await;
             None
         } else {
-            Some(replace(&context, &mut current, instruments, &mut jitter, &stop).await)
+            Some(replace(&context, &mut current, instruments, (&mut pauses, &mut jitter), &stop).await)
         };
         match stay(current.as_mut(), due, &mut members, &stop).await {
             Replace::Stop => break,
@@ -128,7 +128,7 @@ async fn hold_group(context: StreamContext, mut members: watch::Receiver<Vec<Ins
                 context.monitor.reconnected();
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = tokio::time::sleep(jitter.next_wait()) => {}
+                    () = tokio::time::sleep(pauses.next_pause()) => {}
                 }
             }
             Replace::Planned => {}
@@ -150,7 +150,7 @@ async fn replace(
     context: &StreamContext,
     current: &mut Option<Connection>,
     instruments: Vec<Instrument>,
-    jitter: &mut Jitter,
+    (pauses, jitter): (&mut Pauses, &mut Jitter),
     stop: &CancellationToken,
 ) -> Option<Duration> {
     let mut next = Connection::open(context, instruments);
@@ -163,7 +163,7 @@ async fn replace(
         if !stop.is_cancelled() {
             context.monitor.failed(&VenueError::Transient(reason));
         }
-        return Some(jitter.next_wait());
+        return Some(pauses.next_pause());
     }
     match current.replace(next) {
         Some(old) => {
@@ -172,7 +172,7 @@ async fn replace(
         }
         None => context.monitor.stream_opened(),
     }
-    jitter.reset();
+    pauses.reset();
     let life = context.stream.session().life_max?;
     Some(context.clock.real(life.mul_f64(LIFE_SHARE) - jitter.share_of(life.mul_f64(LIFE_JITTER))))
 }

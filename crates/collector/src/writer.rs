@@ -10,13 +10,13 @@ use tracing::{info, warn};
 use super::heard::Heard;
 use super::lease::Lead;
 use super::publish::Update;
-use super::retry::Jitter;
+use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_domain::state::{Epoch, Key, Revision};
 use crossmarket_domain::{AssetCode, ShardId, TraceContext};
 use crossmarket_store::StoreError;
 
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
-const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), Duration::from_millis(500));
 
 /// After so long without a price a shard has no assets, which happens with many shards.
 const EMPTY_AFTER: Duration = Duration::from_secs(120);
@@ -39,7 +39,7 @@ pub struct Writer {
     has_prices: bool,
     begun: Instant,
     writing: bool,
-    retry: Jitter,
+    retry: Pauses,
     retry_at: Option<Instant>,
     unavailable: bool,
 }
@@ -70,7 +70,7 @@ impl Writer {
             has_prices: false,
             begun: now,
             writing: false,
-            retry: Jitter::new(seed, RETRY_WAIT.0, RETRY_WAIT.1),
+            retry: BACKOFF.seeded(seed),
             retry_at: None,
             unavailable: false,
         }
@@ -124,7 +124,7 @@ impl Writer {
                 self.retry.reset();
             }
             Err(error) => {
-                self.retry_at = Some(Instant::now() + self.retry.next_wait());
+                self.retry_at = Some(Instant::now() + self.retry.next_pause());
                 if !std::mem::replace(&mut self.unavailable, true) {
                     warn!(shard = self.lead.shard(), %error, "store not writable, retrying");
                 }

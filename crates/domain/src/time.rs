@@ -9,7 +9,13 @@ use jiff::tz::TimeZone;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// Microseconds in one day of UTC, which has no leap seconds here.
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const HOUR: Duration = Duration::from_secs(3_600);
+
+/// One day of UTC, which has no leap seconds here.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// Microseconds in one [`DAY`].
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 const MICROS_MIN: i64 = -62_135_596_800_000_000;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info, warn};
 
 use crate::{Change, Image, Position, ShardId};
+use crossmarket_backoff::Backoff;
 use crossmarket_clock::Clock;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::Epoch;
@@ -20,12 +20,11 @@ use crossmarket_telemetry::trace;
 /// Longest wait for the next entries of a feed before asking again.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// First and longest pause before looking again for a shard's first writer. It grows, since some shard may never have one.
-const NO_WRITER_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Before looking again for a shard's first writer. The pause grows, since some shard may never have one.
+const NO_WRITER_BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), Duration::from_millis(500));
 
-/// First and longest pause after a store error. The pause doubles in between and is jittered by half; the longest is short, so that the image
-/// is up with the store within a second of its return.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// After a store error. The longest pause is short, so that the image is up to date within a second of the store's return.
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(25), Duration::from_millis(800));
 
 /// How long a new epoch may hold less than is in memory before it is taken for all that there is. A writer that begins on an emptied store
 /// publishes everything anew, in several batches, and until then what is in memory is the better answer.
@@ -91,8 +90,8 @@ impl Measures {
 
 async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock: Clock) {
     let measures = Measures::of(shard);
-    let mut back_off = BACK_OFF.0;
-    let mut no_writer_pause = NO_WRITER_PAUSE.0;
+    let mut pauses = BACKOFF.pauses();
+    let mut no_writer_pauses = NO_WRITER_BACKOFF.pauses();
     // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
     let mut epoch: Option<Epoch> = None;
     let mut republication = None;
@@ -104,27 +103,24 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
         match step {
             Ok(next) => {
                 if next.is_none() && epoch.is_none() {
-                    tokio::time::sleep(no_writer_pause).await;
-                    no_writer_pause = (no_writer_pause * 2).min(NO_WRITER_PAUSE.1);
+                    tokio::time::sleep(no_writer_pauses.next_pause()).await;
                 } else {
-                    no_writer_pause = NO_WRITER_PAUSE.0;
+                    no_writer_pauses.reset();
                 }
                 epoch = next;
-                if back_off > BACK_OFF.0 {
+                if pauses.failures() > 0 {
                     info!(shard, "store followed again");
-                    back_off = BACK_OFF.0;
+                    pauses.reset();
                 }
             }
             Err(error) => {
                 // Nobody publishes anything anew while the store is away.
                 republication = None;
-                // Told once, until it can be.
-                if back_off == BACK_OFF.0 {
+                // Logged once for each outage.
+                if pauses.failures() == 0 {
                     warn!(shard, %error, "store cannot be followed, serving what is in memory");
                 }
-                let jitter = rand::rng().random_range(0.5..1.0);
-                tokio::time::sleep(back_off.mul_f64(jitter)).await;
-                back_off = (back_off * 2).min(BACK_OFF.1);
+                tokio::time::sleep(pauses.next_pause()).await;
             }
         }
     }

@@ -13,12 +13,13 @@ use crossmarket_domain::calendar::{session_of_day, sessions_between};
 use crossmarket_domain::index::IndexCode;
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Payload, Timestamp};
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{RequestOptions, VenueError};
 
 /// Asked for at once: no source gives fewer rows in one answer.
-const SPAN_OF_ONE_REQUEST: Duration = Duration::from_secs(5 * 365 * 86_400);
+const SPAN_OF_ONE_REQUEST: Duration = DAY.saturating_mul(5 * 365);
 
 /// How long one request may be retried.
 const RETRY_SPAN: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ const RETRY_SPAN: Duration = Duration::from_secs(30);
 const REBASED_FACTOR: f64 = 1.2;
 
 /// Days of which a source says more than is missing, so that a split shows.
-const OVERLAP: Duration = Duration::from_secs(7 * 86_400);
+const OVERLAP: Duration = DAY.saturating_mul(7);
 
 /// How far the filling of one history has come.
 #[derive(Clone, Debug, PartialEq)]

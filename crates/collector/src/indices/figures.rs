@@ -6,6 +6,7 @@ use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_analytics::index_level::{Change, Changes, continuous_changes, record_high};
 use crossmarket_domain::index::{IndexHigh, IndexSnapshot};
 use crossmarket_domain::state::Derivation;
+use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Decimal, Timestamp};
 
 /// Digits of a computed level.
@@ -35,7 +36,7 @@ pub(super) fn fill_continuous(
     changes.day = day_ago.map(|reference| Change {
         percent: 100.0 * (level / reference - 1.0),
         reference,
-        reference_time: now - std::time::Duration::from_secs(86_400),
+        reference_time: now - DAY,
     });
     fill_changes(snapshot, &changes, closes, &HERE);
     // The level of a day ago is no close: it follows from the constituents.

@@ -18,6 +18,7 @@ use crossmarket_domain::long_short::{LongShortKey, LongShortMethod, LongShortRat
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::{Body, Key, State};
+use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{AssetCode, Decimal, Instrument, LongShortKind, Period, Timestamp, VenueId};
 
 /// States made in one batch at most; the rest follow in the next.
@@ -30,7 +31,7 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
 const RSI_STEP: f64 = 0.5;
 
 /// Open interest that is this old has no weight: it is asked for once an hour at least.
-const OPEN_INTEREST_BUDGET: Duration = Duration::from_secs(3 * 3_600);
+const OPEN_INTEREST_BUDGET: Duration = HOUR.saturating_mul(3);
 
 /// A change of open interest by less than one in so many is told with the next reading.
 const OPEN_INTEREST_STEP: f64 = 50.0;

@@ -23,6 +23,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::long_short::{LongShortKey, LongShortMethod, LongShortStatus, Shares};
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::FeedState;
+use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{
     AssetCode, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp,
 };
@@ -42,9 +43,7 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 const RETRY_WAIT: Duration = Duration::from_secs(900);
 
 /// What of an aggregate's past is needed in memory.
-const DAY_AND_MORE: Duration = Duration::from_secs(27 * 3_600);
-
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY_AND_MORE: Duration = HOUR.saturating_mul(27);
 
 /// One venue with ratios.
 pub struct PastVenue {

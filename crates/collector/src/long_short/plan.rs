@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::budget::planned_limit;
 use crossmarket_domain::state::PlanTier;
+use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{Feed, Instrument, Period, Timestamp};
 use crossmarket_venues::{RateLimit, RequestOptions, Venue};
 
@@ -22,15 +23,12 @@ const SPREAD_PERCENT: u32 = 70;
 const ROWS_SPARE: u32 = 2;
 
 /// An interval is not stretched beyond this to fit a limit.
-const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3_600);
+const INTERVAL_MAX: Duration = DAY;
 
 /// The last place whose jobs are urgent: the first tier's.
 const URGENT_PLACE_MAX: u32 = 50;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(24 * 3_600);
-
 /// What is planned for the assets down to a rank.
 struct TierRule {
     /// The last rank; `None` for all that are left.
@@ -50,7 +48,7 @@ const TIERS_SIMULATED: &[TierRule] = &[
             (Period::FiveMinutes, Duration::from_secs(5 * 60)),
             (Period::FifteenMinutes, Duration::from_secs(15 * 60)),
             (Period::ThirtyMinutes, Duration::from_secs(30 * 60)),
-            (Period::FourHours, Duration::from_secs(4 * 3_600)),
+            (Period::FourHours, HOUR.saturating_mul(4)),
             (Period::OneDay, DAY),
         ],
         open_interest: Duration::from_secs(5 * 60),
@@ -66,7 +64,7 @@ const TIERS: &[TierRule] = &[
             (Period::FiveMinutes, Duration::from_secs(5 * 60)),
             (Period::FifteenMinutes, Duration::from_secs(15 * 60)),
             (Period::ThirtyMinutes, Duration::from_secs(30 * 60)),
-            (Period::FourHours, Duration::from_secs(4 * 3_600)),
+            (Period::FourHours, HOUR.saturating_mul(4)),
             (Period::OneDay, DAY),
         ],
         open_interest: Duration::from_secs(5 * 60),
@@ -76,7 +74,7 @@ const TIERS: &[TierRule] = &[
         periods: &[
             (Period::OneHour, HOUR),
             (Period::FiveMinutes, Duration::from_secs(15 * 60)),
-            (Period::FourHours, Duration::from_secs(4 * 3_600)),
+            (Period::FourHours, HOUR.saturating_mul(4)),
             (Period::OneDay, DAY),
         ],
         open_interest: Duration::from_secs(15 * 60),

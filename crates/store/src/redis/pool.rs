@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rand::Rng;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use smol_str::SmolStr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use crossmarket_backoff::Backoff;
 
 use super::address::Place;
 use super::route::{self, Routes};
@@ -38,8 +39,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// Connections kept for later, for each server.
 const IDLE_MAX: usize = 8;
 
-/// First and longest pause after a failed connection. It doubles in between and is jittered by half.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// After a failed connection.
+const BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), Duration::from_millis(500));
 
 /// Which server a connection leads to: it changes when a server is restarted and when another takes its place.
 pub(super) type Identity = SmolStr;
@@ -139,9 +140,8 @@ impl Pool {
             Err(text) => {
                 let mut state = self.state();
                 state.throw_away();
-                let pause = BACK_OFF.0.saturating_mul(1 << state.failures.min(8)).min(BACK_OFF.1);
+                state.not_before = Some(Instant::now() + BACKOFF.pause(state.failures));
                 state.failures = state.failures.saturating_add(1);
-                state.not_before = Some(Instant::now() + pause.mul_f64(rand::rng().random_range(0.5..1.0)));
                 state.last_failure.clone_from(&text);
                 Err(Failure::NotDone(text))
             }
@@ -318,7 +318,7 @@ async fn identify(connection: &MultiplexedConnection) -> Result<Identity, String
         Err(_) => return Err("no answer in time".to_owned()),
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            return Ok(format!("unknown-{:016x}", rand::rng().random::<u64>()).into());
+            return Ok(format!("unknown-{:016x}", rand::random::<u64>()).into());
         }
         Ok(Err(error)) => return Err(error.to_string()),
     };
