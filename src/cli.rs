@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod card;
 mod chart;
 mod client;
 mod compare;
@@ -18,7 +17,7 @@ mod export;
 mod get;
 pub mod history_csv;
 mod import;
-mod index;
+mod index_view;
 mod json;
 mod list;
 mod message;
@@ -29,6 +28,7 @@ mod ratios;
 mod season;
 mod serve;
 mod settings;
+mod snapshot_view;
 mod stores;
 mod table;
 mod watch;

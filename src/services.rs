@@ -33,6 +33,7 @@ pub use convert::WireEncoder;
 pub use error::ServiceError;
 
 mod catalog;
+mod collection;
 pub mod convert;
 pub mod encoded;
 pub mod error;
@@ -139,6 +140,7 @@ impl Services {
         if self.histories.is_loaded() { Ok(()) } else { Err(ServiceError::NotReady) }
     }
 
+    /// Whether an asset is in the catalogue or has a price.
     fn is_known_asset(&self, asset: &AssetCode) -> bool {
         [Key::Asset(asset.clone()), Key::Price(asset.clone())].iter().any(|key| self.image.get(key).is_some())
     }

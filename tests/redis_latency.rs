@@ -27,7 +27,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossmarket::servers::price_service_server::{PriceService, PriceServiceServer};
-use crossmarket::services::{WireEncoder, encoded};
+use crossmarket::services::WireEncoder;
+use crossmarket::services::encoded::Encoded;
 use crossmarket_api::v1;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_clock::Clock;
@@ -172,7 +173,7 @@ async fn connected(url: &str) -> MultiplexedConnection {
 #[tonic::async_trait]
 impl PriceService for Bare {
     type WatchPriceSnapshotsStream =
-        Pin<Box<dyn Stream<Item = Result<encoded::WatchPriceSnapshotsResponse, Status>> + Send>>;
+        Pin<Box<dyn Stream<Item = Result<Encoded<v1::WatchPriceSnapshotsResponse>, Status>> + Send>>;
 
     async fn watch_price_snapshots(
         &self,
@@ -195,7 +196,7 @@ impl PriceService for Bare {
                 let rows: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(rows).expect("entries");
                 last = rows.last().map(|row| row.0.clone()).expect("not empty");
                 let entries = rows.into_iter().map(|mut row| row.1.swap_remove(1).into()).collect();
-                let frame = encoded::WatchPriceSnapshotsResponse { entries, ..Default::default() };
+                let frame = Encoded::<v1::WatchPriceSnapshotsResponse> { entries, ..Default::default() };
                 // The client has gone.
                 let _ = frames.send(Ok(frame)).await;
             }
@@ -206,21 +207,21 @@ impl PriceService for Bare {
     async fn get_price_snapshot(
         &self,
         _: Request<v1::GetPriceSnapshotRequest>,
-    ) -> Answer<encoded::GetPriceSnapshotResponse> {
+    ) -> Answer<Encoded<v1::GetPriceSnapshotResponse>> {
         Err(Status::unimplemented("a stream only"))
     }
 
     async fn batch_get_price_snapshots(
         &self,
         _: Request<v1::BatchGetPriceSnapshotsRequest>,
-    ) -> Answer<encoded::BatchGetPriceSnapshotsResponse> {
+    ) -> Answer<Encoded<v1::BatchGetPriceSnapshotsResponse>> {
         Err(Status::unimplemented("a stream only"))
     }
 
     async fn list_price_snapshots(
         &self,
         _: Request<v1::ListPriceSnapshotsRequest>,
-    ) -> Answer<encoded::ListPriceSnapshotsResponse> {
+    ) -> Answer<Encoded<v1::ListPriceSnapshotsResponse>> {
         Err(Status::unimplemented("a stream only"))
     }
 

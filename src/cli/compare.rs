@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::card::{SIMULATED, words};
 use super::chart::{Axis, Caption, Chart, Mark, Tone, ticks};
 use super::client::ClientArguments;
 use super::error::CliError;
 use super::message::json;
 use super::numbers::{ABSENT, change, day, percent};
 use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
+use super::snapshot_view::{SIMULATED, words};
 use super::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_domain::Timestamp;

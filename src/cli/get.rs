@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use clap::Args;
 use tonic::Code;
 
-use super::card::card;
 use super::client::ClientArguments;
 use super::error::CliError;
-use super::index;
-use super::json;
+use super::index_view;
 use super::message;
 use super::picture::index_code;
+use super::snapshot_view::card;
 use crossmarket_api::v1::*;
 use crossmarket_client::{Client, Error};
 
@@ -55,10 +54,10 @@ pub(super) async fn run(arguments: GetArguments) -> Result<(), CliError> {
     for (position, found) in found.iter().enumerate() {
         let gap = if position == 0 || arguments.json { "" } else { "\n" };
         match (found, arguments.json) {
-            (Found::Asset(snapshot), true) => writeln!(out, "{}", json::snapshot(snapshot))?,
+            (Found::Asset(snapshot), true) => writeln!(out, "{}", message::json("PriceSnapshot", snapshot)?)?,
             (Found::Index(snapshot), true) => writeln!(out, "{}", message::json("IndexSnapshot", snapshot)?)?,
             (Found::Asset(snapshot), false) => write!(out, "{gap}{}", card(snapshot))?,
-            (Found::Index(snapshot), false) => write!(out, "{gap}{}", index::card(snapshot))?,
+            (Found::Index(snapshot), false) => write!(out, "{gap}{}", index_view::card(snapshot))?,
         }
     }
     out.flush()?;

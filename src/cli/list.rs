@@ -4,14 +4,14 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::card::{SIMULATED, freshness_word};
 use super::client::ClientArguments;
 use super::error::CliError;
-use super::index;
-use super::json;
+use super::index_view;
 use super::message;
-use super::numbers::{ABSENT, amount, change, figure, percent, price};
+use super::numbers::{ABSENT, shown};
+use super::snapshot_view::{SIMULATED, freshness_word};
 use super::table::{Align, Table};
+use crate::figures::FIGURES;
 use crossmarket_api::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
 
 /// Largest page that is asked for.
@@ -27,7 +27,7 @@ Examples:
   crossmarket list --indices --order-by 'change_ytd_percent desc'
   crossmarket list --json --limit 0 > all.jsonl")]
 pub(super) struct ListArguments {
-    /// Only assets of this category; may be given several times.
+    /// Only assets of this category; repeatable.
     #[arg(long, value_name = "CATEGORY")]
     category: Vec<String>,
     /// Only assets whose rank by market cap is at most this.
@@ -36,10 +36,10 @@ pub(super) struct ListArguments {
     /// The order: a field such as market_cap, change_24h_percent or rsi_14d, then asc or desc; several separated by commas.
     #[arg(long, value_name = "ORDER", default_value = "")]
     order_by: String,
-    /// At most so many; 0 means all.
+    /// The most rows to show; 0 means all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// Indices in the place of assets.
+    /// List indices instead of assets.
     #[arg(long, conflicts_with_all = ["category", "rank_max"])]
     indices: bool,
     /// One JSON object a line.
@@ -77,7 +77,7 @@ pub(super) async fn run(arguments: ListArguments) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     if arguments.json {
         for snapshot in &snapshots {
-            writeln!(out, "{}", json::snapshot(snapshot))?;
+            writeln!(out, "{}", message::json("PriceSnapshot", snapshot)?)?;
         }
         return Ok(out.flush()?);
     }
@@ -107,7 +107,7 @@ async fn indices(arguments: &ListArguments) -> Result<(), CliError> {
     if snapshots.iter().any(|snapshot| snapshot.simulated) {
         writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
     }
-    write!(out, "{}", index::table(&snapshots).render(None))?;
+    write!(out, "{}", index_view::table(&snapshots).render(None))?;
     Ok(out.flush()?)
 }
 
@@ -119,39 +119,21 @@ pub(super) fn simulated_line<'a>(snapshots: impl IntoIterator<Item = &'a PriceSn
 
 /// One row an asset, in the order given.
 pub(super) fn table<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Table {
-    let mut table = Table::new(&[
-        ("#", Align::Right),
-        ("ASSET", Align::Left),
-        ("PRICE USD", Align::Right),
-        ("1H", Align::Right),
-        ("24H", Align::Right),
-        ("7D", Align::Right),
-        ("VOLATILITY 24H", Align::Right),
-        ("MARKET CAP", Align::Right),
-        ("VOLUME 24H", Align::Right),
-        ("FROM HIGH", Align::Right),
-        ("RSI", Align::Right),
-        ("VENUES", Align::Right),
-        ("STATE", Align::Left),
-    ]);
+    let columns = || FIGURES.iter().filter_map(|figure| Some((figure, figure.column?)));
+    let mut titles = vec![("#", Align::Right), ("ASSET", Align::Left)];
+    titles.extend(columns().map(|(_, title)| (title, Align::Right)));
+    titles.extend([("VENUES", Align::Right), ("STATE", Align::Left)]);
+    let mut table = Table::new(&titles);
     for snapshot in snapshots {
-        let drawdown = snapshot.all_time_high.as_ref().and_then(|high| high.drawdown_percent);
+        let rank = snapshot.market_cap_rank.map_or_else(|| ABSENT.to_owned(), |rank| rank.to_string());
+        let fields = message::dynamic("PriceSnapshot", snapshot);
+        let figures = columns().map(|(figure, _)| fields.as_ref().and_then(|fields| shown(figure, fields)));
+        let venue_count = snapshot.aggregation.as_ref().map_or(0, |aggregation| aggregation.venue_count);
         let mark = if snapshot.simulated { " (simulated)" } else { "" };
-        table.row(vec![
-            snapshot.market_cap_rank.map_or_else(|| ABSENT.to_owned(), |rank| rank.to_string()),
-            snapshot.asset.clone(),
-            price(snapshot.price.as_deref()),
-            change(snapshot.change_1h_percent),
-            change(snapshot.change_24h_percent),
-            change(snapshot.change_7d_percent),
-            percent(snapshot.volatility_24h_percent),
-            amount(snapshot.market_cap.as_deref()),
-            amount(snapshot.volume_24h.as_deref()),
-            change(drawdown),
-            figure(snapshot.rsi_14d),
-            snapshot.aggregation.as_ref().map_or(0, |aggregation| aggregation.venue_count).to_string(),
-            format!("{}{mark}", freshness_word(snapshot)),
-        ]);
+        let mut cells = vec![rank, snapshot.asset.clone()];
+        cells.extend(figures.map(|text| text.unwrap_or_else(|| ABSENT.to_owned())));
+        cells.extend([venue_count.to_string(), format!("{}{mark}", freshness_word(snapshot))]);
+        table.row(cells);
     }
     table
 }

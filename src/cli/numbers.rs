@@ -1,8 +1,12 @@
 //! Numbers and times for people. Programs use `--json`, which has every digit.
 
+use prost_reflect::DynamicMessage;
+
+use super::message::field;
+use crate::figures::{Figure, Unit};
 use crossmarket_domain::{Decimal, Timestamp};
 
-/// What stands for an absent figure.
+/// Shown for an absent figure.
 pub(super) const ABSENT: &str = "—";
 
 /// A large amount with two decimals and a unit: `1.90 T`, `52.64 B`, `1.43 M`, `12.00 K`, `950.00`.
@@ -47,6 +51,19 @@ pub(super) fn share(value: Option<f64>) -> String {
 /// A plain figure with one decimal.
 pub(super) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| ABSENT.to_owned(), |value| format!("{value:.1}"))
+}
+
+/// A figure of a message `PriceSnapshot` in its unit; `None` when it is absent.
+pub(super) fn shown(of: &Figure, snapshot: &DynamicMessage) -> Option<String> {
+    let value = field(snapshot, of.field)?;
+    Some(match of.unit {
+        Unit::Price => price(value.as_str()),
+        Unit::Amount => amount(value.as_str()),
+        Unit::Change => change(value.as_f64()),
+        Unit::Percent => percent(value.as_f64()),
+        Unit::Score => figure(value.as_f64()),
+        Unit::Rank => value.as_i32()?.to_string(),
+    })
 }
 
 /// An instant of the wire, or `None` outside the years 1 to 9999.

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::card::{SIMULATED, freshness_of};
 use super::chart::{Axis, Caption, Chart, Mark, Point, Tone, ticks};
 use super::client::ClientArguments;
 use super::error::CliError;
@@ -12,6 +11,7 @@ use super::message::json;
 use super::numbers::{ABSENT, amount, figure, share};
 use super::picture::{PictureArguments, instant_of, waiting};
 use super::serve::asset;
+use super::snapshot_view::{SIMULATED, freshness_of};
 use super::table::{Align, Table};
 use crossmarket_api::v1::*;
 use crossmarket_client::{Client, describe};

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::card::{SIMULATED, words};
 use super::chart::bars::{Bar, BarChart};
 use super::chart::{Axis, Caption, Chart, Mark, Tone, ticks};
 use super::client::ClientArguments;
@@ -12,6 +11,7 @@ use super::error::CliError;
 use super::message::json;
 use super::numbers::{ABSENT, change, day, price};
 use super::picture::{PictureArguments, date, instant_of, waiting, wire};
+use super::snapshot_view::{SIMULATED, words};
 use super::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_client::Client;

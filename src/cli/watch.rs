@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::ClientArguments;
 use super::error::CliError;
-use super::json;
+use super::message;
 use super::numbers::{change, parse_duration, price, time};
 use super::serve::asset;
 use crossmarket_api::v1::{
@@ -103,11 +103,11 @@ enum Output {
 }
 
 impl Output {
-    fn frame(&mut self, frame: &WatchPriceSnapshotsResponse) -> io::Result<()> {
+    fn frame(&mut self, frame: &WatchPriceSnapshotsResponse) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         match self {
             Self::Table(_) => return Ok(()),
-            Self::Json => writeln!(out, "{}", json::watch_frame(frame))?,
+            Self::Json => writeln!(out, "{}", message::json("WatchPriceSnapshotsResponse", frame)?)?,
             Self::Lines => {
                 for snapshot in &frame.snapshots {
                     writeln!(out, "{}", line(snapshot))?;
@@ -118,7 +118,7 @@ impl Output {
                 }
             }
         }
-        out.flush()
+        Ok(out.flush()?)
     }
 
     /// Says something about the stream: in the table's status line, else on standard error.
@@ -187,7 +187,11 @@ async fn follow(
 }
 
 /// Takes what happened to the stream in.
-fn take(event: WatchEvent<WatchPriceSnapshotsResponse>, board: &mut Board, output: &mut Output) -> io::Result<()> {
+fn take(
+    event: WatchEvent<WatchPriceSnapshotsResponse>,
+    board: &mut Board,
+    output: &mut Output,
+) -> Result<(), CliError> {
     match event {
         WatchEvent::Update(frame) => {
             board.apply(&frame);

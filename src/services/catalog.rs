@@ -5,18 +5,34 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::encoded::{self, Encoded};
+use super::collection::ListQuery;
+use super::encoded::Encoded;
 use super::error::ServiceError;
-use super::order::{self, SortValue};
-use super::paging::{self, Pages};
+use super::order::Column;
+use super::paging::{self, PageSizes, Pages};
 use super::{Services, convert};
+use crate::figures::Value;
 use crate::servers::catalog_service_server::CatalogService;
 use crossmarket_api::v1;
 use crossmarket_domain::Feed;
-use crossmarket_domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key};
+use crossmarket_domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key, State};
 use crossmarket_image::{Collection, Filter, Item};
 
-const ORDER_FIELDS: &[&str] = &["asset", "name", "market_cap_rank", "instrument_count"];
+macro_rules! column {
+    ($name:literal, |$info:ident| $value:expr) => {
+        Column::new($name, |state: &State| match &state.body {
+            Body::Asset($info) => $value,
+            _ => Value::Absent,
+        })
+    };
+}
+
+static COLUMNS: &[Column<State>] = &[
+    column!("asset", |info| Value::Text(info.asset.as_str())),
+    column!("name", |info| info.name.as_deref().map_or(Value::Absent, Value::Text)),
+    column!("market_cap_rank", |info| info.market_cap_rank.into()),
+    column!("instrument_count", |info| Value::Whole(i64::try_from(info.instruments.len()).unwrap_or(i64::MAX))),
+];
 
 /// A venue as the catalogue lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,42 +72,25 @@ impl Catalog {
         Self { services }
     }
 
-    fn assets(&self, mut request: v1::ListAssetsRequest) -> Result<encoded::ListAssetsResponse, ServiceError> {
-        let view = paging::view(request.view)?;
-        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
-        let fields = order::parse(&request.order_by, ORDER_FIELDS, "market_cap_rank")?;
+    fn assets(&self, mut request: v1::ListAssetsRequest) -> Result<Encoded<v1::ListAssetsResponse>, ServiceError> {
+        let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
         let wanted = AssetFilter::of(&request)?;
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
         self.services.check_serving()?;
-
-        let mut items = self.services.image.select(Collection::Assets, |item| wanted.admits(item));
-        items.sort_by(|left, right| {
-            order::compare(&fields, left.as_ref(), right.as_ref(), sort_value).then_with(|| left.key.cmp(&right.key))
-        });
-        let (page, next_page_token) = pages.page(&items, page_size, |item| item.entry(view).len());
-        let rest = v1::ListAssetsResponse {
-            assets: Vec::new(),
-            next_page_token,
-            total_size: total(items.len()),
-            simulated: self.services.simulated,
-        };
-        Ok(Encoded { entries: page.iter().map(|item| item.entry(view).clone()).collect(), rest })
+        let items = self.services.image.select(Collection::Assets, |item| wanted.admits(item));
+        let mut response: Encoded<v1::ListAssetsResponse> = query.answer(items);
+        response.rest.simulated = self.services.simulated;
+        Ok(response)
     }
 
     fn venues(&self, mut request: v1::ListVenuesRequest) -> Result<v1::ListVenuesResponse, ServiceError> {
-        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
+        let pages = Pages::of(&mut request, PageSizes::STATES)?;
         self.services.check_serving()?;
 
         let mut venues: Vec<&VenueEntry> =
             self.services.venues.iter().filter(|venue| venue.enabled || !request.enabled_only).collect();
         venues.sort_by_key(|venue| venue.id.as_str());
         let feeds = self.services.image.select(Collection::Feeds, |_| true);
-        let (page, next_page_token) = pages.page(&venues, page_size, |_| 0);
+        let (page, next_page_token) = pages.page(&venues, |_| 0);
         Ok(v1::ListVenuesResponse {
             venues: page.iter().map(|venue| wire_venue(venue, &feeds)).collect(),
             next_page_token,
@@ -101,7 +100,6 @@ impl Catalog {
     }
 
     fn feeds(&self, mut request: v1::ListFeedsRequest) -> Result<v1::ListFeedsResponse, ServiceError> {
-        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
         paging::check_filter_len("venues", request.venues.len())?;
         paging::check_filter_len("feeds", request.feeds.len())?;
         paging::check_filter_len("states", request.states.len())?;
@@ -116,15 +114,13 @@ impl Catalog {
                 return Err(ServiceError::invalid(format!("states[{index}]"), state, "must be a FeedState (1 to 5)"));
             }
         }
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
+        let pages = Pages::of(&mut request, PageSizes::STATES)?;
         self.services.check_serving()?;
 
         let mut items = self.services.image.select(Collection::Feeds, |item| wants_feed(&request, item));
         items.sort_by_key(|item| feed_status(item).map(|status| (status.venue.clone(), status.feed.as_str())));
         let now = self.services.clock.now();
-        let (page, next_page_token) = pages.page(&items, page_size, |_| 0);
+        let (page, next_page_token) = pages.page(&items, |_| 0);
         let feed = |item: &Arc<Item>| Some(convert::feed(feed_status(item)?, &item.state, now));
         Ok(v1::ListFeedsResponse {
             feeds: page.iter().filter_map(feed).collect(),
@@ -140,7 +136,7 @@ impl CatalogService for Catalog {
     async fn list_assets(
         &self,
         request: Request<v1::ListAssetsRequest>,
-    ) -> Result<Response<encoded::ListAssetsResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::ListAssetsResponse>>, Status> {
         Ok(Response::new(self.assets(request.into_inner())?))
     }
 
@@ -183,7 +179,6 @@ impl AssetFilter {
             venues: lower(&request.venues),
             kinds: request.kinds.clone(),
             figures: Filter {
-                keys: None,
                 categories: lower(&request.categories).into_iter().map(Into::into).collect(),
                 market_cap_rank_max: paging::rank_max("market_cap_rank_max", request.market_cap_rank_max)?,
                 ..Filter::default()
@@ -255,17 +250,6 @@ fn severity(state: FeedState) -> u8 {
         FeedState::Starting => 2,
         FeedState::Degraded => 3,
         FeedState::Down => 4,
-    }
-}
-
-fn sort_value<'a>(item: &'a Item, field: &str) -> SortValue<'a> {
-    let Some(info) = asset_info(item) else { return SortValue::Absent };
-    match field {
-        "asset" => SortValue::Text(info.asset.as_str()),
-        "name" => info.name.as_deref().map_or(SortValue::Absent, SortValue::Text),
-        "market_cap_rank" => info.market_cap_rank.into(),
-        "instrument_count" => SortValue::Whole(i64::try_from(info.instruments.len()).unwrap_or(i64::MAX)),
-        _ => SortValue::Absent,
     }
 }
 

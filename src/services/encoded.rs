@@ -1,5 +1,5 @@
-//! Answers whose items are encoded already. The generated servers of [`crate::servers`] take them in the place of the generated
-//! messages.
+//! Answers whose items are encoded already. The generated servers of [`crate::servers`] accept them instead of the generated
+//! messages (see `build.rs`).
 //!
 //! The encodings of two messages, one after the other, are the encoding of both merged. So an answer is its items' entries (field 1,
 //! ready in the live image), then the encoding of the other fields.
@@ -8,9 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType};
 use prost::{DecodeError, Message};
 
-use crossmarket_api::v1;
-
-/// An answer: the entries of field 1 and a message with all other fields, whose field 1 is empty.
+/// An answer: the entries of field 1, followed by a message with all other fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encoded<M> {
     /// The items, each with tag and length.
@@ -19,32 +17,18 @@ pub struct Encoded<M> {
     pub rest: M,
 }
 
-/// One snapshot.
-pub type GetPriceSnapshotResponse = Encoded<v1::GetPriceSnapshotResponse>;
-/// Several snapshots.
-pub type BatchGetPriceSnapshotsResponse = Encoded<v1::BatchGetPriceSnapshotsResponse>;
-/// One page of snapshots.
-pub type ListPriceSnapshotsResponse = Encoded<v1::ListPriceSnapshotsResponse>;
-/// One frame of a stream of snapshots.
-pub type WatchPriceSnapshotsResponse = Encoded<v1::WatchPriceSnapshotsResponse>;
-/// One long/short ratio.
-pub type GetLongShortRatioResponse = Encoded<v1::GetLongShortRatioResponse>;
-/// One page of long/short ratios.
-pub type ListLongShortRatiosResponse = Encoded<v1::ListLongShortRatiosResponse>;
-/// One frame of a stream of long/short ratios.
-pub type WatchLongShortRatiosResponse = Encoded<v1::WatchLongShortRatiosResponse>;
-/// One index.
-pub type GetIndexSnapshotResponse = Encoded<v1::GetIndexSnapshotResponse>;
-/// Several indices.
-pub type BatchGetIndexSnapshotsResponse = Encoded<v1::BatchGetIndexSnapshotsResponse>;
-/// One page of indices.
-pub type ListIndicesResponse = Encoded<v1::ListIndicesResponse>;
-/// One frame of a stream of indices.
-pub type WatchIndexSnapshotsResponse = Encoded<v1::WatchIndexSnapshotsResponse>;
-/// One frame of a stream of comparisons.
-pub type WatchComparisonsResponse = Encoded<v1::WatchComparisonsResponse>;
-/// One page of assets.
-pub type ListAssetsResponse = Encoded<v1::ListAssetsResponse>;
+impl<M: Default> Encoded<M> {
+    /// An answer of one item and nothing else.
+    pub(super) fn one(entry: Bytes) -> Self {
+        Self { entries: vec![entry], rest: M::default() }
+    }
+}
+
+impl<M> From<M> for Encoded<M> {
+    fn from(message: M) -> Self {
+        Self { entries: Vec::new(), rest: message }
+    }
+}
 
 impl<M: Message> Message for Encoded<M> {
     fn encode_raw(&self, buf: &mut impl BufMut) {
@@ -54,7 +38,7 @@ impl<M: Message> Message for Encoded<M> {
         self.rest.encode_raw(buf);
     }
 
-    /// Never called by a server, which only encodes answers; the items go where they belong in the plain message.
+    /// Servers never call this: they only encode answers. The items go to field 1 of the plain message.
     fn merge_field(
         &mut self,
         tag: u32,
@@ -78,6 +62,7 @@ impl<M: Message> Message for Encoded<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossmarket_api::v1;
 
     #[test]
     fn reads_as_the_plain_message() {

@@ -2,22 +2,23 @@
 
 use std::collections::HashSet;
 
-use futures_util::StreamExt;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
 use self::side::{Operand, Side};
-use super::encoded::{self, Encoded};
+use super::collection::{self, Batch, ListQuery, Row};
+use super::encoded::Encoded;
 use super::error::ServiceError;
-use super::order::{self, SortValue};
-use super::paging::{self, Pages};
-use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
-use super::{ServerStream, Services, convert};
+use super::order::Column;
+use super::paging;
+use super::watch::{self, Pace};
+use super::{ServerStream, Services};
+use crate::figures::Value;
 use crate::servers::index_service_server::IndexService;
 use crossmarket_api::v1;
+use crossmarket_domain::Decimal;
 use crossmarket_domain::index::{Expression, IndexCode, KNOWN, Subject};
 use crossmarket_domain::state::Key;
-use crossmarket_domain::{Decimal, Timestamp};
 use crossmarket_image::{Collection, Filter, View};
 
 mod compare;
@@ -28,16 +29,6 @@ mod past;
 mod season;
 mod side;
 mod snapshot;
-
-const ORDER_FIELDS: &[&str] = &[
-    "index",
-    "kind",
-    "change_1d_percent",
-    "change_7d_percent",
-    "change_30d_percent",
-    "change_ytd_percent",
-    "market_cap",
-];
 
 /// The service.
 pub struct Index {
@@ -50,33 +41,23 @@ impl Index {
         Self { services }
     }
 
-    fn get(&self, request: &v1::GetIndexSnapshotRequest) -> Result<encoded::GetIndexSnapshotResponse, ServiceError> {
+    fn get(
+        &self,
+        request: &v1::GetIndexSnapshotRequest,
+    ) -> Result<Encoded<v1::GetIndexSnapshotResponse>, ServiceError> {
         let view = paging::view(request.view)?;
         side::parse("index", &request.index)?;
         self.services.check_serving()?;
-        let entry = self.entry("index", &request.index, view)?;
-        Ok(Encoded { entries: vec![entry], rest: Default::default() })
+        Ok(Encoded::one(self.entry("index", &request.index, view)?))
     }
 
     fn batch_get(
         &self,
         request: &v1::BatchGetIndexSnapshotsRequest,
-    ) -> Result<encoded::BatchGetIndexSnapshotsResponse, ServiceError> {
-        let view = paging::view(request.view)?;
-        if request.indices.is_empty() {
-            return Err(ServiceError::invalid("indices", "", "must name at least one index"));
-        }
-        paging::check_filter_len("indices", request.indices.len())?;
-        self.services.check_serving()?;
-        let mut response = encoded::BatchGetIndexSnapshotsResponse::default();
-        for (index, name) in request.indices.iter().enumerate() {
-            match self.entry(&format!("indices[{index}]"), name, view) {
-                Ok(entry) => response.entries.push(entry),
-                Err(_) if request.allow_partial => response.rest.missing.push(name.clone()),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(response)
+    ) -> Result<Encoded<v1::BatchGetIndexSnapshotsResponse>, ServiceError> {
+        let v1::BatchGetIndexSnapshotsRequest { indices, view, allow_partial } = request;
+        let batch = Batch { field: ("indices", "index"), names: indices, view: *view, allow_partial: *allow_partial };
+        collection::batch_get(&self.services, &batch, |field, name, view| self.entry(field, name, view))
     }
 
     /// One snapshot as an entry: the image's own bytes where it has them.
@@ -90,34 +71,17 @@ impl Index {
         Ok(snapshot::entry(snapshot::of(&self.services, &side)?, view))
     }
 
-    fn list(&self, mut request: v1::ListIndicesRequest) -> Result<encoded::ListIndicesResponse, ServiceError> {
-        let view = paging::view(request.view)?;
-        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
-        let mut fields = order::parse(&request.order_by, ORDER_FIELDS, "kind")?;
-        if request.order_by.trim().is_empty() {
-            fields.push(order::OrderField { name: "index", descending: false });
-        }
+    fn list(&self, mut request: v1::ListIndicesRequest) -> Result<Encoded<v1::ListIndicesResponse>, ServiceError> {
+        let query = ListQuery::of(&mut request, COLUMNS, &["kind", "index"])?;
         let known_kind =
             |kind: &i32| v1::IndexKind::try_from(*kind).is_ok_and(|kind| kind != v1::IndexKind::Unspecified);
-        if let Some(at) = request.kinds.iter().position(|kind| !known_kind(kind)) {
-            let value = request.kinds.get(at).copied().unwrap_or_default();
-            return Err(ServiceError::invalid(format!("kinds[{at}]"), value, "must be a kind of index, from 1 to 10"));
+        if let Some((at, kind)) = request.kinds.iter().enumerate().find(|(_, kind)| !known_kind(kind)) {
+            return Err(ServiceError::invalid(format!("kinds[{at}]"), kind, "must be a kind of index, from 1 to 10"));
         }
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
         self.services.check_serving()?;
-
-        let mut listed: Vec<Listed> = self.catalogue().into_iter().map(|code| self.listed(code, view)).collect();
-        listed.retain(|one| request.kinds.is_empty() || request.kinds.contains(&one.message.kind));
-        listed.sort_by(|left, right| {
-            order::compare(&fields, &left.message, &right.message, sort_value)
-                .then_with(|| left.message.index.cmp(&right.message.index))
-        });
-        let (page, next_page_token) = pages.page(&listed, page_size, |one| one.entry.len());
-        let entries = page.iter().map(|one| one.entry.clone()).collect();
-        let total_size = i32::try_from(listed.len()).unwrap_or(i32::MAX);
-        Ok(Encoded { entries, rest: v1::ListIndicesResponse { snapshots: Vec::new(), next_page_token, total_size } })
+        let mut rows: Vec<IndexRow> = self.catalogue().into_iter().map(|code| self.row(code, query.view)).collect();
+        rows.retain(|row| request.kinds.is_empty() || request.kinds.contains(&row.message.kind));
+        Ok(query.answer(rows))
     }
 
     /// Every index that there is: those with a name of their own, and the categories and baskets that have a state.
@@ -134,12 +98,12 @@ impl Index {
         codes
     }
 
-    fn listed(&self, code: IndexCode, view: View) -> Listed {
+    fn row(&self, code: IndexCode, view: View) -> IndexRow {
         if let Some(item) = self.services.image.get(&Key::Index(code.clone())) {
             let entry = item.entry(view).clone();
             // The figures by which lists are ordered are in either view.
             let message = v1::GetIndexSnapshotResponse::decode(item.entry(View::Basic).clone());
-            return Listed { message: message.ok().and_then(|message| message.snapshot).unwrap_or_default(), entry };
+            return IndexRow { message: message.ok().and_then(|message| message.snapshot).unwrap_or_default(), entry };
         }
         let subject = Subject::Index(code);
         let side = Side {
@@ -148,56 +112,42 @@ impl Index {
         };
         let message =
             snapshot::of(&self.services, &side).unwrap_or_else(|_| snapshot::without_level(&self.services, &side));
-        Listed { entry: snapshot::entry(message.clone(), view), message }
+        IndexRow { entry: snapshot::entry(message.clone(), view), message }
     }
 
     fn watch(
         &self,
         request: Request<v1::WatchIndexSnapshotsRequest>,
-    ) -> Result<ServerStream<encoded::WatchIndexSnapshotsResponse>, ServiceError> {
-        let deadline = watch::deadline(request.metadata());
-        let request = request.into_inner();
-        paging::check_filter_len("indices", request.indices.len())?;
-        let view = paging::view(request.view)?;
-        let plain = |name: &String| match Expression::parse(name) {
+    ) -> Result<ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>, ServiceError> {
+        let (request, pace) = Pace::of(request)?;
+        let key = |name: &str| match Expression::parse(name) {
             Some(Expression::Single(Subject::Index(code))) => Some(Key::Index(code)),
             _ => None,
         };
-        if request.indices.iter().any(|name| Expression::parse(name).is_some() && plain(name).is_none()) {
-            return self.watch_derived(request, view, deadline);
+        let items = watch::requested("indices", &request.indices, key)?;
+        if request.indices.iter().any(|name| Expression::parse(name).is_some() && key(name).is_none()) {
+            return self.watch_derived(&request.indices, &pace);
         }
-        let items: Vec<RequestedItem> =
-            request.indices.iter().map(|name| RequestedItem::new(name, plain(name))).collect();
-        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
-        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
-        let watched = WatchRequest::of(Collection::Indices, Filter::default(), items, pace, request.resume_cursor);
-        let frames = watch::open(&self.services, watched)?;
-        Ok(Box::pin(frames.map(|frame| frame.map(index_frame))))
+        watch::open(&self.services, Collection::Indices, Filter::default(), items, &pace)
     }
 
-    /// A stream that has assets or quotients in it, which are computed when what they rest on changes.
+    /// A stream with assets or quotients in it, which are computed when their states change.
     fn watch_derived(
         &self,
-        request: v1::WatchIndexSnapshotsRequest,
-        view: View,
-        deadline: Option<tokio::time::Instant>,
-    ) -> Result<ServerStream<encoded::WatchIndexSnapshotsResponse>, ServiceError> {
+        names: &[String],
+        pace: &Pace,
+    ) -> Result<ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>, ServiceError> {
         self.services.check_histories()?;
-        let cursor = watch::resume(&request.resume_cursor, Collection::Indices)?;
-        let items = derived::each_once(&request.indices, |_, name| live::WatchedSnapshot::new(name, view));
-        let source = derived::DerivedSource::new(&self.services, items, cursor);
-        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
-        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
-        let frames = watch::run(&self.services, source, &pace)?;
-        Ok(Box::pin(frames.map(|frame| frame.map(index_frame))))
+        let cursor = pace.cursor(Collection::Indices)?;
+        let items = derived::each_once(names, |name| live::WatchedSnapshot::new(name, pace.view));
+        watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), pace)
     }
 
     fn watch_comparisons_of(
         &self,
         request: Request<v1::WatchComparisonsRequest>,
-    ) -> Result<ServerStream<encoded::WatchComparisonsResponse>, ServiceError> {
-        let deadline = watch::deadline(request.metadata());
-        let request = request.into_inner();
+    ) -> Result<ServerStream<Encoded<v1::WatchComparisonsResponse>>, ServiceError> {
+        let (request, pace) = Pace::of(request)?;
         compare::check_subjects(&request.subjects)?;
         let query = compare::Query {
             start: compare::Start::Lookback(compare::lookback(request.lookback_observations)?),
@@ -209,72 +159,46 @@ impl Index {
         side::parse("benchmark", &request.benchmark)?;
         self.services.check_histories()?;
         Side::resolve(&self.services, "benchmark", &request.benchmark)?;
-        let cursor = watch::resume(&request.resume_cursor, Collection::Indices)?;
-        let items = derived::each_once(&request.subjects, |_, name| {
-            live::WatchedComparison::new(name, &request.benchmark, query)
-        });
-        let source = derived::DerivedSource::new(&self.services, items, cursor);
-        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
-        let pace = Pace { view: View::Full, min_interval, heartbeat_interval, deadline };
-        let frames = watch::run(&self.services, source, &pace)?;
-        Ok(Box::pin(frames.map(|frame| frame.map(comparison_frame))))
+        let cursor = pace.cursor(Collection::Indices)?;
+        let benchmark = &request.benchmark;
+        let items = derived::each_once(&request.subjects, |name| live::WatchedComparison::new(name, benchmark, query));
+        watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), &pace)
     }
 }
 
-fn index_frame(frame: Frame) -> encoded::WatchIndexSnapshotsResponse {
-    let Frame { entries, cursor, state, conflated_count, publish_time, items, configuration } = frame;
-    let rest = v1::WatchIndexSnapshotsResponse {
-        snapshots: Vec::new(),
-        cursor,
-        state: state.into(),
-        conflated_count,
-        publish_time: Some(publish_time),
-        items,
-        configuration,
-    };
-    Encoded { entries, rest }
-}
-
-fn comparison_frame(frame: Frame) -> encoded::WatchComparisonsResponse {
-    let Frame { entries, cursor, state, conflated_count, publish_time, items, configuration } = frame;
-    let rest = v1::WatchComparisonsResponse {
-        comparisons: Vec::new(),
-        cursor,
-        state: state.into(),
-        conflated_count,
-        publish_time: Some(publish_time),
-        items,
-        configuration,
-    };
-    Encoded { entries, rest }
-}
-
 /// An index in a list.
-struct Listed {
+struct IndexRow {
     message: v1::IndexSnapshot,
     entry: bytes::Bytes,
 }
 
-fn sort_value<'a>(message: &'a v1::IndexSnapshot, field: &str) -> SortValue<'a> {
-    match field {
-        "index" => SortValue::Text(&message.index),
-        "kind" => SortValue::Whole(message.kind.into()),
-        "change_1d_percent" => message.change_1d_percent.into(),
-        "change_7d_percent" => message.change_7d_percent.into(),
-        "change_30d_percent" => message.change_30d_percent.into(),
-        "change_ytd_percent" => message.change_ytd_percent.into(),
-        "market_cap" => message.market_cap.as_deref().and_then(|text| Decimal::parse(text).ok()).into(),
-        _ => SortValue::Absent,
+impl Row for IndexRow {
+    type Ordered = v1::IndexSnapshot;
+
+    fn ordered(&self) -> &v1::IndexSnapshot {
+        &self.message
+    }
+
+    fn tie(&self) -> impl Ord {
+        &self.message.index
+    }
+
+    fn entry(&self, _: View) -> &bytes::Bytes {
+        &self.entry
     }
 }
 
-/// An instant of a request.
-fn instant(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, ServiceError> {
-    convert::instant(time).ok_or_else(|| {
-        let value = format!("{} s {} ns", time.seconds, time.nanos);
-        ServiceError::invalid(field, value, "must be an instant between the years 1 and 9999")
-    })
-}
+static COLUMNS: &[Column<v1::IndexSnapshot>] = &[
+    Column::new("index", |message| Value::Text(&message.index)),
+    Column::new("kind", |message| Value::Whole(message.kind.into())),
+    Column::new("change_1d_percent", |message| message.change_1d_percent.into()),
+    Column::new("change_7d_percent", |message| message.change_7d_percent.into()),
+    Column::new("change_30d_percent", |message| message.change_30d_percent.into()),
+    Column::new("change_ytd_percent", |message| message.change_ytd_percent.into()),
+    Column::new("market_cap", |message| {
+        message.market_cap.as_deref().and_then(|text| Decimal::parse(text).ok()).into()
+    }),
+];
 
 fn item_status(item: &str, state: v1::ItemState, message: String) -> v1::ItemStatus {
     v1::ItemStatus { item: item.to_owned(), state: state.into(), message }
@@ -295,25 +219,25 @@ impl IndexService for Index {
     async fn list_indices(
         &self,
         request: Request<v1::ListIndicesRequest>,
-    ) -> Result<Response<encoded::ListIndicesResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::ListIndicesResponse>>, Status> {
         Ok(Response::new(self.list(request.into_inner())?))
     }
 
     async fn get_index_snapshot(
         &self,
         request: Request<v1::GetIndexSnapshotRequest>,
-    ) -> Result<Response<encoded::GetIndexSnapshotResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::GetIndexSnapshotResponse>>, Status> {
         Ok(Response::new(self.get(request.get_ref())?))
     }
 
     async fn batch_get_index_snapshots(
         &self,
         request: Request<v1::BatchGetIndexSnapshotsRequest>,
-    ) -> Result<Response<encoded::BatchGetIndexSnapshotsResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::BatchGetIndexSnapshotsResponse>>, Status> {
         Ok(Response::new(self.batch_get(request.get_ref())?))
     }
 
-    type WatchIndexSnapshotsStream = ServerStream<encoded::WatchIndexSnapshotsResponse>;
+    type WatchIndexSnapshotsStream = ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>;
 
     async fn watch_index_snapshots(
         &self,
@@ -332,11 +256,11 @@ impl IndexService for Index {
     async fn compare_indices(
         &self,
         request: Request<v1::CompareIndicesRequest>,
-    ) -> Result<Response<v1::CompareIndicesResponse>, Status> {
-        Ok(Response::new(compare::answer(&self.services, request.get_ref())?))
+    ) -> Result<Response<Encoded<v1::CompareIndicesResponse>>, Status> {
+        Ok(Response::new(compare::answer(&self.services, request.get_ref())?.into()))
     }
 
-    type WatchComparisonsStream = ServerStream<encoded::WatchComparisonsResponse>;
+    type WatchComparisonsStream = ServerStream<Encoded<v1::WatchComparisonsResponse>>;
 
     async fn watch_comparisons(
         &self,

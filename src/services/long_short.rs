@@ -3,28 +3,43 @@
 mod breadth;
 mod history;
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use futures_util::StreamExt;
 use smol_str::SmolStr;
 use tonic::{Request, Response, Status};
 
-use super::encoded::{self, Encoded};
+use super::collection::{self, ListQuery};
+use super::encoded::Encoded;
 use super::error::ServiceError;
-use super::order::{self, OrderField, SortValue};
-use super::paging::{self, Pages};
-use super::watch::{self, Frame, Pace, RequestedItem, WatchRequest};
+use super::order::Column;
+use super::paging;
+use super::watch::{self, Pace};
 use super::{ServerStream, Services, convert};
+use crate::figures::Value;
 use crate::servers::long_short_service_server::LongShortService;
 use crossmarket_api::v1;
 use crossmarket_domain::long_short::{LongShortKey, LongShortRatio};
-use crossmarket_domain::state::{Body, Key};
+use crossmarket_domain::state::{Body, Key, State};
 use crossmarket_domain::{AssetCode, Feed};
-use crossmarket_image::{Collection, Filter, Item, LongShortSeries};
+use crossmarket_image::{Collection, Filter, LongShortSeries};
 
-const ORDER_FIELDS: &[&str] =
-    &["asset", "market_cap_rank", "ratio", "long_share", "open_interest", "rsi_14d", "change_24h", "event_time"];
+macro_rules! column {
+    ($name:literal, |$ratio:ident| $value:expr) => {
+        Column::new($name, |state: &State| match &state.body {
+            Body::LongShort($ratio) => $value,
+            _ => Value::Absent,
+        })
+    };
+}
+
+static COLUMNS: &[Column<State>] = &[
+    column!("asset", |ratio| Value::Text(ratio.key.asset.as_str())),
+    column!("market_cap_rank", |ratio| ratio.market_cap_rank.into()),
+    column!("ratio", |ratio| ratio.shares.map(|shares| shares.ratio).into()),
+    column!("long_share", |ratio| ratio.shares.map(|shares| shares.long_share).into()),
+    column!("open_interest", |ratio| ratio.open_interest.into()),
+    column!("rsi_14d", |ratio| ratio.rsi_14d.into()),
+    column!("change_24h", |ratio| ratio.change_24h().into()),
+    Column::new("event_time", |state: &State| Value::Whole(state.event_time.as_micros())),
+];
 
 /// The service.
 pub struct LongShort {
@@ -71,14 +86,17 @@ impl LongShort {
         Ok(LongShortSeries { kind, period, venue: Some(SmolStr::from(lower)) })
     }
 
-    fn get(&self, request: &v1::GetLongShortRatioRequest) -> Result<encoded::GetLongShortRatioResponse, ServiceError> {
+    fn get(
+        &self,
+        request: &v1::GetLongShortRatioRequest,
+    ) -> Result<Encoded<v1::GetLongShortRatioResponse>, ServiceError> {
         let view = paging::view(request.view)?;
         let asset = paging::asset("asset", &request.asset)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         self.services.check_serving()?;
         let item = self.services.image.get(&key_of(&series, asset.clone()));
         let item = item.ok_or_else(|| self.missing(&asset, &request.asset, &series))?;
-        Ok(Encoded { entries: vec![item.entry(view).clone()], rest: Default::default() })
+        Ok(Encoded::one(item.entry(view).clone()))
     }
 
     /// Why there is no such ratio.
@@ -97,51 +115,25 @@ impl LongShort {
     fn list(
         &self,
         mut request: v1::ListLongShortRatiosRequest,
-    ) -> Result<encoded::ListLongShortRatiosResponse, ServiceError> {
-        let view = paging::view(request.view)?;
-        let page_size = paging::page_size(request.page_size, paging::PAGE_SIZE_DEFAULT, paging::PAGE_SIZE_MAX)?;
-        let fields = order::parse(&request.order_by, ORDER_FIELDS, "market_cap_rank")?;
+    ) -> Result<Encoded<v1::ListLongShortRatiosResponse>, ServiceError> {
+        let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
         let series = self.series(request.kind, request.period, &request.venue)?;
-        let assets = paging::assets(&request.assets)?;
-        let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
+        let keys = paging::assets(&request.assets)?.into_iter().map(|asset| key_of(&series, asset)).collect();
+        let filter = filter(series, request.market_cap_rank_min, request.market_cap_rank_max)?;
         self.services.check_serving()?;
-
-        let image = &self.services.image;
-        let mut items: Vec<Arc<Item>> = if assets.is_empty() {
-            image.select(Collection::LongShortRatios, |item| filter.admits(item))
-        } else {
-            let named: HashSet<Key> = assets.into_iter().map(|asset| key_of(&series, asset)).collect();
-            named.iter().filter_map(|key| image.get(key)).filter(|item| filter.admits(item)).collect()
-        };
-        sort(&mut items, &fields);
-        let (page, next_page_token) = pages.page(&items, page_size, |item| item.entry(view).len());
-        let entries = page.iter().map(|item| item.entry(view).clone()).collect();
-        let total_size = i32::try_from(items.len()).unwrap_or(i32::MAX);
-        let rest = v1::ListLongShortRatiosResponse { ratios: Vec::new(), next_page_token, total_size };
-        Ok(Encoded { entries, rest })
+        Ok(query.answer(collection::select(&self.services.image, Collection::LongShortRatios, keys, &filter)))
     }
 
     fn watch(
         &self,
         request: Request<v1::WatchLongShortRatiosRequest>,
-    ) -> Result<ServerStream<encoded::WatchLongShortRatiosResponse>, ServiceError> {
-        let deadline = watch::deadline(request.metadata());
-        let request = request.into_inner();
-        paging::check_filter_len("assets", request.assets.len())?;
-        let view = paging::view(request.view)?;
+    ) -> Result<ServerStream<Encoded<v1::WatchLongShortRatiosResponse>>, ServiceError> {
+        let (request, pace) = Pace::of(request)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
-        let named_key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
-        let item = |name: &String| RequestedItem::new(name, named_key(name));
-        let items: Vec<RequestedItem> = request.assets.iter().map(item).collect();
-        let (min_interval, heartbeat_interval) = (request.min_interval, request.heartbeat_interval);
-        let pace = Pace { view, min_interval, heartbeat_interval, deadline };
-        let watched = WatchRequest::of(Collection::LongShortRatios, filter, items, pace, request.resume_cursor);
-        let frames = watch::open(&self.services, watched)?;
-        Ok(Box::pin(frames.map(|frame| frame.map(watch_response))))
+        let key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
+        let items = watch::requested("assets", &request.assets, key)?;
+        watch::open(&self.services, Collection::LongShortRatios, filter, items, &pace)
     }
 }
 
@@ -150,18 +142,18 @@ impl LongShortService for LongShort {
     async fn get_long_short_ratio(
         &self,
         request: Request<v1::GetLongShortRatioRequest>,
-    ) -> Result<Response<encoded::GetLongShortRatioResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::GetLongShortRatioResponse>>, Status> {
         Ok(Response::new(self.get(request.get_ref())?))
     }
 
     async fn list_long_short_ratios(
         &self,
         request: Request<v1::ListLongShortRatiosRequest>,
-    ) -> Result<Response<encoded::ListLongShortRatiosResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::ListLongShortRatiosResponse>>, Status> {
         Ok(Response::new(self.list(request.into_inner())?))
     }
 
-    type WatchLongShortRatiosStream = ServerStream<encoded::WatchLongShortRatiosResponse>;
+    type WatchLongShortRatiosStream = ServerStream<Encoded<v1::WatchLongShortRatiosResponse>>;
 
     async fn watch_long_short_ratios(
         &self,
@@ -201,44 +193,9 @@ fn filter(series: LongShortSeries, rank_min: Option<i32>, rank_max: Option<i32>)
     Ok(Filter { market_cap_rank_min, market_cap_rank_max, long_short: Some(series), ..Filter::default() })
 }
 
-fn watch_response(frame: Frame) -> encoded::WatchLongShortRatiosResponse {
-    let Frame { entries, cursor, state, conflated_count, publish_time, items, configuration } = frame;
-    let rest = v1::WatchLongShortRatiosResponse {
-        ratios: Vec::new(),
-        cursor,
-        state: state.into(),
-        conflated_count,
-        publish_time: Some(publish_time),
-        items,
-        configuration,
-    };
-    Encoded { entries, rest }
-}
-
-fn sort(items: &mut [Arc<Item>], fields: &[OrderField]) {
-    items.sort_by(|left, right| {
-        order::compare(fields, left.as_ref(), right.as_ref(), sort_value).then_with(|| left.key.cmp(&right.key))
-    });
-}
-
-fn ratio_of(item: &Item) -> Option<&LongShortRatio> {
-    match &item.state.body {
+fn ratio_of(state: &State) -> Option<&LongShortRatio> {
+    match &state.body {
         Body::LongShort(ratio) => Some(ratio),
         _ => None,
-    }
-}
-
-fn sort_value<'a>(item: &'a Item, field: &str) -> SortValue<'a> {
-    let Some(ratio) = ratio_of(item) else { return SortValue::Absent };
-    match field {
-        "asset" => SortValue::Text(ratio.key.asset.as_str()),
-        "market_cap_rank" => ratio.market_cap_rank.into(),
-        "ratio" => ratio.shares.map(|shares| shares.ratio).into(),
-        "long_share" => ratio.shares.map(|shares| shares.long_share).into(),
-        "open_interest" => ratio.open_interest.into(),
-        "rsi_14d" => ratio.rsi_14d.into(),
-        "change_24h" => ratio.change_24h().into(),
-        "event_time" => SortValue::Whole(item.state.event_time.as_micros()),
-        _ => SortValue::Absent,
     }
 }

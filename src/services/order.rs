@@ -3,46 +3,44 @@
 use std::cmp::Ordering;
 
 use super::error::ServiceError;
-use crossmarket_domain::Decimal;
+use crate::figures::Value;
 
 /// Most fields in one `order_by`.
 const FIELDS_MAX: usize = 16;
 
-/// What an item has in a field; items that have nothing come last in either direction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SortValue<'a> {
-    /// The item has no such figure.
-    Absent,
-    /// A text.
-    Text(&'a str),
-    /// A whole number.
-    Whole(i64),
-    /// A decimal.
-    Exact(Decimal),
-    /// A statistic.
-    Double(f64),
+/// A field that lists can be ordered by.
+#[derive(Debug)]
+pub(super) struct Column<T> {
+    pub(super) name: &'static str,
+    pub(super) value: for<'a> fn(&'a T) -> Value<'a>,
+}
+
+impl<T> Column<T> {
+    pub(super) const fn new(name: &'static str, value: for<'a> fn(&'a T) -> Value<'a>) -> Self {
+        Self { name, value }
+    }
 }
 
 /// One field and its direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrderField {
-    /// The field's name, one of those allowed.
-    pub name: &'static str,
-    /// Largest first.
-    pub descending: bool,
+#[derive(Debug)]
+pub(super) struct OrderField<T: 'static> {
+    column: &'static Column<T>,
+    is_descending: bool,
 }
 
-/// Reads `order_by`: fields of `allowed`, separated by commas, each with ` asc` or ` desc` or neither. Empty means `default`.
-pub fn parse(
+/// Reads `order_by`: names of columns, separated by commas, each with ` asc` or ` desc` or neither. Empty means `default`, ascending.
+pub(super) fn parse<T>(
     order_by: &str,
-    allowed: &'static [&'static str],
-    default: &'static str,
-) -> Result<Vec<OrderField>, ServiceError> {
+    columns: &'static [Column<T>],
+    default: &[&str],
+) -> Result<Vec<OrderField<T>>, ServiceError> {
+    let find = |name: &str| columns.iter().find(|column| column.name == name);
     if order_by.trim().is_empty() {
-        return Ok(vec![OrderField { name: default, descending: false }]);
+        let columns = default.iter().filter_map(|name| find(name));
+        return Ok(columns.map(|column| OrderField { column, is_descending: false }).collect());
     }
     let refused = || {
-        let fields = allowed.join(", ");
+        let fields = columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
         let allowed = format!("must be fields separated by commas, each optionally with asc or desc; fields: {fields}");
         ServiceError::invalid("order_by", order_by, allowed)
     };
@@ -52,66 +50,40 @@ pub fn parse(
     }
     let field = |part: &str| {
         let mut words = part.split_whitespace();
-        let word = words.next()?;
-        let name = allowed.iter().copied().find(|name| *name == word)?;
-        let descending = match words.next() {
+        let column = find(words.next()?)?;
+        let is_descending = match words.next() {
             None | Some("asc") => false,
             Some("desc") => true,
             Some(_) => return None,
         };
-        words.next().is_none().then_some(OrderField { name, descending })
+        words.next().is_none().then_some(OrderField { column, is_descending })
     };
     parts.into_iter().map(|part| field(part).ok_or_else(refused)).collect()
 }
 
-/// Compares two items by the fields in turn.
-pub fn compare<'a, T: ?Sized>(
-    fields: &[OrderField],
-    left: &'a T,
-    right: &'a T,
-    value: impl Fn(&'a T, &str) -> SortValue<'a>,
-) -> Ordering {
-    let by_field = |field: &OrderField| {
-        let (left, right) = (value(left, field.name), value(right, field.name));
+/// Compares two items by the fields in turn. Items without a value come last in either direction.
+pub(super) fn compare<T>(fields: &[OrderField<T>], left: &T, right: &T) -> Ordering {
+    let by_field = |field: &OrderField<T>| {
+        let (left, right) = ((field.column.value)(left), (field.column.value)(right));
         match (&left, &right) {
-            (SortValue::Absent, SortValue::Absent) => Ordering::Equal,
-            (SortValue::Absent, _) => Ordering::Greater,
-            (_, SortValue::Absent) => Ordering::Less,
-            _ if field.descending => right.order(&left),
-            _ => left.order(&right),
+            (Value::Absent, Value::Absent) => Ordering::Equal,
+            (Value::Absent, _) => Ordering::Greater,
+            (_, Value::Absent) => Ordering::Less,
+            _ if field.is_descending => order(&right, &left),
+            _ => order(&left, &right),
         }
     };
     fields.iter().map(by_field).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-impl SortValue<'_> {
-    fn order(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Text(left), Self::Text(right)) => left.cmp(right),
-            (Self::Whole(left), Self::Whole(right)) => left.cmp(right),
-            (Self::Exact(left), Self::Exact(right)) => left.cmp(right),
-            (Self::Double(left), Self::Double(right)) => left.total_cmp(right),
-            // One field has one kind of value.
-            _ => Ordering::Equal,
-        }
-    }
-}
-
-impl From<Option<f64>> for SortValue<'_> {
-    fn from(value: Option<f64>) -> Self {
-        value.map_or(Self::Absent, Self::Double)
-    }
-}
-
-impl From<Option<Decimal>> for SortValue<'_> {
-    fn from(value: Option<Decimal>) -> Self {
-        value.map_or(Self::Absent, Self::Exact)
-    }
-}
-
-impl From<Option<u32>> for SortValue<'_> {
-    fn from(value: Option<u32>) -> Self {
-        value.map_or(Self::Absent, |value| Self::Whole(i64::from(value)))
+fn order(left: &Value<'_>, right: &Value<'_>) -> Ordering {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => left.cmp(right),
+        (Value::Whole(left), Value::Whole(right)) => left.cmp(right),
+        (Value::Exact(left), Value::Exact(right)) => left.cmp(right),
+        (Value::Double(left), Value::Double(right)) => left.total_cmp(right),
+        // A column has values of one kind.
+        _ => Ordering::Equal,
     }
 }
 
@@ -119,17 +91,20 @@ impl From<Option<u32>> for SortValue<'_> {
 mod tests {
     use super::*;
 
-    const FIELDS: &[&str] = &["asset", "price"];
+    static COLUMNS: &[Column<Option<f64>>] =
+        &[Column::new("asset", |_| Value::Absent), Column::new("price", |price| (*price).into())];
 
     #[test]
     fn reads_fields_and_directions() {
-        let field = |name, descending| OrderField { name, descending };
-        let check = |text, expected: Option<Vec<OrderField>>| {
-            assert_eq!(parse(text, FIELDS, "asset").ok(), expected, "{text:?}");
+        let check = |text, expected: Option<&[(&str, bool)]>| {
+            let fields = parse(text, COLUMNS, &["asset"]).ok();
+            let read = fields
+                .map(|fields| fields.iter().map(|field| (field.column.name, field.is_descending)).collect::<Vec<_>>());
+            assert_eq!(read.as_deref(), expected, "{text:?}");
         };
-        check("", Some(vec![field("asset", false)]));
-        check("price desc, asset", Some(vec![field("price", true), field("asset", false)]));
-        check(" price  asc ", Some(vec![field("price", false)]));
+        check("", Some(&[("asset", false)]));
+        check("price desc, asset", Some(&[("price", true), ("asset", false)]));
+        check(" price  asc ", Some(&[("price", false)]));
         for bad in ["volume", "price down", "price,", ",", "price desc asset", "PRICE"] {
             check(bad, None);
         }
@@ -138,11 +113,11 @@ mod tests {
 
     #[test]
     fn what_is_absent_comes_last_in_both_directions() {
-        for descending in [false, true] {
+        for direction in ["asc", "desc"] {
             let mut values = [None, Some(2.0), Some(1.0)];
-            let fields = [OrderField { name: "price", descending }];
-            values.sort_by(|left, right| compare(&fields, left, right, |value, _| SortValue::from(*value)));
-            assert_eq!(values[2], None, "descending: {descending}");
+            let fields = parse(&format!("price {direction}"), COLUMNS, &[]).expect("a column");
+            values.sort_by(|left, right| compare(&fields, left, right));
+            assert_eq!(values[2], None, "{direction}");
         }
     }
 }

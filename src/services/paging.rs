@@ -1,6 +1,7 @@
-//! What list requests have in common: page size, page token, view, and the names of assets.
+//! The fields that list requests share: page size, page token, view, times, and the names of assets.
 
 use prost::Message;
+use prost_types::Timestamp as WireTime;
 
 use super::convert;
 use super::error::ServiceError;
@@ -9,59 +10,99 @@ use crossmarket_domain::{AssetCode, Timestamp};
 use crossmarket_image::{View, opaque};
 
 /// Most assets or categories in one filter.
-pub const FILTER_LEN_MAX: usize = 1_000;
-
-/// Most items on a page of a list.
-pub const PAGE_SIZE_MAX: usize = 1_000;
-
-/// Items on a page when the request does not say.
-pub const PAGE_SIZE_DEFAULT: usize = 100;
+pub(super) const FILTER_LEN_MAX: usize = 1_000;
 
 /// A page ends before its items are longer than this together, since clients refuse messages over 4 MiB by default.
-pub const PAGE_LEN_MAX: usize = 3 << 20;
+pub(super) const PAGE_LEN_MAX: usize = 3 << 20;
 
-/// Where a page begins, and the request that it belongs to.
-pub struct Pages {
+/// A request for one page of a list.
+pub(super) trait PageRequest: Message {
+    /// Takes the page size and the page token out, which leaves what all pages of one list have in common.
+    fn take_page(&mut self) -> (i32, String);
+}
+
+macro_rules! page_requests {
+    ($($request:ident),* $(,)?) => {
+        $(impl PageRequest for v1::$request {
+            fn take_page(&mut self) -> (i32, String) {
+                (std::mem::take(&mut self.page_size), std::mem::take(&mut self.page_token))
+            }
+        })*
+    };
+}
+
+page_requests!(
+    ListPriceSnapshotsRequest,
+    ListCandlesRequest,
+    ListLongShortRatiosRequest,
+    ListLongShortRatioHistoryRequest,
+    ListAssetsRequest,
+    ListVenuesRequest,
+    ListFeedsRequest,
+    ListIndicesRequest,
+    ListIndexHistoryRequest,
+    ListAltcoinSeasonHistoryRequest,
+);
+
+/// How many items a page may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageSizes {
+    /// When the request does not say.
+    pub(super) default: usize,
+    pub(super) max: usize,
+}
+
+impl PageSizes {
+    /// Of lists of states.
+    pub(super) const STATES: Self = Self { default: 100, max: 1_000 };
+}
+
+/// Where a page begins, how large it is, and the request that it belongs to.
+pub(super) struct Pages {
     fingerprint: u32,
     /// The position from the page token; 0 on the first page.
-    pub start: i64,
+    pub(super) start: i64,
     /// Whether there was a page token.
-    pub continued: bool,
+    pub(super) continued: bool,
+    /// The most items on a page.
+    pub(super) size: usize,
 }
 
 impl Pages {
-    /// Reads a page token. `request` is the request without its page token and page size; another request's token is refused.
-    pub fn of(request: &impl Message, token: &str) -> Result<Self, ServiceError> {
+    /// Reads page size and page token. A token of another request is refused.
+    pub(super) fn of(request: &mut impl PageRequest, sizes: PageSizes) -> Result<Self, ServiceError> {
+        let (size, token) = request.take_page();
+        let size = page_size(size, sizes)?;
         let fingerprint = crc32fast::hash(&request.encode_to_vec());
         if token.is_empty() {
-            return Ok(Self { fingerprint, start: 0, continued: false });
+            return Ok(Self { fingerprint, start: 0, continued: false, size });
         }
         let refused = || {
             let allowed = "must be the next_page_token of the page before, with all other fields unchanged";
-            ServiceError::invalid("page_token", token, allowed)
+            ServiceError::invalid("page_token", token.as_str(), allowed)
         };
-        let content = opaque::open(token).ok_or_else(refused)?;
+        let content = opaque::open(&token).ok_or_else(refused)?;
         let (owner, start) = content.split_first_chunk::<4>().ok_or_else(refused)?;
         let start: [u8; 8] = start.try_into().map_err(|_| refused())?;
         if u32::from_be_bytes(*owner) != fingerprint {
             return Err(refused());
         }
-        Ok(Self { fingerprint, start: i64::from_be_bytes(start), continued: true })
+        Ok(Self { fingerprint, start: i64::from_be_bytes(start), continued: true, size })
     }
 
     /// The token of the page that begins at a position.
-    pub fn token(&self, start: i64) -> String {
+    pub(super) fn token(&self, start: i64) -> String {
         let mut content = self.fingerprint.to_be_bytes().to_vec();
         content.extend_from_slice(&start.to_be_bytes());
         opaque::seal(&content)
     }
 
-    /// One page of `items`, as long as `len` of its items allows, and the token of the next page.
-    pub fn page<'a, T>(&self, items: &'a [T], size: usize, len: impl Fn(&T) -> usize) -> (&'a [T], String) {
+    /// One page of `items`, which ends early when its items are too long together, and the token of the next page.
+    pub(super) fn page<'a, T>(&self, items: &'a [T], len: impl Fn(&T) -> usize) -> (&'a [T], String) {
         let start = usize::try_from(self.start).unwrap_or(0).min(items.len());
         let rest = items.get(start..).unwrap_or_default();
         let mut total_len = 0;
-        let fitting = rest.iter().take(size).take_while(|item| {
+        let fitting = rest.iter().take(self.size).take_while(|item| {
             total_len += len(item);
             total_len <= PAGE_LEN_MAX
         });
@@ -74,7 +115,7 @@ impl Pages {
 }
 
 /// How many items a page holds: `size`, the default for 0, the maximum for more.
-pub fn page_size(size: i32, default: usize, max: usize) -> Result<usize, ServiceError> {
+fn page_size(size: i32, PageSizes { default, max }: PageSizes) -> Result<usize, ServiceError> {
     match usize::try_from(size) {
         Ok(0) => Ok(default),
         Ok(size) => Ok(size.min(max)),
@@ -83,7 +124,7 @@ pub fn page_size(size: i32, default: usize, max: usize) -> Result<usize, Service
 }
 
 /// The view of a request; BASIC when unspecified.
-pub fn view(view: i32) -> Result<View, ServiceError> {
+pub(super) fn view(view: i32) -> Result<View, ServiceError> {
     match v1::View::try_from(view) {
         Ok(v1::View::Unspecified | v1::View::Basic) => Ok(View::Basic),
         Ok(v1::View::Full) => Ok(View::Full),
@@ -92,13 +133,13 @@ pub fn view(view: i32) -> Result<View, ServiceError> {
 }
 
 /// A limit on ranks.
-pub fn rank_max(field: &str, rank: Option<i32>) -> Result<Option<u32>, ServiceError> {
+pub(super) fn rank_max(field: &str, rank: Option<i32>) -> Result<Option<u32>, ServiceError> {
     let refused = |rank| ServiceError::invalid(field, rank, "must be at least 1");
     rank.map(|rank| u32::try_from(rank).ok().filter(|rank| *rank >= 1).ok_or_else(|| refused(rank))).transpose()
 }
 
 /// Refuses a filter with too many entries.
-pub fn check_filter_len(field: &str, len: usize) -> Result<(), ServiceError> {
+pub(super) fn check_filter_len(field: &str, len: usize) -> Result<(), ServiceError> {
     if len <= FILTER_LEN_MAX {
         return Ok(());
     }
@@ -107,25 +148,55 @@ pub fn check_filter_len(field: &str, len: usize) -> Result<(), ServiceError> {
 }
 
 /// One asset's code, in any letter case.
-pub fn asset(field: impl Into<String>, text: &str) -> Result<AssetCode, ServiceError> {
+pub(super) fn asset(field: impl Into<String>, text: &str) -> Result<AssetCode, ServiceError> {
     AssetCode::parse(text).ok_or_else(|| {
         ServiceError::invalid(field, text, "must be a ticker of 1 to 32 characters without spaces or any of / , : *")
     })
 }
 
 /// The assets of a filter.
-pub fn assets(texts: &[String]) -> Result<Vec<AssetCode>, ServiceError> {
+pub(super) fn assets(texts: &[String]) -> Result<Vec<AssetCode>, ServiceError> {
     check_filter_len("assets", texts.len())?;
     texts.iter().enumerate().map(|(index, text)| asset(format!("assets[{index}]"), text)).collect()
 }
 
-/// A limit in time; `absent` microseconds since 1970 when there is none.
-pub fn time_of(field: &str, time: Option<&prost_types::Timestamp>, absent: i64) -> Result<Timestamp, ServiceError> {
-    let Some(time) = time else { return Ok(Timestamp::from_micros(absent)) };
-    convert::instant(time).ok_or_else(|| {
-        let value = format!("{} s {} ns", time.seconds, time.nanos);
-        ServiceError::invalid(field, value, "must be an instant between the years 1 and 9999")
-    })
+/// An instant of a request.
+pub(super) fn instant(field: &str, time: Option<&WireTime>) -> Result<Option<Timestamp>, ServiceError> {
+    let read = |time: &WireTime| {
+        convert::instant(time).ok_or_else(|| {
+            let value = format!("{} s {} ns", time.seconds, time.nanos);
+            ServiceError::invalid(field, value, "must be an instant between the years 1 and 9999")
+        })
+    };
+    time.map(read).transpose()
+}
+
+/// The fields `start_time` and `end_time`, of which either may be absent.
+pub(super) fn span(
+    start: Option<&WireTime>,
+    end: Option<&WireTime>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), ServiceError> {
+    let (start, end) = (instant("start_time", start)?, instant("end_time", end)?);
+    match (start, end) {
+        (Some(start), Some(end)) if end < start => {
+            Err(ServiceError::invalid("end_time", end, "must not be before start_time"))
+        }
+        _ => Ok((start, end)),
+    }
+}
+
+/// [`span`], open where a field is absent, from the position of the page token on.
+pub(super) fn page_span(
+    pages: &Pages,
+    start: Option<&WireTime>,
+    end: Option<&WireTime>,
+) -> Result<(Timestamp, Timestamp), ServiceError> {
+    let (start, end) = span(start, end)?;
+    let from = match pages.continued {
+        true => Timestamp::from_micros(pages.start),
+        false => start.unwrap_or(Timestamp::from_micros(i64::MIN)),
+    };
+    Ok((from, end.unwrap_or(Timestamp::from_micros(i64::MAX))))
 }
 
 /// A number with a comma between its thousands.
@@ -142,23 +213,26 @@ mod tests {
 
     #[test]
     fn a_page_token_belongs_to_its_request() {
-        let request = v1::ListPriceSnapshotsRequest { order_by: "price desc".to_owned(), ..Default::default() };
-        let other = v1::ListPriceSnapshotsRequest::default();
-        let token = Pages::of(&request, "").map(|pages| pages.token(40)).expect("no token is fine");
-        assert_eq!(Pages::of(&request, &token).ok().map(|pages| pages.start), Some(40));
-        assert!(Pages::of(&other, &token).is_err());
-        assert!(Pages::of(&request, &token[1..]).is_err());
+        let pages = |order_by: &str, page_token: &str| {
+            let (order_by, page_token) = (order_by.to_owned(), page_token.to_owned());
+            let mut request = v1::ListPriceSnapshotsRequest { order_by, page_token, ..Default::default() };
+            Pages::of(&mut request, PageSizes::STATES)
+        };
+        let token = pages("price desc", "").map(|pages| pages.token(40)).expect("no token is fine");
+        assert_eq!(pages("price desc", &token).ok().map(|pages| pages.start), Some(40));
+        assert!(pages("", &token).is_err());
+        assert!(pages("price desc", &token[1..]).is_err());
     }
 
     #[test]
     fn pages_cover_everything_once() {
         let items: Vec<usize> = (0..10).collect();
-        let request = v1::ListPriceSnapshotsRequest::default();
         let mut token = String::new();
         let mut seen = Vec::new();
         loop {
-            let pages = Pages::of(&request, &token).expect("own token");
-            let (page, next) = pages.page(&items, 4, |_| 1);
+            let mut request = v1::ListPriceSnapshotsRequest { page_size: 4, page_token: token, ..Default::default() };
+            let pages = Pages::of(&mut request, PageSizes::STATES).expect("own token");
+            let (page, next) = pages.page(&items, |_| 1);
             seen.extend_from_slice(page);
             if next.is_empty() {
                 break;
@@ -170,11 +244,12 @@ mod tests {
 
     #[test]
     fn a_page_ends_before_it_is_too_long() {
-        let pages = Pages::of(&v1::ListPriceSnapshotsRequest::default(), "").expect("no token is fine");
-        let (page, next) = pages.page(&[1, 2, 3], 10, |_| PAGE_LEN_MAX / 2);
+        let mut request = v1::ListPriceSnapshotsRequest::default();
+        let pages = Pages::of(&mut request, PageSizes::STATES).expect("no token is fine");
+        let (page, next) = pages.page(&[1, 2, 3], |_| PAGE_LEN_MAX / 2);
         assert_eq!(page, [1, 2]);
         assert!(!next.is_empty());
-        let (page, _) = pages.page(&[1, 2, 3], 10, |_| PAGE_LEN_MAX * 2);
+        let (page, _) = pages.page(&[1, 2, 3], |_| PAGE_LEN_MAX * 2);
         assert_eq!(page, [1]);
     }
 

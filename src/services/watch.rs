@@ -1,18 +1,19 @@
-//! Server streams: what a subscription takes from the image becomes frames, at the pace that the client reads and asked for.
+//! Server streams: the newest states become frames, at the pace that the client reads and asked for.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use rand::Rng;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
 use tracing::Span;
 
+use super::encoded::Encoded;
 use super::error::ServiceError;
-use super::{Services, StreamSettings, convert};
+use super::{ServerStream, Services, StreamSettings, convert, paging};
 use crossmarket_api::v1;
 use crossmarket_domain::TraceContext;
 use crossmarket_domain::state::Key;
@@ -20,79 +21,73 @@ use crossmarket_image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscri
 use crossmarket_telemetry::trace::{self, Place};
 
 mod measure;
-
-pub use measure::expect as expect_measures;
+mod messages;
 
 use measure::Measure;
+pub(super) use measure::expect as expect_measures;
+use messages::{StreamOptions, StreamRequest, StreamResponse};
 
-/// A request for a stream, as far as all kinds of stream have it in common.
-pub struct WatchRequest {
-    /// What is watched.
-    pub collection: Collection,
-    /// Which items.
-    pub filter: Filter,
-    /// The items named in the request.
-    pub items: Vec<RequestedItem>,
-    /// How much of each item.
-    pub view: View,
-    /// `min_interval`, as it was sent.
-    pub min_interval: Option<prost_types::Duration>,
-    /// `heartbeat_interval`, as it was sent.
-    pub heartbeat_interval: Option<prost_types::Duration>,
-    /// `resume_cursor`, as it was sent.
-    pub resume_cursor: String,
-    /// When the client gives up on the call.
-    pub deadline: Option<Instant>,
+/// An item that the request names.
+pub(super) struct RequestedItem {
+    /// The name exactly as it was sent.
+    name: String,
+    /// The key of its state; `None` when the name is not well formed.
+    key: Option<Key>,
+    /// The state that the client knows.
+    sent: v1::ItemState,
 }
 
-impl WatchRequest {
-    /// The items that a request names narrow its filter to their keys, each once; without any the filter alone decides.
-    pub fn of(
-        collection: Collection,
-        mut filter: Filter,
-        items: Vec<RequestedItem>,
-        pace: Pace,
-        resume_cursor: String,
-    ) -> Self {
-        if !items.is_empty() {
-            let mut named = HashSet::new();
-            let keys = items.iter().filter_map(|item| item.key.clone());
-            filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
+/// The items that a request names in a field.
+pub(super) fn requested(
+    field: &str,
+    names: &[String],
+    key: impl Fn(&str) -> Option<Key>,
+) -> Result<Vec<RequestedItem>, ServiceError> {
+    paging::check_filter_len(field, names.len())?;
+    let item = |name: &String| RequestedItem { name: name.clone(), key: key(name), sent: v1::ItemState::Unspecified };
+    Ok(names.iter().map(item).collect())
+}
+
+/// How a client asks for a stream to be run, the same for every stream.
+pub(super) struct Pace {
+    pub(super) view: View,
+    /// `min_interval`, as it was sent.
+    min_interval: Option<prost_types::Duration>,
+    /// `heartbeat_interval`, as it was sent.
+    heartbeat_interval: Option<prost_types::Duration>,
+    /// `resume_cursor`, as it was sent.
+    resume_cursor: String,
+    /// When the client gives up on the call.
+    deadline: Option<Instant>,
+}
+
+impl Pace {
+    /// Takes the pace out of a request.
+    pub(super) fn of<R: StreamRequest>(request: Request<R>) -> Result<(R, Self), ServiceError> {
+        let deadline = deadline(request.metadata());
+        let mut request = request.into_inner();
+        let StreamOptions { view, min_interval, heartbeat_interval, resume_cursor } = request.take_options();
+        let view = paging::view(view)?;
+        Ok((request, Self { view, min_interval, heartbeat_interval, resume_cursor, deadline }))
+    }
+
+    /// Reads `resume_cursor`; `None` when there is none.
+    pub(super) fn cursor(&self, collection: Collection) -> Result<Option<Cursor>, ServiceError> {
+        if self.resume_cursor.is_empty() {
+            return Ok(None);
         }
-        let Pace { view, min_interval, heartbeat_interval, deadline } = pace;
-        Self { collection, filter, items, view, min_interval, heartbeat_interval, resume_cursor, deadline }
+        Cursor::decode(&self.resume_cursor, collection).map(Some).map_err(|_| {
+            let allowed = "must be a cursor of this kind of stream, exactly as it was received, or empty";
+            ServiceError::invalid("resume_cursor", self.resume_cursor.as_str(), allowed)
+        })
     }
 }
 
-/// An item that the request names.
-pub struct RequestedItem {
-    /// The name exactly as it was sent.
-    pub name: String,
-    /// The key of its state; `None` when the name is not well formed.
-    pub key: Option<Key>,
-    /// What the client was told of it last.
-    told: v1::ItemState,
-}
-
-/// How a stream was asked to be run, as far as all kinds of stream have it in common.
-pub struct Pace {
-    /// How much of each item.
-    pub view: View,
-    /// `min_interval`, as it was sent.
-    pub min_interval: Option<prost_types::Duration>,
-    /// `heartbeat_interval`, as it was sent.
-    pub heartbeat_interval: Option<prost_types::Duration>,
-    /// When the client gives up on the call.
-    pub deadline: Option<Instant>,
-}
-
-/// What a stream is of: something that has news now and then, and that keeps no queue of it.
-pub trait Source: Send + 'static {
-    /// The RPC whose stream it is, for metrics.
-    fn rpc_method(&self) -> &'static str;
-    /// What is newer, up to about `len_max` bytes of it; `None` when nothing is.
+/// What a stream reads from. It keeps no queue: a slow reader gets the newest states only.
+pub(super) trait Source: Send + 'static {
+    /// The newer entries, up to about `len_max` bytes; `None` when there are none.
     fn take(&mut self, len_max: usize) -> Option<Batch>;
-    /// Waits until there may be news since the last call.
+    /// Waits until something may have changed since the last call.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
     /// The position up to which everything has been taken.
     fn cursor(&mut self) -> Cursor;
@@ -100,110 +95,93 @@ pub trait Source: Send + 'static {
     fn matched_count(&self) -> usize;
     /// True when a cursor is being continued.
     fn is_resumed(&self) -> bool;
-    /// Has [`Source::traces`] tell from now on. A source that cannot tell leaves both as they are.
+    /// Records traces for [`Source::traces`] from now on. A source without traces leaves both as they are.
     fn follow_traces(&mut self) {}
     /// The spans that applied what was taken last.
     fn traces(&self) -> &[TraceContext] {
         &[]
     }
-    /// What is to be told of the items that the request names: of all of them, or of those of which something has changed.
+    /// The status of the items that the request names: of all, or of those whose status has changed.
     fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus>;
 }
 
-/// One frame, as far as all kinds of stream have it in common.
-pub struct Frame {
-    /// The items' entries.
-    pub entries: Vec<bytes::Bytes>,
+/// One frame of any stream.
+pub(super) struct Frame {
+    /// Field 1: the items, each with tag and length.
+    entries: Vec<bytes::Bytes>,
     /// The position after the frame.
-    pub cursor: String,
-    /// Where it stands in the stream.
-    pub state: v1::StreamState,
+    cursor: String,
+    state: v1::StreamState,
     /// How many states were superseded.
-    pub conflated_count: i64,
-    /// When it was made.
-    pub publish_time: prost_types::Timestamp,
-    /// Acknowledgements.
-    pub items: Vec<v1::ItemStatus>,
-    /// The configuration as granted; in the first frame.
-    pub configuration: Option<v1::StreamConfiguration>,
+    conflated_count: i64,
+    publish_time: prost_types::Timestamp,
+    items: Vec<v1::ItemStatus>,
+    /// The configuration as granted, in the first frame only.
+    configuration: Option<v1::StreamConfiguration>,
 }
 
-/// Opens a stream.
+/// Opens a stream of the image's own items. The items that a request names narrow the filter to their keys.
 ///
 /// # Errors
 ///
-/// When the process cannot serve, an interval or the cursor cannot be taken, or the cursor is too old.
-pub fn open(
+/// When the process cannot serve, an interval or the cursor is invalid, or the cursor is too old.
+pub(super) fn open<L: StreamResponse>(
     services: &Services,
-    request: WatchRequest,
-) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + 'static, ServiceError> {
+    collection: Collection,
+    mut filter: Filter,
+    items: Vec<RequestedItem>,
+    pace: &Pace,
+) -> Result<ServerStream<Encoded<L>>, ServiceError> {
     services.check_serving()?;
-    let WatchRequest { collection, filter, items, view, min_interval, heartbeat_interval, resume_cursor, deadline } =
-        request;
-    let subscription = match resume(&resume_cursor, collection)? {
-        None => Subscription::open(&services.image, collection, filter, view),
-        Some(cursor) => Subscription::resume(&services.image, collection, filter, view, &cursor)
+    if !items.is_empty() {
+        let mut named = HashSet::new();
+        let keys = items.iter().filter_map(|item| item.key.clone());
+        filter.keys = Some(keys.filter(|key| named.insert(key.clone())).collect());
+    }
+    let subscription = match pace.cursor(collection)? {
+        None => Subscription::open(&services.image, collection, filter, pace.view),
+        Some(cursor) => Subscription::resume(&services.image, collection, filter, pace.view, &cursor)
             .map_err(|_| ServiceError::CursorTooOld)?,
     };
-    let rpc_method = match collection {
-        Collection::LongShortRatios => "WatchLongShortRatios",
-        Collection::Indices => "WatchIndexSnapshots",
-        Collection::Prices | Collection::Assets | Collection::Feeds => "WatchPriceSnapshots",
-    };
-    let source = Subscribed { rpc_method, image: Arc::clone(&services.image), subscription, items };
-    run(services, source, &Pace { view, min_interval, heartbeat_interval, deadline })
-}
-
-/// Reads a `resume_cursor`; `None` when there is none.
-pub fn resume(resume_cursor: &str, collection: Collection) -> Result<Option<Cursor>, ServiceError> {
-    if resume_cursor.is_empty() {
-        return Ok(None);
-    }
-    Cursor::decode(resume_cursor, collection).map(Some).map_err(|_| {
-        let allowed = "must be a cursor of this kind of stream, exactly as it was received, or empty";
-        ServiceError::invalid("resume_cursor", resume_cursor, allowed)
-    })
+    run(services, Subscribed { image: Arc::clone(&services.image), subscription, items }, pace)
 }
 
 /// Makes frames of what a source has.
 ///
 /// # Errors
 ///
-/// When an interval cannot be taken.
-pub fn run<S: Source>(
+/// When an interval is invalid.
+pub(super) fn run<L: StreamResponse>(
     services: &Services,
-    source: S,
+    mut source: impl Source,
     pace: &Pace,
-) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + use<S>, ServiceError> {
+) -> Result<ServerStream<Encoded<L>>, ServiceError> {
     let granted = Granted::of(pace, &services.streams)?;
-    let (view, deadline) = (pace.view, pace.deadline);
     let now = Instant::now();
-    let measure = Measure::open(source.rpc_method());
     let trace = trace::current();
-    let mut source = source;
     if trace.is_some() {
         source.follow_traces();
     }
     let watch = Watch {
-        measure,
+        measure: Measure::open(L::RPC_METHOD),
         trace,
         services: services.clone(),
         source,
         granted,
-        view,
+        view: pace.view,
         first: true,
         ended: false,
         items_after: now,
         heartbeat_at: now + granted.heartbeat_interval,
         age_end: age_end(now, &services.streams),
-        deadline,
+        deadline: pace.deadline,
     };
     let frames = stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) });
-    Ok(frames.map(|frame| frame.map_err(Status::from)))
+    Ok(Box::pin(frames.map(|frame| frame.map(L::of_frame).map_err(Status::from))))
 }
 
-/// The client's deadline, from `grpc-timeout`. The transport holds it only until the answer's headers.
-pub fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+/// The client's deadline, from `grpc-timeout`. The transport enforces it only until the answer's headers.
+pub(super) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -429,19 +407,14 @@ async fn next_batch(source: &mut impl Source, after: Instant, len_max: usize) ->
 }
 
 impl RequestedItem {
-    /// An item as the request names it, with the key that it stands for.
-    pub fn new(name: &str, key: Option<Key>) -> Self {
-        Self { name: name.to_owned(), key, told: v1::ItemState::Unspecified }
-    }
-
-    /// What is to be told of it: always with `all`, otherwise when it has come to exist or to have a value.
+    /// Its status: always with `all`, otherwise when it has come to exist or to have a value.
     fn news(&mut self, image: &Image, all: bool) -> Option<v1::ItemStatus> {
-        if !all && matches!(self.told, v1::ItemState::Ok | v1::ItemState::Invalid) {
+        if !all && matches!(self.sent, v1::ItemState::Ok | v1::ItemState::Invalid) {
             return None;
         }
         let state = self.key.as_ref().map_or(v1::ItemState::Invalid, |key| item_state(image, key));
-        let changed = state != self.told;
-        self.told = state;
+        let changed = state != self.sent;
+        self.sent = state;
         (all || changed).then(|| v1::ItemStatus {
             item: self.name.clone(),
             state: state.into(),
@@ -474,17 +447,12 @@ fn item_state(image: &Image, key: &Key) -> v1::ItemState {
 
 /// A subscription to the image's own items.
 struct Subscribed {
-    rpc_method: &'static str,
     image: Arc<Image>,
     subscription: Subscription,
     items: Vec<RequestedItem>,
 }
 
 impl Source for Subscribed {
-    fn rpc_method(&self) -> &'static str {
-        self.rpc_method
-    }
-
     fn take(&mut self, len_max: usize) -> Option<Batch> {
         self.subscription.take(len_max)
     }

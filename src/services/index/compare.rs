@@ -7,7 +7,7 @@ use jiff::civil::date;
 
 use super::side::{Alignment, Live, Side, worse};
 use crate::services::error::ServiceError;
-use crate::services::{Services, convert};
+use crate::services::{Services, convert, paging};
 use crossmarket_analytics::comparison::{
     COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters,
     SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
@@ -420,11 +420,8 @@ pub fn check_subjects(subjects: &[String]) -> Result<(), ServiceError> {
 impl Query {
     /// Reads a request.
     pub fn of(request: &v1::CompareIndicesRequest) -> Result<Self, ServiceError> {
-        let time = |field: &str, time: &Option<prost_types::Timestamp>| {
-            time.as_ref().map(|time| super::instant(field, time)).transpose()
-        };
-        let end = time("end_time", &request.end_time)?;
-        let start = match (time("start_time", &request.start_time)?, request.lookback_observations) {
+        let end = paging::instant("end_time", request.end_time.as_ref())?;
+        let start = match (paging::instant("start_time", request.start_time.as_ref())?, request.lookback_observations) {
             (Some(_), Some(count)) => {
                 let allowed = "must be absent when start_time is given";
                 return Err(ServiceError::invalid("lookback_observations", count, allowed));

@@ -2,7 +2,7 @@
 
 use super::side::{Alignment, Side};
 use crate::services::error::ServiceError;
-use crate::services::{Services, convert};
+use crate::services::{Services, convert, paging};
 use crossmarket_analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
 use crossmarket_analytics::daily::Day;
 use crossmarket_analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
@@ -34,15 +34,7 @@ impl Closing {
 /// Answers `GetCycles`.
 pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
     super::side::parse("index", &request.index)?;
-    let time = |field: &str, time: &Option<prost_types::Timestamp>| {
-        time.as_ref().map(|time| super::instant(field, time)).transpose()
-    };
-    let (start, end) = (time("start_time", &request.start_time)?, time("end_time", &request.end_time)?);
-    if let (Some(start), Some(end)) = (start, end)
-        && end < start
-    {
-        return Err(ServiceError::invalid("end_time", end, "must not be before start_time"));
-    }
+    let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
     let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
     let tolerance =
         percent("level_tolerance_percent", request.level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?;

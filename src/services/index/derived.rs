@@ -1,5 +1,5 @@
-//! Streams of what is computed from several states: comparisons, quotients. Each item is computed anew when a state that it rests on
-//! has changed, when the histories have, or when a day or session ends; nothing is queued, so a slow reader gets the newest figures only.
+//! Streams of items that are computed from several states: comparisons and quotients. An item is computed again when one of its states
+//! or the histories change, or when a day or session ends. Nothing is queued, so a slow reader gets the newest figures only.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,8 +20,6 @@ const CALENDAR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An item that is computed from states.
 pub trait Derived: Send + 'static {
-    /// The RPC whose stream it is in.
-    const RPC_METHOD: &'static str;
     /// The keys of the states that it rests on.
     fn keys(&self) -> &[Key];
     /// Its entry as things stand; `None` when it cannot be computed. `afresh` when not only the states have changed.
@@ -220,10 +218,6 @@ impl<D: Derived> Slot<D> {
 }
 
 impl<D: Derived> Source for DerivedSource<D> {
-    fn rpc_method(&self) -> &'static str {
-        D::RPC_METHOD
-    }
-
     fn take(&mut self, len_max: usize) -> Option<Batch> {
         let now = self.services.clock.now();
         // Read before the states, so that a cursor never promises more than was seen.
@@ -298,9 +292,9 @@ impl<D: Derived> Source for DerivedSource<D> {
     }
 }
 
-/// Services and items of one request, each name once.
-pub fn each_once<D>(names: &[String], mut make: impl FnMut(usize, &str) -> D) -> Vec<(String, D)> {
+/// The items of a request, each name once.
+pub fn each_once<D>(names: &[String], mut make: impl FnMut(&str) -> D) -> Vec<(String, D)> {
     let mut seen = std::collections::HashSet::new();
-    let distinct = names.iter().enumerate().filter(|(_, name)| seen.insert(name.to_uppercase()));
-    distinct.map(|(index, name)| (name.clone(), make(index, name))).collect()
+    let distinct = names.iter().filter(|name| seen.insert(name.to_uppercase()));
+    distinct.map(|name| (name.clone(), make(name))).collect()
 }

@@ -94,8 +94,6 @@ impl Current {
 }
 
 impl Derived for WatchedComparison {
-    const RPC_METHOD: &'static str = "WatchComparisons";
-
     fn keys(&self) -> &[Key] {
         &self.keys
     }
@@ -147,8 +145,6 @@ impl WatchedSnapshot {
 }
 
 impl Derived for WatchedSnapshot {
-    const RPC_METHOD: &'static str = "WatchIndexSnapshots";
-
     fn keys(&self) -> &[Key] {
         &self.keys
     }

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use super::cycles::number;
 use super::side::{Operand, Side};
 use crate::services::error::ServiceError;
-use crate::services::paging::{self, Pages};
+use crate::services::paging::{self, PageSizes, Pages};
 use crate::services::{Services, convert};
 use crossmarket_api::v1;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp, calendar};
 
-const PAGE_SIZE_DEFAULT: usize = 1_000;
-const PAGE_SIZE_MAX: usize = 10_000;
+const PAGES: PageSizes = PageSizes { default: 1_000, max: 10_000 };
 
 /// Answers `ListIndexHistory`.
 pub async fn list(
@@ -24,20 +23,8 @@ pub async fn list(
         let allowed = "must be CANDLE_INTERVAL_5M (1), CANDLE_INTERVAL_1H (2) or CANDLE_INTERVAL_1D (3)";
         ServiceError::invalid("interval", request.interval, allowed)
     })?;
-    let page_size = paging::page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)?;
-    let time = |field: &str, time: &Option<prost_types::Timestamp>, absent: i64| match time {
-        Some(time) => super::instant(field, time),
-        None => Ok(Timestamp::from_micros(absent)),
-    };
-    let start = time("start_time", &request.start_time, i64::MIN)?;
-    let until = time("end_time", &request.end_time, i64::MAX)?;
-    if start > until {
-        return Err(ServiceError::invalid("end_time", until, "must not be before start_time"));
-    }
-    let token = std::mem::take(&mut request.page_token);
-    request.page_size = 0;
-    let pages = Pages::of(&request, &token)?;
-    let from = if pages.continued { Timestamp::from_micros(pages.start) } else { start };
+    let pages = Pages::of(&mut request, PAGES)?;
+    let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
     services.check_serving()?;
     let side = Side::resolve(services, "index", &request.index)?;
     let now = services.clock.now();
@@ -55,17 +42,17 @@ pub async fn list(
                     ..Default::default()
                 })
             });
-            joined.take(page_size + 1).collect()
+            joined.take(pages.size + 1).collect()
         }
         [single] => {
             let held = candles(services, single, interval, from, until).await?;
             let caps = market_caps(services, single, interval, from, until).await?;
-            held.iter().take(page_size + 1).map(|candle| point(candle, &caps)).collect()
+            held.iter().take(pages.size + 1).map(|candle| point(candle, &caps)).collect()
         }
         _ => Vec::new(),
     };
-    let next = points.get(page_size).and_then(|point| point.time).and_then(|time| convert::instant(&time));
-    points.truncate(page_size);
+    let next = points.get(pages.size).and_then(|point| point.time).and_then(|time| convert::instant(&time));
+    points.truncate(pages.size);
     let source = side.sources().join(",");
     let by_session = interval == CandleInterval::OneDay && side.is_exchange_traded();
     for point in &mut points {

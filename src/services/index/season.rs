@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::side::Operand;
 use crate::services::convert::index::exclusion;
 use crate::services::error::ServiceError;
-use crate::services::paging::{self, Pages};
+use crate::services::paging::{self, PageSizes, Pages};
 use crate::services::{Services, convert};
 use crossmarket_analytics::altcoin_season::{
     self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Candidate, Label, Parameters, Reason, Season,
@@ -23,8 +23,7 @@ use crossmarket_telemetry::metrics::Calculation;
 
 const UNIVERSE_SIZE_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: i32 = 3_650;
-const PAGE_SIZE_DEFAULT: usize = 500;
-const PAGE_SIZE_MAX: usize = 5_000;
+const PAGES: PageSizes = PageSizes { default: 500, max: 5_000 };
 
 /// Against what altcoins are measured.
 const BENCHMARK: &str = "BTC";
@@ -160,7 +159,7 @@ pub fn get(
     request: &v1::GetAltcoinSeasonRequest,
 ) -> Result<v1::GetAltcoinSeasonResponse, ServiceError> {
     let (universe_size, window_days) = settings(request.universe_size, request.window_days)?;
-    let as_of = request.as_of.as_ref().map(|time| super::instant("as_of", time)).transpose()?;
+    let as_of = paging::instant("as_of", request.as_of.as_ref())?;
     services.check_histories()?;
     let now = services.clock.now();
     let universe = Universe::of(services);
@@ -250,17 +249,8 @@ pub fn list(
     mut request: v1::ListAltcoinSeasonHistoryRequest,
 ) -> Result<v1::ListAltcoinSeasonHistoryResponse, ServiceError> {
     let (universe_size, window_days) = settings(request.universe_size, request.window_days)?;
-    let page_size = paging::page_size(request.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)?;
-    let start = request.start_time.as_ref().map(|time| super::instant("start_time", time)).transpose()?;
-    let end = request.end_time.as_ref().map(|time| super::instant("end_time", time)).transpose()?;
-    if let (Some(start), Some(end)) = (start, end)
-        && end < start
-    {
-        return Err(ServiceError::invalid("end_time", end, "must not be before start_time"));
-    }
-    let token = std::mem::take(&mut request.page_token);
-    request.page_size = 0;
-    let pages = Pages::of(&request, &token)?;
+    let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
+    let pages = Pages::of(&mut request, PAGES)?;
     services.check_histories()?;
     let universe = Universe::of(services);
     let candidates = universe.candidates();
@@ -280,7 +270,7 @@ pub fn list(
     let until =
         end.map_or(last, |end| Day::of(Timestamp::from_micros(end.as_micros().saturating_sub(1))).plus(-1).min(last));
     let mut seasons = altcoin_season::history(&candidates, universe.btc, parameters, from, until);
-    for (day, season) in seasons.by_ref().take(page_size) {
+    for (day, season) in seasons.by_ref().take(pages.size) {
         let (Some(score), Some(btc_return)) = (season.score, season.btc_return_percent) else { continue };
         response.points.push(v1::AltcoinSeasonPoint {
             time: Some(convert::time(day.end())),

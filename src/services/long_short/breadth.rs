@@ -35,10 +35,10 @@ impl LongShort {
             let Body::Asset(info) = &item.state.body else { continue };
             let Some(rank) = info.market_cap_rank else { continue };
             let found = image.get(&key_of(&series, info.asset.clone()));
-            let shares = found.as_ref().and_then(|found| ratio_of(found)).and_then(|ratio| ratio.shares);
+            let shares = found.as_ref().and_then(|found| ratio_of(&found.state)).and_then(|ratio| ratio.shares);
             match (&found, shares) {
                 (Some(found), Some(shares)) if found.freshness == Freshness::Fresh => {
-                    let rsi_14d = ratio_of(found).and_then(|ratio| ratio.rsi_14d);
+                    let rsi_14d = ratio_of(&found.state).and_then(|ratio| ratio.rsi_14d);
                     assets.push(Ranked { rank, shares, rsi_14d });
                     let time = found.state.event_time;
                     oldest = Some(oldest.map_or(time, |oldest| oldest.min(time)));

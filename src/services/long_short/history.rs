@@ -1,17 +1,16 @@
-//! The past of one ratio, from the store.
+//! The history of one ratio, from the store.
 
 use super::LongShort;
 use crate::services::convert;
 use crate::services::error::ServiceError;
-use crate::services::paging::{self, Pages};
+use crate::services::paging::{self, PageSizes, Pages};
 use crossmarket_api::v1;
 use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::{AssetCode, Decimal, Period, Timestamp};
 use crossmarket_image::LongShortSeries;
 
-const POINT_PAGE_SIZE_MAX: usize = 10_000;
-const POINT_PAGE_SIZE_DEFAULT: usize = 1_000;
+const PAGES: PageSizes = PageSizes { default: 1_000, max: 10_000 };
 
 /// A request, checked.
 struct Query {
@@ -19,7 +18,6 @@ struct Query {
     series: LongShortSeries,
     from: Timestamp,
     until: Timestamp,
-    page_size: usize,
     pages: Pages,
 }
 
@@ -37,8 +35,8 @@ impl LongShort {
         if points.is_empty() && !self.services.is_known_asset(&query.asset) {
             return Err(ServiceError::unknown_asset(&name));
         }
-        let next = points.get(query.page_size);
-        let page = points.get(..query.page_size).unwrap_or(&points);
+        let next = points.get(query.pages.size);
+        let page = points.get(..query.pages.size).unwrap_or(&points);
         // The other figures of the page's times only.
         let end = next.map_or(until, |point| point.time);
         let open_interest = self.points(&query.asset, names.open_interest, from, end).await?;
@@ -73,17 +71,9 @@ impl LongShort {
     fn query(&self, mut request: v1::ListLongShortRatioHistoryRequest) -> Result<Query, ServiceError> {
         let asset = paging::asset("asset", &request.asset)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
-        let page_size = paging::page_size(request.page_size, POINT_PAGE_SIZE_DEFAULT, POINT_PAGE_SIZE_MAX)?;
-        let start = paging::time_of("start_time", request.start_time.as_ref(), i64::MIN)?;
-        let until = paging::time_of("end_time", request.end_time.as_ref(), i64::MAX)?;
-        if start > until {
-            return Err(ServiceError::invalid("end_time", until, "must not be before start_time"));
-        }
-        let token = std::mem::take(&mut request.page_token);
-        request.page_size = 0;
-        let pages = Pages::of(&request, &token)?;
-        let from = if pages.continued { Timestamp::from_micros(pages.start) } else { start };
-        Ok(Query { asset, series, from, until, page_size, pages })
+        let pages = Pages::of(&mut request, PAGES)?;
+        let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
+        Ok(Query { asset, series, from, until, pages })
     }
 
     async fn points(

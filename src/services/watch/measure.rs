@@ -5,24 +5,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::messages::RPC_METHODS;
 use crate::services::error::ServiceError;
 use crossmarket_api::v1::StreamState;
 use crossmarket_telemetry::metrics::recorder;
 use crossmarket_telemetry::registry::{Counter, Gauge};
 
-/// A reader that takes no frame for so long, though one is ready, has stalled.
+/// A reader that takes no frame for this long, though one is ready, has stalled.
 const STALL: Duration = Duration::from_secs(1);
-
-/// The RPCs that are streams of states.
-const RPC_METHODS: [&str; 4] =
-    ["WatchPriceSnapshots", "WatchLongShortRatios", "WatchIndexSnapshots", "WatchComparisons"];
 
 const STATES: [&str; 4] = ["snapshot", "live", "heartbeat", "resync"];
 
 const ENDS: [&str; 5] = ["client", "drain", "age", "deadline", "error"];
 
-/// Makes the series of every stream be there from now on.
-pub fn expect() {
+/// Registers the series of every stream at 0.
+pub(crate) fn expect() {
     for rpc_method in RPC_METHODS {
         Series::of(rpc_method);
     }
@@ -52,7 +49,7 @@ impl Series {
 }
 
 /// One open stream. Dropped without [`Measure::ended`] it was ended by its client.
-pub struct Measure {
+pub(super) struct Measure {
     series: Series,
     ended: bool,
     /// When the last frame was given out, until the reader asks for the next.
@@ -61,24 +58,24 @@ pub struct Measure {
 
 impl Measure {
     /// A stream opens.
-    pub fn open(rpc_method: &'static str) -> Self {
+    pub(super) fn open(rpc_method: &'static str) -> Self {
         let series = Series::of(rpc_method);
         series.open.increment();
         Self { series, ended: false, given: None }
     }
 
     /// The reader asks for the next frame. True when it comes late: if one is ready then, it has stalled.
-    pub fn asked(&mut self) -> bool {
+    pub(super) fn asked(&mut self) -> bool {
         self.given.take().is_some_and(|given| given.elapsed() >= STALL)
     }
 
     /// A frame was ready for a reader who came late.
-    pub fn stalled(&self) {
+    pub(super) fn stalled(&self) {
         self.series.stalls.increment();
     }
 
     /// A frame is given out.
-    pub fn given(&mut self, state: StreamState, entry_count: usize, conflated_count: u64) {
+    pub(super) fn given(&mut self, state: StreamState, entry_count: usize, conflated_count: u64) {
         let [snapshot, live, heartbeat, resync] = &self.series.frames;
         match state {
             StreamState::Snapshot | StreamState::SnapshotComplete => snapshot,
@@ -93,7 +90,7 @@ impl Measure {
     }
 
     /// The stream ends by itself.
-    pub fn ended(&mut self, error: &ServiceError) {
+    pub(super) fn ended(&mut self, error: &ServiceError) {
         self.ended = true;
         let [_, drain, age, deadline, other] = &self.series.ends;
         match error {

@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
-use super::numbers::{ABSENT, amount, change, figure, percent, price, time};
+use super::message;
+use super::numbers::{ABSENT, change, price, shown, time};
 use super::table::{Align, Table, printable};
+use crate::figures::FIGURES;
 use crossmarket_api::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregation, PriceSnapshot};
 
 /// The mark that every surface shows on data from simulated venues.
 pub(super) const SIMULATED: &str = "SIMULATED";
 
-/// The card: a title line, one line a figure, and the venues when the snapshot has them.
+/// A title line, the figures in lines, and the venues if the snapshot has them.
 pub(super) fn card(snapshot: &PriceSnapshot) -> String {
     let mut text = printable(&snapshot.asset);
     if let Some(name) = &snapshot.name {
@@ -22,23 +24,19 @@ pub(super) fn card(snapshot: &PriceSnapshot) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "  {label:<15} {value}");
     };
-    line("price", format!("{} {}", price(snapshot.price.as_deref()), printable(&snapshot.quote_currency)));
-    line("change", changes(snapshot));
-    line("range 24h", range(snapshot.low_24h.as_deref(), snapshot.high_24h.as_deref(), snapshot.range_24h_percent));
-    line("range 7d", range(snapshot.low_7d.as_deref(), snapshot.high_7d.as_deref(), None));
-    line(
-        "volatility",
-        format!(
-            "24h {} · 30d annualized {}",
-            percent(snapshot.volatility_24h_percent),
-            percent(snapshot.volatility_30d_annualized_percent)
-        ),
-    );
-    line("RSI 14d", figure(snapshot.rsi_14d));
-    line("volume 24h", amount(snapshot.volume_24h.as_deref()));
-    let rank = snapshot.market_cap_rank.map(|rank| format!(" · rank {rank}")).unwrap_or_default();
-    line("market cap", format!("{}{rank}", amount(snapshot.market_cap.as_deref())));
-    line("supply", amount(snapshot.circulating_supply.as_deref()));
+    let fields = message::dynamic("PriceSnapshot", snapshot);
+    let mut lines: Vec<(&str, Vec<String>)> = Vec::new();
+    for (figure, (name, around)) in FIGURES.iter().filter_map(|figure| Some((figure, figure.line?))) {
+        let value = fields.as_ref().and_then(|fields| shown(figure, fields));
+        let part = value.map(|value| around.replace("{}", &value));
+        match lines.last_mut() {
+            Some((last, parts)) if *last == name => parts.extend(part),
+            _ => lines.push((name, part.into_iter().collect())),
+        }
+    }
+    for (name, parts) in lines {
+        line(name, if parts.is_empty() { ABSENT.to_owned() } else { parts.join(" · ") });
+    }
     line("all-time high", all_time_high(snapshot.all_time_high.as_ref()));
     if !snapshot.categories.is_empty() {
         line("categories", printable(&snapshot.categories.join(", ")));
@@ -54,25 +52,6 @@ pub(super) fn card(snapshot: &PriceSnapshot) -> String {
         }
     }
     text
-}
-
-fn changes(snapshot: &PriceSnapshot) -> String {
-    let spans = [
-        ("1h", snapshot.change_1h_percent),
-        ("24h", snapshot.change_24h_percent),
-        ("7d", snapshot.change_7d_percent),
-        ("30d", snapshot.change_30d_percent),
-        ("YTD", snapshot.change_ytd_percent),
-    ];
-    spans.map(|(span, value)| format!("{span} {}", change(value))).join(" · ")
-}
-
-fn range(low: Option<&str>, high: Option<&str>, width: Option<f64>) -> String {
-    if low.is_none() && high.is_none() {
-        return ABSENT.to_owned();
-    }
-    let width = width.map(|width| format!(" ({})", percent(Some(width)))).unwrap_or_default();
-    format!("{} – {}{width}", price(low), price(high))
 }
 
 fn all_time_high(high: Option<&AllTimeHigh>) -> String {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::card::{SIMULATED, freshness_of, words};
 use super::numbers::{ABSENT, amount, change, day, price, share, time};
+use super::snapshot_view::{SIMULATED, freshness_of, words};
 use super::table::{Align, Table, printable};
 use crossmarket_api::v1::{IndexSnapshot, MarketSession};
 
