@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod chart;
+#[cfg(feature = "charts")]
+mod charts;
 mod client;
-mod compare;
 mod config;
-mod cycles;
 mod decode;
 mod error;
 mod export;
@@ -23,9 +22,7 @@ mod list;
 mod message;
 mod migrate;
 mod numbers;
-mod picture;
-mod ratios;
-mod season;
+mod parse;
 mod serve;
 mod settings;
 mod snapshot_view;
@@ -65,10 +62,9 @@ enum Command {
     Get(get::GetArguments),
     List(list::ListArguments),
     Watch(watch::WatchArguments),
-    Ratios(ratios::RatiosArguments),
-    Compare(compare::CompareArguments),
-    Season(season::SeasonArguments),
-    Cycles(cycles::CyclesArguments),
+    #[cfg(feature = "charts")]
+    #[command(flatten)]
+    Charts(charts::ChartCommand),
     Import(import::ImportArguments),
     Backfill(serve::BackfillArguments),
     Export(export::ExportArguments),
@@ -102,10 +98,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Watch(arguments) => block_on(watch::run(arguments)),
         Command::Export(arguments) => block_on(export::run(arguments)),
         Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),
-        Command::Ratios(arguments) => block_on(ratios::run(arguments)),
-        Command::Compare(arguments) => block_on(compare::run(arguments)),
-        Command::Season(arguments) => block_on(season::run(arguments)),
-        Command::Cycles(arguments) => block_on(cycles::run(arguments)),
+        #[cfg(feature = "charts")]
+        Command::Charts(command) => block_on(charts::run(command)),
         Command::Import(arguments) => block_on(import::run(arguments)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::error::CliError;
-use super::numbers::parse_duration;
+use super::parse::parse_duration;
 use crossmarket_client::{Client, Error, Tls, TraceHeaders};
 
 /// How often a call is sent at most: someone is waiting, and wants to be told soon that nobody is there.

@@ -9,7 +9,7 @@ use super::client::ClientArguments;
 use super::error::CliError;
 use super::index_view;
 use super::message;
-use super::picture::index_code;
+use super::parse::index_code;
 use super::snapshot_view::card;
 use crossmarket_api::v1::*;
 use crossmarket_client::{Client, Error};

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::index_view;
 use super::message;
 use super::numbers::{ABSENT, shown};
-use super::snapshot_view::{SIMULATED, freshness_word};
+use super::snapshot_view::{SIMULATED_DATA, freshness_word};
 use super::table::{Align, Table};
 use crate::figures::FIGURES;
 use crossmarket_api::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
@@ -105,16 +105,16 @@ async fn indices(arguments: &ListArguments) -> Result<(), CliError> {
         return Ok(out.flush()?);
     }
     if snapshots.iter().any(|snapshot| snapshot.simulated) {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
+        writeln!(out, "{SIMULATED_DATA}")?;
     }
     write!(out, "{}", index_view::table(&snapshots).render(None))?;
     Ok(out.flush()?)
 }
 
 /// The line above a table of which any row is simulated.
-pub(super) fn simulated_line<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Option<String> {
+pub(super) fn simulated_line<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Option<&'static str> {
     let simulated = snapshots.into_iter().any(|snapshot| snapshot.simulated);
-    simulated.then(|| format!("{SIMULATED}: demonstration data, not a market"))
+    simulated.then_some(SIMULATED_DATA)
 }
 
 /// One row an asset, in the order given.
@@ -140,6 +140,7 @@ pub(super) fn table<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::snapshot_view::SIMULATED;
     use super::*;
 
     #[test]

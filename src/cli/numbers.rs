@@ -85,24 +85,6 @@ pub(super) fn day(time: Option<&prost_types::Timestamp>) -> String {
     instant.map_or_else(|| ABSENT.to_owned(), |instant| instant.to_string().chars().take(10).collect())
 }
 
-/// A length of time as `250ms`, `1.5s`, `2m` or `1h`; a bare number is seconds.
-pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits_end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits_end);
-    let seconds = match unit.trim() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err("expected a length of time such as 250ms, 1s or 2m".to_owned()),
-    };
-    match number.parse::<f64>() {
-        Ok(value) if value * seconds <= 86_400.0 => Ok(std::time::Duration::from_secs_f64(value * seconds)),
-        Ok(_) => Err("at most 24h".to_owned()),
-        Err(_) => Err("expected a length of time such as 250ms, 1s or 2m".to_owned()),
-    }
-}
-
 /// Digits (with an optional minus) in groups of three.
 fn grouped(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
@@ -118,8 +100,6 @@ fn grouped(digits: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -157,16 +137,5 @@ mod tests {
         let wire = prost_types::Timestamp { seconds: 1_768_478_400, nanos: 250_000_000 };
         assert_eq!(time(Some(&wire)), "2026-01-15T12:00:00Z");
         assert_eq!(time(Some(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 })), ABSENT);
-    }
-
-    #[test]
-    fn durations_need_a_known_unit() {
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1_500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
-        for text in ["", "s", "-1s", "1y", "1e9s", "99999999h"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::error::CliError;
-use super::history_csv::parse_date;
+use super::parse::{asset, date};
 use super::settings::{SettingsArguments, flag};
 use crate::app::{self, BackfillOptions, DemoOptions, Role};
 use crate::config::{Config, Flag};
@@ -133,13 +133,4 @@ fn speed(text: &str) -> Result<f64, String> {
         Ok(speed) if speed > 0.0 && speed <= 10_000.0 => Ok(speed),
         _ => Err("expected a number above 0 and at most 10000".to_owned()),
     }
-}
-
-fn date(text: &str) -> Result<Timestamp, String> {
-    parse_date(text).ok_or_else(|| "expected a date such as 2020-01-01".to_owned())
-}
-
-/// An asset's code in any letter case.
-pub(super) fn asset(text: &str) -> Result<AssetCode, String> {
-    AssetCode::parse(text).ok_or_else(|| "expected an asset's code, such as BTC".to_owned())
 }

@@ -11,6 +11,9 @@ use crossmarket_api::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregati
 /// The mark that every surface shows on data from simulated venues.
 pub(super) const SIMULATED: &str = "SIMULATED";
 
+/// The line above tables with data from simulated venues.
+pub(super) const SIMULATED_DATA: &str = "SIMULATED: demonstration data, not a market";
+
 /// A title line, the figures in lines, and the venues if the snapshot has them.
 pub(super) fn card(snapshot: &PriceSnapshot) -> String {
     let mut text = printable(&snapshot.asset);

@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::client::ClientArguments;
 use super::error::CliError;
 use super::message;
-use super::numbers::{change, parse_duration, price, time};
-use super::serve::asset;
+use super::numbers::{change, price, time};
+use super::parse::{asset, parse_duration};
 use crossmarket_api::v1::{
     ItemState, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
 };

@@ -92,7 +92,7 @@ fn lines(board: &Board, server: &str, window: Option<(usize, usize)>) -> Vec<Str
         board.conflated_count,
         if board.cursor.is_empty() { "none" } else { &board.cursor },
     )];
-    lines.extend(simulated_line(board.snapshots.values()));
+    lines.extend(simulated_line(board.snapshots.values()).map(str::to_owned));
     if !board.notice.is_empty() {
         lines.push(printable(&board.notice));
     }

@@ -1,18 +1,18 @@
 //! `season`: is it altcoin season? The score with every constituent, or its past.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use clap::Args;
 
 use super::chart::bars::{Bar, BarChart};
 use super::chart::{Axis, Caption, Chart, Mark, Tone, ticks};
-use super::client::ClientArguments;
-use super::error::CliError;
-use super::message::json;
-use super::numbers::{ABSENT, change, day, price};
-use super::picture::{PictureArguments, date, instant_of, waiting, wire};
-use super::snapshot_view::{SIMULATED, words};
-use super::table::{Align, Table, printable};
+use super::output::{OutputArguments, instant_of, waiting, wire};
+use crate::cli::error::CliError;
+use crate::cli::message::json;
+use crate::cli::numbers::{ABSENT, change, day, price};
+use crate::cli::parse::date;
+use crate::cli::snapshot_view::words;
+use crate::cli::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_client::Client;
 use crossmarket_domain::Timestamp;
@@ -28,7 +28,7 @@ Examples:
   crossmarket season --size 100 --days 30 --as-of 2021-05-01
   crossmarket season --history --from 2024-01-01 --svg season.svg
   crossmarket season --json | jq '.score, .excluded[].asset'")]
-pub(super) struct SeasonArguments {
+pub(in crate::cli) struct SeasonArguments {
     /// How many altcoins to compare, from 1 to 500; 50 without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
     size: Option<i32>,
@@ -47,17 +47,12 @@ pub(super) struct SeasonArguments {
     /// The end of the past.
     #[arg(long, value_name = "DATE", value_parser = date, requires = "history")]
     to: Option<Timestamp>,
-    /// One JSON object; with --history one for each day.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    picture: PictureArguments,
-    #[command(flatten)]
-    client: ClientArguments,
+    output: OutputArguments,
 }
 
 pub(super) async fn run(arguments: SeasonArguments) -> Result<(), CliError> {
-    let client = arguments.client.client()?;
+    let client = arguments.output.client()?;
     if arguments.history {
         return history(&client, &arguments).await;
     }
@@ -68,40 +63,21 @@ pub(super) async fn run(arguments: SeasonArguments) -> Result<(), CliError> {
     };
     let response = waiting("comparing altcoins with Bitcoin", client.indices().get_altcoin_season(request)).await?;
     let season = response.season.unwrap_or_default();
-    if arguments.json {
-        let text = json("AltcoinSeason", &season)?;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()?;
-        drop(out);
-        return if season.constituents.is_empty() { Ok(()) } else { arguments.picture.write(|| chart(&season).svg()) };
-    }
-    print(&season)?;
-    if season.constituents.is_empty() {
-        return Ok(());
-    }
-    let chart = chart(&season);
-    arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
+    arguments.output.print(season.simulated, || json("AltcoinSeason", &season), || as_text(&season))?;
+    if season.constituents.is_empty() { Ok(()) } else { arguments.output.draw(|| chart(&season)) }
 }
 
-fn print(season: &AltcoinSeason) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if season.simulated {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
-    }
-    writeln!(out, "{}", headline(season))?;
-    writeln!(out, "{}", window(season))?;
-    write!(out, "{}", table(season).render(None))?;
+fn as_text(season: &AltcoinSeason) -> String {
+    let mut text = format!("{}\n{}\n{}", headline(season), window(season), table(season).render(None));
     for line in exclusions(&season.excluded) {
-        writeln!(out, "{line}")?;
+        let _ = writeln!(text, "{line}");
     }
     if !season.ranked_at_end_time {
-        writeln!(
-            out,
-            "ranked by today's market caps, since those of that day are not known: the result favours survivors"
-        )?;
+        text.push_str(
+            "ranked by today's market caps, since those of that day are unknown: the result favours survivors\n",
+        );
     }
-    out.flush()
+    text
 }
 
 /// `Altcoin season score 42 of 100: neutral`.
@@ -221,32 +197,19 @@ async fn history(client: &Client, arguments: &SeasonArguments) -> Result<(), Cli
         }
         request.page_token = page.next_page_token;
     }
-    if arguments.json {
-        let mut out = io::stdout().lock();
-        for point in &points {
-            writeln!(out, "{}", json("AltcoinSeasonPoint", point)?)?;
-        }
-        out.flush()?;
-    } else {
-        print_history(&points, simulated)?;
-    }
+    let as_json = || {
+        let lines = points.iter().map(|point| json("AltcoinSeasonPoint", point)).collect::<Result<Vec<_>, _>>()?;
+        Ok(lines.join("\n"))
+    };
+    arguments.output.print(simulated, as_json, || history_table(&points).render(None))?;
     if points.is_empty() {
         eprintln!("no day of that time can be computed");
         return Ok(());
     }
-    let chart = history_chart(&points, simulated, arguments);
-    if arguments.json {
-        arguments.picture.write(|| chart.svg())
-    } else {
-        arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
-    }
+    arguments.output.draw(|| history_chart(&points, simulated, arguments))
 }
 
-fn print_history(points: &[AltcoinSeasonPoint], simulated: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if simulated {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
-    }
+fn history_table(points: &[AltcoinSeasonPoint]) -> Table {
     let mut table = Table::new(&[
         ("DAY", Align::Left),
         ("SCORE", Align::Right),
@@ -263,8 +226,7 @@ fn print_history(points: &[AltcoinSeasonPoint], simulated: bool) -> io::Result<(
             change(Some(point.btc_return)),
         ]);
     }
-    write!(out, "{}", table.render(None))?;
-    out.flush()
+    table
 }
 
 fn history_chart(points: &[AltcoinSeasonPoint], simulated: bool, arguments: &SeasonArguments) -> Chart {

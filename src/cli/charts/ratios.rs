@@ -1,18 +1,17 @@
 //! `ratios`: who is long, by market-cap rank, as a table, a breadth by tier of ranks, and a chart coloured by RSI.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 
 use super::chart::{Axis, Caption, Chart, Mark, Point, Tone, ticks};
-use super::client::ClientArguments;
-use super::error::CliError;
-use super::message::json;
-use super::numbers::{ABSENT, amount, figure, share};
-use super::picture::{PictureArguments, instant_of, waiting};
-use super::serve::asset;
-use super::snapshot_view::{SIMULATED, freshness_of};
-use super::table::{Align, Table};
+use super::output::{OutputArguments, instant_of, waiting};
+use crate::cli::error::CliError;
+use crate::cli::message::json;
+use crate::cli::numbers::{ABSENT, amount, figure, share};
+use crate::cli::parse::asset;
+use crate::cli::snapshot_view::freshness_of;
+use crate::cli::table::{Align, Table};
 use crossmarket_api::v1::*;
 use crossmarket_client::{Client, describe};
 use crossmarket_domain::AssetCode;
@@ -20,7 +19,7 @@ use crossmarket_domain::AssetCode;
 /// The tiers of rank of the breadth.
 const TIERS: [(i32, i32); 5] = [(1, 10), (11, 50), (51, 100), (101, 200), (201, 500)];
 
-/// So many of the largest assets, and of the highest and lowest ratios, are named in the chart.
+/// How many of the largest assets, and of the highest and lowest ratios, the chart names.
 const NAMED_LARGEST: usize = 10;
 const NAMED_EXTREMES: usize = 8;
 
@@ -35,7 +34,7 @@ Examples:
   crossmarket ratios --rank-max 100 --svg ratios.svg        the same chart as a picture
   crossmarket ratios --kind top-trader-position --venue binance-usdm --period 4h
   crossmarket ratios BTC ETH SOL --json | jq '.ratios[].long_share'")]
-pub(super) struct RatiosArguments {
+pub(in crate::cli) struct RatiosArguments {
     /// Only these assets; all when none is given.
     #[arg(value_name = "ASSETS", value_parser = asset)]
     assets: Vec<AssetCode>,
@@ -57,13 +56,8 @@ pub(super) struct RatiosArguments {
     /// The order of the table: market_cap_rank, ratio, long_share, open_interest, rsi_14d or change_24h, then asc or desc.
     #[arg(long, value_name = "ORDER", default_value = "")]
     order_by: String,
-    /// One JSON object: the ratios and their breadth.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    picture: PictureArguments,
-    #[command(flatten)]
-    client: ClientArguments,
+    output: OutputArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -136,31 +130,21 @@ pub(super) async fn run(arguments: RatiosArguments) -> Result<(), CliError> {
     if arguments.rank_min > arguments.rank_max {
         return Err(CliError::Usage("--rank-min is above --rank-max".to_owned()));
     }
-    let client = arguments.client.client()?;
+    let client = arguments.output.client()?;
     let ratios =
         waiting("asking for ratios", client.long_short().all_long_short_ratios(request(&arguments), usize::MAX))
             .await?;
     let breadth = breadth(&client, &arguments).await;
-    if arguments.json {
-        return print_json(&arguments, &ratios, breadth.as_ref());
-    }
-    let mut out = io::stdout().lock();
-    if ratios.iter().any(|ratio| ratio.simulated) {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
-    }
-    write!(out, "{}", table(&ratios).render(None))?;
-    if let Some(breadth) = &breadth {
-        write!(out, "\n{}", breadth_table(breadth).render(None))?;
-        writeln!(out, "{}", rank_correlation(breadth))?;
-    }
-    out.flush()?;
-    drop(out);
+    let is_simulated = ratios.iter().any(|ratio| ratio.simulated);
+    let (as_json, as_text) = (|| as_json(&ratios, breadth.as_ref()), || as_text(&ratios, breadth.as_ref()));
+    arguments.output.print(is_simulated, as_json, as_text)?;
     if ratios.is_empty() {
-        eprintln!("no asset has such a ratio");
+        if !arguments.output.json {
+            eprintln!("no asset has such a ratio");
+        }
         return Ok(());
     }
-    let chart = chart(&arguments, &ratios, breadth.as_ref());
-    arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
+    arguments.output.draw(|| chart(&arguments, &ratios, breadth.as_ref()))
 }
 
 fn request(arguments: &RatiosArguments) -> ListLongShortRatiosRequest {
@@ -203,18 +187,19 @@ async fn breadth(client: &Client, arguments: &RatiosArguments) -> Option<LongSho
     }
 }
 
-fn print_json(
-    arguments: &RatiosArguments,
-    ratios: &[LongShortRatio],
-    breadth: Option<&LongShortBreadth>,
-) -> Result<(), CliError> {
-    let all = ratios.iter().map(|ratio| json("LongShortRatio", ratio)).collect::<Result<Vec<_>, _>>()?;
-    let breadth_part = breadth.map(|breadth| json("LongShortBreadth", breadth)).transpose()?;
-    let breadth_part = breadth_part.map_or_else(String::new, |breadth| format!(",\"breadth\":{breadth}"));
-    let mut out = io::stdout().lock();
-    writeln!(out, "{{\"ratios\":[{}]{breadth_part}}}", all.join(","))?;
-    out.flush()?;
-    if ratios.is_empty() { Ok(()) } else { arguments.picture.write(|| chart(arguments, ratios, breadth).svg()) }
+fn as_json(ratios: &[LongShortRatio], breadth: Option<&LongShortBreadth>) -> Result<String, CliError> {
+    let ratios = ratios.iter().map(|ratio| json("LongShortRatio", ratio)).collect::<Result<Vec<_>, _>>()?;
+    let breadth = breadth.map(|breadth| json("LongShortBreadth", breadth)).transpose()?;
+    let breadth = breadth.map_or_else(String::new, |breadth| format!(",\"breadth\":{breadth}"));
+    Ok(format!("{{\"ratios\":[{}]{breadth}}}", ratios.join(",")))
+}
+
+fn as_text(ratios: &[LongShortRatio], breadth: Option<&LongShortBreadth>) -> String {
+    let mut text = table(ratios).render(None);
+    if let Some(breadth) = breadth {
+        let _ = writeln!(text, "\n{}{}", breadth_table(breadth).render(None), rank_correlation(breadth));
+    }
+    text
 }
 
 fn table(ratios: &[LongShortRatio]) -> Table {

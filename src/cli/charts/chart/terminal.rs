@@ -3,6 +3,7 @@
 use console::{Style, measure_text_width};
 
 use super::{Caption, Chart, Mark, Point, Tone};
+use crate::cli::snapshot_view::SIMULATED_DATA;
 
 /// Rows of the plot. With title, axis and legend it fits a screen of 24.
 const PLOT_ROWS: usize = 18;
@@ -61,7 +62,7 @@ pub(super) fn heading(caption: &Caption, width: usize) -> Vec<String> {
 pub(super) fn foot(caption: &Caption) -> Vec<String> {
     let mut lines = vec![Tone::Faint.style().apply_to(&caption.source).to_string()];
     if caption.simulated {
-        lines.push("SIMULATED: demonstration data, not a market".to_owned());
+        lines.push(SIMULATED_DATA.to_owned());
     }
     lines
 }

@@ -1,17 +1,17 @@
 //! `compare`: indices, assets and quotients against a benchmark, as a table and as lines rebased to 100.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 
 use super::chart::{Axis, Caption, Chart, Mark, Tone, ticks};
-use super::client::ClientArguments;
-use super::error::CliError;
-use super::message::json;
-use super::numbers::{ABSENT, change, day, percent};
-use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
-use super::snapshot_view::{SIMULATED, words};
-use super::table::{Align, Table, printable};
+use super::output::{OutputArguments, instant_of, source_line, waiting, wire};
+use crate::cli::error::CliError;
+use crate::cli::message::json;
+use crate::cli::numbers::{ABSENT, change, day, percent};
+use crate::cli::parse::{date, index_code};
+use crate::cli::snapshot_view::words;
+use crate::cli::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_domain::Timestamp;
 
@@ -26,14 +26,14 @@ Examples:
   crossmarket compare RUT BTC --from 2025-01-01 --weekly
   crossmarket compare RUT BTC ETH SOL --lookback 250 --svg rut.svg
   crossmarket compare SPX BTC --json | jq '.comparisons[].correlation'")]
-pub(super) struct CompareArguments {
+pub(in crate::cli) struct CompareArguments {
     /// What the others are measured against.
     #[arg(value_name = "BENCHMARK", value_parser = index_code)]
     benchmark: String,
     /// What is measured.
     #[arg(required = true, value_name = "SUBJECTS", value_parser = index_code)]
     subjects: Vec<String>,
-    /// The last so many returns, from 10 to 10,000; 90 without this and --from.
+    /// The number of returns in the window, from 10 to 10,000; by default 90.
     #[arg(long, value_name = "N", conflicts_with = "from", value_parser = clap::value_parser!(i32).range(10..=10_000))]
     lookback: Option<i32>,
     /// From the first joint session on or after this day.
@@ -48,13 +48,8 @@ pub(super) struct CompareArguments {
     /// When to sample what trades around the clock; the best that the history allows without it.
     #[arg(long, value_enum, value_name = "WHEN")]
     alignment: Option<Alignment>,
-    /// One JSON object, with the samples.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    picture: PictureArguments,
-    #[command(flatten)]
-    client: ClientArguments,
+    output: OutputArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,20 +61,14 @@ enum Alignment {
 }
 
 pub(super) async fn run(arguments: CompareArguments) -> Result<(), CliError> {
-    let client = arguments.client.client()?;
+    let client = arguments.output.client()?;
     let doing = format!("comparing with {}", arguments.benchmark);
     let response = waiting(&doing, client.indices().compare_indices(request(&arguments))).await?;
-    if arguments.json {
-        let text = json("CompareIndicesResponse", &response)?;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()?;
-        drop(out);
-        if !response.comparisons.is_empty() {
-            arguments.picture.write(|| chart(&arguments, &response.comparisons).svg())?;
-        }
-    } else {
-        print(&arguments, &response.comparisons)?;
+    let comparisons = &response.comparisons;
+    let is_simulated = comparisons.iter().any(|comparison| comparison.simulated);
+    arguments.output.print(is_simulated, || json("CompareIndicesResponse", &response), || as_text(comparisons))?;
+    if comparisons.iter().any(|comparison| !comparison.points.is_empty()) {
+        arguments.output.draw(|| chart(&arguments, comparisons))?;
     }
     let failed: Vec<&ItemStatus> = response.items.iter().filter(|item| item.state() != ItemState::Ok).collect();
     for item in &failed {
@@ -97,7 +86,7 @@ fn request(arguments: &CompareArguments) -> CompareIndicesRequest {
         start_time: arguments.from.map(wire),
         lookback_observations: arguments.lookback,
         frequency: if arguments.weekly { ComparisonFrequency::Weekly } else { ComparisonFrequency::Daily }.into(),
-        include_points: arguments.json || arguments.picture.is_wanted(),
+        include_points: arguments.output.json || arguments.output.is_picture_wanted(),
         alignment: match arguments.alignment {
             None => ComparisonAlignment::Unspecified,
             Some(Alignment::SessionClose) => ComparisonAlignment::SessionClose,
@@ -108,29 +97,17 @@ fn request(arguments: &CompareArguments) -> CompareIndicesRequest {
     }
 }
 
-fn print(arguments: &CompareArguments, comparisons: &[Comparison]) -> Result<(), CliError> {
-    let Some(first) = comparisons.first() else { return Ok(()) };
-    let mut out = io::stdout().lock();
-    if comparisons.iter().any(|comparison| comparison.simulated) {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
-    }
-    writeln!(
-        out,
-        "benchmark {}: return {}, volatility {} a year, deepest fall {}",
+fn as_text(comparisons: &[Comparison]) -> String {
+    let Some(first) = comparisons.first() else { return String::new() };
+    let mut text = format!(
+        "benchmark {}: return {}, volatility {} a year, deepest fall {}\n",
         printable(&first.benchmark),
         change(first.benchmark_return_percent),
         percent(first.volatility_benchmark_annualized_percent),
         change(first.max_drawdown_benchmark_percent),
-    )?;
-    write!(out, "{}", table(comparisons).render(None))?;
-    writeln!(out, "{}", method(first))?;
-    out.flush()?;
-    drop(out);
-    if comparisons.iter().all(|comparison| comparison.points.is_empty()) {
-        return Ok(());
-    }
-    let chart = chart(arguments, comparisons);
-    arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
+    );
+    let _ = writeln!(text, "{}{}", table(comparisons).render(None), method(first));
+    text
 }
 
 fn table(comparisons: &[Comparison]) -> Table {

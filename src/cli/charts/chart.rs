@@ -4,6 +4,8 @@
 
 use console::{Style, Term};
 
+use super::output::Picture;
+
 pub(super) mod bars;
 mod svg;
 mod terminal;
@@ -174,14 +176,12 @@ impl Axis {
     }
 }
 
-impl Chart {
-    /// The chart as an SVG picture.
-    pub(super) fn svg(&self) -> String {
+impl Picture for Chart {
+    fn svg(&self) -> String {
         svg::picture(self)
     }
 
-    /// The chart as lines for a terminal of so many columns.
-    pub(super) fn lines(&self, width: usize) -> Vec<String> {
+    fn lines(&self, width: usize) -> Vec<String> {
         terminal::lines(self, width.clamp(TERMINAL_WIDTH_MIN, TERMINAL_WIDTH_MAX))
     }
 }

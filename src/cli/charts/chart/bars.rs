@@ -2,6 +2,7 @@
 
 use console::measure_text_width;
 
+use super::super::output::Picture;
 use super::svg::{INK, MARGIN_LEFT, MARGIN_RIGHT, Page, QUIET, TEXT_SIZE, Type, WIDTH, legend, width_of};
 use super::{Caption, TERMINAL_WIDTH_MAX, TERMINAL_WIDTH_MIN, Tone};
 
@@ -14,7 +15,7 @@ const CAPITALS: f64 = 1.25;
 
 /// Bars beside each other, in the order given.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct BarChart {
+pub(in super::super) struct BarChart {
     /// Title, subtitle and source.
     pub caption: Caption,
     /// The bars.
@@ -27,7 +28,7 @@ pub(in crate::cli) struct BarChart {
 
 /// One bar, from 0 to its value.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Bar {
+pub(in super::super) struct Bar {
     /// What it is.
     pub label: String,
     /// Its length.
@@ -45,9 +46,10 @@ impl BarChart {
         let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));
         if high > low { (low, high) } else { (low, low + 1.0) }
     }
+}
 
-    /// The chart as an SVG picture, as tall as it has rows.
-    pub(in crate::cli) fn svg(&self) -> String {
+impl Picture for BarChart {
+    fn svg(&self) -> String {
         let label_width =
             self.rows.iter().map(|row| width_of(&row.label, ROW_TEXT_SIZE) * CAPITALS).fold(40.0, f64::max).min(260.0);
         let probe = Page::new(&self.caption, 0.0).content_top;
@@ -90,8 +92,7 @@ impl BarChart {
         page.finish()
     }
 
-    /// The chart as lines for a terminal of so many columns.
-    pub(in crate::cli) fn lines(&self, width: usize) -> Vec<String> {
+    fn lines(&self, width: usize) -> Vec<String> {
         let width = width.clamp(TERMINAL_WIDTH_MIN, TERMINAL_WIDTH_MAX);
         let widest =
             |text: fn(&Bar) -> &str| self.rows.iter().map(|row| measure_text_width(text(row))).max().unwrap_or(0);

@@ -1,17 +1,16 @@
 //! `cycles`: the rallies, the levels and the patterns in the history of an index, an asset or a quotient.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use clap::Args;
 
 use super::chart::{Axis, Caption, Chart, Mark, Point, Tone, ticks};
-use super::client::ClientArguments;
-use super::error::CliError;
-use super::message::json;
-use super::numbers::{ABSENT, change, day};
-use super::picture::{PictureArguments, date, index_code, instant_of, source_line, waiting, wire};
-use super::snapshot_view::SIMULATED;
-use super::table::{Align, Table, printable};
+use super::output::{OutputArguments, instant_of, source_line, waiting, wire};
+use crate::cli::error::CliError;
+use crate::cli::message::json;
+use crate::cli::numbers::{ABSENT, change, day};
+use crate::cli::parse::{date, index_code};
+use crate::cli::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_client::Client;
 use crossmarket_domain::Timestamp;
@@ -32,7 +31,7 @@ Examples:
   crossmarket cycles BTC --reversal 50 --from 2017-01-01
   crossmarket cycles OTHERS/BTC --svg cycles.svg
   crossmarket cycles OTHERS/BTC --json | jq '.completed[].rally_percent'")]
-pub(super) struct CyclesArguments {
+pub(in crate::cli) struct CyclesArguments {
     /// The index, asset or quotient.
     #[arg(value_name = "INDEX", value_parser = index_code)]
     index: String,
@@ -51,17 +50,12 @@ pub(super) struct CyclesArguments {
     /// The least rise by which the turning points of patterns are told, in per cent; 4 without it.
     #[arg(long, value_name = "PERCENT")]
     pattern_reversal: Option<f64>,
-    /// One JSON object.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    picture: PictureArguments,
-    #[command(flatten)]
-    client: ClientArguments,
+    output: OutputArguments,
 }
 
 pub(super) async fn run(arguments: CyclesArguments) -> Result<(), CliError> {
-    let client = arguments.client.client()?;
+    let client = arguments.output.client()?;
     let request = GetCyclesRequest {
         index: arguments.index.clone(),
         start_time: arguments.from.map(wire),
@@ -72,15 +66,8 @@ pub(super) async fn run(arguments: CyclesArguments) -> Result<(), CliError> {
     };
     let doing = format!("looking for cycles of {}", arguments.index);
     let cycles = waiting(&doing, client.indices().get_cycles(request)).await?.cycles.unwrap_or_default();
-    if arguments.json {
-        let text = json("Cycles", &cycles)?;
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()?;
-    } else {
-        print(&cycles)?;
-    }
-    if !arguments.picture.is_wanted() {
+    arguments.output.print(cycles.simulated, || json("Cycles", &cycles), || as_text(&cycles))?;
+    if !arguments.output.is_picture_wanted() {
         return Ok(());
     }
     let closes = closes(&client, &arguments).await?;
@@ -88,12 +75,7 @@ pub(super) async fn run(arguments: CyclesArguments) -> Result<(), CliError> {
         eprintln!("no history to draw");
         return Ok(());
     }
-    let chart = chart(&cycles, &closes);
-    if arguments.json {
-        arguments.picture.write(|| chart.svg())
-    } else {
-        arguments.picture.show(|| chart.svg(), |width| chart.lines(width))
-    }
+    arguments.output.draw(|| chart(&cycles, &closes))
 }
 
 /// The daily closes in which the cycles were found.
@@ -136,30 +118,27 @@ fn level_name(text: &str) -> String {
     number(text).map_or_else(|| printable(text), |value| ticks::significant(value, 4))
 }
 
-fn print(cycles: &Cycles) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if cycles.simulated {
-        writeln!(out, "{SIMULATED}: demonstration data, not a market")?;
-    }
-    writeln!(
-        out,
-        "{} at {}; {} daily closes, {} to {}, from {}",
+fn as_text(cycles: &Cycles) -> String {
+    let mut text = format!(
+        "{} at {}; {} daily closes, {} to {}, from {}\n",
         printable(&cycles.index),
         cycles.level.as_deref().map_or_else(|| "no level".to_owned(), level_name),
         cycles.observation_count,
         close_day(cycles.start_time.as_ref()),
         close_day(cycles.end_time.as_ref()),
         printable(&cycles.sources.join(", ")),
-    )?;
-    write!(out, "\n{}", cycle_table(cycles).render(None))?;
-    write!(out, "\n{}", level_table(cycles).render(None))?;
+    );
+    let mut tables = vec![cycle_table(cycles), level_table(cycles)];
     if !cycles.patterns.is_empty() {
-        write!(out, "\n{}", pattern_table(cycles).render(None))?;
+        tables.push(pattern_table(cycles));
+    }
+    for table in tables {
+        let _ = write!(text, "\n{}", table.render(None));
     }
     for line in findings(cycles) {
-        writeln!(out, "{line}")?;
+        let _ = writeln!(text, "{line}");
     }
-    out.flush()
+    text
 }
 
 fn cycle_table(cycles: &Cycles) -> Table {
