@@ -3,65 +3,23 @@
 //!
 //! Prices stay exact decimals up to the published price; statistics (changes, volatility, RSI) are floats.
 //!
-//! 1. [`plausibility`]: which observations are let in at all.
-//! 2. [`rates`]: US dollars per quote asset.
-//! 3. [`aggregate`]: one price out of those of several venues.
-//! 4. [`history`]: finding candles in a history; then the figures that rest on it, [`returns`], [`ranges`], [`volatility`], [`rsi`]
-//!    and [`drawdown`].
-//! 5. [`snapshot`]: all of it put together, each figure with its derivation.
-//! 6. [`daily`]: days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`], [`levels`] and
-//!    [`patterns`].
-//! 7. [`cap_index`] and [`basket`]: indices computed here; [`index_level`]: what is said of any index's level;
-//!    [`index_sources`]: which source of an exchange-traded index is used.
+//! - Prices: [`plausibility`] decides which observations count at all; [`rates`] finds US dollars per quote asset; [`aggregate`] makes
+//!   one price of those of several venues.
+//! - Figures of one asset: [`snapshot`] puts them together, each with its derivation; [`returns`] and [`drawdown`] are two of them.
+//! - [`long_short`]: pooling of ratios, and their breadth over ranks.
+//! - Indices: [`daily`] has days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`], [`levels`] and
+//!   [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of any index's level;
+//!   [`index_sources`] chooses between the sources of an exchange-traded index.
 
-pub mod aggregate;
-pub mod altcoin_season;
-pub mod basket;
-pub mod cap_index;
-pub mod comparison;
-pub mod cycles;
-pub mod daily;
-pub mod drawdown;
-pub mod history;
-pub mod index_level;
-pub mod index_sources;
-pub mod levels;
+mod figures;
+mod indices;
 pub mod long_short;
-pub mod patterns;
-pub mod plausibility;
-pub mod ranges;
-pub mod rates;
-pub mod returns;
-pub mod rsi;
-pub mod snapshot;
-pub mod volatility;
+mod numbers;
+mod pricing;
 
-use crossmarket_domain::{Decimal, Timestamp};
-
-/// A statistic and what it rests on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The figure, in the unit that its function states.
-    pub value: f64,
-    /// How many prices it rests on.
-    pub observation_count: u32,
-    /// How many prices are missing in its window.
-    pub missing_count: u32,
-    /// The time of the first price.
-    pub start_time: Timestamp,
-    /// The time of the last price.
-    pub end_time: Timestamp,
-}
-
-/// The float nearest to a decimal but for the last bit. Statistics need no more, and it is many times as fast as
-/// [`Decimal::to_f64`] where a product has more digits than a float holds.
-fn float(decimal: Decimal) -> f64 {
-    let (mantissa, scale) = decimal.parts();
-    // Scales reach 28 at most, so the conversion loses nothing.
-    mantissa as f64 / 10f64.powi(scale as i32)
-}
-
-/// A count for a published figure; histories are far shorter than what does not fit.
-fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
+pub use figures::{drawdown, returns, snapshot};
+pub use indices::{
+    altcoin_season, basket, cap_index, comparison, cycles, daily, index_level, index_sources, levels, patterns,
+};
+pub use numbers::Estimate;
+pub use pricing::{aggregate, plausibility, rates};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use super::float;
+use crate::numbers::float;
 use crossmarket_domain::long_short::{LongShortContribution, LongShortMethod, LongShortStatus, Shares};
 use crossmarket_domain::observation::OpenInterestUnit;
 use crossmarket_domain::{Decimal, LongShortKind, Timestamp};
@@ -282,7 +282,7 @@ const CORRELATION_COUNT_MIN: usize = 3;
 
 /// Spearman's rank correlation of pairs (C. Spearman, 1904): Pearson's correlation of the ranks, equal values each having the mean of
 /// their ranks. `None` with fewer than three pairs, or when one side does not vary.
-pub fn spearman(left: &[f64], right: &[f64]) -> Option<f64> {
+fn spearman(left: &[f64], right: &[f64]) -> Option<f64> {
     if left.len() != right.len() || left.len() < CORRELATION_COUNT_MIN {
         return None;
     }

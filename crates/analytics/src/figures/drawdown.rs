@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::returns::change_percent;
+use crate::numbers::change_percent;
 use crossmarket_domain::state::AllTimeHigh;
 use crossmarket_domain::{Candle, Decimal, Timestamp};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::float;
+pub use crate::numbers::change_percent;
+
 use super::history::{ReferencePrice, close_at_or_before};
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
 /// An asset's candles at the three intervals that are kept; each may be empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,16 +87,6 @@ impl Span {
     }
 }
 
-/// `price / reference − 1`, in per cent. `None` unless the reference is positive.
-pub fn change_percent(price: Decimal, reference: Decimal) -> Option<f64> {
-    if !reference.is_positive() {
-        return None;
-    }
-    // The difference is exact, so that a price equal to its reference changes by exactly 0.
-    let difference = price.checked_sub(reference)?;
-    Some(100.0 * float(difference) / float(reference))
-}
-
 /// The price at the start of a span that ends at `as_of`: the newest close at or before it, of 5-minute candles within 15 minutes, else of
 /// hourly ones within 2 hours (not for 1 hour), else of daily ones within a day (only for 7 and 30 days). Year to date: the close of
 /// 31 December's daily candle, or of its last hour. `None` while that history is missing.
@@ -108,6 +99,8 @@ pub fn reference_price(span: Span, candles: Candles<'_>, as_of: Timestamp) -> Op
 
 #[cfg(test)]
 mod tests {
+    use crossmarket_domain::Decimal;
+
     use proptest::prelude::*;
 
     use super::super::history::tests::{candles, time};

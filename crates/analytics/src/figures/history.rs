@@ -16,25 +16,25 @@ pub struct ReferencePrice {
 }
 
 /// When a candle of that interval ends.
-pub fn end_time(candle: &Candle, interval: CandleInterval) -> Timestamp {
+pub(crate) fn end_time(candle: &Candle, interval: CandleInterval) -> Timestamp {
     candle.start + interval.duration()
 }
 
 /// The candles with `from <= start < until`.
-pub fn between(candles: &[Candle], from: Timestamp, until: Timestamp) -> &[Candle] {
+pub(crate) fn between(candles: &[Candle], from: Timestamp, until: Timestamp) -> &[Candle] {
     let first = candles.partition_point(|candle| candle.start < from);
     let end = candles.partition_point(|candle| candle.start < until);
     candles.get(first..end).unwrap_or_default()
 }
 
 /// The candles that had ended at a time.
-pub fn closed(candles: &[Candle], interval: CandleInterval, as_of: Timestamp) -> &[Candle] {
+pub(crate) fn closed(candles: &[Candle], interval: CandleInterval, as_of: Timestamp) -> &[Candle] {
     let end = candles.partition_point(|candle| end_time(candle, interval) <= as_of);
     candles.get(..end).unwrap_or_default()
 }
 
 /// The newest close at or before a time, unless it is older than that by more than `tolerance`.
-pub fn close_at_or_before(
+pub(crate) fn close_at_or_before(
     candles: &[Candle],
     interval: CandleInterval,
     time: Timestamp,
@@ -47,7 +47,7 @@ pub fn close_at_or_before(
 
 /// The last consecutive days that had ended at a time, without a gap, at most `days_max` of them. Empty when the newest ended two
 /// days or more before: one day may be missing, since a day's candle arrives some time after its end.
-pub fn consecutive_days(daily: &[Candle], as_of: Timestamp, days_max: usize) -> &[Candle] {
+pub(crate) fn consecutive_days(daily: &[Candle], as_of: Timestamp, days_max: usize) -> &[Candle] {
     let day = CandleInterval::OneDay;
     let ended = closed(daily, day, as_of);
     let Some(newest) = ended.last() else { return &[] };
@@ -62,7 +62,7 @@ pub fn consecutive_days(daily: &[Candle], as_of: Timestamp, days_max: usize) -> 
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Candles one after another with these closes, the last of which ends at `end`. Open, high and low are the close.

@@ -2,11 +2,12 @@
 
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
-use super::{Listing, SnapshotInputs};
-use crate::drawdown::{self, Peak};
-use crate::ranges::{self, HighLow};
-use crate::returns::{self, Span};
-use crate::{Estimate, count, rsi, volatility};
+use super::drawdown::{self, Peak};
+use super::inputs::{Listing, SnapshotInputs};
+use super::ranges::{self, HighLow};
+use super::returns::{self, Span};
+use super::{rsi, volatility};
+use crate::numbers::{Estimate, count};
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::state::{AggregationMethod, AllTimeHigh, Derivation};
 use crossmarket_domain::{CandleInterval, Decimal, Timestamp};

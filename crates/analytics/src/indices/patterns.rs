@@ -57,7 +57,7 @@ pub struct InverseHeadAndShoulders {
 
 impl InverseHeadAndShoulders {
     /// The neckline on a day.
-    pub fn neckline_on(&self, day: Day) -> f64 {
+    fn neckline_on(&self, day: Day) -> f64 {
         let ((from, left), (until, right)) = (self.left_peak, self.right_peak);
         left + (right - left) * f64::from(day.since(from)) / f64::from(until.since(from))
     }

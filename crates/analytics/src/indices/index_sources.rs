@@ -16,10 +16,10 @@ use crossmarket_domain::{Decimal, Timestamp};
 pub const LEVEL_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
 /// By how much two sources may differ on one session's close, in per cent.
-pub const CLOSE_TOLERANCE_PERCENT: f64 = 0.25;
+const CLOSE_TOLERANCE_PERCENT: f64 = 0.25;
 
 /// By how much they may differ while it goes on, in per cent: one of them may be 15 minutes behind.
-pub const RUNNING_TOLERANCE_PERCENT: f64 = 1.0;
+const RUNNING_TOLERANCE_PERCENT: f64 = 1.0;
 
 /// An index of volatility moves so many times as much.
 const VOLATILITY_FACTOR: f64 = 8.0;

@@ -1,23 +1,23 @@
 //! Realized volatility.
 
 use super::history::{between, consecutive_days, end_time};
-use super::{Estimate, count, float};
+use crate::numbers::{Estimate, count, float};
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
 /// 5-minute samples in 24 hours, both ends counted.
-pub const DAY_SAMPLE_COUNT: usize = 289;
+pub(crate) const DAY_SAMPLE_COUNT: usize = 289;
 
 /// How many of them may be missing: a tenth.
-pub const DAY_MISSING_MAX: usize = 28;
+pub(crate) const DAY_MISSING_MAX: usize = 28;
 
 /// Longest time between two samples, and between the window's ends and the nearest sample: one hour.
-pub const DAY_GAP_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
+pub(crate) const DAY_GAP_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// Daily returns in the 30-day volatility.
-pub const MONTH_RETURN_COUNT: usize = 30;
+pub(crate) const MONTH_RETURN_COUNT: usize = 30;
 
 /// Days in a year of a market that never closes.
-pub const DAYS_PER_YEAR: f64 = 365.0;
+pub(crate) const DAYS_PER_YEAR: f64 = 365.0;
 
 /// Volatility of the 24 hours up to the last full 5 minutes: the square root of the sum of the squared log returns of 5-minute samples (the
 /// closes of 5-minute candles), mean taken as zero, in per cent, not annualized (Andersen and Bollerslev 1998).
@@ -25,7 +25,7 @@ pub const DAYS_PER_YEAR: f64 = 365.0;
 /// A return across missing samples is squared as one: without drift its expected square is the sum of those that it stands for, so
 /// the estimate stays unbiased. `None` with more than [`DAY_MISSING_MAX`] of [`DAY_SAMPLE_COUNT`] samples missing or a gap longer than
 /// [`DAY_GAP_MAX`].
-pub fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<Estimate> {
+pub(crate) fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let interval = CandleInterval::FiveMinutes;
     let window_end = as_of.floor_to(interval.duration());
     let window_start = window_end - CandleInterval::OneDay.duration();
@@ -57,7 +57,7 @@ pub fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<Estimate
 /// Volatility of the last 30 daily log returns: their sample standard deviation (divisor 29) times the square root of 365, in per cent.
 ///
 /// The closes are of 31 consecutive UTC days that have ended; `None` when one is missing.
-pub fn annualized_30d(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
+pub(crate) fn annualized_30d(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let days = consecutive_days(daily, as_of, MONTH_RETURN_COUNT + 1);
     let (first, last) = (days.first()?, days.last()?);
     if days.len() <= MONTH_RETURN_COUNT {

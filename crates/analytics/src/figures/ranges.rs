@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::history::{between, end_time};
 use super::returns::Candles;
-use super::{count, float};
+use crate::numbers::{count, float};
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
 
 /// The highest and the lowest price of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HighLow {
+pub(crate) struct HighLow {
     /// The highest price.
     pub high: Decimal,
     /// The lowest price.
@@ -28,14 +28,14 @@ pub struct HighLow {
 
 impl HighLow {
     /// Widened so that it holds a price.
-    pub fn including(self, price: Decimal) -> Self {
+    pub(crate) fn including(self, price: Decimal) -> Self {
         Self { high: self.high.max(price), low: self.low.min(price), ..self }
     }
 }
 
 /// High and low of the 24 hours up to `as_of`, from 5-minute candles, else hourly ones, of which a tenth may be missing. Candles count
 /// that began in the window, the one still going on included.
-pub fn last_24h(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
+pub(crate) fn last_24h(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
     let window = Duration::from_secs(86_400);
     let try_interval = |interval| high_low(candles.of(interval), interval, window, as_of);
     try_interval(CandleInterval::FiveMinutes).or_else(|| try_interval(CandleInterval::OneHour))
@@ -43,14 +43,14 @@ pub fn last_24h(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
 
 /// High and low of the 7 days up to `as_of`, from hourly candles, else 5-minute ones, of which a tenth may be missing; else from the daily
 /// candles that began in the window, of which one may be missing. The latter leave out the window's first hours, up to a day.
-pub fn last_7d(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
+pub(crate) fn last_7d(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
     let window = Duration::from_secs(7 * 86_400);
     let intervals = [CandleInterval::OneHour, CandleInterval::FiveMinutes, CandleInterval::OneDay];
     intervals.into_iter().find_map(|interval| high_low(candles.of(interval), interval, window, as_of))
 }
 
 /// `(high − low) / low`, in per cent, at least 0. `None` unless the low is positive.
-pub fn range_percent(high: Decimal, low: Decimal) -> Option<f64> {
+pub(crate) fn range_percent(high: Decimal, low: Decimal) -> Option<f64> {
     if !low.is_positive() {
         return None;
     }

@@ -13,11 +13,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::count;
 use super::daily::{Daily, Day};
+use crate::numbers::count;
 
 /// How long a constituent without a price is waited for, in days.
-pub const AWAITED_DAYS_MAX: i32 = 7;
+const AWAITED_DAYS_MAX: i32 = 7;
 
 /// What the units of an equally weighted basket are worth when they are set, in US dollars. It is a matter of scale only.
 const NOTIONAL: f64 = 1e6;

@@ -9,20 +9,20 @@ use crossmarket_domain::observation::{IndexLevel, LongShort, MarketCap, OpenInte
 use crossmarket_domain::{Candle, Decimal, Observation, Payload, Timestamp};
 
 /// Highest price or index level: 10¹². Bitcoin in Iranian rials is below 10¹¹.
-pub const PRICE_MAX: i64 = 1_000_000_000_000;
+const PRICE_MAX: i64 = 1_000_000_000_000;
 
 /// Largest volume, supply, market cap or open interest, in whole units of whatever they are in: 10²¹. The largest
 /// supplies of tokens are near 10¹⁷.
-pub const AMOUNT_MAX: i128 = 1_000_000_000_000_000_000_000;
+const AMOUNT_MAX: i128 = 1_000_000_000_000_000_000_000;
 
 /// How far ahead of the receive time an event may be: clocks differ, by less than a minute.
-pub const FUTURE_MAX: Duration = Duration::from_secs(60);
+const FUTURE_MAX: Duration = Duration::from_secs(60);
 
 /// Largest factor between a price and the last good one, either way.
-pub const JUMP_FACTOR_MAX: i64 = 1_000;
+const JUMP_FACTOR_MAX: i64 = 1_000;
 
 /// How long a last good price is a yardstick. A token that was redenominated is let in after this time.
-pub const JUMP_MEMORY: Duration = Duration::from_secs(3_600);
+const JUMP_MEMORY: Duration = Duration::from_secs(3_600);
 
 /// How far the sum of a long and a short share may be from 1: venues round to four places.
 const SHARE_SUM_TOLERANCE: f64 = 0.01;

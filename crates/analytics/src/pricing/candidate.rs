@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use smol_str::format_smolstr;
 
-use super::Quote;
-use crate::rates::{Rate, RateTable, is_currency};
-use crate::returns::change_percent;
+use super::quote::Quote;
+use super::rate_table::{Rate, RateTable, is_currency};
+use crate::numbers::change_percent;
 use crossmarket_domain::state::{Contribution, ContributionStatus};
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Timestamp};
 

@@ -9,16 +9,16 @@ use super::daily::{Daily, Day};
 use crossmarket_domain::Timestamp;
 
 /// How much older than the start of the span a session's close may be, in days: no closure of the New York exchanges since 1933 was longer.
-pub const CLOSURE_DAYS_MAX: i32 = 7;
+const CLOSURE_DAYS_MAX: i32 = 7;
 
 /// How much older than the start of the span the reference of 24 hours may be.
-pub const DAY_TOLERANCE: Duration = Duration::from_secs(7_200);
+const DAY_TOLERANCE: Duration = Duration::from_secs(7_200);
 
 /// How much older than the start of the span the references of 7 and 30 days may be.
-pub const SPAN_TOLERANCE: Duration = Duration::from_secs(86_400);
+const SPAN_TOLERANCE: Duration = Duration::from_secs(86_400);
 
 /// How much older than midnight of 1 January the reference of the year may be.
-pub const YEAR_TOLERANCE: Duration = Duration::from_secs(900);
+const YEAR_TOLERANCE: Duration = Duration::from_secs(900);
 
 /// A change since an earlier level.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,8 +142,8 @@ fn change(level: f64, reference: f64, reference_time: Timestamp) -> Option<Chang
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::tests::time;
     use super::*;
+    use crate::figures::history::tests::time;
 
     fn date(year: i16, month: i8, day: i8) -> Day {
         Day::from_date(year, month, day).expect("a date")

@@ -13,8 +13,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::count;
 use super::daily::{Daily, Day};
+use crate::numbers::count;
 use crossmarket_domain::state::AssetKind;
 
 /// Altcoins that are compared unless another number is asked for.

@@ -4,17 +4,17 @@
 //! are those but Bitcoin, `TOTAL3` those but Bitcoin and Ether, `OTHERS` those but the 10 largest, whichever these are. Which assets are ranked
 //! is the caller's choice. Market caps are in US dollars.
 
-use super::count;
 use super::daily::{Daily, Day};
+use crate::numbers::count;
 
 /// How many assets `TOTAL` sums.
-pub const CONSTITUENT_COUNT_MAX: usize = 125;
+const CONSTITUENT_COUNT_MAX: usize = 125;
 
 /// How many of the largest `OTHERS` leaves out.
-pub const LARGEST_COUNT: usize = 10;
+const LARGEST_COUNT: usize = 10;
 
 /// How long an asset without market caps is waited for, in days, before it is taken to be gone.
-pub const AWAITED_DAYS_MAX: i32 = 30;
+const AWAITED_DAYS_MAX: i32 = 30;
 
 /// A sum of market caps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crossmarket_domain::InstrumentKind;
+use crossmarket_domain::{Instrument, InstrumentKind};
 
 const NOW: i64 = 1_768_478_400;
 

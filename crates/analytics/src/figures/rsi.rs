@@ -1,21 +1,21 @@
 //! The Relative Strength Index (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978).
 
 use super::history::{consecutive_days, end_time};
-use super::{Estimate, count, float};
+use crate::numbers::{Estimate, count, float};
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
 /// Number of changes that Wilder averages.
-pub const PERIOD: usize = 14;
+pub(crate) const PERIOD: usize = 14;
 
 /// Most closes that enter. The first average weighs (13/14)^235, less than 10⁻⁷, after so many, so that further ones change nothing
 /// that can be seen.
-pub const CLOSE_COUNT_MAX: usize = 250;
+pub(crate) const CLOSE_COUNT_MAX: usize = 250;
 
 /// The RSI over 14 daily closes at the end of the last full UTC day, 0 to 100.
 ///
 /// The closes are those of consecutive UTC days that have ended, at least 15 and at most [`CLOSE_COUNT_MAX`]; a gap ends the warm-up,
 /// and the day that is still going on does not count. `None` with fewer.
-pub fn daily(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
+pub(crate) fn daily(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let days = consecutive_days(daily, as_of, CLOSE_COUNT_MAX);
     let (first, last) = (days.first()?, days.last()?);
     Some(Estimate {
@@ -30,7 +30,7 @@ pub fn daily(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
 /// Wilder's RSI of closes, oldest first: the first average gain and loss are plain means of the first 14 changes, each later one is
 /// (13 × the one before + the newest change) / 14, and the index is 100 − 100 / (1 + gain / loss). Without any loss it is 100, and
 /// 50 when there was no change at all. `None` with fewer than 15 closes.
-pub fn wilder(closes: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub(crate) fn wilder(closes: impl IntoIterator<Item = f64>) -> Option<f64> {
     let period = PERIOD as f64;
     let (mut gain, mut loss) = (0.0, 0.0);
     let mut change_count = 0usize;

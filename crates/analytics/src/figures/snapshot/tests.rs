@@ -1,12 +1,14 @@
 use std::time::Duration;
 
+use super::super::history::tests::{candles, time};
 use super::*;
-use crate::aggregate::{Aggregator, Quote, Settings};
+use crate::aggregate::{Aggregate, Aggregator, Quote, Settings};
 use crate::drawdown::history_high;
-use crate::history::tests::{candles, time};
 use crate::rates::{Rate, RateSource, RateTable};
+use crate::returns::Candles;
+use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::state::AggregationMethod;
-use crossmarket_domain::{CandleInterval, Decimal, Instrument};
+use crossmarket_domain::{AssetCode, CandleInterval, Decimal, Instrument};
 
 const NOW: &str = "2026-01-15T12:00:30Z";
 

@@ -12,71 +12,24 @@
 //!
 //! What none of it gives has no rate, and quotes in it are UNPRICED_QUOTE.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use super::aggregate::{Aggregate, Aggregator, Quote, Settings};
+use super::aggregate::{Aggregate, Aggregator, Settings};
+use super::quote::Quote;
+use super::rate_table::never;
+pub use super::rate_table::{Rate, RateSource, RateTable, is_dollar_stablecoin, is_fiat};
 use crossmarket_domain::state::AggregationMethod;
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Timestamp};
 
 /// Oldest market rate of a stablecoin that is nearer to the truth than par.
-pub const CARRIED_RATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
+const CARRIED_RATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Significant digits of a rate that had to be divided.
 const INVERSE_RATE_DIGITS: u32 = 12;
 
-const FIAT: [&str; 40] = [
-    "USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "TRY", "BRL", "KRW", "AED", "ARS", "CNH", "CNY", "COP", "CZK",
-    "DKK", "HKD", "HUF", "IDR", "ILS", "INR", "KZT", "MXN", "MYR", "NGN", "NOK", "NZD", "PHP", "PLN", "RON", "RUB",
-    "SEK", "SGD", "THB", "TWD", "UAH", "UZS", "VND", "ZAR",
-];
-
-const DOLLAR_STABLECOINS: [&str; 17] = [
-    "USDT", "USDC", "FDUSD", "DAI", "TUSD", "USDP", "PYUSD", "BUSD", "USDE", "USDD", "USD1", "RLUSD", "USDS", "GUSD",
-    "USDG", "LUSD", "USDQ",
-];
-
-const OTHER_STABLECOINS: [&str; 4] = ["EURC", "EURI", "EURR", "EURQ"];
-
 const ANCHORS: [&str; 2] = ["USDT", "USDC"];
-
-/// US dollars for one unit of an asset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// The rate, above 0.
-    pub usd: Decimal,
-    /// Where it is from.
-    pub source: RateSource,
-    /// From when on it is stale.
-    pub stale_since: Timestamp,
-}
-
-/// Where a rate is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RateSource {
-    /// The US dollar itself.
-    Dollar,
-    /// Its own aggregate out of the venues' prices.
-    Market,
-    /// A dollar stablecoin's market rate of less than 24 hours ago, no longer fresh, which is assumed to hold.
-    Carried,
-    /// A dollar stablecoin without a known market against the dollar, assumed to be worth one.
-    Par,
-}
-
-impl RateSource {
-    /// `dollar`, `market`, `carried` or `par`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dollar => "dollar",
-            Self::Market => "market",
-            Self::Carried => "carried",
-            Self::Par => "par",
-        }
-    }
-}
 
 /// How to find rates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,47 +45,6 @@ impl Default for RateSettings {
     fn default() -> Self {
         Self { stablecoin_par: true, aggregate: Settings::default() }
     }
-}
-
-/// US dollars per asset, by ticker. USD is always there.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RateTable {
-    rates: HashMap<SmolStr, Rate>,
-}
-
-impl RateTable {
-    /// The rate of an asset.
-    pub fn get(&self, asset: &str) -> Option<Rate> {
-        if asset == "USD" {
-            return Some(Rate { usd: Decimal::ONE, source: RateSource::Dollar, stale_since: never() });
-        }
-        self.rates.get(asset).copied()
-    }
-
-    /// Sets the rate of an asset.
-    pub fn insert(&mut self, asset: SmolStr, rate: Rate) {
-        self.rates.insert(asset, rate);
-    }
-
-    /// Every rate but the dollar's, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Rate)> {
-        self.rates.iter()
-    }
-}
-
-/// True for state currencies.
-pub fn is_fiat(asset: &str) -> bool {
-    FIAT.contains(&asset)
-}
-
-/// True for stablecoins pegged to the US dollar.
-pub fn is_dollar_stablecoin(asset: &str) -> bool {
-    DOLLAR_STABLECOINS.contains(&asset)
-}
-
-/// True for state currencies and what is pegged to one.
-pub fn is_currency(asset: &str) -> bool {
-    is_dollar_stablecoin(asset) || is_fiat(asset) || OTHER_STABLECOINS.contains(&asset)
 }
 
 /// The distinct quote assets of quotes, sorted: the assets for which rates are wanted.
@@ -187,7 +99,9 @@ impl Search<'_> {
                 found.push((asset.clone(), rate));
             }
         }
-        self.table.rates.extend(found);
+        for (asset, rate) in found {
+            self.table.insert(asset, rate);
+        }
     }
 
     fn by_peg(&mut self, wanted: &[SmolStr], pegged: impl Fn(&str) -> bool) {
@@ -277,11 +191,6 @@ fn invert(quote: &Quote) -> Option<Quote> {
         low_24h: None,
         ..quote.clone()
     })
-}
-
-/// The end of time, for what does not grow stale.
-fn never() -> Timestamp {
-    Timestamp::from_micros(i64::MAX)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //!
 //! A level at or below the current value is support, one above it resistance.
 
-use super::count;
 use super::cycles::TurningPoint;
 use super::daily::Day;
+use crate::numbers::count;
 
 /// Width of a level in per cent, unless another one is asked for.
 pub const TOLERANCE_PERCENT_DEFAULT: f64 = 10.0;

@@ -1,11 +1,11 @@
-//! The aggregate price of one asset: design.md §8.
+//! The aggregate price of one asset.
 //!
 //! 1. Each venue's price (last trade, or halfway between bid and ask when no trade is known) is divided by the instrument's
 //!    multiplier and converted to US dollars.
 //! 2. What is older than its budget, counted from the earlier of event and receive time, is stale; so is what is converted by a stale rate.
 //! 3. Instruments count in three tiers, and the first tier with enough fresh venues is the one that is used:
 //!    spot against dollars, stablecoins and other currencies; spot against other crypto assets; perpetual futures.
-//!    A perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both only stand in.
+//!    A perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both are second choice.
 //!    Instruments of tiers that are not needed are not considered and not listed. Instruments of any other kind never are.
 //! 4. With at least three fresh prices, one that lies further from their median than `outlier_deviations` median absolute deviations
 //!    (not scaled), and further than `outlier_floor_percent`, is an outlier. Of two that disagree neither can be told to be wrong:
@@ -14,8 +14,6 @@
 //!    the venues never matters). When no venue has a volume all weights are equal.
 //! 6. With fewer venues than required, the newest known price is carried. When no venue has any price, a listing's is taken.
 
-mod candidate;
-mod median;
 #[cfg(test)]
 mod tests;
 
@@ -25,59 +23,13 @@ use std::time::Duration;
 
 use smol_str::{SmolStr, format_smolstr};
 
-use self::candidate::{Candidate, TIER_COUNT, appraise, contribution, convert, micro_dollars, order};
-use self::median::{Weighted, absolute_deviation, distance, midpoint, weighted_median};
-use super::rates::{Rate, RateSource, RateTable};
-use super::{count, float};
+use super::candidate::{Candidate, TIER_COUNT, appraise, contribution, convert, micro_dollars, order};
+use super::median::{self, Weighted, absolute_deviation, distance, weighted_median};
+pub use super::quote::Quote;
+use super::rate_table::{Rate, RateSource, RateTable};
+use crate::numbers::{count, float};
 use crossmarket_domain::state::{Aggregation, AggregationMethod, Contribution, ContributionStatus};
-use crossmarket_domain::{Decimal, Instrument, Timestamp};
-
-/// The newest known ticker of one instrument at one venue. Prices are as observed, multipliers not applied.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Quote {
-    /// The venue's id.
-    pub venue: SmolStr,
-    /// The instrument.
-    pub instrument: Instrument,
-    /// Price of the last trade, in the quote asset.
-    pub last_price: Option<Decimal>,
-    /// Best bid, in the quote asset.
-    pub bid_price: Option<Decimal>,
-    /// Best ask, in the quote asset.
-    pub ask_price: Option<Decimal>,
-    /// Quantity traded in the last 24 hours, in the venue's unit of the base asset.
-    pub base_volume_24h: Option<Decimal>,
-    /// Value traded in the last 24 hours, in the quote asset.
-    pub quote_volume_24h: Option<Decimal>,
-    /// Highest price of the last 24 hours, in the quote asset.
-    pub high_24h: Option<Decimal>,
-    /// Lowest price of the last 24 hours, in the quote asset.
-    pub low_24h: Option<Decimal>,
-    /// When it was, by the venue's clock.
-    pub event_time: Timestamp,
-    /// When it was received.
-    pub receive_time: Timestamp,
-    /// How long it is fresh.
-    pub budget: Duration,
-    /// True for a simulated venue.
-    pub simulated: bool,
-}
-
-impl Quote {
-    /// The last price, or halfway between bid and ask when there is none. `None` unless positive.
-    pub fn observed_price(&self) -> Option<Decimal> {
-        let positive = |price: &Decimal| price.is_positive();
-        self.last_price.filter(positive).or_else(|| {
-            let (bid, ask) = (self.bid_price.filter(positive)?, self.ask_price.filter(positive)?);
-            Some(midpoint(bid.min(ask), bid.max(ask)))
-        })
-    }
-
-    /// When it was known: the earlier of event and receive time.
-    pub fn known_time(&self) -> Timestamp {
-        self.event_time.min(self.receive_time)
-    }
-}
+use crossmarket_domain::{Decimal, Timestamp};
 
 /// A market-cap listing's own price of the asset, in US dollars.
 #[derive(Clone, Debug, PartialEq)]

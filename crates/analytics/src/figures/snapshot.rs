@@ -1,74 +1,19 @@
 //! The price snapshot: the aggregate, what follows from the histories, and what listings say, each figure with its derivation.
 //!
 //! A figure is absent while what it needs is missing; none is ever 0 for that reason. All of them are as of
-//! [`Aggregate::as_of`]: a carried price is compared with the prices before it, not with those before now.
+//! [`Aggregate::as_of`](crate::aggregate::Aggregate::as_of): a carried price is compared with the prices before it, not with those before now.
 //!
 //! Market cap, rank and supply are the listing's own, as observed and at its own pace. The market cap is not recomputed from supply and a
 //! newer price: the listing's supply and price belong together, and a reader who wants the product has both factors.
 
-mod figures;
 #[cfg(test)]
 mod tests;
 
-use smol_str::SmolStr;
-
-use self::figures::Figures;
-use super::aggregate::Aggregate;
-use super::drawdown::Peak;
-use super::returns::Candles;
-use crossmarket_domain::observation::MarketCap;
+use super::derived::Figures;
+pub use super::inputs::{HistorySources, Listing, SnapshotInputs};
+use super::returns::Span;
+use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::PriceSnapshot;
-use crossmarket_domain::{AssetCode, Timestamp};
-
-/// Everything that a snapshot is made of.
-#[derive(Clone, Debug)]
-pub struct SnapshotInputs<'a> {
-    /// The asset.
-    pub asset: &'a AssetCode,
-    /// Its name; a listing's when absent.
-    pub name: Option<&'a SmolStr>,
-    /// Its price.
-    pub aggregate: Aggregate,
-    /// Its histories in US dollars. The last 250 days, 7 days of hours and 24 hours of 5 minutes (and a candle more of each) are enough.
-    pub candles: Candles<'a>,
-    /// Where the histories are from, for the derivations.
-    pub sources: HistorySources<'a>,
-    /// The highest price of the whole daily history: [`super::drawdown::history_high`].
-    pub history_high: Option<Peak>,
-    /// What listings say, the preferred one first. Each figure is that of the first listing that has it.
-    pub listings: &'a [Listing<'a>],
-    /// Its categories by id, in any order.
-    pub categories: &'a [SmolStr],
-}
-
-/// Where each history is from: `venue:binance`, `import` or `collected`.
-#[derive(Clone, Copy, Debug)]
-pub struct HistorySources<'a> {
-    /// Of the daily candles.
-    pub daily: &'a str,
-    /// Of the hourly candles.
-    pub hourly: &'a str,
-    /// Of the 5-minute candles.
-    pub five_minute: &'a str,
-}
-
-impl Default for HistorySources<'_> {
-    /// All collected here.
-    fn default() -> Self {
-        Self { daily: "collected", hourly: "collected", five_minute: "collected" }
-    }
-}
-
-/// A listing's row about the asset.
-#[derive(Clone, Copy, Debug)]
-pub struct Listing<'a> {
-    /// The listing's venue id.
-    pub venue: &'a str,
-    /// The row.
-    pub row: &'a MarketCap,
-    /// When it was, by the listing's clock, or when it was received.
-    pub event_time: Timestamp,
-}
 
 /// The snapshot at `now`.
 pub fn build(inputs: SnapshotInputs<'_>, now: Timestamp) -> PriceSnapshot {
@@ -81,7 +26,7 @@ pub fn build(inputs: SnapshotInputs<'_>, now: Timestamp) -> PriceSnapshot {
     let mut figures = Figures::new(&inputs, now);
     figures.derive_price();
     let [change_1h_percent, change_24h_percent, change_7d_percent, change_30d_percent, change_ytd_percent] =
-        super::returns::Span::ALL.map(|span| figures.change(span));
+        Span::ALL.map(|span| figures.change(span));
     let day = figures.day_range();
     let week = figures.week_range(day);
     PriceSnapshot {

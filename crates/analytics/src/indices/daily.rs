@@ -6,7 +6,7 @@ use crossmarket_domain::Timestamp;
 use crossmarket_domain::time::MICROS_PER_DAY;
 
 /// Longest span of a column, in days: 164 years. Older days are left out.
-pub const DAY_COUNT_MAX: usize = 60_000;
+const DAY_COUNT_MAX: usize = 60_000;
 
 /// A day: of UTC for what trades around the clock, the session's date for what is traded on an exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -16,8 +16,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::count;
 use super::daily::{Daily, Day};
+use crate::numbers::count;
 
 /// Fewest joint samples of which anything is said.
 pub const COMMON_SESSION_COUNT_MIN: usize = 10;
@@ -32,7 +32,7 @@ pub const DAYS_PER_YEAR: f64 = 365.0;
 pub const WEEKS_PER_YEAR: f64 = 52.0;
 
 /// Standard deviation of log returns below which a side does not vary: what is left is the rounding of floats.
-pub const DEVIATION_MIN: f64 = 1e-12;
+const DEVIATION_MIN: f64 = 1e-12;
 
 /// How often both sides are sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,0 +1,11 @@
+//! The figures of one asset.
+
+mod derived;
+pub mod drawdown;
+pub(crate) mod history;
+mod inputs;
+mod ranges;
+pub mod returns;
+mod rsi;
+pub mod snapshot;
+mod volatility;
