@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::frames::FrameMeter;
 use super::transport::Transport;
 use crate::security::{Peer, ServerTls, network};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge};
 
 /// Accepted connections that wait for the server to take them, at most.
@@ -64,10 +64,9 @@ struct Measures {
 
 impl Measures {
     fn new() -> Self {
-        let recorder = recorder();
         let [limit, address_limit, abuse, handshake, silent] =
-            REFUSALS.map(|reason| recorder.connections_refused.with(&[reason]));
-        let (open, accepted) = (recorder.connections_open.with(&[]), recorder.connections_accepted.with(&[]));
+            REFUSALS.map(|reason| metrics::CONNECTIONS_REFUSED.with(&[reason]));
+        let (open, accepted) = (metrics::CONNECTIONS_OPEN.with(&[]), metrics::CONNECTIONS_ACCEPTED.with(&[]));
         Self { open, accepted, limit, address_limit, abuse, handshake, silent }
     }
 }

@@ -12,7 +12,7 @@ use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
 use crossmarket_domain::{Candle, ShardId, Shards, Timestamp, TraceContext};
 use crossmarket_store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
 use crossmarket_telemetry::trace::{self, Place};
 
@@ -88,16 +88,15 @@ pub(super) struct Measured {
 impl Measured {
     /// Counts what `store` does, which is of that kind. What is written is counted by shard where there are collectors.
     pub fn new(store: Arc<dyn Store>, kind: &'static str, written: Option<Shards>) -> Self {
-        let recorder = recorder();
         for shard in written.into_iter().flat_map(Shards::all) {
-            recorder.store_written.with(&[&shard.to_string()]);
-            recorder.store_fenced.with(&[&shard.to_string()]);
+            metrics::STORE_WRITTEN.with(&[&shard.to_string()]);
+            metrics::STORE_FENCED.with(&[&shard.to_string()]);
         }
-        let up = recorder.store_up.with(&[kind]);
+        let up = metrics::STORE_UP.with(&[kind]);
         up.set(1);
         let operations = Operation::ALL.map(|(_, name)| Measures {
-            duration: recorder.store_duration.with(&[name]),
-            errors: ERROR_KINDS.map(|kind| recorder.store_errors.with(&[name, kind])),
+            duration: metrics::STORE_DURATION.with(&[name]),
+            errors: ERROR_KINDS.map(|kind| metrics::STORE_ERRORS.with(&[name, kind])),
         });
         Self { store, kind, up, failing: AtomicU32::new(0), operations }
     }
@@ -209,8 +208,8 @@ impl Store for Measured {
         }
         let label = shard.to_string();
         match &result {
-            Ok(_) => recorder().store_written.with(&[&label]).add(count),
-            Err(StoreError::Fenced { .. }) => recorder().store_fenced.with(&[&label]).increment(),
+            Ok(_) => metrics::STORE_WRITTEN.with(&[&label]).add(count),
+            Err(StoreError::Fenced { .. }) => metrics::STORE_FENCED.with(&[&label]).increment(),
             Err(_) => {}
         }
         result
@@ -294,7 +293,7 @@ mod tests {
         assert!(down.bootstrap(0).await.is_err());
         assert_eq!(down.up.get(), 0);
         let up = Measured::new(Arc::new(MemoryStore::new()), "test-up", None);
-        let fenced = recorder().store_fenced.with(&["7"]);
+        let fenced = metrics::STORE_FENCED.with(&["7"]);
         assert!(matches!(up.write(7, 1, Vec::new()).await, Err(StoreError::Fenced { .. })));
         assert_eq!((up.up.get(), fenced.get()), (1, 1), "a refusal is an answer");
     }

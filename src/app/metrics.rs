@@ -35,7 +35,7 @@ pub(super) fn page(admin: &Admin) -> Page {
     refusals(&mut page, admin);
     image(&mut page, admin);
     feeds(&mut page, admin);
-    names::recorder().collect(&mut page);
+    names::collect(&mut page);
     page
 }
 

@@ -18,7 +18,7 @@ use tracing::field::Empty;
 
 use crate::security::Guard;
 use crossmarket_api::FILE_DESCRIPTOR_SET;
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
 use crossmarket_telemetry::trace;
 
@@ -75,10 +75,10 @@ impl Method {
 
     fn series(&self) -> &Series {
         self.series.get_or_init(|| {
-            let (labels, recorder) = ([self.service.as_str(), self.name.as_str()], recorder());
+            let labels = [self.service.as_str(), self.name.as_str()];
             Series {
-                in_flight: recorder.rpc_in_flight.with(&labels),
-                duration: self.unary.then(|| recorder.rpc_duration.with(&labels)),
+                in_flight: metrics::RPC_IN_FLIGHT.with(&labels),
+                duration: self.unary.then(|| metrics::RPC_DURATION.with(&labels)),
                 codes: [const { OnceLock::new() }; CODES.len()],
             }
         })
@@ -88,7 +88,7 @@ impl Method {
         let index = code as usize;
         if let (Some(counter), Some(name)) = (self.series().codes.get(index), CODES.get(index)) {
             let labels = [self.service.as_str(), self.name.as_str(), name];
-            counter.get_or_init(|| recorder().rpc_calls.with(&labels)).increment();
+            counter.get_or_init(|| metrics::RPC_CALLS.with(&labels)).increment();
         }
     }
 }

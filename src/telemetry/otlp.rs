@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::sender::{SendError, Sender, Signal};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics::{SPANS_DROPPED, SPANS_EXPORTED};
 use crossmarket_telemetry::registry::{Counter, Page};
 
 mod metrics;
@@ -113,8 +113,8 @@ struct SpanExporter {
 
 impl SpanExporter {
     fn new(sender: Arc<Sender>, resource: Arc<ResourceAttributesWithSchema>, stop: CancellationToken) -> Self {
-        let exported = recorder().trace_spans_exported.with(&[]);
-        let failed = recorder().trace_spans_dropped.with(&["export_failed"]);
+        let exported = SPANS_EXPORTED.with(&[]);
+        let failed = SPANS_DROPPED.with(&["export_failed"]);
         Self { sender, resource, stop, exported, failed, failing: false }
     }
 

@@ -20,7 +20,7 @@ use super::retry::with_retries;
 use crossmarket_backoff::Jitter;
 use crossmarket_clock::Clock;
 use crossmarket_domain::{Feed, Instrument};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{ApiKey, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
 
@@ -68,7 +68,7 @@ impl VenueLink {
     async fn fetch(&self, request: &Request) -> Result<Response, VenueError> {
         let since = Instant::now();
         let fetched = self.send(request).await;
-        recorder().venue_fetch.with(&[self.venue.id().as_str()]).observe(since.elapsed());
+        metrics::VENUE_FETCH.with(&[self.venue.id().as_str()]).observe(since.elapsed());
         fetched
     }
 
@@ -98,7 +98,7 @@ impl VenueLink {
         response: &Response,
         budget: Option<&Budget>,
     ) -> Result<Parsed, VenueError> {
-        let duration = recorder().venue_parse.with(&[self.venue.id().as_str()]);
+        let duration = metrics::VENUE_PARSE.with(&[self.venue.id().as_str()]);
         let span = trace::span!(trace::within(), "parse", crossmarket.observation_count = Empty);
         let parsed = span.in_scope(|| duration.time(|| self.venue.parse(feed, &request.asked, response)));
         if let Ok(parsed) = &parsed {

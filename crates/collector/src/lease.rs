@@ -21,7 +21,7 @@ use crossmarket_domain::state::{Epoch, Key, Revision};
 use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{Shards, TraceContext};
 use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 
 /// How often a standby asks for the lease. A holder that ends releases its lease, so this is what a rolling restart waits.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
@@ -204,8 +204,8 @@ impl Competition {
         let standing = Standing { leads: told.leads.subscribe(), collects: told.collects.subscribe() };
         let this = Arc::new(self);
         for shard in this.shards.all() {
-            recorder().lease_acquisitions.with(&[&shard.to_string()]);
-            recorder().lease_losses.with(&[&shard.to_string()]);
+            metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]);
+            metrics::LEASE_LOSSES.with(&[&shard.to_string()]);
             let (this, told, stop) = (Arc::clone(&this), Arc::clone(&told), stop.clone());
             tasks.spawn(async move { this.compete(shard, &told, &stop).await });
         }
@@ -272,7 +272,7 @@ impl Competition {
         };
         let (fenced, lost) = (lead.fenced.clone(), lead.lost.clone());
         info!(shard, epoch = lease.epoch, revision = lease.revision, "shard led");
-        recorder().lease_acquisitions.with(&[&shard.to_string()]).increment();
+        metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]).increment();
         told.lead(shard, Some(lead));
         told.place(shard, Place::Leading);
         let mut retry = Backoff::between(RETRY_WAIT_MIN, self.life / 10).seeded(self.seed);
@@ -303,7 +303,7 @@ impl Competition {
         told.place(shard, Place::Uncertain);
         info!(shard, epoch = lease.epoch, reason, "shard no longer led");
         if !stop.is_cancelled() {
-            recorder().lease_losses.with(&[&shard.to_string()]).increment();
+            metrics::LEASE_LOSSES.with(&[&shard.to_string()]).increment();
         }
         if stop.is_cancelled() {
             // Without the store's answer it runs out by itself.

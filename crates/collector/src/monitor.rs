@@ -11,7 +11,7 @@ use super::budget::Budgets;
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{Body, FeedErrorKind, FeedState, FeedStatus, Key, PlanTier, State};
 use crossmarket_domain::{Feed, Timestamp, VenueId};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Counter;
 use crossmarket_venues::{Unresolved, UnresolvedReason, VenueError};
 
@@ -48,7 +48,7 @@ struct ErrorCounters {
 
 impl ErrorCounters {
     fn of(venue: VenueId, feed: Feed) -> Self {
-        let counter = |kind| recorder().venue_errors.with(&[venue.as_str(), feed.as_str(), kind]);
+        let counter = |kind| metrics::VENUE_ERRORS.with(&[venue.as_str(), feed.as_str(), kind]);
         Self {
             rate_limited: counter("rate_limited"),
             transient: counter("transient"),

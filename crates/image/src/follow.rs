@@ -13,7 +13,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::Epoch;
 use crossmarket_store::{Bootstrap, Entry, Store, StoreError, Tail};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Age, Counter, Histogram};
 use crossmarket_telemetry::trace;
 
@@ -70,12 +70,12 @@ struct Measures {
 
 impl Measures {
     fn of(shard: ShardId) -> Self {
-        let (label, recorder) = (shard.to_string(), recorder());
+        let label = shard.to_string();
         Self {
-            age: recorder.shard_age.with(&[&label]),
-            gaps: recorder.shard_gaps.with(&[&label]),
-            epoch_changes: recorder.shard_epoch_changes.with(&[&label]),
-            propagation: recorder.propagation.with(&[]),
+            age: metrics::SHARD_AGE.with(&[&label]),
+            gaps: metrics::SHARD_GAPS.with(&[&label]),
+            epoch_changes: metrics::SHARD_EPOCH_CHANGES.with(&[&label]),
+            propagation: metrics::PROPAGATION.with(&[]),
         }
     }
 

@@ -68,13 +68,14 @@ fn sample(
 mod tests {
     use std::time::Duration;
 
-    use super::super::registry::{Family, Histogram};
+    use super::super::registry::{Family, Histogram, Row as _};
     use super::*;
 
-    static GAUGE: Metric = Metric { name: "a_b", help: "Help.", kind: Kind::Gauge, labels: &[] };
-    static COUNTER: Metric = Metric { name: "c_total", help: "More.", kind: Kind::Counter, labels: &["x", "y"] };
+    static GAUGE: Metric = Metric { name: "a_b", help: "Help.", note: "", kind: Kind::Gauge, labels: &[] };
+    static COUNTER: Metric =
+        Metric { name: "c_total", help: "More.", note: "", kind: Kind::Counter, labels: &["x", "y"] };
     static SPANS: Metric =
-        Metric { name: "d_seconds", help: "Spans.", kind: Kind::Histogram(&[0.5, 2.0]), labels: &["x"] };
+        Metric { name: "d_seconds", help: "Spans.", note: "", kind: Kind::Histogram(&[0.5, 2.0]), labels: &["x"] };
 
     #[test]
     fn describes_a_metric_once_and_escapes_labels() {

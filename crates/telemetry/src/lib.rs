@@ -1,6 +1,6 @@
 //! What every part of the program records: metrics and spans. How they leave the process is the service's business.
 //!
-//! - [`metrics`]: every metric's name, and the recorder; [`registry`] has the instruments, [`exposition`] their text.
+//! - [`metrics`]: declares every metric; [`registry`] has the instruments, [`exposition`] their text.
 //! - [`trace`]: spans, and who decides that they are recorded.
 
 pub mod exposition;

@@ -1,217 +1,199 @@
-//! Every metric's name, and the process's recorder for those that are counted as things happen. docs/metrics.md is the same list for people; a
-//! check compares what the binary exposes with it.
+//! Every metric of the process: one row declares its name, type, labels and meaning, and the instruments that count it.
 //!
-//! Labels take their values from closed sets. What a label may be is there from the start where it is few (see docs/metrics.md), so the parts
-//! of the program ask for their series when they begin.
+//! docs/metrics.md is generated from this table (tests/docs.rs), and a test compares it with what the binary exposes. Labels take their values
+//! from closed sets. Where a label has few values the parts of the program create their series at the start, so that they are exposed at 0.
 
-use std::sync::LazyLock;
-
-use super::registry::{Age, Counter, Family, Gauge, Histogram, Kind, Metric, Page};
+use super::registry::{Age, Counter, Family, Gauge, Histogram, Kind, Metric, Page, Row};
 
 /// 100 µs to 5 s: calls and store operations.
 const CALL_BOUNDS: &[f64] =
     &[1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 /// 10 ms to 10 s: requests to venues.
 const FETCH_BOUNDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// 10 µs to 1 s: what only computes.
+/// 10 µs to 1 s: pure computation.
 const WORK_BOUNDS: &[f64] = &[1e-5, 2.5e-5, 1e-4, 2.5e-4, 1e-3, 2.5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1.0];
 /// 500 µs to 5 s: from writer to reader.
 const PROPAGATION_BOUNDS: &[f64] = &[5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// A section of docs/metrics.md.
+pub struct Section {
+    /// Its heading.
+    pub title: &'static str,
+    /// Text between the title and the table; may be empty.
+    pub intro: &'static str,
+    /// One for each metric.
+    pub rows: &'static [&'static dyn Row],
+}
+
+/// What a row's type word stands for. The value of a `read_…` metric is read from elsewhere when a page is taken; the others are counted as
+/// things happen.
+macro_rules! form {
+    (type counter) => { Family<Counter> };
+    (type gauge) => { Family<Gauge> };
+    (type age) => { Family<Age> };
+    (type histogram) => { Family<Histogram> };
+    (type $read:ident) => { Metric };
+    (new read_counter $metric:expr) => { $metric };
+    (new read_gauge $metric:expr) => { $metric };
+    (new $counted:ident $metric:expr) => { Family::new(&$metric) };
+    (kind histogram $bounds:ident) => { Kind::Histogram($bounds) };
+    (kind counter) => { Kind::Counter };
+    (kind read_counter) => { Kind::Counter };
+    (kind $level:ident) => { Kind::Gauge };
+}
+
+/// Rows: type, static, name, labels, help (exposed as `# HELP`), and a note that only the documentation has.
 macro_rules! metrics {
-    ($($id:ident = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
-        $(
+    ($($title:literal $($intro:literal)? {
+        $($form:ident $(($bounds:ident))? $id:ident $name:literal [$($label:literal),*] $help:literal $($note:literal)?;)*
+    })*) => {
+        $($(
             #[doc = $help]
-            pub static $id: Metric = Metric { name: $name, help: $help, kind: $kind, labels: &[$($label),*] };
-        )*
+            pub static $id: form!(type $form) = form!(new $form Metric {
+                name: $name,
+                help: $help,
+                note: concat!($($note)?),
+                kind: form!(kind $form $($bounds)?),
+                labels: &[$($label),*],
+            });
+        )*)*
+
+        /// Every metric, in the order of docs/metrics.md.
+        pub static SECTIONS: &[Section] =
+            &[$(Section { title: $title, intro: concat!($($intro)?), rows: &[$(&$id),*] }),*];
     };
 }
 
-use Kind::{Counter as COUNT, Gauge as LEVEL};
-
 metrics! {
-    BUILD_INFO = LEVEL, "crossmarket_build_info", ["version", "role"], "1, with what runs.";
-    SIMULATED = LEVEL, "crossmarket_simulated", [], "1 when the process runs on simulated venues.";
-    READY = LEVEL, "crossmarket_ready", [], "1 while /readyz answers 200.";
-    PROCESS_START = LEVEL, "process_start_time_seconds", [], "When the process started, Unix time.";
-    PROCESS_CPU = COUNT, "process_cpu_seconds_total", [], "Processor time, user and system.";
-    PROCESS_MEMORY = LEVEL, "process_resident_memory_bytes", [], "Resident memory.";
-    PROCESS_OPEN_FDS = LEVEL, "process_open_fds", [], "Open file descriptors.";
-    PROCESS_MAX_FDS = LEVEL, "process_max_fds", [], "File descriptors allowed.";
-
-    RPC_CALLS = COUNT, "crossmarket_rpc_calls_total", ["rpc_service", "rpc_method", "code"], "Calls ended, by code.";
-    RPC_DURATION = Kind::Histogram(CALL_BOUNDS), "crossmarket_rpc_duration_seconds", ["rpc_service", "rpc_method"],
-        "Unary calls, from the request's headers to the answer's trailers.";
-    RPC_IN_FLIGHT = LEVEL, "crossmarket_rpc_in_flight", ["rpc_service", "rpc_method"], "Calls running, streams included.";
-    CONNECTIONS_OPEN = LEVEL, "crossmarket_connections_open", [], "Connections on the gRPC port.";
-    CONNECTIONS_ACCEPTED = COUNT, "crossmarket_connections_accepted_total", [], "Connections accepted.";
-    CONNECTIONS_REFUSED = COUNT, "crossmarket_connections_refused_total", ["reason"], "Connections turned away.";
-
-    STREAMS_OPEN = LEVEL, "crossmarket_streams_open", ["rpc_method"], "Watch streams open.";
-    STREAM_FRAMES = COUNT, "crossmarket_stream_frames_total", ["rpc_method", "state"], "Frames sent.";
-    STREAM_DELIVERED = COUNT, "crossmarket_stream_states_delivered_total", ["rpc_method"], "States in those frames.";
-    STREAM_CONFLATED = COUNT, "crossmarket_stream_states_conflated_total", ["rpc_method"],
-        "States superseded before they were sent.";
-    STREAM_STALLS = COUNT, "crossmarket_stream_stalls_total", ["rpc_method"],
-        "Times that a reader took no frame for a second or longer though one was ready.";
-    STREAM_ENDS = COUNT, "crossmarket_stream_ends_total", ["rpc_method", "reason"], "Streams ended.";
-
-    FEED_UP = LEVEL, "crossmarket_feed_up", ["venue", "feed"], "1 while the feed is OK or DEGRADED.";
-    FEED_AGE = LEVEL, "crossmarket_feed_age_seconds", ["venue", "feed"], "Time since the feed's last success.";
-    FEED_AGE_BUDGET = LEVEL, "crossmarket_feed_age_budget_seconds", ["venue", "feed"],
-        "The age from which its values count as stale.";
-    FEED_REQUESTS = COUNT, "crossmarket_feed_requests_total", ["venue", "feed"], "Requests and frames of the feed.";
-    FEED_ERRORS = COUNT, "crossmarket_feed_errors_total", ["venue", "feed"], "Errors of the feed.";
-    FEED_OBSERVATIONS = COUNT, "crossmarket_feed_observations_total", ["venue", "feed"], "Observations of the feed.";
-    FEED_REJECTIONS = COUNT, "crossmarket_feed_rejections_total", ["venue", "feed", "reason"],
-        "Entries refused, by reason.";
-    FEED_RECONNECTS = COUNT, "crossmarket_feed_reconnects_total", ["venue", "feed"], "Reconnects of a stream.";
-    VENUE_ERRORS = COUNT, "crossmarket_venue_errors_total", ["venue", "feed", "kind"], "Errors of this process's requests.";
-    VENUE_FETCH = Kind::Histogram(FETCH_BOUNDS), "crossmarket_venue_fetch_duration_seconds", ["venue"],
-        "From asking to the last byte of the body.";
-    VENUE_PARSE = Kind::Histogram(WORK_BOUNDS), "crossmarket_venue_parse_duration_seconds", ["venue"],
-        "Decoding one answer or frame.";
-    VENUE_RATE_LIMIT = LEVEL, "crossmarket_venue_rate_limit", ["venue", "scope"], "Weight that a metered scope allows.";
-    VENUE_RATE_USED = LEVEL, "crossmarket_venue_rate_used", ["venue", "scope"], "Weight used in the last window.";
-
-    STORE_UP = LEVEL, "crossmarket_store_up", ["store"], "1 while the last operation of each kind worked.";
-    STORE_DURATION = Kind::Histogram(CALL_BOUNDS), "crossmarket_store_operation_duration_seconds", ["operation"],
-        "Operations of the store.";
-    STORE_ERRORS = COUNT, "crossmarket_store_errors_total", ["operation", "kind"], "Operations failed.";
-    STORE_WRITTEN = COUNT, "crossmarket_store_states_written_total", ["shard"], "States written by this collector.";
-    STORE_FENCED = COUNT, "crossmarket_store_writes_fenced_total", ["shard"],
-        "Batches refused because another writer has a higher epoch.";
-    LEASE_HELD = LEVEL, "crossmarket_lease_held", ["shard"], "1 while this collector holds the shard's lease.";
-    LEASE_ACQUISITIONS = COUNT, "crossmarket_lease_acquisitions_total", ["shard"],
-        "Times that this collector came to hold the lease.";
-    LEASE_LOSSES = COUNT, "crossmarket_lease_losses_total", ["shard"],
-        "Times that it lost the lease without giving it up.";
-
-    SHARD_LOADED = LEVEL, "crossmarket_shard_loaded", ["shard"], "1 when the image holds the shard.";
-    SHARD_EPOCH = LEVEL, "crossmarket_shard_epoch", ["shard"], "The epoch that the image follows.";
-    SHARD_REVISION = LEVEL, "crossmarket_shard_revision", ["shard"], "The last revision applied.";
-    SHARD_AGE = LEVEL, "crossmarket_shard_age_seconds", ["shard"], "Time since something was last applied.";
-    SHARD_GAPS = COUNT, "crossmarket_shard_gaps_total", ["shard"],
-        "Times that the feed did not continue and the shard was loaded again.";
-    SHARD_EPOCH_CHANGES = COUNT, "crossmarket_shard_epoch_changes_total", ["shard"],
-        "Times that a new writer's epoch was taken up.";
-    PROPAGATION = Kind::Histogram(PROPAGATION_BOUNDS), "crossmarket_propagation_seconds", [],
-        "From the making of a batch by the collector to its application here.";
-    IMAGE_KEYS = LEVEL, "crossmarket_image_keys", ["collection"], "Keys in the image.";
-    IMAGE_BYTES = LEVEL, "crossmarket_image_bytes", [], "Encoded entries held, in bytes.";
-    IMAGE_PRICES = LEVEL, "crossmarket_image_prices", [], "Assets with a price snapshot in the live image.";
-    IMAGE_PRICES_FRESH = LEVEL, "crossmarket_image_prices_fresh", [], "Those within their freshness budget.";
-    ANALYTICS = Kind::Histogram(WORK_BOUNDS), "crossmarket_analytics_duration_seconds", ["calculation"],
-        "One calculation.";
-
-    SPANS_EXPORTED = COUNT, "crossmarket_trace_spans_exported_total", [], "Spans handed to the OTLP endpoint.";
-    SPANS_DROPPED = COUNT, "crossmarket_trace_spans_dropped_total", ["reason"], "Spans lost.";
-    TLS_EXPIRY = LEVEL, "crossmarket_tls_certificate_expiry_timestamp_seconds", ["certificate"],
-        "When the certificate ends, Unix time.";
-    FILE_RELOADS = COUNT, "crossmarket_file_reloads_total", ["files", "outcome"], "Changed files of security read anew.";
-    AUTH_REJECTIONS = COUNT, "crossmarket_auth_rejections_total", ["reason"], "Calls refused for their credentials.";
-    QUOTA_REJECTIONS = COUNT, "crossmarket_quota_rejections_total", ["limit"],
-        "Calls and subscriptions refused for their number.";
+    "Process" {
+        read_gauge BUILD_INFO "crossmarket_build_info" ["version", "role"] "1, with what runs."
+            "`role` is `all`, `server` or `collector`.";
+        read_gauge SIMULATED "crossmarket_simulated" [] "1 when the process runs on simulated venues.";
+        read_gauge READY "crossmarket_ready" [] "1 while /readyz answers 200.";
+        read_gauge PROCESS_START "process_start_time_seconds" [] "When the process started, Unix time.";
+        read_counter PROCESS_CPU "process_cpu_seconds_total" [] "Processor time, user and system.";
+        read_gauge PROCESS_MEMORY "process_resident_memory_bytes" [] "Resident memory.";
+        read_gauge PROCESS_OPEN_FDS "process_open_fds" [] "Open file descriptors.";
+        read_gauge PROCESS_MAX_FDS "process_max_fds" [] "File descriptors allowed.";
+    }
+    "Calls (servers)" {
+        counter RPC_CALLS "crossmarket_rpc_calls_total" ["rpc_service", "rpc_method", "code"] "Calls ended, by code."
+            "Codes are in capitals: `OK`, `NOT_FOUND`, `UNAVAILABLE` … A stream counts when it ends. A call of an unknown method counts as `rpc_service=\"unknown\", rpc_method=\"unknown\"`.";
+        histogram(CALL_BOUNDS) RPC_DURATION "crossmarket_rpc_duration_seconds" ["rpc_service", "rpc_method"]
+            "Unary calls, from the request's headers to the answer's trailers.";
+        gauge RPC_IN_FLIGHT "crossmarket_rpc_in_flight" ["rpc_service", "rpc_method"] "Calls running, streams included.";
+        gauge CONNECTIONS_OPEN "crossmarket_connections_open" [] "Connections on the gRPC port.";
+        counter CONNECTIONS_ACCEPTED "crossmarket_connections_accepted_total" [] "Connections accepted.";
+        counter CONNECTIONS_REFUSED "crossmarket_connections_refused_total" ["reason"] "Connections turned away."
+            "Reasons: `limit`, `address_limit`, `handshake`, `preface`, `abuse`.";
+    }
+    "Streams (servers)" {
+        gauge STREAMS_OPEN "crossmarket_streams_open" ["rpc_method"] "Watch streams open."
+            "An autoscaler can follow their sum.";
+        counter STREAM_FRAMES "crossmarket_stream_frames_total" ["rpc_method", "state"] "Frames sent."
+            "States: `snapshot`, `live`, `heartbeat`, `resync`.";
+        counter STREAM_DELIVERED "crossmarket_stream_states_delivered_total" ["rpc_method"] "States in those frames.";
+        counter STREAM_CONFLATED "crossmarket_stream_states_conflated_total" ["rpc_method"]
+            "States superseded before they were sent."
+            "The reader was slow, or asked for a `min_interval`.";
+        counter STREAM_STALLS "crossmarket_stream_stalls_total" ["rpc_method"]
+            "Times that a reader took no frame for a second or longer though one was ready."
+            "This is the definition of a slow reader. Counted when the reader continues.";
+        counter STREAM_ENDS "crossmarket_stream_ends_total" ["rpc_method", "reason"] "Streams ended."
+            "Reasons: `client`, `drain`, `age`, `deadline`, `error`.";
+    }
+    "Venues (collectors; servers show the feeds of their image)"
+    "Metrics with both `venue` and `feed`, except `crossmarket_venue_errors_total`, come from the state that the collectors publish, so every replica shows the same values: aggregate them with\n`max`, not `sum`. `crossmarket_venue_*` are the collector's own and may be summed." {
+        read_gauge FEED_UP "crossmarket_feed_up" ["venue", "feed"] "1 while the feed is OK or DEGRADED."
+            "0 while STARTING or DOWN; absent when disabled.";
+        read_gauge FEED_AGE "crossmarket_feed_age_seconds" ["venue", "feed"] "Time since the feed's last success."
+            "Absent before the first one and when disabled.";
+        read_gauge FEED_AGE_BUDGET "crossmarket_feed_age_budget_seconds" ["venue", "feed"]
+            "The age from which its values count as stale.";
+        read_counter FEED_REQUESTS "crossmarket_feed_requests_total" ["venue", "feed"] "Requests and frames of the feed.";
+        read_counter FEED_ERRORS "crossmarket_feed_errors_total" ["venue", "feed"] "Errors of the feed.";
+        read_counter FEED_OBSERVATIONS "crossmarket_feed_observations_total" ["venue", "feed"]
+            "Observations of the feed.";
+        read_counter FEED_REJECTIONS "crossmarket_feed_rejections_total" ["venue", "feed", "reason"]
+            "Entries refused, by reason.";
+        read_counter FEED_RECONNECTS "crossmarket_feed_reconnects_total" ["venue", "feed"] "Reconnects of a stream.";
+        counter VENUE_ERRORS "crossmarket_venue_errors_total" ["venue", "feed", "kind"]
+            "Errors of this process's requests."
+            "Kinds: `rate_limited`, `transient`, `malformed`, `rejected`.";
+        histogram(FETCH_BOUNDS) VENUE_FETCH "crossmarket_venue_fetch_duration_seconds" ["venue"]
+            "From sending the request to the last byte of the body."
+            "Waiting for the rate limit does not count.";
+        histogram(WORK_BOUNDS) VENUE_PARSE "crossmarket_venue_parse_duration_seconds" ["venue"]
+            "Decoding one answer or frame.";
+        read_gauge VENUE_RATE_LIMIT "crossmarket_venue_rate_limit" ["venue", "scope"]
+            "Weight that a metered scope allows in its window.";
+        read_gauge VENUE_RATE_USED "crossmarket_venue_rate_used" ["venue", "scope"]
+            "Weight used in the window that ends now.";
+    }
+    "Store and leases"
+    "`store` is `embedded`, `memory` or `redis`. `operation` is one of `bootstrap`, `tail`, `write`, `lease`, `history_read`, `history_write`, `flush`. A refusal is an\nanswer: it counts as an error, and the store as up." {
+        gauge STORE_UP "crossmarket_store_up" ["store"] "1 while the last operation of each kind was answered."
+            "Answers to leases, bootstraps and tails count for writes too, because a standby has no writes.";
+        histogram(CALL_BOUNDS) STORE_DURATION "crossmarket_store_operation_duration_seconds" ["operation"]
+            "Operations of the store."
+            "A tail waits for data, which is not the store's time: its waiting is left out.";
+        counter STORE_ERRORS "crossmarket_store_errors_total" ["operation", "kind"] "Operations failed."
+            "Kinds: `unavailable` (also: no answer in time), `fenced`, `lost` (the store no longer has what was written, or another process holds the lease), `corrupt`, `other`.";
+        counter STORE_WRITTEN "crossmarket_store_states_written_total" ["shard"] "States written by this collector.";
+        counter STORE_FENCED "crossmarket_store_writes_fenced_total" ["shard"]
+            "Batches refused because another writer has a higher epoch.";
+        read_gauge LEASE_HELD "crossmarket_lease_held" ["shard"] "1 while this collector holds the shard's lease."
+            "0 while it stands by.";
+        counter LEASE_ACQUISITIONS "crossmarket_lease_acquisitions_total" ["shard"]
+            "Times that this collector acquired the lease.";
+        counter LEASE_LOSSES "crossmarket_lease_losses_total" ["shard"]
+            "Times that this collector lost the lease without releasing it.";
+    }
+    "Image (servers)" {
+        read_gauge SHARD_LOADED "crossmarket_shard_loaded" ["shard"] "1 when the image holds the shard.";
+        read_gauge SHARD_EPOCH "crossmarket_shard_epoch" ["shard"] "The epoch that the image follows.";
+        read_gauge SHARD_REVISION "crossmarket_shard_revision" ["shard"] "The last revision applied.";
+        age SHARD_AGE "crossmarket_shard_age_seconds" ["shard"] "Time since something was last applied."
+            "Absent before the first time.";
+        counter SHARD_GAPS "crossmarket_shard_gaps_total" ["shard"]
+            "Times that the change feed had a gap within one epoch and the shard was loaded again.";
+        counter SHARD_EPOCH_CHANGES "crossmarket_shard_epoch_changes_total" ["shard"]
+            "Times that the image moved to a new writer's epoch.";
+        histogram(PROPAGATION_BOUNDS) PROPAGATION "crossmarket_propagation_seconds" []
+            "From the creation of a batch by the collector to its application here."
+            "Taken from both machines' clocks; below 0 counts as 0.";
+        read_gauge IMAGE_KEYS "crossmarket_image_keys" ["collection"] "Keys in the image."
+            "Collections: `prices`, `assets`, `feeds`, `long_short`, `indices`.";
+        read_gauge IMAGE_BYTES "crossmarket_image_bytes" [] "Encoded entries held, in bytes.";
+        read_gauge IMAGE_PRICES "crossmarket_image_prices" [] "Assets with a price snapshot in the live image.";
+        read_gauge IMAGE_PRICES_FRESH "crossmarket_image_prices_fresh" [] "Those whose price snapshot is fresh.";
+        histogram(WORK_BOUNDS) ANALYTICS "crossmarket_analytics_duration_seconds" ["calculation"] "One calculation."
+            "Servers: `comparison`, `season`, `cycles`, `signals`; collectors: `aggregate`, `snapshot`, `long_short`.";
+    }
+    "Security and telemetry" {
+        read_gauge TLS_EXPIRY "crossmarket_tls_certificate_expiry_timestamp_seconds" ["certificate"]
+            "When the certificate expires, Unix time."
+            "`server`: the first to expire of those sent; `client_ca`: the first to expire of those trusted. Absent without TLS.";
+        read_counter FILE_RELOADS "crossmarket_file_reloads_total" ["files", "outcome"]
+            "Reloads of changed security files."
+            "Files: `certificates`, `clients`, `token_keys` (the issuer's). Outcomes: `ok`, `failed` (the old ones stay in use). Absent for files that are not configured.";
+        read_counter AUTH_REJECTIONS "crossmarket_auth_rejections_total" ["reason"]
+            "Calls refused for their credentials."
+            "Reasons: `missing`, `invalid`, `expired`, `scope`. The client is told less.";
+        read_counter QUOTA_REJECTIONS "crossmarket_quota_rejections_total" ["limit"]
+            "Calls and subscriptions refused for exceeding a quota."
+            "Limits: `calls`, `streams`, `subscriptions`.";
+        counter SPANS_EXPORTED "crossmarket_trace_spans_exported_total" [] "Spans accepted by the OTLP endpoint."
+            "Absent without an endpoint.";
+        counter SPANS_DROPPED "crossmarket_trace_spans_dropped_total" ["reason"] "Spans lost."
+            "Reasons: `queue_full`, `export_failed` (also spans that the endpoint rejected from a batch). Absent without an endpoint.";
+    }
 }
 
-/// What is counted as it happens.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "each is the family of the metric of its name above")]
-pub struct Recorder {
-    pub rpc_calls: Family<Counter>,
-    pub rpc_duration: Family<Histogram>,
-    pub rpc_in_flight: Family<Gauge>,
-    pub connections_open: Family<Gauge>,
-    pub connections_accepted: Family<Counter>,
-    pub connections_refused: Family<Counter>,
-    pub streams_open: Family<Gauge>,
-    pub stream_frames: Family<Counter>,
-    pub stream_delivered: Family<Counter>,
-    pub stream_conflated: Family<Counter>,
-    pub stream_stalls: Family<Counter>,
-    pub stream_ends: Family<Counter>,
-    pub venue_errors: Family<Counter>,
-    pub venue_fetch: Family<Histogram>,
-    pub venue_parse: Family<Histogram>,
-    pub store_up: Family<Gauge>,
-    pub store_duration: Family<Histogram>,
-    pub store_errors: Family<Counter>,
-    pub store_written: Family<Counter>,
-    pub store_fenced: Family<Counter>,
-    pub lease_acquisitions: Family<Counter>,
-    pub lease_losses: Family<Counter>,
-    pub shard_age: Family<Age>,
-    pub shard_gaps: Family<Counter>,
-    pub shard_epoch_changes: Family<Counter>,
-    pub propagation: Family<Histogram>,
-    pub analytics: Family<Histogram>,
-    pub trace_spans_exported: Family<Counter>,
-    pub trace_spans_dropped: Family<Counter>,
-}
-
-impl Recorder {
-    /// Adds everything that there is to a page.
-    pub fn collect(&self, page: &mut Page) {
-        let Self {
-            rpc_calls,
-            rpc_duration,
-            rpc_in_flight,
-            connections_open,
-            connections_accepted,
-            connections_refused,
-            streams_open,
-            stream_frames,
-            stream_delivered,
-            stream_conflated,
-            stream_stalls,
-            stream_ends,
-            venue_errors,
-            venue_fetch,
-            venue_parse,
-            store_up,
-            store_duration,
-            store_errors,
-            store_written,
-            store_fenced,
-            lease_acquisitions,
-            lease_losses,
-            shard_age,
-            shard_gaps,
-            shard_epoch_changes,
-            propagation,
-            analytics,
-            trace_spans_exported,
-            trace_spans_dropped,
-        } = self;
-        for counters in [
-            rpc_calls,
-            connections_accepted,
-            connections_refused,
-            stream_frames,
-            stream_delivered,
-            stream_conflated,
-            stream_stalls,
-            stream_ends,
-            venue_errors,
-            store_errors,
-            store_written,
-            store_fenced,
-            lease_acquisitions,
-            lease_losses,
-            shard_gaps,
-            shard_epoch_changes,
-            trace_spans_exported,
-            trace_spans_dropped,
-        ] {
-            counters.collect(page);
-        }
-        for gauges in [rpc_in_flight, connections_open, streams_open, store_up] {
-            gauges.collect(page);
-        }
-        shard_age.collect(page);
-        for histograms in [rpc_duration, venue_fetch, venue_parse, store_duration, propagation, analytics] {
-            histograms.collect(page);
-        }
+/// Adds everything counted so far to a page.
+pub fn collect(page: &mut Page) {
+    for row in SECTIONS.iter().flat_map(|section| section.rows) {
+        row.collect(page);
     }
 }
 
@@ -246,48 +228,11 @@ impl Calculation {
 
     /// Makes its series be there from now on.
     pub fn expect(self) {
-        RECORDER.analytics.with(&[self.label()]);
+        ANALYTICS.with(&[self.label()]);
     }
 
     /// Computes and counts the time.
     pub fn time<T>(self, of: impl FnOnce() -> T) -> T {
-        RECORDER.analytics.with(&[self.label()]).time(of)
+        ANALYTICS.with(&[self.label()]).time(of)
     }
-}
-
-static RECORDER: LazyLock<Recorder> = LazyLock::new(|| Recorder {
-    rpc_calls: Family::new(&RPC_CALLS),
-    rpc_duration: Family::new(&RPC_DURATION),
-    rpc_in_flight: Family::new(&RPC_IN_FLIGHT),
-    connections_open: Family::new(&CONNECTIONS_OPEN),
-    connections_accepted: Family::new(&CONNECTIONS_ACCEPTED),
-    connections_refused: Family::new(&CONNECTIONS_REFUSED),
-    streams_open: Family::new(&STREAMS_OPEN),
-    stream_frames: Family::new(&STREAM_FRAMES),
-    stream_delivered: Family::new(&STREAM_DELIVERED),
-    stream_conflated: Family::new(&STREAM_CONFLATED),
-    stream_stalls: Family::new(&STREAM_STALLS),
-    stream_ends: Family::new(&STREAM_ENDS),
-    venue_errors: Family::new(&VENUE_ERRORS),
-    venue_fetch: Family::new(&VENUE_FETCH),
-    venue_parse: Family::new(&VENUE_PARSE),
-    store_up: Family::new(&STORE_UP),
-    store_duration: Family::new(&STORE_DURATION),
-    store_errors: Family::new(&STORE_ERRORS),
-    store_written: Family::new(&STORE_WRITTEN),
-    store_fenced: Family::new(&STORE_FENCED),
-    lease_acquisitions: Family::new(&LEASE_ACQUISITIONS),
-    lease_losses: Family::new(&LEASE_LOSSES),
-    shard_age: Family::new(&SHARD_AGE),
-    shard_gaps: Family::new(&SHARD_GAPS),
-    shard_epoch_changes: Family::new(&SHARD_EPOCH_CHANGES),
-    propagation: Family::new(&PROPAGATION),
-    analytics: Family::new(&ANALYTICS),
-    trace_spans_exported: Family::new(&SPANS_EXPORTED),
-    trace_spans_dropped: Family::new(&SPANS_DROPPED),
-});
-
-/// The process's recorder.
-pub fn recorder() -> &'static Recorder {
-    &RECORDER
 }

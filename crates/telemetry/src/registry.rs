@@ -8,17 +8,36 @@ use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
 
-/// A metric as it is documented: its name, what it is, and the labels that it has.
+/// A metric's description.
 #[derive(Debug)]
 pub struct Metric {
-    /// The name.
+    /// As exposed, with its unit.
     pub name: &'static str,
-    /// One sentence.
+    /// One sentence, exposed as `# HELP`.
     pub help: &'static str,
-    /// The type.
+    /// What docs/metrics.md adds to it; may be empty.
+    pub note: &'static str,
+    /// What the values mean.
     pub kind: Kind,
     /// The labels' names.
     pub labels: &'static [&'static str],
+}
+
+/// A declared metric: knows its description, and adds what it has counted to a page.
+pub trait Row: Sync {
+    /// Its description.
+    fn metric(&'static self) -> &'static Metric;
+    /// Adds its samples.
+    fn collect(&self, page: &mut Page);
+}
+
+/// A metric whose value is read elsewhere when a page is taken.
+impl Row for Metric {
+    fn metric(&'static self) -> &'static Metric {
+        self
+    }
+
+    fn collect(&self, _: &mut Page) {}
 }
 
 /// A metric's type.
@@ -259,8 +278,8 @@ pub struct Family<T> {
 
 impl<T: Instrument> Family<T> {
     /// A family without instruments: its metric is not shown.
-    pub fn new(metric: &'static Metric) -> Self {
-        Self { metric, series: RwLock::default() }
+    pub const fn new(metric: &'static Metric) -> Self {
+        Self { metric, series: RwLock::new(BTreeMap::new()) }
     }
 
     /// The instrument of these values of the metric's labels, which must come from closed sets: it is there from now on.
@@ -272,9 +291,14 @@ impl<T: Instrument> Family<T> {
             Arc::clone(series.entry(labels).or_insert_with(|| Arc::new(T::new(self.metric.kind))))
         })
     }
+}
 
-    /// Adds what is there to a page.
-    pub fn collect(&self, page: &mut Page) {
+impl<T: Instrument + Send + Sync> Row for Family<T> {
+    fn metric(&'static self) -> &'static Metric {
+        self.metric
+    }
+
+    fn collect(&self, page: &mut Page) {
         for (labels, instrument) in self.series.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if let Some(value) = instrument.value() {
                 page.put(self.metric, labels.clone(), value);
@@ -288,7 +312,7 @@ mod tests {
     use super::*;
 
     static SPANS: Metric =
-        Metric { name: "spans_seconds", help: "Spans.", kind: Kind::Histogram(&[0.1, 1.0]), labels: &["of"] };
+        Metric { name: "spans_seconds", help: "Spans.", note: "", kind: Kind::Histogram(&[0.1, 1.0]), labels: &["of"] };
 
     #[test]
     fn a_bound_belongs_to_its_bucket() {
@@ -307,8 +331,8 @@ mod tests {
 
     #[test]
     fn samples_of_a_metric_stand_together() {
-        static A: Metric = Metric { name: "a", help: "A.", kind: Kind::Gauge, labels: &["x"] };
-        static B: Metric = Metric { name: "b", help: "B.", kind: Kind::Gauge, labels: &[] };
+        static A: Metric = Metric { name: "a", help: "A.", note: "", kind: Kind::Gauge, labels: &["x"] };
+        static B: Metric = Metric { name: "b", help: "B.", note: "", kind: Kind::Gauge, labels: &[] };
         let mut page = Page::default();
         page.add(&A, &["1"], 1.0);
         page.add(&B, &[], 2.0);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::messages::RPC_METHODS;
 use crate::services::error::ServiceError;
 use crossmarket_api::v1::StreamState;
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge};
 
 /// A reader that takes no frame for this long, though one is ready, has stalled.
@@ -36,14 +36,13 @@ struct Series {
 
 impl Series {
     fn of(rpc_method: &'static str) -> Self {
-        let recorder = recorder();
         Self {
-            open: recorder.streams_open.with(&[rpc_method]),
-            frames: STATES.map(|state| recorder.stream_frames.with(&[rpc_method, state])),
-            delivered: recorder.stream_delivered.with(&[rpc_method]),
-            conflated: recorder.stream_conflated.with(&[rpc_method]),
-            stalls: recorder.stream_stalls.with(&[rpc_method]),
-            ends: ENDS.map(|reason| recorder.stream_ends.with(&[rpc_method, reason])),
+            open: metrics::STREAMS_OPEN.with(&[rpc_method]),
+            frames: STATES.map(|state| metrics::STREAM_FRAMES.with(&[rpc_method, state])),
+            delivered: metrics::STREAM_DELIVERED.with(&[rpc_method]),
+            conflated: metrics::STREAM_CONFLATED.with(&[rpc_method]),
+            stalls: metrics::STREAM_STALLS.with(&[rpc_method]),
+            ends: ENDS.map(|reason| metrics::STREAM_ENDS.with(&[rpc_method, reason])),
         }
     }
 }

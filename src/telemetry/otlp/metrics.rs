@@ -126,14 +126,14 @@ mod tests {
 
     use super::*;
     use crossmarket_telemetry::metrics::{READY, RPC_CALLS, RPC_DURATION};
-    use crossmarket_telemetry::registry::{Family, Histogram as Spans};
+    use crossmarket_telemetry::registry::{Family, Histogram as Spans, Row as _};
 
     #[test]
     fn a_page_is_sent_as_it_is_shown() {
         let mut page = Page::default();
         page.add(&READY, &[], 1.0);
-        page.add(&RPC_CALLS, &["S", "M", "OK"], 3);
-        let spans = Family::<Spans>::new(&RPC_DURATION);
+        page.add(RPC_CALLS.metric(), &["S", "M", "OK"], 3);
+        let spans = Family::<Spans>::new(RPC_DURATION.metric());
         spans.with(&["S", "M"]).observe(Duration::from_millis(1));
         spans.collect(&mut page);
         let begun = UNIX_EPOCH + Duration::from_secs(1);

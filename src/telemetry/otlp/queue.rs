@@ -8,7 +8,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use tokio::sync::mpsc;
 
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Counter;
 
 /// Spans that wait at most. A thousand are a megabyte or two.
@@ -25,7 +25,7 @@ impl Queue {
     /// The queue and its other end.
     pub fn new() -> (Self, mpsc::Receiver<SpanData>) {
         let (spans, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { spans, dropped: recorder().trace_spans_dropped.with(&["queue_full"]) }, receiver)
+        (Self { spans, dropped: metrics::SPANS_DROPPED.with(&["queue_full"]) }, receiver)
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::StreamContext;
 use crate::intake::{Intake, Observed, conflate};
 use crossmarket_domain::{Feed, Instrument, InstrumentKind, Observation, Payload};
-use crossmarket_telemetry::metrics::recorder;
+use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Histogram;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{Frame, Ping, SessionPolicy, VenueError};
@@ -194,7 +194,7 @@ async fn drive(
         replies: replies.clone(),
         pulse: Arc::clone(&pulse),
         phase: phase.clone(),
-        parse_duration: recorder().venue_parse.with(&[context.monitor.venue().as_str()]),
+        parse_duration: metrics::VENUE_PARSE.with(&[context.monitor.venue().as_str()]),
     };
     tasks.spawn(reader.run(source));
     watch_over(&mut tasks, &pulse, policy, &replies, &stop).await
