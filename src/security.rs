@@ -1,7 +1,7 @@
 //! Who may connect and call: TLS, authentication, quotas.
 //!
-//! [`tls`] is the transport; [`Guard`] is the layer in front of the services, which finds out who calls ([`client`]: by key, token or certificate),
-//! whether they may ([`scope`]), and whether they have asked for too much ([`quota`]).
+//! [`tls`] is the transport. [`Guard`] is the layer in front of the services: it identifies the caller ([`client`]: by key, token or certificate),
+//! checks the [`scope`] and the [`quota`].
 
 mod certificate;
 pub mod client;

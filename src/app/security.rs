@@ -71,8 +71,8 @@ fn take_clients(guard: &Guard, settings: &SecurityConfig, contents: Result<Vec<V
             guard.replace_clients(clients);
             return true;
         }
-        Ok(Err(problems)) => error!(%problems, "the new clients cannot be used, the old ones go on"),
-        Err(problem) => error!(%problem, "the new clients cannot be read, the old ones go on"),
+        Ok(Err(problems)) => error!(%problems, "the new clients cannot be used, keeping the old ones"),
+        Err(problem) => error!(%problem, "the new clients cannot be read, keeping the old ones"),
     }
     false
 }

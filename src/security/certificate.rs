@@ -1,17 +1,17 @@
-//! What the service reads in certificates: when they end, and whom they name.
+//! What the service reads from certificates: their expiry and their names.
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// When a certificate (DER) ends, in seconds of Unix time; `None` when it is not one.
+/// The expiry of a certificate (DER), in Unix seconds; `None` when it cannot be read.
 pub(super) fn end_of(der: &[u8]) -> Option<u64> {
     let certificate = Certificate::from_der(der).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
 }
 
-/// The DNS names and URIs for which a certificate (DER) stands. The common name counts as nothing, as everywhere today.
+/// The DNS names and URIs of a certificate (DER). The common name is ignored, as in all current TLS software.
 pub(super) fn names_in(der: &[u8]) -> Vec<String> {
     let Ok(certificate) = Certificate::from_der(der) else { return Vec::new() };
     let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();

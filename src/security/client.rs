@@ -1,4 +1,4 @@
-//! Who calls: the clients of the configuration, the subjects of tokens, or anybody.
+//! Identifies callers: clients of the configuration, subjects of tokens, or addresses.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,34 +9,30 @@ use http::HeaderMap;
 
 use super::key::{KEY_LEN_MAX, KeyEntry, KeyHash};
 use super::peer::Peer;
-use super::quota::{Place, Quotas, Usage, Usages};
+use super::quota::{Permit, Quotas, Usage, Usages};
 use super::refusal::{Refusal, Refusals};
 use super::scope::{Scope, Scopes};
 use super::token::Tokens;
 use crossmarket_clock::Clock;
 
-/// The request metadata of an API key.
+/// The request metadata that carries an API key.
 const API_KEY_HEADER: &str = "x-api-key";
 
-/// Addresses, or subjects of tokens, whose quotas are kept at once.
+/// The maximum number of addresses, and of token subjects, whose usage is tracked.
 const STRANGERS_MAX: usize = 10_000;
 
 /// A client of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSettings {
-    /// Its name, for people.
     pub name: String,
-    /// Its keys.
     pub keys: Vec<KeyEntry>,
-    /// DNS names and URIs of certificates that stand for it, with mutual TLS.
+    /// DNS names and URIs of certificates that identify it, with mutual TLS.
     pub certificate_names: Vec<String>,
-    /// What it may call.
     pub scopes: Scopes,
-    /// How much it may ask for.
     pub quotas: Quotas,
 }
 
-/// Who a caller is, in the extensions of a request that was let through.
+/// An admitted caller, in the extensions of its request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     scopes: Scopes,
@@ -45,17 +41,17 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether it may have what a scope stands for.
+    /// Whether its scopes include this one.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(scope)
     }
 
-    /// A place for one more subscription, for as long as it is kept.
+    /// A permit for one more subscription; dropping it releases it.
     ///
     /// # Errors
     ///
-    /// When the caller has as many as it may.
-    pub fn subscribe(&self) -> Result<Place, Refusal> {
+    /// When the caller has as many as its quota allows.
+    pub fn subscribe(&self) -> Result<Permit, Refusal> {
         self.usage.subscription().inspect_err(|refusal| self.refusals.count(*refusal))
     }
 
@@ -68,11 +64,11 @@ impl Caller {
     }
 }
 
-/// Everybody who may call.
+/// Everything needed to identify callers.
 #[derive(Debug)]
 pub(super) struct Clients {
-    /// Without authentication anybody may call anything.
-    are_asked: bool,
+    /// When false there is no authentication, and anybody may call anything.
+    authentication_required: bool,
     configured: RwLock<Arc<Configured>>,
     tokens: Option<Arc<Tokens>>,
     subjects: Usages<String>,
@@ -96,7 +92,7 @@ struct Known {
 }
 
 impl Configured {
-    /// Who has been there before, with the same quotas, goes on with what it has used of them.
+    /// A client that existed before with the same quotas keeps its usage.
     fn new(clients: Vec<ClientSettings>, before: &Self, now: Instant) -> Self {
         let used: HashMap<&str, &Arc<Usage>> = before.known.iter().map(|one| (one.name.as_str(), &one.usage)).collect();
         let mut configured = Self::default();
@@ -112,16 +108,16 @@ impl Configured {
 }
 
 impl Clients {
-    /// `quotas` are those of callers that the configuration does not name.
+    /// `quotas` apply to callers that the configuration does not name.
     pub(super) fn new(
-        are_asked: bool,
+        authentication_required: bool,
         clients: Vec<ClientSettings>,
         tokens: Option<Arc<Tokens>>,
         quotas: Quotas,
     ) -> Self {
         let now = Instant::now();
         Self {
-            are_asked,
+            authentication_required,
             configured: RwLock::new(Arc::new(Configured::new(clients, &Configured::default(), now))),
             tokens,
             subjects: Usages::new(quotas, STRANGERS_MAX, now),
@@ -130,7 +126,7 @@ impl Clients {
         }
     }
 
-    /// Puts other clients in the place of those of the configuration. Calls and streams that were let in go on.
+    /// Replaces the clients of the configuration. Admitted calls and streams continue.
     pub(super) fn replace(&self, clients: Vec<ClientSettings>) {
         let configured = Configured::new(clients, &self.configured(), Instant::now());
         *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configured);
@@ -140,9 +136,9 @@ impl Clients {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Who calls. The first kind of credentials that is there decides: what is wrong with it is not made good by another kind.
+    /// Identifies the caller. The first kind of credentials present decides: if it is invalid, another kind does not help.
     pub(super) fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Instant) -> Result<Caller, Refusal> {
-        if !self.are_asked {
+        if !self.authentication_required {
             return Ok(self.caller(Scopes::ALL, self.usage_of_address(peer, now)));
         }
         if let Some(key) = single(headers, API_KEY_HEADER)? {
@@ -163,20 +159,20 @@ impl Clients {
         self.known_caller(&configured, named.ok_or(Refusal::Invalid)?.1)
     }
 
-    /// What the callers of an address have asked for that are not asked who they are.
+    /// The usage of an address, for callers that are not authenticated.
     pub(super) fn usage_of_address(&self, peer: Option<&Peer>, now: Instant) -> Arc<Usage> {
         self.addresses.of(peer.and_then(|peer| peer.address).map(|address| network(address.ip())), now)
     }
 
-    /// Whether a call must say who calls, and has nothing to say it with.
+    /// Whether a call needs credentials and has none.
     pub(super) fn is_stranger(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
-        self.are_asked
+        self.authentication_required
             && !headers.contains_key(API_KEY_HEADER)
             && !headers.contains_key(http::header::AUTHORIZATION)
             && peer.is_none_or(|peer| peer.certificate_names.is_empty())
     }
 
-    /// Every key is compared with, whether one has matched or not.
+    /// Compares with every key, even after a match, so that the time reveals nothing.
     fn by_key(&self, key: &[u8]) -> Result<Caller, Refusal> {
         if key.len() > KEY_LEN_MAX {
             return Err(Refusal::Invalid);
@@ -202,7 +198,7 @@ impl Clients {
     }
 }
 
-/// The value of a header that may be there once.
+/// The value of a header that may occur at most once.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -211,7 +207,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Re
     }
 }
 
-/// An address of IPv4, or the network of an address of IPv6, in which a single host has as many as it likes: what counts as one caller.
+/// What counts as one caller: an IPv4 address, or the /64 network of an IPv6 address, because a host can use all of its network.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),

@@ -1,4 +1,4 @@
-//! Files that may change while the process runs: certificates, private keys, key sets.
+//! Files that may change while the process runs: certificates, private keys, key sets, clients.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use tokio::io::AsyncReadExt;
 /// Longest file of these kinds, in bytes.
 const FILE_LEN_MAX: u64 = 1 << 20;
 
-/// How often the files are looked at. Their content decides, not their times: Kubernetes swaps a symbolic link above them, and a
-/// certificate may be renewed within the resolution of a file system's clock.
+/// How often the files are checked. Their content decides, not their modification times: Kubernetes swaps a symbolic link above them, and
+/// a certificate may be renewed within the resolution of the file system's clock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A file that cannot be read.
@@ -29,14 +29,14 @@ pub struct FileError {
 #[derive(Debug)]
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
-    /// Of what has been handed out last.
+    /// Of the content delivered last.
     taken: Fingerprint,
-    /// Of what was seen at the last look, when that was something else.
+    /// Of the content at the last check, if it differed from `taken`.
     seen: Option<Fingerprint>,
     reloads: Arc<Reloads>,
 }
 
-/// What became of files that changed.
+/// Counts what happened to changed files.
 #[derive(Debug, Default)]
 pub struct Reloads {
     taken: AtomicU64,
@@ -44,29 +44,28 @@ pub struct Reloads {
 }
 
 impl Reloads {
-    /// How often it went well, and how often the old ones went on.
+    /// How often changed files were accepted (`ok`), and how often the old ones stayed in use (`failed`).
     pub fn counts(&self) -> [(&'static str, u64); 2] {
         [("ok", self.taken.load(Ordering::Relaxed)), ("failed", self.refused.load(Ordering::Relaxed))]
     }
 }
 
-/// Of the content, so that no private key is kept for the sake of a comparison.
+/// A hash of the content, so that no private key is kept for comparison.
 type Fingerprint = Vec<u8>;
 
 impl WatchedFiles {
-    /// The files' content, and what tells later when it is another.
+    /// Reads the files and starts to watch them.
     pub async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
         let contents = read_all(&paths).await?;
         let taken = fingerprint(&contents);
         Ok((Self { paths, taken, seen: None, reloads: Arc::default() }, contents))
     }
 
-    /// What becomes of changes.
     pub fn reloads(&self) -> Arc<Reloads> {
         Arc::clone(&self.reloads)
     }
 
-    /// Hands out new content whenever there is some, and counts whether it was taken; never ends.
+    /// Delivers changed content to `take`, and counts whether it was accepted. Never returns.
     pub async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -74,7 +73,7 @@ impl WatchedFiles {
         }
     }
 
-    /// One look.
+    /// One check.
     pub(super) async fn step(&mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
         if let Some(contents) = self.look().await {
             let count = if take(contents) { &self.reloads.taken } else { &self.reloads.refused };
@@ -82,8 +81,8 @@ impl WatchedFiles {
         }
     }
 
-    /// The new content, once. Whoever writes several files is in the middle of it at some moment: what has changed counts when it is the
-    /// same at two looks in a row.
+    /// The new content, once. Several files are not written at the same instant, so a change counts only when two checks in a row find the
+    /// same content.
     pub(super) async fn look(&mut self) -> Option<Result<Vec<Vec<u8>>, FileError>> {
         let result = read_all(&self.paths).await;
         let now = match &result {

@@ -1,4 +1,4 @@
-//! The layer in front of every service: nobody's request reaches one before it is known who calls, and that they may.
+//! The layer in front of every service: no request reaches a service before the caller is identified and its scope checked.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::client::{Caller, ClientSettings, Clients};
 use super::method::{self, Access, Methods};
 use super::peer::Peer;
-use super::quota::{Place, Quotas};
+use super::quota::{Permit, Quotas};
 use super::refusal::{Refusal, Refusals};
 use super::token::Tokens;
 
@@ -27,41 +27,41 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lets everybody call everything, each address within `quotas`.
+    /// Admits everybody to everything; `quotas` apply to each address.
     pub fn open(quotas: Quotas) -> Self {
         Self { methods: Arc::new(Methods::new()), clients: Arc::new(Clients::new(false, Vec::new(), None, quotas)) }
     }
 
-    /// Lets these clients, and those who have a token, call what their scopes allow. `quotas` are those of each subject of tokens.
+    /// Admits these clients, and bearers of tokens, to what their scopes allow. `quotas` apply to each token subject.
     pub fn closed(clients: Vec<ClientSettings>, tokens: Option<Arc<Tokens>>, quotas: Quotas) -> Self {
         Self { methods: Arc::new(Methods::new()), clients: Arc::new(Clients::new(true, clients, tokens, quotas)) }
     }
 
-    /// Puts other clients in the place of those that it was made with. Calls and streams that were let in go on.
+    /// Replaces the clients. Admitted calls and streams continue.
     pub fn replace_clients(&self, clients: Vec<ClientSettings>) {
         self.clients.replace(clients);
     }
 
-    /// How many calls were refused.
+    /// The numbers of refused calls.
     pub fn refusals(&self) -> &Refusals {
         &self.clients.refusals
     }
 
-    /// Whether a call comes without any credentials where they are asked for. Nothing is verified.
+    /// Whether a call has no credentials although they are required. Nothing is verified.
     pub fn is_stranger<B>(&self, request: &Request<B>) -> bool {
         self.clients.is_stranger(request.headers(), request.extensions().get::<Peer>())
     }
 
-    /// Decides about a call; with a place if it is a stream.
-    fn admit<B>(&self, request: &Request<B>) -> Result<(Option<Caller>, Option<Place>), Refusal> {
+    /// Decides about a call. A stream gets a permit.
+    fn admit<B>(&self, request: &Request<B>) -> Result<(Option<Caller>, Option<Permit>), Refusal> {
         let path = request.uri().path();
         let access = method::access(path);
         let (now, peer) = (Instant::now(), request.extensions().get::<Peer>());
         if access == Access::Open {
-            // A probe asks once; a stream stays, and nothing else says how many.
+            // A probe is one call; streams stay open, and nothing else limits them.
             let is_streaming = self.methods.is_streaming(path);
-            let place = is_streaming.then(|| self.clients.usage_of_address(peer, now).stream()).transpose()?;
-            return Ok((None, place));
+            let permit = is_streaming.then(|| self.clients.usage_of_address(peer, now).stream()).transpose()?;
+            return Ok((None, permit));
         }
         let caller = self.clients.identify(request.headers(), peer, now)?;
         if let Access::AnyOf(scopes) = access
@@ -70,8 +70,8 @@ impl Guard {
             return Err(Refusal::Scope);
         }
         caller.usage().call(now)?;
-        let place = if self.methods.is_streaming(path) { Some(caller.usage().stream()?) } else { None };
-        Ok((Some(caller), place))
+        let permit = if self.methods.is_streaming(path) { Some(caller.usage().stream()?) } else { None };
+        Ok((Some(caller), permit))
     }
 }
 
@@ -106,16 +106,16 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.guard.admit(&request) {
-            Ok((caller, place)) => {
+            Ok((caller, permit)) => {
                 if let Some(caller) = caller {
                     request.extensions_mut().insert(caller);
                 }
                 let answer = self.inner.call(request);
-                match place {
+                match permit {
                     None => Box::pin(answer),
-                    Some(place) => {
-                        Box::pin(async move { Ok(answer.await?.map(|body| Body::new(Held { body, _place: place }))) })
-                    }
+                    Some(permit) => Box::pin(async move {
+                        Ok(answer.await?.map(|body| Body::new(StreamBody { body, _permit: permit })))
+                    }),
                 }
             }
             Err(refusal) => {
@@ -126,13 +126,13 @@ where
     }
 }
 
-/// The body of a stream, which keeps the stream's place until it has ended or was dropped.
-struct Held {
+/// The body of a stream, which holds the stream's permit until it ends or is dropped.
+struct StreamBody {
     body: Body,
-    _place: Place,
+    _permit: Permit,
 }
 
-impl HttpBody for Held {
+impl HttpBody for StreamBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -172,7 +172,7 @@ mod tests {
 
     fn closed(quotas: Quotas) -> Guard {
         let client = ClientSettings {
-            name: "desk".to_owned(),
+            name: "trading".to_owned(),
             keys: vec![KeyEntry { hash: KeyHash::of(b"key"), end: None }],
             certificate_names: Vec::new(),
             scopes: Scopes::of(&[Scope::Reflection]),
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_health_and_reflection_take_places() {
+    fn streams_of_health_and_reflection_need_permits() {
         let quotas = Quotas { streams_max: Some(1), ..Quotas::default() };
         for guard in [Guard::open(quotas), closed(quotas)] {
             let admit =
-                |path: &str, address: &str| guard.admit(&request(path, address, Some("key"))).map(|(_, place)| place);
+                |path: &str, address: &str| guard.admit(&request(path, address, Some("key"))).map(|(_, permit)| permit);
             let watch = admit(HEALTH_WATCH, "192.0.2.1").expect("the first");
             assert!(watch.is_some());
             assert_eq!(admit(HEALTH_WATCH, "192.0.2.1").expect_err("the second"), Refusal::Streams);
@@ -194,13 +194,13 @@ mod tests {
             assert!(admit("/grpc.health.v1.Health/Check", "192.0.2.1").expect("a probe").is_none());
             drop(watch);
             assert!(admit(HEALTH_WATCH, "192.0.2.1").is_ok());
-            let _asking = admit(REFLECTION, "192.0.2.1").expect("the first").expect("a place");
+            let _asking = admit(REFLECTION, "192.0.2.1").expect("the first").expect("a permit");
             assert_eq!(admit(REFLECTION, "192.0.2.1").expect_err("the second"), Refusal::Streams);
         }
     }
 
     #[test]
-    fn who_brings_no_credentials_is_a_stranger_where_they_are_asked_for() {
+    fn a_call_without_required_credentials_is_a_stranger() {
         let guard = closed(Quotas::default());
         assert!(guard.is_stranger(&request(HEALTH_WATCH, "192.0.2.1", None)));
         assert!(!guard.is_stranger(&request(HEALTH_WATCH, "192.0.2.1", Some("key"))));

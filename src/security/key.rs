@@ -1,7 +1,7 @@
-//! API keys. A configuration holds their hashes only, so that who reads it has no key.
+//! API keys. The configuration holds only their hashes, so reading it reveals no key.
 //!
-//! The hash is plain SHA-256. Slow hashes are for passwords, which people choose and others guess; a key of 256 random bits cannot be guessed,
-//! and a slow hash at every call would be a gift to whoever wants to keep the service busy.
+//! The hash is plain SHA-256. Slow hashes protect passwords, which can be guessed; a key of 256 random bits cannot, and a slow hash per call
+//! would help an attacker to keep the service busy.
 
 use std::fmt;
 
@@ -13,28 +13,27 @@ use subtle::ConstantTimeEq;
 
 use crossmarket_domain::Timestamp;
 
-/// What a key begins with, so that one is recognised where it should not be.
+/// The prefix of every key, so that a leaked key is recognised.
 const PREFIX: &str = "crossmarket_";
 
-/// Random bytes of a key.
+/// Random bytes in a key.
 const RANDOM_LEN: usize = 32;
 
-/// Shortest key that is taken for random, in characters.
+/// Shortest key accepted as random, in characters.
 pub const KEY_LEN_MIN: usize = 32;
 
 /// Longest key, in characters.
 pub const KEY_LEN_MAX: usize = 256;
 
-/// The SHA-256 of a key, in words, of which a comparison takes four and not 32.
+/// The SHA-256 of a key, as words: a comparison takes four steps instead of 32.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u64; SHA256_OUTPUT_LEN / 8]);
 
-/// A key of a client, as its configuration has it.
+/// A client's key in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
-    /// The key's hash.
     pub hash: KeyHash,
-    /// The moment from which on it is not taken; `None` means never.
+    /// When it expires; `None` means never.
     pub end: Option<Timestamp>,
 }
 
@@ -42,7 +41,7 @@ pub struct KeyEntry {
 ///
 /// # Errors
 ///
-/// When the system gives no random bytes.
+/// When the system provides no random bytes.
 pub fn generate() -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0; RANDOM_LEN];
     SystemRandom::new().fill(&mut bytes)?;
@@ -70,13 +69,13 @@ impl KeyHash {
         Some(hash)
     }
 
-    /// Compares in a time that tells nothing of where they differ.
+    /// Compares in constant time.
     pub(super) fn matches(&self, other: &Self) -> bool {
         let differences = self.0.iter().zip(&other.0).fold(0, |all, (left, right)| all | (left ^ right));
         differences.ct_eq(&0).into()
     }
 
-    /// Its text with all but the first digits left out, enough to tell one from another.
+    /// Its text shortened to the first digits, enough to distinguish hashes.
     pub fn shortened(&self) -> String {
         self.to_string().chars().take("sha256:".len() + 8).chain(['…']).collect()
     }
@@ -96,7 +95,7 @@ impl fmt::Debug for KeyHash {
 }
 
 impl KeyEntry {
-    /// Reads a hash, with ` until ` and a date or a time behind it if the key ends: `sha256:… until 2027-01-01`.
+    /// Parses a hash, followed by ` until ` and a date or time if the key expires: `sha256:… until 2027-01-01`.
     pub fn parse(text: &str) -> Option<Self> {
         let (hash, end) = match text.split_once(" until ") {
             None => (text, None),
@@ -109,7 +108,7 @@ impl KeyEntry {
         Some(Self { hash: KeyHash::parse(hash.trim())?, end })
     }
 
-    /// What may be shown of it.
+    /// The form that may be shown.
     pub fn shown(&self) -> String {
         let end = self.end.map(|end| format!(" until {end}")).unwrap_or_default();
         format!("{}{end}", self.hash.shortened())

@@ -1,4 +1,4 @@
-//! What each method of the API asks of its caller, from the API's own description.
+//! What each method of the API requires of its caller.
 
 use std::collections::HashSet;
 
@@ -8,14 +8,14 @@ use prost_types::FileDescriptorSet;
 use super::scope::{Scope, Scopes};
 use crossmarket_api::FILE_DESCRIPTOR_SET;
 
-/// What a method asks of its caller.
+/// What a method requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Nothing: probes have no credentials.
     Open,
-    /// To be a client with one of these scopes.
+    /// A client with at least one of these scopes.
     AnyOf(Scopes),
-    /// To be a client. There is no such service, which only clients are told.
+    /// A client. The service does not exist, and only clients may learn that.
     Client,
 }
 
@@ -25,11 +25,11 @@ pub(super) struct Methods {
     streaming: HashSet<String>,
 }
 
-/// What can be subscribed to on the stream of `SubscriptionService`, which asks for each item's scope by itself.
+/// The scopes of what `SubscriptionService` can subscribe to; it checks each item's scope itself.
 const SUBSCRIBABLE: Scopes = Scopes::of(&[Scope::Prices, Scope::LongShort, Scope::Indices, Scope::Signals]);
 
 impl Methods {
-    /// Those of the compiled descriptor sets, which are read as far as they can be: the API's own, health's and reflection's.
+    /// The methods of the compiled descriptor sets: the API's, health's and reflection's.
     pub(super) fn new() -> Self {
         let descriptors = [
             FILE_DESCRIPTOR_SET,
@@ -48,13 +48,13 @@ impl Methods {
         Self { streaming }
     }
 
-    /// Whether the method answers with a stream, which takes one of its caller's places for as long as the client likes.
+    /// Whether the method answers with a stream, which holds one of its caller's permits as long as the client likes.
     pub(super) fn is_streaming(&self, path: &str) -> bool {
         self.streaming.contains(path)
     }
 }
 
-/// What a call of a path (`/package.Service/Method`) asks. Every method of a service asks the same, whether it exists or not.
+/// What a call of a path (`/package.Service/Method`) requires. All methods of a service require the same, whether they exist or not.
 pub(super) fn access(path: &str) -> Access {
     let service = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
     let scope = match service {

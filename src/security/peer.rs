@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The other end of a connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,17 +7,16 @@ use rustls::pki_types::CertificateDer;
 
 use super::certificate;
 
-/// Who is at the other end of a connection, as far as the connection tells. It is in the extensions of every request.
+/// The other end of a connection. It is in the extensions of every request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address.
     pub address: Option<SocketAddr>,
-    /// The DNS names and URIs of its certificate, which has been verified.
+    /// The DNS names and URIs of its verified certificate.
     pub certificate_names: Arc<[String]>,
 }
 
 impl Peer {
-    /// A peer with the certificates that it has shown, its own first.
+    /// A peer with the certificates that it presented, its own first.
     pub fn new(address: Option<SocketAddr>, certificates: &[CertificateDer<'_>]) -> Self {
         let names = certificates.first().map(|own| certificate::names_in(own)).unwrap_or_default();
         Self { address, certificate_names: names.into() }

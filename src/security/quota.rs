@@ -1,4 +1,4 @@
-//! How much a client may ask for: calls in a second, open streams, subscriptions.
+//! Quotas of a client: calls per second, open streams, subscriptions.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
 
-/// How often those who are not there any more are looked for at most.
+/// The shortest time between two removals of inactive callers.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A client's quotas; `None` is no limit.
+/// A client's quotas; `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Calls in a second, streams included. As many may come at once.
+    /// Calls per second, streams included. The same number may come at once.
     pub calls_per_second: Option<u32>,
-    /// Open streams at once, over all connections.
+    /// Open streams, over all connections.
     pub streams_max: Option<u32>,
-    /// Subscriptions at once, over all streams of `SubscriptionService`.
+    /// Subscriptions, over all streams of `SubscriptionService`.
     pub subscriptions_max: Option<u32>,
 }
 
@@ -28,7 +28,7 @@ impl Quotas {
     }
 }
 
-/// What a client has asked for.
+/// A client's usage of its quotas.
 #[derive(Debug)]
 pub(super) struct Usage {
     quotas: Quotas,
@@ -37,21 +37,21 @@ pub(super) struct Usage {
     subscriptions: AtomicU32,
 }
 
-/// Fills by the second up to a second's calls.
+/// A token bucket with the capacity of one second's calls.
 #[derive(Debug)]
 struct Bucket {
     calls: f64,
     filled: Instant,
 }
 
-/// A place among a client's streams or subscriptions, which is free again when it is dropped.
+/// A permit for one of a client's streams or subscriptions; dropping it releases it.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     usage: Arc<Usage>,
     of: fn(&Usage) -> &AtomicU32,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         (self.of)(&self.usage).fetch_sub(1, Ordering::Relaxed);
     }
@@ -80,24 +80,24 @@ impl Usage {
         Ok(())
     }
 
-    /// A place for a stream.
-    pub(super) fn stream(self: &Arc<Self>) -> Result<Place, Refusal> {
-        self.place(|usage| &usage.streams, self.quotas.streams_max).ok_or(Refusal::Streams)
+    /// A permit for a stream.
+    pub(super) fn stream(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        self.permit(|usage| &usage.streams, self.quotas.streams_max).ok_or(Refusal::Streams)
     }
 
-    /// A place for a subscription.
-    pub(super) fn subscription(self: &Arc<Self>) -> Result<Place, Refusal> {
-        self.place(|usage| &usage.subscriptions, self.quotas.subscriptions_max).ok_or(Refusal::Subscriptions)
+    /// A permit for a subscription.
+    pub(super) fn subscription(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        self.permit(|usage| &usage.subscriptions, self.quotas.subscriptions_max).ok_or(Refusal::Subscriptions)
     }
 
-    fn place(self: &Arc<Self>, of: fn(&Usage) -> &AtomicU32, max: Option<u32>) -> Option<Place> {
+    fn permit(self: &Arc<Self>, of: fn(&Usage) -> &AtomicU32, max: Option<u32>) -> Option<Permit> {
         let max = max.unwrap_or(u32::MAX);
         let taken = of(self)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then(|| count.saturating_add(1)));
-        taken.ok().map(|_| Place { usage: Arc::clone(self), of })
+        taken.ok().map(|_| Permit { usage: Arc::clone(self), of })
     }
 
-    /// Whether it is as if the client had never been there.
+    /// Whether nothing is in use, so that forgetting the client changes nothing.
     fn is_spent(&self, now: Instant) -> bool {
         let rate = f64::from(self.quotas.calls_per_second.unwrap_or_default());
         let mut bucket = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,8 +116,8 @@ impl Bucket {
     }
 }
 
-/// What clients have asked for that no configuration names: by address or by a token's subject. It holds a bounded number; when all of them
-/// are active, further ones share one usage and so one quota.
+/// Usage of callers that the configuration does not name, by address or token subject. Their number is bounded; when all of them are active,
+/// further callers share one usage and therefore one quota.
 #[derive(Debug)]
 pub(super) struct Usages<K> {
     quotas: Quotas,
@@ -138,7 +138,6 @@ impl<K: Eq + Hash> Usages<K> {
         Self { quotas, max, shared: Usage::new(quotas, now), known }
     }
 
-    /// The usage of one of them.
     pub(super) fn of(&self, key: K, now: Instant) -> Arc<Usage> {
         if self.quotas.is_none() {
             return Arc::clone(&self.shared);
@@ -150,7 +149,7 @@ impl<K: Eq + Hash> Usages<K> {
         let due = known.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL);
         if known.usages.len() >= self.max && due {
             known.swept = Some(now);
-            // One that a call holds just now is not let go: its call is not counted yet.
+            // Keep usages that a call holds at this moment: the call is not counted yet.
             known.usages.retain(|_, usage| Arc::strong_count(usage) > 1 || !usage.is_spent(now));
         }
         if known.usages.len() >= self.max {
@@ -184,16 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn places_are_free_again_when_dropped() {
+    fn permits_are_released_when_dropped() {
         let limits = Quotas { streams_max: Some(2), subscriptions_max: Some(1), ..Quotas::default() };
         let usage = Usage::new(limits, Instant::now());
-        let first = usage.stream().expect("a place");
-        let second = usage.stream().expect("a place");
+        let first = usage.stream().expect("a permit");
+        let second = usage.stream().expect("a permit");
         assert_eq!(usage.stream().expect_err("full"), Refusal::Streams);
-        let subscription = usage.subscription().expect("a place of another kind");
+        let subscription = usage.subscription().expect("a permit of another kind");
         assert_eq!(usage.subscription().expect_err("full"), Refusal::Subscriptions);
         drop(first);
-        let third = usage.stream().expect("a place");
+        let third = usage.stream().expect("a permit");
         assert!(!usage.is_spent(Instant::now()));
         drop((second, third, subscription));
         assert!(usage.is_spent(Instant::now()));

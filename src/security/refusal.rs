@@ -1,4 +1,4 @@
-//! Why a call is refused, and what its caller is told of it: not more than the code says.
+//! Why a call is refused. The caller learns no more than the status code.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,29 +13,29 @@ use crossmarket_api::ERROR_DOMAIN;
 pub enum Refusal {
     /// There are no credentials.
     Missing,
-    /// They are nobody's, or were not signed by the issuer.
+    /// The credentials belong to nobody, or were not signed by the issuer.
     Invalid,
-    /// They were somebody's, and have ended.
+    /// The credentials have expired.
     Expired,
-    /// They are for something else.
+    /// The credentials are for another scope.
     Scope,
-    /// There are too many calls; how long the next must wait.
+    /// Too many calls; the time until the next is allowed.
     Calls(Duration),
-    /// There are too many streams.
+    /// Too many streams.
     Streams,
-    /// There are too many subscriptions.
+    /// Too many subscriptions.
     Subscriptions,
 }
 
-/// How long a client that has too many streams should wait: until it has closed one, which nobody knows.
-const PLACE_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The retry delay for a client with too many streams or subscriptions. It depends on when the client closes one, so it is a guess.
+const PERMIT_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 impl Refusal {
-    /// Every kind, with the metric's label: refused for their credentials.
+    /// Refusals because of credentials, with their metric label.
     const CREDENTIALS: [(Self, &'static str); 4] =
         [(Self::Missing, "missing"), (Self::Invalid, "invalid"), (Self::Expired, "expired"), (Self::Scope, "scope")];
 
-    /// Every kind, with the metric's label: refused for their number.
+    /// Refusals because of quotas, with their metric label.
     const QUOTAS: [(Self, &'static str); 3] =
         [(Self::Calls(Duration::ZERO), "calls"), (Self::Streams, "streams"), (Self::Subscriptions, "subscriptions")];
 
@@ -69,13 +69,13 @@ impl From<Refusal> for Status {
                 Status::with_error_details(Code::PermissionDenied, "the credentials are not for this call", details)
             }
             Refusal::Calls(delay) => quota("too many calls", "QUOTA_CALLS", delay),
-            Refusal::Streams => quota("too many open streams", "QUOTA_STREAMS", PLACE_RETRY_DELAY),
-            Refusal::Subscriptions => quota("too many subscriptions", "QUOTA_SUBSCRIPTIONS", PLACE_RETRY_DELAY),
+            Refusal::Streams => quota("too many open streams", "QUOTA_STREAMS", PERMIT_RETRY_DELAY),
+            Refusal::Subscriptions => quota("too many subscriptions", "QUOTA_SUBSCRIPTIONS", PERMIT_RETRY_DELAY),
         }
     }
 }
 
-/// How many calls were refused, by kind.
+/// The number of refused calls by kind.
 #[derive(Debug, Default)]
 pub struct Refusals([AtomicU64; 7]);
 
@@ -87,12 +87,12 @@ impl Refusals {
         }
     }
 
-    /// Refused for their credentials: reasons with numbers.
+    /// Counts of refusals because of credentials, by reason.
     pub fn of_credentials(&self) -> [(&'static str, u64); 4] {
         Refusal::CREDENTIALS.map(|(refusal, reason)| (reason, self.of(refusal)))
     }
 
-    /// Refused for their number: limits with numbers.
+    /// Counts of refusals because of quotas, by limit.
     pub fn of_quotas(&self) -> [(&'static str, u64); 3] {
         Refusal::QUOTAS.map(|(refusal, limit)| (limit, self.of(refusal)))
     }

@@ -1,8 +1,8 @@
-//! What a client may call.
+//! Scopes: what a client may call.
 
 use std::fmt;
 
-/// A part of the API for which a client needs leave.
+/// A part of the API that a client needs permission for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// `PriceService`, and subscriptions to prices.
@@ -22,7 +22,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Prices, Self::LongShort, Self::Indices, Self::Signals, Self::Overview, Self::Catalog, Self::Reflection];
 
@@ -48,7 +47,6 @@ impl Scopes {
     /// Every scope; `all` in settings and tokens.
     pub const ALL: Self = Self((1 << Scope::ALL.len()) - 1);
 
-    /// These scopes.
     pub const fn of(scopes: &[Scope]) -> Self {
         let (mut set, mut index) = (0, 0);
         while index < scopes.len() {
@@ -58,7 +56,7 @@ impl Scopes {
         Self(set)
     }
 
-    /// The set that a name stands for: a scope's, or `all`.
+    /// Parses the name of a scope, or `all`.
     pub fn parse(name: &str) -> Option<Self> {
         if name == "all" {
             return Some(Self::ALL);
@@ -66,22 +64,20 @@ impl Scopes {
         Scope::ALL.into_iter().find(|scope| scope.as_str() == name).map(|scope| Self::of(&[scope]))
     }
 
-    /// The scopes of either.
+    /// The union.
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether it is one of them.
     pub fn contains(self, scope: Scope) -> bool {
         self.has_any_of(Self::of(&[scope]))
     }
 
-    /// Whether there is a scope in both.
+    /// Whether the sets intersect.
     pub fn has_any_of(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

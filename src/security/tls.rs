@@ -1,4 +1,4 @@
-//! TLS and mutual TLS of the gRPC port. The files are read anew when they change; connections that are open go on with what they began with.
+//! TLS and mutual TLS of the gRPC port. Files are read again when they change; open connections keep what they started with.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,18 +19,17 @@ use super::files::{FileError, Reloads, WatchedFiles};
 /// HTTP/2 for gRPC, HTTP/1.1 for gRPC-Web.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Where the certificates are. PEM throughout.
+/// The certificate files. All are PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The server's certificate, followed by those that lead to its authority.
+    /// The server's certificate, followed by the intermediates up to its authority.
     pub certificate_file: PathBuf,
-    /// The certificate's private key.
     pub key_file: PathBuf,
-    /// The authorities of which clients must have a certificate; `None` asks clients for none.
+    /// The authorities of client certificates; `None` requires no client certificate.
     pub client_ca_file: Option<PathBuf>,
 }
 
-/// Why certificates cannot be used. No text holds any of a key.
+/// Why certificates cannot be used. No text contains any part of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -48,7 +47,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// Certificate and key are no pair, or of a kind that is not spoken.
+    /// Certificate and key do not match, or their kind is not supported.
     #[error("{} and {}: cannot be used together", certificate.display(), key.display())]
     Pair {
         /// The certificate's file.
@@ -67,18 +66,18 @@ pub enum TlsError {
     },
 }
 
-/// What the gRPC port answers a handshake with.
+/// The TLS side of the gRPC port.
 #[derive(Debug)]
 pub struct ServerTls {
     current: RwLock<Arc<Material>>,
 }
 
-/// What monitoring shows.
+/// Expiry times for monitoring, in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsStatus {
-    /// When the server's certificate, or the first of those that it sends along, ends; in seconds of Unix time.
+    /// The earliest expiry in the server's certificate chain.
     pub certificate_end: u64,
-    /// When the first of the clients' authorities ends.
+    /// The earliest expiry of the clients' authorities.
     pub client_ca_end: Option<u64>,
 }
 
@@ -89,7 +88,7 @@ struct Material {
     client_ca_end: Option<u64>,
 }
 
-/// Takes changed files. To be run beside the listener.
+/// Loads changed files. Run it beside the listener.
 #[derive(Debug)]
 pub struct Rotation {
     tls: Arc<ServerTls>,
@@ -113,13 +112,13 @@ impl ServerTls {
         Ok((tls, rotation))
     }
 
-    /// The server's side of a handshake. It has no time limit of its own.
+    /// Accepts a handshake, without a time limit.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.current().config);
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// What monitoring shows.
+    /// Expiry times for monitoring.
     pub fn status(&self) -> TlsStatus {
         let material = self.current();
         TlsStatus { certificate_end: material.certificate_end, client_ca_end: material.client_ca_end }
@@ -131,12 +130,11 @@ impl ServerTls {
 }
 
 impl Rotation {
-    /// What becomes of changed files.
     pub fn reloads(&self) -> Arc<Reloads> {
         self.files.reloads()
     }
 
-    /// Takes the files anew whenever they change; never ends.
+    /// Loads the files whenever they change. Never returns.
     pub async fn run(self) {
         let Self { tls, settings, files } = self;
         files.follow(|contents| tls.take(&settings, contents)).await;
@@ -148,13 +146,13 @@ impl ServerTls {
         let material = contents.map_err(TlsError::from).and_then(|contents| Material::of(settings, &contents));
         match material {
             Ok(material) => {
-                info!(certificate_end = material.certificate_end, "certificates read anew");
+                info!(certificate_end = material.certificate_end, "certificates reloaded");
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
                 true
             }
             Err(problem) => {
                 let cause = std::error::Error::source(&problem).map(ToString::to_string).unwrap_or_default();
-                error!(%problem, cause, "new certificates cannot be used, the old ones go on");
+                error!(%problem, cause, "new certificates cannot be used, keeping the old ones");
                 false
             }
         }
@@ -162,7 +160,7 @@ impl ServerTls {
 }
 
 impl Material {
-    /// Of the contents of certificate, key and authorities, in this order.
+    /// Builds the configuration from the contents of certificate, key and authorities, in this order.
     fn of(settings: &TlsSettings, contents: &[Vec<u8>]) -> Result<Self, TlsError> {
         let content = |index: usize| contents.get(index).map(Vec::as_slice).unwrap_or_default();
         let (certificate, key) = (&settings.certificate_file, &settings.key_file);
@@ -197,13 +195,13 @@ impl Material {
     }
 }
 
-/// At least one; `None` when there is none or something else is there too.
+/// At least one certificate; `None` when there is none, or anything that is not one.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     (!certificates.is_empty()).then_some(certificates)
 }
 
-/// `None` when one of them is no certificate.
+/// The earliest expiry; `None` when one of them is not a certificate.
 fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
     let ends: Option<Vec<u64>> = certificates.iter().map(|certificate| certificate::end_of(certificate)).collect();
     ends?.into_iter().min()

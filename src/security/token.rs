@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519, RFC 9068): signed by one issuer, for one audience, with algorithms that are fixed here and not by the token.
+//! JSON Web Tokens (RFC 7519, RFC 9068): signed by one issuer, for one audience, with algorithms fixed by the settings and not by the token.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,26 +21,25 @@ const TOKEN_LEN_MAX: usize = 8 << 10;
 /// Longest subject, in bytes.
 const SUBJECT_LEN_MAX: usize = 256;
 
-/// How far the issuer's clock may be from this one, in seconds.
+/// The allowed difference between the issuer's clock and ours, in seconds.
 const LEEWAY_S: u64 = 30;
 
-/// Most keys of an issuer.
+/// Maximum number of keys of an issuer.
 const KEYS_MAX: usize = 64;
 
-/// Which tokens are taken.
+/// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
     /// `iss`.
     pub issuer: String,
-    /// What `aud` must be or hold.
+    /// What `aud` must be or contain.
     pub audience: String,
-    /// With what they may be signed.
     pub algorithms: Vec<TokenAlgorithm>,
-    /// The issuer's public keys, a JSON Web Key Set. Read anew when it changes.
+    /// The issuer's public keys, a JSON Web Key Set. Read again when it changes.
     pub jwks_file: PathBuf,
 }
 
-/// An algorithm of a signature. All have a private key that the service does not know.
+/// A signature algorithm. All are asymmetric, so the service holds no signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -56,10 +55,9 @@ pub enum TokenAlgorithm {
 }
 
 impl TokenAlgorithm {
-    /// All of them.
     pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::Es384, Self::EdDsa];
 
-    /// The name in settings, which is that of RFC 7518 and RFC 8037.
+    /// The name in settings, as in RFC 7518 and RFC 8037.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -113,7 +111,7 @@ pub enum TokenError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is no JSON Web Key Set.
+    /// It is not a JSON Web Key Set.
     #[error("{}: is not a JSON Web Key Set (RFC 7517)", path.display())]
     NotKeys {
         /// The file.
@@ -129,12 +127,12 @@ pub enum TokenError {
     },
 }
 
-/// Whom a token that was verified stands for.
+/// The bearer of a verified token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bearer {
     /// `sub`.
     pub(super) subject: String,
-    /// What `scope` names, as far as it is known here.
+    /// The known scopes in `scope`.
     pub(super) scopes: Scopes,
 }
 
@@ -145,7 +143,7 @@ pub struct Tokens {
     keys: RwLock<Arc<[IssuerKey]>>,
 }
 
-/// Takes a changed key set. To be run beside the listener.
+/// Loads a changed key set. Run it beside the listener.
 #[derive(Debug)]
 pub struct KeyRotation {
     tokens: Arc<Tokens>,
@@ -166,7 +164,7 @@ struct Claims {
     scope: ScopeClaim,
 }
 
-/// Names separated by spaces as RFC 9068 has it, or a list of them as some issuers do.
+/// Names separated by spaces (RFC 9068), or a list, as some issuers send.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ScopeClaim {
@@ -185,7 +183,7 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or has no key that can be used.
+    /// When the file cannot be read or has no usable key.
     pub async fn load(settings: TokenSettings) -> Result<(Arc<Self>, KeyRotation), TokenError> {
         verifier::install();
         let (files, contents) = WatchedFiles::read(vec![settings.jwks_file.clone()]).await?;
@@ -195,13 +193,13 @@ impl Tokens {
         Ok((tokens, rotation))
     }
 
-    /// Whom a token stands for.
+    /// Verifies a token and returns its bearer.
     pub(super) fn verify(&self, token: &[u8]) -> Result<Bearer, Refusal> {
         if token.len() > TOKEN_LEN_MAX {
             return Err(Refusal::Invalid);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
-        // What the issuer calls critical must be understood (RFC 7515, 4.1.11), and no extension is.
+        // Critical extensions must be understood (RFC 7515, 4.1.11), and we support none.
         if header.crit.is_some() {
             return Err(Refusal::Invalid);
         }
@@ -212,7 +210,7 @@ impl Tokens {
                 let mut named = keys.iter().filter(|key| key.id.as_ref() == Some(id));
                 named.find(|key| key.validation.algorithms.contains(&header.alg))
             }
-            // Nothing is tried out: who has several keys names the one that was used.
+            // No trial of several keys: an issuer with more than one must name the key used.
             None => keys.first().filter(|_| keys.len() == 1),
         };
         let key = key.ok_or(Refusal::Invalid)?;
@@ -236,12 +234,11 @@ impl Tokens {
 }
 
 impl KeyRotation {
-    /// What becomes of changed key sets.
     pub fn reloads(&self) -> Arc<Reloads> {
         self.files.reloads()
     }
 
-    /// Takes the key set anew whenever it changes; never ends.
+    /// Loads the key set whenever it changes. Never returns.
     pub async fn run(self) {
         let Self { tokens, files } = self;
         files.follow(|contents| tokens.take(contents)).await;
@@ -252,12 +249,12 @@ impl Tokens {
     fn take(&self, contents: Result<Vec<Vec<u8>>, FileError>) -> bool {
         match contents.map_err(TokenError::from).and_then(|contents| keys_of(&self.settings, &contents)) {
             Ok(keys) => {
-                info!(keys = keys.len(), "the issuer's keys read anew");
+                info!(keys = keys.len(), "issuer keys reloaded");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
                 true
             }
             Err(problem) => {
-                error!(%problem, "the issuer's new keys cannot be used, the old ones go on");
+                error!(%problem, "the issuer's new keys cannot be used, keeping the old ones");
                 false
             }
         }
@@ -277,7 +274,7 @@ fn keys_of(settings: &TokenSettings, contents: &[Vec<u8>]) -> Result<Arc<[Issuer
 }
 
 impl IssuerKey {
-    /// `None` when it is for no algorithm of the settings.
+    /// `None` when no algorithm of the settings can use it.
     fn of(settings: &TokenSettings, key: &Jwk) -> Option<Self> {
         let mut algorithms = settings.algorithms.iter().filter(|algorithm| algorithm.fits(key));
         let mut validation = Validation::new(algorithms.next()?.algorithm());

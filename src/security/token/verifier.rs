@@ -1,4 +1,4 @@
-//! Signatures of tokens, verified by ring, which TLS rests on too. The token library is made to have its cryptography given.
+//! Verifies token signatures with ring, which TLS uses as well. The token library accepts a cryptography provider.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -12,7 +12,7 @@ use ring::signature::{
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// Gives the token library its cryptography. Another part of the program may have done it before, which is as good.
+/// Installs the provider. If another part of the program has installed one already, that one stays.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
@@ -67,7 +67,7 @@ impl JwtVerifier for RingVerifier {
     }
 }
 
-/// Some issuers write numbers with a zero in front, which ring takes for a mistake.
+/// Some issuers send numbers with leading zeros, which ring rejects.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    // A modulus of 2,048 bits for the exponent 65537, and signatures of MESSAGE, made with OpenSSL; the private key was thrown away.
+    // A modulus of 2,048 bits for the exponent 65537, and signatures of MESSAGE, made with OpenSSL; the private key was discarded.
     const MESSAGE: &[u8] = b"a message";
     const MODULUS: &str = "ta8zsMqCqCZN_1TAscmTP_yfz5jQrtTP_UzRYaGq3xVW_3ryHNArXCGBnSY7KoDKZYHR40m8exsRJImQCIiAFqXOzOBlAkJUyZGl\
     e2vmdpdsEcs9JN6ZtAs4jtSlq1YIVuIzhLBFu0Aq_eJOVWQBdI14NuqUgaulAqvg8VEG2-wFmuEXmLoc25_WwZdSeHZ6F8pIdcyY\
