@@ -87,14 +87,14 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* "true" when clients are known by keys: those of the Secret or of `config`. */}}
+{{/* "true" when clients with keys are configured, in the Secret or in `config`. */}}
 {{- define "crossmarket.hasClients" -}}
 {{- if or .Values.security.clients.existingSecret (dig "security" "clients" dict .Values.config) -}}
 true
 {{- end -}}
 {{- end }}
 
-{{/* "true" when the hook of `helm test` is made: it has no certificate and no token of its own, and a key only if it is given one. */}}
+{{/* "true" when the hook of `helm test` is created: it has no certificate and no token, and a key only if one is configured. */}}
 {{- define "crossmarket.tests.areMade" -}}
 {{- $mutual := and .Values.tls.enabled .Values.tls.clientCa.existingSecret -}}
 {{- $clients := include "crossmarket.hasClients" . -}}
@@ -104,7 +104,7 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* A TOML line for each setting of a tree of them, with dotted keys; scalars as strings, which every setting reads. */}}
+{{/* A TOML line for each setting in a tree, with dotted keys; scalars as strings, which every setting accepts. */}}
 {{- define "crossmarket.toml" -}}
 {{- $prefix := .prefix -}}
 {{- range $key, $value := .tree }}
@@ -128,7 +128,7 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* The settings of one role, as a TOML file. What the chart sets stands over `config`. */}}
+{{/* The settings of one role, as a TOML file. What the chart sets takes precedence over `config`. */}}
 {{- define "crossmarket.settings" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
@@ -158,7 +158,7 @@ true
 {{- if $security }}{{- $_ := set $own "security" $security }}{{- end -}}
 {{- end -}}
 {{- $config := deepCopy $values.config -}}
-{{- /* Collectors answer nobody, so that who may call is not theirs to know. */ -}}
+{{- /* Collectors answer no calls, so they get no clients. */ -}}
 {{- if ne .role "server" }}{{- $_ := unset $config "security" }}{{- end -}}
 {{- include "crossmarket.toml" (dict "prefix" "" "tree" (mergeOverwrite $config $own)) | trim -}}
 {{- end }}

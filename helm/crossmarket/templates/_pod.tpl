@@ -17,7 +17,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
-    # A pod reads its settings once, so changed settings are a new pod.
+    # A pod reads its settings once, so changed settings need a new pod.
     checksum/config: {{ include "crossmarket.settings" (dict "root" $root "role" $role) | sha256sum }}
     {{- with $values.redis.existingSecret.name }}
     # Empty when the chart is rendered without a cluster to look the Secret up in.
@@ -125,7 +125,7 @@ spec:
           path: /readyz
           port: admin
         {{- else if $tlsSecret }}
-        # Native gRPC probes speak no TLS.
+        # Native gRPC probes do not support TLS.
         httpGet:
           path: {{ ternary "/readyz?stale=ok" "/readyz" $loaded }}
           port: admin
