@@ -1,19 +1,19 @@
-//! The retry budget: how many calls may be sent a second time, so that a client does not multiply the load of a service that fails.
+//! The retry budget limits how many calls are repeated, so that a client does not multiply the load of a failing service.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many retries a client allows itself over all its calls: a part of the calls that succeed, and a few a second besides, so that a
-/// client that calls rarely may retry too. What is not used is kept up to a limit.
+/// The retries of a client over all its calls: a fraction of the successful calls, plus a few per second, so that a client that calls rarely
+/// can retry too. Unused retries are kept up to a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryBudget {
-    /// Retries that one successful call allows, at least 0. 0.2 lets one call in five be sent twice.
+    /// Retries earned by one successful call, at least 0. With 0.2 one call in five may be repeated.
     pub retries_per_success: f64,
-    /// Retries allowed per second whatever succeeds, at least 0.
+    /// Retries earned per second, at least 0.
     pub retries_per_second: f64,
-    /// The most retries that are kept for later, at least 0. A new client has as many.
+    /// The maximum number of retries kept, at least 0. A new client starts with this number.
     pub retries_kept_max: f64,
 }
 
@@ -24,7 +24,7 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// No retries at all.
+    /// No retries.
     pub const NONE: Self = Self { retries_per_success: 0.0, retries_per_second: 0.0, retries_kept_max: 0.0 };
 }
 
@@ -48,7 +48,7 @@ impl BudgetLeft {
         Self { terms, left: Mutex::new(Left { retries: kept_max, counted_at: Instant::now() }) }
     }
 
-    /// A call has succeeded.
+    /// Records a successful call.
     pub(super) fn deposit(&self) {
         self.add(self.terms.retries_per_success);
     }

@@ -1,4 +1,4 @@
-//! The client itself and its unary calls: attempts, pauses and the deadline over all of them.
+//! The client and its unary calls: attempts, pauses, and one deadline over all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,16 +51,16 @@ impl Default for Settings {
     }
 }
 
-/// What a client has done so far, over all its clones.
+/// Counters of a client, over all its clones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Calls begun, openings of streams included.
+    /// Calls started, including the opening of streams.
     pub calls: u64,
-    /// Attempts sent again after a failure.
+    /// Retries.
     pub retries: u64,
-    /// Calls that ended with an error, an answer of the service included.
+    /// Calls that ended with an error, including errors that the service returned.
     pub failures: u64,
-    /// Streams that went on after an interruption.
+    /// Streams resumed after an interruption.
     pub streams_resumed: u64,
 }
 
@@ -73,14 +73,14 @@ struct Tally {
 }
 
 impl Client {
-    /// A client with defaults of one endpoint, or of several separated by commas.
+    /// A client with default options for one endpoint, or for several separated by commas.
     ///
     /// # Errors
     ///
     /// [`Error::Unusable`] when one is not `http://HOST:PORT` or `https://HOST:PORT`.
     ///
     /// ```
-    /// use crossmarket::client::Client;
+    /// use crossmarket_client::Client;
     ///
     /// let client = Client::new("http://10.0.0.1:50051,http://10.0.0.2:50051").expect("two endpoints");
     /// assert_eq!(client.endpoints().len(), 2);
@@ -89,7 +89,7 @@ impl Client {
         Self::builder().endpoints(endpoints.split(',')).build()
     }
 
-    /// A client with other settings.
+    /// A client with other options.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -98,10 +98,10 @@ impl Client {
         Self { pool, settings, budget, tally: Arc::default() }
     }
 
-    /// The same client, whose calls get so much time.
+    /// The same client with another deadline for its calls.
     ///
     /// ```
-    /// # use crossmarket::client::Client;
+    /// # use crossmarket_client::Client;
     /// # let client = Client::new("http://127.0.0.1:50051").expect("an endpoint");
     /// let patient = client.with_deadline(std::time::Duration::from_secs(60));
     /// ```
@@ -111,12 +111,12 @@ impl Client {
         Self { settings, ..self.clone() }
     }
 
-    /// How each endpoint does, in the order in which they were given.
+    /// The health of each endpoint, in the given order.
     pub fn endpoints(&self) -> Vec<EndpointHealth> {
         self.pool.endpoints()
     }
 
-    /// What the client has done so far.
+    /// The client's counters.
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
@@ -127,23 +127,23 @@ impl Client {
         }
     }
 
-    /// The connection to the endpoint that is next, for a generated client of one's own. Nothing is tried again on it.
+    /// The connection to the next endpoint, for use with a generated client. It does not retry.
     pub fn connection(&self) -> Connection {
         self.pool.connection(self.pool.pick(None).index)
     }
 
-    /// Runs a unary RPC with everything that the typed methods do, and returns the whole answer with its metadata. `attempt` is called
-    /// with a connection and the request once for every attempt; the RPC must be safe to repeat, as all of this API are.
+    /// Runs a unary RPC as the typed methods do, and returns the whole answer with its metadata. `attempt` is called once per attempt, with a
+    /// connection and the request. The RPC must be safe to repeat, as all RPCs of this API are.
     ///
     /// # Errors
     ///
-    /// When no endpoint can be reached, the deadline passes, or the service answers with an error that may not pass.
+    /// When no endpoint can be reached, the deadline passes, or the service returns a permanent error.
     ///
     /// ```no_run
-    /// use crossmarket::proto::v1::GetPriceSnapshotRequest;
-    /// use crossmarket::proto::v1::price_service_client::PriceServiceClient;
+    /// use crossmarket_api::v1::GetPriceSnapshotRequest;
+    /// use crossmarket_api::v1::price_service_client::PriceServiceClient;
     ///
-    /// # async fn example(client: crossmarket::client::Client) -> Result<(), crossmarket::client::Error> {
+    /// # async fn example(client: crossmarket_client::Client) -> Result<(), crossmarket_client::Error> {
     /// let request = GetPriceSnapshotRequest { asset: "BTC".to_owned(), ..Default::default() };
     /// let answer = client
     ///     .call(request, |connection, request| async move {
@@ -172,7 +172,7 @@ impl Client {
         self.attempt(deadline, send).await.map(|(_, answer)| answer)
     }
 
-    /// Runs attempts until one is answered. Returns the endpoint that answered, and the answer.
+    /// Runs attempts until one is answered. Returns the endpoint and the answer.
     pub(super) async fn attempt<A, F>(
         &self,
         deadline: Instant,
@@ -203,7 +203,7 @@ impl Client {
         loop {
             let picked = self.pool.pick(failed_at);
             if attempts > 0 && !picked.is_well {
-                // What asked to be left alone is; another that failed before may have come back, and is only tried gently.
+                // An endpoint that asked for a delay gets it; another that failed before may have recovered, and is tried carefully.
                 let same = failed_at == Some(picked.index);
                 let asked_for = last.as_ref().filter(|_| same).and_then(retry_delay).unwrap_or_default();
                 let pause = BACKOFF.pause(attempts - 1).max(asked_for.min(PAUSE_MAX));

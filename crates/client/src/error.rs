@@ -1,4 +1,4 @@
-//! What a call can fail with, and which failures may pass.
+//! Errors of calls and streams, and which of them are temporary.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tonic_types::StatusExt;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The client cannot be built as asked.
+    /// The client cannot be built with these options.
     #[error("{what} {value:?}: {reason}")]
     Unusable {
-        /// Which option it is.
+        /// The option.
         what: &'static str,
-        /// What was given; empty for a secret.
+        /// Its value; empty for a secret.
         value: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// No endpoint could be reached, or connections broke as often as calls are tried.
+    /// No endpoint could be reached, or the connection broke in every attempt.
     #[error("no service answers at {endpoints}: {}", cause_of(.status))]
     Unreachable {
         /// The endpoints of the client, separated by commas.
         endpoints: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
-        /// The last failure as tonic tells it.
+        /// The last failure, as reported by tonic.
         status: Box<Status>,
     },
     /// The service answered with this status.
@@ -36,17 +36,17 @@ pub enum Error {
     /// The call's deadline passed.
     #[error("no answer within {:.1} s{}", deadline.as_secs_f64(), after_attempts(*attempts, last.as_deref()))]
     Deadline {
-        /// The time that the call was given.
+        /// The deadline, as a duration.
         deadline: Duration,
-        /// How many attempts had failed by then.
+        /// The number of failed attempts.
         attempts: u32,
-        /// The last of them.
+        /// The last failure.
         last: Option<Box<Status>>,
     },
 }
 
 impl Error {
-    /// What the service answered; `None` when it did not.
+    /// The status returned by the service; `None` when it returned none.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Status(status) => Some(status),
@@ -69,7 +69,7 @@ impl Error {
         self.status().and_then(reason_of)
     }
 
-    /// The fields at fault and what is wrong with each. Empty unless an argument was refused.
+    /// The invalid fields, each with a description. Empty unless an argument was refused.
     pub fn field_violations(&self) -> Vec<(String, String)> {
         let bad_request = self.status().and_then(|status| status.get_details_bad_request());
         let violations = bad_request.map(|details| details.field_violations).unwrap_or_default();
@@ -90,7 +90,7 @@ pub fn describe(status: &Status) -> String {
     }
 }
 
-/// The code as gRPC's documentation writes it.
+/// The code in capitals, as in the gRPC documentation.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -113,12 +113,12 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// True for a failure after which the same call may succeed: the server is starting, draining or gone, or the connection broke.
+/// True for a temporary failure: the server is starting, draining or gone, or the connection broke.
 pub(super) fn may_pass(status: &Status) -> bool {
     status.code() == Code::Unavailable || (is_local(status) && !is_timeout(status))
 }
 
-/// True when the status was made on this side because the connection failed. One that a server sent has no cause.
+/// True when the status was created locally because the connection failed. A status from a server has no cause.
 pub(super) fn is_local(status: &Status) -> bool {
     status.source().is_some()
 }
@@ -133,17 +133,17 @@ pub(super) fn is_cursor_too_old(status: &Status) -> bool {
     status.code() == Code::OutOfRange && reason_of(status).as_deref() == Some("CURSOR_TOO_OLD")
 }
 
-/// True when a stream ended because of its age: its server is well.
+/// True when a stream ended because of its age; its server is healthy.
 pub(super) fn is_planned_end(status: &Status) -> bool {
     status.code() == Code::Unavailable && reason_of(status).as_deref() == Some("STREAM_AGE")
 }
 
-/// True for an end that the server chose: the stream's age, or its own shutdown. It served until then.
+/// True when the server ended the stream in order: because of its age, or a shutdown.
 pub(super) fn is_orderly_end(status: &Status) -> bool {
     is_planned_end(status) || (status.code() == Code::Unavailable && reason_of(status).as_deref() == Some("DRAINING"))
 }
 
-/// How long the server wants to be left alone; `None` when it did not say.
+/// The retry delay requested by the server, if any.
 pub(super) fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
@@ -156,11 +156,11 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(status.source(), |cause: &&(dyn StdError + 'static)| (*cause).source())
 }
 
-/// The innermost causes on one line, each said once; the status's own message when it has none.
+/// The innermost causes on one line, without repetition; the status's message when there are none.
 fn cause_of(status: &Status) -> String {
     let mut text = String::new();
     for said in causes(status).map(ToString::to_string) {
-        // "transport error" and its like say nothing that the cause within does not say better.
+        // Texts such as "transport error" add nothing to the cause.
         if said == "transport error" || text.contains(&said) {
             continue;
         }

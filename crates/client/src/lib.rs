@@ -1,17 +1,15 @@
-//! The Rust client: calls that are tried again where that is safe, and watch streams that survive the server they began on.
-//!
-//! A program that needs nothing else of this crate depends on it without the service behind it:
+//! The Rust client of crossmarket: unary calls with deadlines and retries, and watch streams that resume at another replica.
 //!
 //! ```toml
-//! crossmarket = { version = "0.1", default-features = false, features = ["client"] }
+//! crossmarket-client = "0.1"
 //! ```
 //!
 //! # Calls
 //!
 //! ```no_run
-//! use crossmarket::client::Client;
+//! use crossmarket_client::Client;
 //!
-//! # async fn example() -> Result<(), crossmarket::client::Error> {
+//! # async fn example() -> Result<(), crossmarket_client::Error> {
 //! let client = Client::builder()
 //!     .endpoint("http://10.0.0.1:50051")
 //!     .endpoint("http://10.0.0.2:50051")
@@ -22,21 +20,20 @@
 //! # }
 //! ```
 //!
-//! Every RPC of the API reads and changes nothing, so a call that failed on the way may be sent again. That is done for UNAVAILABLE and
-//! for connections that break, at another endpoint where there is one, after a jittered pause where there is none, at most
-//! [`ClientBuilder::attempts_max`] times and within a [`RetryBudget`] that all calls of a client share: when everything fails, the calls
-//! are not multiplied. Nothing is tried again after the call's own deadline ([`Client::with_deadline`]), and no other status is: it is the
-//! answer.
+//! Every RPC of the API only reads, so a failed call can be repeated. The client retries UNAVAILABLE and broken connections: at another
+//! endpoint if there is one, otherwise after a jittered pause; at most [`ClientBuilder::attempts_max`] times, and within a [`RetryBudget`]
+//! that all calls of a client share, so that a client does not multiply its calls when everything fails. It never retries after the call's
+//! deadline ([`Client::with_deadline`]), nor any other status.
 //!
-//! An endpoint that fails is passed over for a while that grows with its failures in a row, and is tried again by one call at a time.
+//! A failing endpoint is skipped for a time that grows with its consecutive failures; then one call at a time tries it again.
 //!
 //! # Streams
 //!
 //! ```no_run
-//! use crossmarket::client::{Client, WatchEvent};
-//! use crossmarket::proto::v1::WatchPriceSnapshotsRequest;
+//! use crossmarket_api::v1::WatchPriceSnapshotsRequest;
+//! use crossmarket_client::{Client, WatchEvent};
 //!
-//! # async fn example() -> Result<(), crossmarket::client::Error> {
+//! # async fn example() -> Result<(), crossmarket_client::Error> {
 //! # let client = Client::new("http://127.0.0.1:50051")?;
 //! let request = WatchPriceSnapshotsRequest { assets: vec!["BTC".to_owned()], ..Default::default() };
 //! let mut watch = client.prices().watch(request).await?;
@@ -44,8 +41,8 @@
 //!     match event? {
 //!         WatchEvent::Update(frame) => println!("{} new states", frame.snapshots.len()),
 //!         WatchEvent::Interrupted { cause, .. } => eprintln!("lost: {}", cause.message()),
-//!         WatchEvent::Resumed { .. } => eprintln!("goes on, nothing was missed"),
-//!         WatchEvent::Gap(reason) => eprintln!("forget what was received: {reason}"),
+//!         WatchEvent::Resumed { .. } => eprintln!("resumed, nothing was missed"),
+//!         WatchEvent::Gap(reason) => eprintln!("drop what was received: {reason}"),
 //!         _ => {}
 //!     }
 //! }
@@ -53,15 +50,15 @@
 //! # }
 //! ```
 //!
-//! A [`Watch`] goes on at another replica, from the cursor of the last frame, whenever its connection is lost or its server ends it. It
-//! says so, and it says when states may have been missed.
+//! When a connection is lost or a server ends the stream, a [`Watch`] resumes at another replica from the cursor of the last frame. It
+//! reports the interruption, and reports when states may have been missed.
 //!
 //! # Errors
 //!
-//! [`Error`] tells apart what no endpoint could answer, what the service refused and what took too long:
+//! [`Error`] distinguishes calls that no endpoint could answer, calls that the service refused, and calls that took too long:
 //!
 //! ```
-//! use crossmarket::client::{Client, Error};
+//! use crossmarket_client::{Client, Error};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let client = Client::builder().endpoint("http://127.0.0.1:1").attempts_max(1).build().expect("an endpoint");
@@ -75,7 +72,7 @@
 //!
 //! # The generated clients
 //!
-//! [`Prices::raw`] and its like give the generated tonic client on the endpoint that is next, with the credentials and without retries;
+//! [`Prices::raw`] and its counterparts return the generated tonic client on the next endpoint, with credentials and without retries.
 //! [`Client::call`] runs any unary RPC of it as the typed methods do.
 
 mod budget;

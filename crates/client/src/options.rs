@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! Options of a client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::call::{Client, Settings};
 use super::error::Error;
 use super::pool::{Credentials, Pool, TraceHeaders, TraceSource, Transport};
 
-/// Most endpoints of one client.
+/// Maximum number of endpoints of a client.
 const ENDPOINTS_MAX: usize = 256;
 
-/// The request metadata in which an API key is sent.
+/// The request metadata that carries an API key.
 const API_KEY_HEADER: &str = "x-api-key";
 
-/// What a client is made of. Everything but the endpoints has a default.
+/// Builds a client. Everything but the endpoints has a default.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientBuilder {
@@ -31,7 +31,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Adds an endpoint: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT` for the former. Several are used in turn.
+    /// Adds an endpoint: `http://HOST:PORT`, `https://HOST:PORT`, or `HOST:PORT` for the former. Several endpoints are used in turn.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
         self
@@ -43,57 +43,57 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that a call gets, all its attempts and pauses included; 10 s. It is told to the server. [`Client::with_deadline`] sets
+    /// The deadline of a call over all its attempts and pauses; 10 s by default. It is sent to the server. [`Client::with_deadline`] sets
     /// another for single calls.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.settings.deadline = deadline;
         self
     }
 
-    /// The time after which an attempt is given up and made at another endpoint, when there is one; 3 s.
+    /// The time after which an attempt is abandoned and repeated at another endpoint, if there is one; 3 s by default.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = timeout;
         self
     }
 
-    /// How often a call is sent at most, at least once; 8.
+    /// The maximum number of attempts per call, at least 1; 8 by default.
     pub fn attempts_max(mut self, attempts: u32) -> Self {
         self.settings.attempts_max = attempts.max(1);
         self
     }
 
-    /// How many retries the client allows itself over all its calls.
+    /// The retry budget over all calls of the client.
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.retry_budget = budget;
         self
     }
 
-    /// How long a stream tries to go on after it was interrupted, before it fails; for ever unless set.
+    /// How long an interrupted stream tries to resume before it fails; indefinitely by default.
     pub fn watch_patience(mut self, patience: Duration) -> Self {
         self.settings.watch_patience = Some(patience);
         self
     }
 
-    /// The largest answer that is read, in bytes; 64 MiB.
+    /// The maximum size of an answer, in bytes; 64 MiB by default.
     pub fn answer_bytes_max(mut self, bytes: usize) -> Self {
         self.settings.answer_bytes_max = bytes;
         self
     }
 
-    /// The time that a connection may take to be made; 2 s.
+    /// The time limit for connecting; 2 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.transport.connect_timeout = timeout;
         self
     }
 
-    /// How often a connection is pinged, and how long an answer may take before the connection is given up; 10 s and 5 s.
+    /// The interval of pings on a connection, and the time without an answer after which it counts as lost; 10 s and 5 s by default.
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.transport.keep_alive_interval = interval;
         self.transport.keep_alive_timeout = timeout;
         self
     }
 
-    /// How `https` endpoints are verified, and how this client proves who it is. Without it, the public certificate authorities count.
+    /// How `https` endpoints are verified, and the client's certificate. By default the public certificate authorities are trusted.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.transport.tls = tls;
         self
@@ -111,10 +111,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends the trace context that `current` tells with every attempt: with OpenTelemetry, what its propagator makes of the current span.
+    /// Sends the trace context returned by `current` with every attempt; with OpenTelemetry, what its propagator injects for the current span.
     ///
     /// ```
-    /// use crossmarket::client::{Client, TraceHeaders};
+    /// use crossmarket_client::{Client, TraceHeaders};
     ///
     /// let traceparent = || "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     /// let current = move || Some(TraceHeaders { traceparent: traceparent(), tracestate: None });
@@ -126,14 +126,14 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. Nothing is connected before the first call.
+    /// Builds the client, which connects on the first call.
     ///
     /// # Errors
     ///
     /// [`Error::Unusable`] when there is no endpoint, one is not a URL, or a certificate, key or token cannot be used.
     ///
     /// ```
-    /// use crossmarket::client::Client;
+    /// use crossmarket_client::Client;
     ///
     /// assert!(Client::builder().build().is_err(), "no endpoint");
     /// assert!(Client::builder().endpoint("ftp://there").build().is_err());
@@ -152,10 +152,10 @@ impl ClientBuilder {
     }
 }
 
-/// How `https` endpoints are verified, and the client's own certificate. PEM throughout.
+/// How `https` endpoints are verified, and the client's certificate. All in PEM.
 ///
 /// ```no_run
-/// use crossmarket::client::{Client, Tls};
+/// use crossmarket_client::{Client, Tls};
 ///
 /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let tls = Tls::default().authority(std::fs::read("ca.pem")?).identity(std::fs::read("me.pem")?, std::fs::read("me.key")?);
@@ -172,19 +172,19 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// The only certificate authorities that may have signed the server's certificate, in place of the public ones.
+    /// The certificate authorities to trust, instead of the public ones.
     pub fn authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authority_pem = Some(pem.into());
         self
     }
 
-    /// The client's own certificate and private key, for servers that ask for one.
+    /// The client's certificate and private key, for mutual TLS.
     pub fn identity(mut self, certificate_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
         self.identity_pem = Some((certificate_pem.into(), key_pem.into()));
         self
     }
 
-    /// The name that the server's certificate must carry, when it is not the endpoint's host.
+    /// The name in the server's certificate, when it differs from the endpoint's host.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
@@ -227,7 +227,7 @@ fn url(endpoint: &str) -> Result<String, Error> {
     let uri: Uri = text.parse().map_err(|_| expected())?;
     let scheme_known = matches!(uri.scheme_str(), Some("http" | "https"));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    // A name and a password in a URL would show up in logs; credentials have options of their own.
+    // A user name and password in a URL would appear in logs; there are options for credentials.
     let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     if scheme_known && has_host && plain { Ok(text.trim_end_matches('/').to_owned()) } else { Err(expected()) }
 }

@@ -1,4 +1,4 @@
-//! The endpoints of a client: one connection each, taken in turn, and passed over for a while after they failed.
+//! The endpoints of a client: one connection each, used in turn, and skipped for a time after failures.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,23 +20,23 @@ use super::options::{Tls, unusable};
 /// How long an endpoint is passed over after a failure.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), SHUNNED_MAX);
 
-/// The longest that an endpoint is passed over, whatever it asked for.
+/// The longest time that an endpoint is skipped, whatever delay it requested.
 const SHUNNED_MAX: Duration = Duration::from_secs(5);
 
-/// While one call tries an endpoint that had failed, others stay away for so long.
+/// While one call probes a failed endpoint, others skip it for this long.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
-/// What the generated tonic clients work on: the connection to one endpoint, with the credentials of the client.
+/// The connection to one endpoint with the client's credentials, for the generated tonic clients.
 pub type Connection = InterceptedService<Channel, Credentials>;
 
-/// Puts the key or token of a client into the metadata of each request, and the trace that it is part of.
+/// Adds the client's key or token, and the trace context, to the metadata of each request.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     pub(super) authorization: Option<(&'static str, MetadataValue<Ascii>)>,
     pub(super) trace: Option<TraceSource>,
 }
 
-/// Tells which trace a request is part of.
+/// Returns the trace context of a request.
 #[derive(Clone)]
 pub(super) struct TraceSource(pub(super) Arc<dyn Fn() -> Option<TraceHeaders> + Send + Sync>);
 
@@ -46,10 +46,10 @@ impl std::fmt::Debug for TraceSource {
     }
 }
 
-/// The headers of [W3C Trace Context](https://www.w3.org/TR/trace-context/), as whatever traces the program has them.
+/// The headers of [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceHeaders {
-    /// `traceparent`: the trace, the span that calls, and whether it is recorded.
+    /// `traceparent`: the trace, the calling span, and whether it is recorded.
     pub traceparent: String,
     /// `tracestate`, if there is any.
     pub tracestate: Option<String>,
@@ -60,7 +60,7 @@ impl Interceptor for Credentials {
         if let Some((name, value)) = &self.authorization {
             request.metadata_mut().insert(*name, value.clone());
         }
-        // What is no header is no reason to fail a call.
+        // An invalid header must not fail the call.
         if let Some(TraceHeaders { traceparent, tracestate }) = self.trace.as_ref().and_then(|trace| (trace.0)())
             && let Ok(traceparent) = MetadataValue::try_from(traceparent)
         {
@@ -73,18 +73,18 @@ impl Interceptor for Credentials {
     }
 }
 
-/// How one endpoint does, as this client has seen it.
+/// The health of an endpoint, as observed by this client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// The endpoint's URL.
     pub endpoint: String,
-    /// How many calls in a row it failed.
+    /// The number of consecutive failures.
     pub failures_in_a_row: u32,
-    /// Whether it is passed over now while there is another.
+    /// Whether it is skipped at the moment if there is another.
     pub shunned: bool,
 }
 
-/// How connections are made.
+/// Options of connections.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     pub(super) connect_timeout: Duration,
@@ -115,7 +115,7 @@ pub(super) struct Pool {
 struct Member {
     url: String,
     endpoint: Endpoint,
-    /// Made at the first use: it needs a runtime, which a client does not need to be built.
+    /// Created at the first use, because it needs a runtime, while building a client does not.
     channel: OnceLock<Channel>,
     health: Mutex<Health>,
 }
@@ -129,21 +129,21 @@ struct Health {
 /// The endpoint for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Picked {
-    /// Which one.
+    /// Its index.
     pub(super) index: usize,
-    /// False when there was none but those that have failed a moment ago: pause before it is used.
+    /// False when all endpoints failed recently: pause before using it.
     pub(super) is_well: bool,
 }
 
 impl Pool {
     pub(super) fn new(urls: Vec<String>, transport: &Transport, credentials: Credentials) -> Result<Self, Error> {
         let members = urls.into_iter().map(|url| Member::new(url, transport)).collect::<Result<Vec<_>, Error>>()?;
-        // Clients that start together do not all begin with the first.
+        // A random start, so that clients that start together do not all use the first endpoint.
         let next = AtomicUsize::new(rand::rng().random_range(0..members.len().max(1)));
         Ok(Self { members, next, credentials })
     }
 
-    /// The next endpoint that is well, in turn; else the one that has been left alone for the longest. Not `except` if there is another.
+    /// The next healthy endpoint, in turn; otherwise the one that has been skipped for the longest time. Not `except` if there is another.
     pub(super) fn pick(&self, except: Option<usize>) -> Picked {
         let count = self.members.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
@@ -171,12 +171,12 @@ impl Pool {
         InterceptedService::new(channel, self.credentials.clone())
     }
 
-    /// The endpoint has answered.
+    /// Records an answer.
     pub(super) fn succeeded(&self, index: usize) {
         *self.health(index) = Health::default();
     }
 
-    /// The endpoint has failed; it is left alone for a while, and for `retry_delay` if it asked for that.
+    /// Records a failure; the endpoint is skipped for a time, or for `retry_delay` if it requested that.
     pub(super) fn failed(&self, index: usize, retry_delay: Option<Duration>) {
         let mut health = self.health(index);
         let shunned = shunned_for(health.failures_in_a_row, retry_delay);
@@ -188,7 +188,7 @@ impl Pool {
         &self.members[index].url
     }
 
-    /// Every endpoint's URL, separated by commas.
+    /// The URLs of all endpoints, separated by commas.
     pub(super) fn urls(&self) -> String {
         self.members.iter().map(|member| member.url.as_str()).collect::<Vec<_>>().join(",")
     }
@@ -218,7 +218,7 @@ impl Pool {
 impl Member {
     fn new(url: String, transport: &Transport) -> Result<Self, Error> {
         let expected = |_| unusable("endpoint", &url, "expected http://HOST:PORT or https://HOST:PORT");
-        // A peer that has gone without a word is noticed by unanswered pings, before the next call has to wait for it.
+        // Unanswered pings reveal a dead peer before the next call has to wait for it.
         let mut endpoint = Endpoint::from_shared(url.clone())
             .map_err(expected)?
             .connect_timeout(transport.connect_timeout)

@@ -1,4 +1,4 @@
-//! A handle for each service: its unary RPCs, whole lists over all pages, its watch streams, and the generated client.
+//! A handle for each service: its unary RPCs, complete lists over all pages, its watch streams, and the generated client.
 
 use super::call::Client;
 use super::error::Error;
@@ -12,7 +12,7 @@ use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::signal_service_client::SignalServiceClient;
 use crossmarket_api::v1::*;
 
-/// Defines the handle of one service. A `list` method asks for page after page, until there is none or `limit` items are there.
+/// Defines the handle of one service. A `list` method requests pages until there are no more, or until it has `limit` items.
 macro_rules! service {
     (
         $(#[$docs:meta])* $handle:ident = $client:ident.$accessor:ident;
@@ -34,7 +34,7 @@ macro_rules! service {
         }
 
         impl $handle {
-            /// The generated client on the endpoint that is next, without retries.
+            /// The generated client on the next endpoint, without retries.
             pub fn raw(&self) -> $client<Connection> {
                 $client::new(self.client.connection()).max_decoding_message_size(self.client.settings.answer_bytes_max)
             }
@@ -57,7 +57,7 @@ macro_rules! service {
 
             $(
                 $(#[$list_docs])*
-                /// Page after page, at most `limit` items; the page size of the request is not used.
+                /// Requests all pages, up to `limit` items; the page size of the request is ignored.
                 ///
                 /// # Errors
                 ///
@@ -68,7 +68,7 @@ macro_rules! service {
                     while all.len() < limit {
                         let page = self.$list_call(request.clone()).await?;
                         all.extend(page.$items);
-                        // A server that repeated a token would be asked for ever.
+                        // A server that repeats a token would cause an endless loop.
                         if page.next_page_token.is_empty() || page.next_page_token == request.page_token {
                             break;
                         }
@@ -81,11 +81,11 @@ macro_rules! service {
 
             $(
                 $(#[$watch_docs])*
-                /// A cursor in the request is continued from.
+                /// A cursor in the request resumes a stream.
                 ///
                 /// # Errors
                 ///
-                /// When the stream cannot be opened within the deadline. What happens to it later, the events tell.
+                /// When the stream cannot be opened within the deadline. Events report what happens later.
                 pub async fn $watch(&self, request: $watch_request) -> Result<Watch<$frame>, Error> {
                     Watch::open(self.client.clone(), request).await
                 }
@@ -102,29 +102,29 @@ service! {
         get_price_snapshot(GetPriceSnapshotRequest) -> GetPriceSnapshotResponse;
         /// The current snapshots of several assets.
         batch_get_price_snapshots(BatchGetPriceSnapshotsRequest) -> BatchGetPriceSnapshotsResponse;
-        /// One page of the snapshots that match.
+        /// One page of matching snapshots.
         list_price_snapshots(ListPriceSnapshotsRequest) -> ListPriceSnapshotsResponse;
         /// One page of candles.
         list_candles(ListCandlesRequest) -> ListCandlesResponse;
     }
     lists {
-        /// The snapshots that match.
+        /// All matching snapshots.
         all_price_snapshots = list_price_snapshots(ListPriceSnapshotsRequest) -> snapshots: PriceSnapshot;
         /// The candles of an asset, oldest first.
         all_candles = list_candles(ListCandlesRequest) -> candles: Candle;
     }
     watches {
-        /// The full state of all matching assets, then every change of it.
+        /// The full state of all matching assets, then every change.
         watch(WatchPriceSnapshotsRequest) -> WatchPriceSnapshotsResponse;
     }
 }
 
 impl Prices {
-    /// The current snapshot of one asset, without the venues' parts.
+    /// The current snapshot of one asset, in the view BASIC.
     ///
     /// # Errors
     ///
-    /// As [`Client::call`]; NOT_FOUND for an asset that the service does not know, or that has no price yet.
+    /// As [`Client::call`]; NOT_FOUND for an unknown asset, or one without a price.
     pub async fn get(&self, asset: impl Into<String>) -> Result<PriceSnapshot, Error> {
         let request = GetPriceSnapshotRequest { asset: asset.into(), view: View::Basic.into() };
         let snapshot = self.get_price_snapshot(request).await?.snapshot;
@@ -138,22 +138,22 @@ service! {
     calls {
         /// The current ratio of one asset.
         get_long_short_ratio(GetLongShortRatioRequest) -> GetLongShortRatioResponse;
-        /// One page of the ratios that match.
+        /// One page of matching ratios.
         list_long_short_ratios(ListLongShortRatiosRequest) -> ListLongShortRatiosResponse;
-        /// One page of the past of a ratio.
+        /// One page of a ratio's history.
         list_long_short_ratio_history(ListLongShortRatioHistoryRequest) -> ListLongShortRatioHistoryResponse;
         /// How ratios are distributed over tiers of market-cap rank.
         get_long_short_breadth(GetLongShortBreadthRequest) -> GetLongShortBreadthResponse;
     }
     lists {
-        /// The ratios that match.
+        /// All matching ratios.
         all_long_short_ratios = list_long_short_ratios(ListLongShortRatiosRequest) -> ratios: LongShortRatio;
-        /// The past of a ratio, oldest first.
+        /// The history of a ratio, oldest first.
         all_long_short_ratio_history =
             list_long_short_ratio_history(ListLongShortRatioHistoryRequest) -> points: LongShortPoint;
     }
     watches {
-        /// The full state of all matching ratios, then every change of it.
+        /// The full state of all matching ratios, then every change.
         watch(WatchLongShortRatiosRequest) -> WatchLongShortRatiosResponse;
     }
 }
@@ -168,9 +168,9 @@ service! {
         get_index_snapshot(GetIndexSnapshotRequest) -> GetIndexSnapshotResponse;
         /// The current snapshots of several.
         batch_get_index_snapshots(BatchGetIndexSnapshotsRequest) -> BatchGetIndexSnapshotsResponse;
-        /// One page of the past of an index.
+        /// One page of an index's history.
         list_index_history(ListIndexHistoryRequest) -> ListIndexHistoryResponse;
-        /// Subjects against a benchmark over a window.
+        /// Comparisons of subjects with a benchmark over a window.
         compare_indices(CompareIndicesRequest) -> CompareIndicesResponse;
         /// Whether it is altcoin season, now or on a past date.
         get_altcoin_season(GetAltcoinSeasonRequest) -> GetAltcoinSeasonResponse;
@@ -182,14 +182,14 @@ service! {
     lists {
         /// The indices of the catalogue.
         all_indices = list_indices(ListIndicesRequest) -> snapshots: IndexSnapshot;
-        /// The past of an index, oldest first.
+        /// The history of an index, oldest first.
         all_index_history = list_index_history(ListIndexHistoryRequest) -> points: IndexPoint;
         /// The altcoin season score of past days, oldest first.
         all_altcoin_season_history =
             list_altcoin_season_history(ListAltcoinSeasonHistoryRequest) -> points: AltcoinSeasonPoint;
     }
     watches {
-        /// The full state of the indices named, then every change of it.
+        /// The full state of the named indices, then every change.
         watch(WatchIndexSnapshotsRequest) -> WatchIndexSnapshotsResponse;
         /// Comparisons with a benchmark over a window that ends now.
         watch_comparisons(WatchComparisonsRequest) -> WatchComparisonsResponse;
@@ -200,15 +200,15 @@ service! {
     /// Signals.
     Signals = SignalServiceClient.signals;
     calls {
-        /// One page of the signals that match.
+        /// One page of matching signals.
         list_signals(ListSignalsRequest) -> ListSignalsResponse;
     }
     lists {
-        /// The signals that match.
+        /// All matching signals.
         all_signals = list_signals(ListSignalsRequest) -> signals: Signal;
     }
     watches {
-        /// The active signals that match, then every change of them.
+        /// The active matching signals, then every change.
         watch(WatchSignalsRequest) -> WatchSignalsResponse;
     }
 }
@@ -217,7 +217,7 @@ service! {
     /// The state of the market in one call.
     Overview = OverviewServiceClient.overview;
     calls {
-        /// The market note in figures.
+        /// The market overview in figures.
         get_market_overview(GetMarketOverviewRequest) -> GetMarketOverviewResponse;
     }
     lists {}
@@ -236,11 +236,11 @@ service! {
         list_feeds(ListFeedsRequest) -> ListFeedsResponse;
     }
     lists {
-        /// The assets that match.
+        /// All matching assets.
         all_assets = list_assets(ListAssetsRequest) -> assets: Asset;
-        /// The venues that match.
+        /// All matching venues.
         all_venues = list_venues(ListVenuesRequest) -> venues: Venue;
-        /// The feeds that match.
+        /// All matching feeds.
         all_feeds = list_feeds(ListFeedsRequest) -> feeds: Feed;
     }
     watches {}

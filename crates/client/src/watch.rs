@@ -1,4 +1,4 @@
-//! Watch streams that go on at another endpoint when theirs is lost.
+//! Watch streams that resume at another endpoint when theirs is lost.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,51 +22,50 @@ use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::signal_service_client::SignalServiceClient;
 use crossmarket_api::v1::*;
 
-/// The longest first pause before a lost stream is opened at another endpoint, so that many of them do not arrive at once.
+/// The longest first pause before a lost stream is opened at another endpoint, so that many streams do not arrive at once.
 const SPREAD_MAX: Duration = Duration::from_millis(50);
 
 /// After a failed opening.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(50), Duration::from_secs(5));
 
-/// A stream that was lost sooner than this after its opening counts as one that failed to open, unless its server ended it in order after
-/// a frame.
+/// A stream lost sooner than this after its opening counts as a failed opening, unless its server ended it in order after a frame.
 const STEADY_AFTER: Duration = Duration::from_secs(2);
 
-/// After so many heartbeat intervals without a frame, the connection counts as lost.
+/// After this number of heartbeat intervals without a frame, the connection counts as lost.
 const SILENT_HEARTBEATS_MAX: u32 = 3;
 
-/// What happens on a stream.
+/// An event on a stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WatchEvent<F> {
-    /// A frame, as the service sent it.
+    /// A frame, as sent by the service.
     Update(F),
-    /// The connection was lost, or the server ended the stream. The client opens it again until it succeeds; what was received ages
-    /// meanwhile. Further ones follow for as long as that fails.
+    /// The connection was lost, or the server ended the stream. The client tries to open it again until it succeeds; each failed attempt is
+    /// another event of this kind. Received data ages meanwhile.
     Interrupted {
-        /// What ended it.
+        /// The cause.
         cause: Status,
         /// The pause before the next attempt.
         pause: Duration,
     },
-    /// The stream goes on after the last frame received. Nothing was missed.
+    /// The stream continues after the last received frame. Nothing was missed.
     Resumed {
-        /// The endpoint at which it goes on.
+        /// The endpoint at which it continues.
         endpoint: String,
-        /// How long it was interrupted.
+        /// The length of the interruption.
         after: Duration,
     },
-    /// States may have been missed and items may have gone. The full state follows; what was received before is to be dropped.
+    /// States may have been missed, and items may have been removed. Drop what was received before; the full state follows.
     Gap(GapReason),
 }
 
-/// Why a stream could not go on without a gap.
+/// Why a stream has a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The interruption lasted for longer than the service keeps changes.
+    /// The interruption was longer than the service keeps changes.
     CursorTooOld,
-    /// The service itself lost continuity: its writer began a new epoch, or its change feed has a gap.
+    /// The service lost continuity: a new epoch began, or its change feed has a gap.
     Resync,
 }
 
@@ -79,7 +78,7 @@ impl fmt::Display for GapReason {
     }
 }
 
-/// A stream of events that ends only with an error that does not pass. Dropping it ends the call.
+/// A stream of events that ends only with a permanent error. Dropping it ends the call.
 pub struct Watch<F> {
     events: BoxStream<'static, Result<WatchEvent<F>, Error>>,
 }
@@ -110,7 +109,7 @@ impl<F: WatchFrame> Watch<F> {
         Ok(Self { events: events.boxed() })
     }
 
-    /// The next event; `None` after an error. Nothing is lost when the wait is given up, so it may stand in a `select!`.
+    /// The next event; `None` after an error. Cancel-safe: it can be used in a `select!`.
     pub async fn next(&mut self) -> Option<Result<WatchEvent<F>, Error>> {
         self.events.next().await
     }
@@ -132,13 +131,13 @@ impl<F> fmt::Debug for Watch<F> {
 
 /// A request that opens a watch stream.
 pub trait WatchRequest: Clone + Send + Sync + 'static {
-    /// What the stream sends.
+    /// The type of its frames.
     type Frame: WatchFrame;
 
-    /// The cursor to continue from; empty for the full state.
+    /// The cursor to resume from; empty for the full state.
     fn cursor(&self) -> &str;
 
-    /// Sets the cursor to continue from.
+    /// Sets the cursor to resume from.
     fn set_cursor(&mut self, cursor: String);
 
     /// Opens the stream on one connection.
@@ -148,12 +147,12 @@ pub trait WatchRequest: Clone + Send + Sync + 'static {
 /// A stream that is being opened.
 pub type Opening<F> = BoxFuture<'static, Result<Streaming<F>, Status>>;
 
-/// A frame of a watch stream, as far as all kinds have it in common.
+/// What frames of all watch streams have in common.
 pub trait WatchFrame: Send + 'static {
     /// The position after the frame.
     fn position(&self) -> &str;
 
-    /// Where it stands in the life of its stream.
+    /// The role of the frame in its stream.
     fn stage(&self) -> StreamState;
 
     /// The configuration as granted; in the first frame.
@@ -207,7 +206,7 @@ struct Open<F> {
     endpoint: usize,
     frames: Streaming<F>,
     opened_at: Instant,
-    /// Nothing has come on it yet.
+    /// Nothing has been received yet.
     first: bool,
 }
 
@@ -217,14 +216,14 @@ struct Session<R: WatchRequest> {
     /// The position after the last frame; empty before the first.
     cursor: String,
     stream: Option<Open<R::Frame>>,
-    /// How long a stream may be silent.
+    /// How long the stream may be silent.
     silence_max: Option<Duration>,
-    /// How many streams in a row could not be opened or were lost at once.
+    /// The number of consecutive streams that could not be opened or were lost immediately.
     failures_in_a_row: u32,
-    /// How long to wait before the next opening.
+    /// The pause before the next opening.
     pause: Duration,
     lost: Option<Loss>,
-    /// A gap was told, and no frame has followed yet.
+    /// A gap was reported, and no frame has followed yet.
     gap_told: bool,
     waiting: VecDeque<WatchEvent<R::Frame>>,
     ended: bool,
@@ -233,7 +232,7 @@ struct Session<R: WatchRequest> {
 #[derive(Clone, Copy)]
 struct Loss {
     since: Instant,
-    /// The endpoint that failed last; `None` when it did nothing wrong.
+    /// The endpoint that failed last; `None` when it was not at fault.
     failed_at: Option<usize>,
 }
 
@@ -263,7 +262,7 @@ impl<R: WatchRequest> Session<R> {
                 }
                 Err(status) => {
                     let endpoint = open.endpoint;
-                    // A server that ends in order what it served has not failed, however short that was.
+                    // A server that ends a stream in order after serving it has not failed, however short the stream was.
                     let served = !open.first && is_orderly_end(&status);
                     let steady = served || open.opened_at.elapsed() >= STEADY_AFTER;
                     self.stream = None;
@@ -274,7 +273,7 @@ impl<R: WatchRequest> Session<R> {
                 }
             }
         } else {
-            // Given up within the pause, it is waited for again; a pause is short and jittered anyway.
+            // If cancelled within the pause, the pause starts again; it is short and jittered anyway.
             sleep(self.pause).await;
             match self.open_again().await {
                 Ok(open) => {
@@ -286,7 +285,7 @@ impl<R: WatchRequest> Session<R> {
         }
     }
 
-    /// Opens the stream for the first time, as a call is made.
+    /// Opens the stream for the first time, like a call.
     async fn open_first(&mut self) -> Result<Open<R::Frame>, Error> {
         self.request.set_cursor(self.cursor.clone());
         let client = &self.client;
@@ -296,7 +295,7 @@ impl<R: WatchRequest> Session<R> {
         Ok(Open { endpoint, frames, opened_at: Instant::now(), first: true })
     }
 
-    /// One attempt to open the stream; on failure, where it failed and why.
+    /// One attempt to open the stream; on failure, the endpoint and the cause.
     async fn open_again(&mut self) -> Result<Open<R::Frame>, (usize, Status)> {
         let endpoint = self.client.pool.pick(self.lost.and_then(|lost| lost.failed_at)).index;
         self.request.set_cursor(self.cursor.clone());
@@ -343,7 +342,7 @@ impl<R: WatchRequest> Session<R> {
         self.waiting.push_back(WatchEvent::Update(frame));
     }
 
-    /// Decides what becomes of the stream after a failure at an endpoint.
+    /// Decides how to continue after a failure at an endpoint.
     fn failed(&mut self, endpoint: usize, status: Status) -> Result<(), Error> {
         if is_cursor_too_old(&status) && !self.cursor.is_empty() {
             self.start_afresh();
@@ -367,7 +366,7 @@ impl<R: WatchRequest> Session<R> {
         Ok(())
     }
 
-    /// Gives the cursor up: the full state is asked for next.
+    /// Drops the cursor, so that the full state is requested next.
     fn start_afresh(&mut self) {
         self.cursor.clear();
         self.pause = Duration::ZERO;
@@ -376,7 +375,7 @@ impl<R: WatchRequest> Session<R> {
     }
 }
 
-/// The next frame of a stream. Its end is a failure like any other: the service ends no stream without a status.
+/// The next frame of a stream. An end without a status is a failure too: the service ends no stream without one.
 async fn read<F>(open: &mut Open<F>, silence_max: Option<Duration>) -> Result<F, Status> {
     let message = open.frames.message();
     let received = match silence_max {
