@@ -1,7 +1,7 @@
-//! Watches prices through the client library and says what happens to the stream: `cargo run -p crossmarket-client --example watch_prices -- BTC ETH`.
+//! Watches prices with the client library and reports what happens to the stream: `cargo run -p crossmarket-client --example watch_prices -- BTC ETH`.
 //!
-//! Start the service with `crossmarket demo` first, or name others in `CROSSMARKET_SERVER`, several separated by commas: stop the one
-//! that is watched, and the stream goes on at another.
+//! Start the service with `crossmarket demo` first, or name servers in `CROSSMARKET_SERVER`, separated by commas: stop the one in use, and
+//! the stream resumes at another.
 
 use crossmarket_api::v1::WatchPriceSnapshotsRequest;
 use crossmarket_client::{Client, Error, WatchEvent};
@@ -22,9 +22,9 @@ async fn main() -> Result<(), Error> {
                     println!("{} {} USD{mark}", snapshot.asset, snapshot.price.as_deref().unwrap_or("no price yet"));
                 }
             }
-            WatchEvent::Interrupted { cause, pause } => eprintln!("lost ({}), again in {pause:?}", cause.message()),
+            WatchEvent::Interrupted { cause, pause } => eprintln!("lost ({}), retrying in {pause:?}", cause.message()),
             WatchEvent::Resumed { endpoint, after } => {
-                eprintln!("goes on at {endpoint} after {after:?}, nothing missed")
+                eprintln!("resumed at {endpoint} after {after:?}, nothing missed")
             }
             WatchEvent::Gap(reason) => eprintln!("gap: {reason}"),
             other => eprintln!("{other:?}"),
