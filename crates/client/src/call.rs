@@ -11,10 +11,9 @@ use crossmarket_backoff::Backoff;
 
 use super::budget::BudgetLeft;
 use super::error::{Error, is_local, is_timeout, may_pass, retry_delay};
-use super::options::ClientBuilder;
 use super::pool::{Connection, EndpointHealth, Pool};
 
-/// Before a call is sent again when no endpoint is well.
+/// Pauses before retries when no endpoint is healthy.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), PAUSE_MAX);
 
 /// The longest pause between two attempts.
@@ -73,27 +72,6 @@ struct Tally {
 }
 
 impl Client {
-    /// A client with default options for one endpoint, or for several separated by commas.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unusable`] when one is not `http://HOST:PORT` or `https://HOST:PORT`.
-    ///
-    /// ```
-    /// use crossmarket_client::Client;
-    ///
-    /// let client = Client::new("http://10.0.0.1:50051,http://10.0.0.2:50051").expect("two endpoints");
-    /// assert_eq!(client.endpoints().len(), 2);
-    /// ```
-    pub fn new(endpoints: &str) -> Result<Self, Error> {
-        Self::builder().endpoints(endpoints.split(',')).build()
-    }
-
-    /// A client with other options.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::default()
-    }
-
     pub(super) fn assemble(pool: Arc<Pool>, budget: Arc<BudgetLeft>, settings: Settings) -> Self {
         Self { pool, settings, budget, tally: Arc::default() }
     }

@@ -179,6 +179,10 @@ fn after_attempts(attempts: u32, last: Option<&Status>) -> String {
     }
 }
 
+pub(super) fn unusable(what: &'static str, value: &str, reason: impl Into<String>) -> Error {
+    Error::Unusable { what, value: value.to_owned(), reason: reason.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;

@@ -81,6 +81,7 @@ mod error;
 mod options;
 mod pool;
 mod services;
+mod tls;
 mod watch;
 
 #[cfg(test)]
@@ -89,7 +90,8 @@ mod tests;
 pub use budget::RetryBudget;
 pub use call::{Client, Counters};
 pub use error::{Error, code_name, describe};
-pub use options::{ClientBuilder, Tls};
+pub use options::ClientBuilder;
 pub use pool::{Connection, Credentials, EndpointHealth, TraceHeaders};
 pub use services::{Catalog, Indices, LongShort, Overview, Prices, Signals};
+pub use tls::Tls;
 pub use watch::{GapReason, Watch, WatchEvent, WatchFrame, WatchRequest};

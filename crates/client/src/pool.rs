@@ -14,10 +14,10 @@ use tonic::{Request, Status};
 
 use crossmarket_backoff::Backoff;
 
-use super::error::Error;
-use super::options::{Tls, unusable};
+use super::error::{Error, unusable};
+use super::tls::Tls;
 
-/// How long an endpoint is passed over after a failure.
+/// How long an endpoint is skipped after a failure.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), SHUNNED_MAX);
 
 /// The longest time that an endpoint is skipped, whatever delay it requested.
