@@ -1,4 +1,4 @@
-//! Cursors: positions in the shared change feed, so that any replica continues what another began.
+//! Cursors: positions in the shared change feed, so that any replica can continue a stream of another.
 
 use super::{Collection, opaque};
 use crossmarket_domain::state::{Epoch, Revision};
@@ -6,22 +6,21 @@ use crossmarket_domain::state::{Epoch, Revision};
 /// A position in one shard's feed. Positions order by epoch, then by revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The generation of the writer.
+    /// The writer's generation.
     pub epoch: Epoch,
-    /// The newest revision that is included.
+    /// The newest revision included.
     pub revision: Revision,
 }
 
-/// What a reader of a collection has seen: everything up to a position in every shard. It holds nothing of one replica's own.
+/// What a reader of a collection has seen: everything up to a position in each shard. It contains nothing specific to a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The collection that was read.
     pub collection: Collection,
     /// The position in each shard, by shard number.
     pub positions: Vec<Position>,
 }
 
-/// The text is not a cursor: cut, changed, or of something else.
+/// The text is not a cursor: it was truncated, changed, or belongs to something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this collection")]
 pub struct CursorMangled;
@@ -30,7 +29,7 @@ const VERSION: u8 = 1;
 const POSITION_LEN: usize = 16;
 
 impl Cursor {
-    /// The cursor as a text for clients.
+    /// Encodes the cursor for clients.
     pub fn encode(&self) -> String {
         let mut content = Vec::with_capacity(2 + self.positions.len() * POSITION_LEN);
         content.push(VERSION);
@@ -42,7 +41,7 @@ impl Cursor {
         opaque::seal(&content)
     }
 
-    /// Reads a text made by [`Cursor::encode`] for that collection.
+    /// Decodes a text from [`Cursor::encode`] for this collection.
     pub fn decode(text: &str, collection: Collection) -> Result<Self, CursorMangled> {
         let content = opaque::open(text).ok_or(CursorMangled)?;
         let [VERSION, code, positions @ ..] = content.as_slice() else { return Err(CursorMangled) };

@@ -1,4 +1,4 @@
-//! Which items a reader wants.
+//! Filters: which items a reader wants.
 
 use smol_str::SmolStr;
 
@@ -7,7 +7,7 @@ use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::state::{Body, Key};
 use crossmarket_domain::{LongShortKind, Period};
 
-/// All conditions that are given must hold.
+/// All given conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only these keys; `None` means all.
@@ -40,7 +40,7 @@ impl LongShortSeries {
 }
 
 impl Filter {
-    /// Whether the item's figures satisfy the conditions on rank and category. Keys are not looked at.
+    /// Whether the item satisfies the conditions on rank and category. Keys are not checked.
     pub fn admits(&self, item: &Item) -> bool {
         let (categories, rank) = match &item.state.body {
             Body::Price(price) => (price.categories.as_slice(), price.market_cap_rank),

@@ -1,4 +1,4 @@
-//! Following: keeps the live image up with the store. Bootstrap a shard, tail its feed, begin again after a gap.
+//! Keeps the live image up to date with the store: bootstrap a shard, tail its feed, start again after a gap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Age, Counter, Histogram};
 use crossmarket_telemetry::trace;
 
-/// Longest wait for the next entries of a feed before asking again.
+/// Maximum wait for the next entries of a feed in one request.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Before looking again for a shard's first writer. The pause grows, since some shard may never have one.
@@ -26,17 +26,17 @@ const NO_WRITER_BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), D
 /// After a store error. The longest pause is short, so that the image is up to date within a second of the store's return.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(25), Duration::from_millis(800));
 
-/// How long a new epoch may hold less than is in memory before it is taken for all that there is. A writer that begins on an emptied store
-/// publishes everything anew, in several batches, and until then what is in memory is the better answer.
+/// How long a new epoch may hold less than is in memory before it replaces that. A writer on an emptied store publishes everything again in
+/// several batches, and until then the content of the memory is the better answer.
 const REPUBLICATION_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// The same while the writer itself has not said that everything is there. A standby that takes over asks the venues first.
+/// The same while the writer has not marked the shard complete. A standby that takes over has to poll the venues first.
 const FILLING_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How often freshness is looked at, at most and at least.
+/// Shortest and longest interval of freshness checks.
 const FRESHNESS_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
-/// Keeps one shard of the image up with the store until cancelled. Store errors are waited out; the image goes on answering meanwhile.
+/// Keeps one shard of the image up to date until cancelled. During store errors it retries, and the image continues to answer.
 pub async fn follow_shard(
     image: Arc<Image>,
     store: Arc<dyn Store>,
@@ -47,7 +47,7 @@ pub async fn follow_shard(
     cancel.run_until_cancelled_owned(follow_for_ever(&image, store.as_ref(), shard, clock)).await;
 }
 
-/// Marks states stale as their time comes, until cancelled.
+/// Marks states stale when their time comes, until cancelled.
 pub async fn keep_fresh(image: Arc<Image>, clock: Clock, cancel: CancellationToken) {
     let keep = async {
         loop {
@@ -60,7 +60,7 @@ pub async fn keep_fresh(image: Arc<Image>, clock: Clock, cancel: CancellationTok
     cancel.run_until_cancelled(keep).await;
 }
 
-/// What is counted of a shard.
+/// Metrics of a shard.
 struct Measures {
     age: Arc<Age>,
     gaps: Arc<Counter>,
@@ -79,7 +79,7 @@ impl Measures {
         }
     }
 
-    /// Entries were applied that were made at these times, the newest a moment before it was written.
+    /// Records applied entries by their publish times; the newest was created just before it was written.
     fn applied(&self, published: impl Iterator<Item = Timestamp>, clock: Clock) {
         self.age.mark();
         if let Some(newest) = published.max() {
@@ -92,7 +92,7 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     let measures = Measures::of(shard);
     let mut pauses = BACKOFF.pauses();
     let mut no_writer_pauses = NO_WRITER_BACKOFF.pauses();
-    // The epoch in which the next tail is asked for; `None` when a bootstrap is due.
+    // The epoch of the next tail; `None` when a bootstrap is due.
     let mut epoch: Option<Epoch> = None;
     let mut republication = None;
     loop {
@@ -114,7 +114,7 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
                 }
             }
             Err(error) => {
-                // Nobody publishes anything anew while the store is away.
+                // Nothing is published while the store is unavailable.
                 republication = None;
                 // Logged once for each outage.
                 if pauses.failures() == 0 {
@@ -126,11 +126,11 @@ async fn follow_for_ever(image: &Image, store: &dyn Store, shard: ShardId, clock
     }
 }
 
-/// A new epoch that holds less than it will, and since when that is known.
+/// A new epoch that is not complete yet, and since when that is known.
 type Republication = Option<(Epoch, Instant)>;
 
-/// Loads the shard. `None` while it has no writer or its writer has not published everything yet: an empty image must not pass for a complete
-/// one, and a store that was emptied takes nothing away that is in memory.
+/// Loads the shard. `None` while it has no writer, or its writer has not published everything: an empty image must not look complete, and an
+/// emptied store must not clear the memory.
 async fn bootstrap(
     image: &Image,
     store: &dyn Store,
@@ -166,7 +166,7 @@ async fn bootstrap(
     Ok(Some(epoch))
 }
 
-/// Applies what comes next. `None` when the shard must be bootstrapped again.
+/// Applies the next entries. `None` when the shard must be bootstrapped again.
 async fn tail(
     image: &Image,
     store: &dyn Store,
@@ -195,7 +195,7 @@ async fn tail(
     Ok(applied.then_some(epoch))
 }
 
-/// A span for every traced batch among these entries, which lasts as long as the caller keeps it; watchers are told of it.
+/// A span for every traced batch among these entries, open as long as the caller holds it; watchers link to it.
 fn trace_application(image: &Image, shard: ShardId, epoch: Epoch, entries: &[Entry]) -> Vec<Span> {
     let batches = entries.chunk_by(|one, next| one.trace == next.trace);
     let spans = batches.filter_map(|batch| {

@@ -1,8 +1,8 @@
 //! Daily histories in memory: closes and market caps of every asset and index as columns by day, so that comparisons over years, the
 //! altcoin season of any date and cycles are computed without the store.
 //!
-//! A background task loads what the store has and looks for news: days that close, hours at whose end a New York session closes, imports
-//! and backfills. A value takes 8 bytes: 500 assets over 10 years with their market caps are 29 MB, and nothing else is kept of them.
+//! A background task loads the store's content and checks for changes: days that close, hours at whose end a New York session closes, imports
+//! and backfills. A value takes 8 bytes: 500 assets over 10 years with their market caps are 29 MB. Nothing else of them is kept.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,40 +22,40 @@ use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::{CandleInterval, Timestamp, calendar};
 use crossmarket_store::{SeriesInfo, Store, StoreError};
 
-/// Series held at most; further ones are left out, with a warning.
+/// Maximum number of series; further ones are omitted, with a warning.
 pub const SERIES_COUNT_MAX: usize = 20_000;
 
-/// How often the store is asked for news: soon again while there is some, later when there was none.
+/// Interval of checks for changes: the first while there are changes, the second otherwise.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
-/// How far back hourly candles are looked through for the closes of sessions.
+/// How far back hourly candles are read for the closes of sessions.
 const HOURLY_SPAN: Duration = Duration::from_secs(400 * 86_400);
 
-/// Read again together with what is new, since the newest candle may have been stored before it was complete.
+/// How much is read again together with new values, because the newest candle may have been stored before it was complete.
 const TAIL_SPAN: Duration = Duration::from_secs(3 * 86_400);
 
 /// After midnight the day's last price reaches the store a moment later, under a number of candles that does not change.
 const SETTLE_SPAN: Duration = Duration::from_secs(600);
 
-/// After so long a series is read whole again, because an import may have replaced values without adding any: of days, which imports have, and of
-/// hours.
+/// After this time a series is read completely again, because an import may have replaced values without adding any: for daily series, and for
+/// hourly ones.
 const FULL_INTERVAL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(6 * 3_600));
 
-/// Only this part of the series is read again for that reason at one look, so that it is never all of them at once.
+/// The fraction of the series that is read completely in one check, so that it is never all of them at once.
 const FULL_SHARE: usize = 20;
 
-/// What is held of one asset or index. Days that are still going on are never among them.
+/// The histories of one asset or index. The current day is never included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// Closes: of UTC days, or of the sessions of what an exchange trades, by their date.
+    /// Closes: of UTC days, or of sessions for exchange-traded indices, by date.
     pub closes: Daily,
     /// Market caps in US dollars at the end of UTC days.
     pub market_caps: Daily,
-    /// Prices at the close of New York sessions, by their date; from hourly candles, and only of what trades around the clock.
+    /// Prices at the close of New York sessions, by date; from hourly candles, and only for assets that trade around the clock.
     pub session_closes: Daily,
 }
 
-/// The histories of everything.
+/// The histories of all subjects.
 #[derive(Debug)]
 pub struct Histories {
     held: RwLock<HashMap<SmolStr, Arc<History>>>,
@@ -70,28 +70,28 @@ impl Default for Histories {
 }
 
 impl Histories {
-    /// True once everything that the store has was loaded.
+    /// True once the store's content has been loaded.
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// What is held of a subject.
+    /// The histories of a subject.
     pub fn get(&self, subject: &Subject) -> Option<Arc<History>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(&subject.series_subject()).cloned()
     }
 
-    /// Everything that is held, by the subjects' names in the store.
+    /// All histories, by the subjects' names in the store.
     pub fn all(&self) -> Vec<(SmolStr, Arc<History>)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.iter().map(|(subject, history)| (subject.clone(), Arc::clone(history))).collect()
     }
 
-    /// Counts the changes of what is held.
+    /// The number of changes so far.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// Replaces what is held of some subjects, and marks the first load as done.
+    /// Replaces the histories of some subjects, and marks the first load as done.
     pub fn put(&self, changed: impl IntoIterator<Item = (SmolStr, Arc<History>)>) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.extend(changed);
@@ -100,7 +100,7 @@ impl Histories {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    /// How many values are held, a missing day within a column counted as one.
+    /// The number of values; a missing day within a column counts as one.
     pub fn value_count(&self) -> usize {
         let span = |daily: &Daily| match (daily.first_day(), daily.last_day()) {
             (Some(first), Some(last)) => last.since(first).unsigned_abs() as usize + 1,
@@ -113,7 +113,7 @@ impl Histories {
     }
 }
 
-/// Keeps histories up with the store until cancelled. Store errors are waited out.
+/// Keeps histories up to date with the store until cancelled, retrying after store errors.
 pub async fn keep(histories: Arc<Histories>, store: Arc<dyn Store>, clock: Clock, cancel: CancellationToken) {
     cancel.run_until_cancelled_owned(keep_for_ever(&histories, store.as_ref(), clock)).await;
 }
@@ -145,7 +145,7 @@ async fn keep_for_ever(histories: &Histories, store: &dyn Store, clock: Clock) {
     }
 }
 
-/// What was read of a series.
+/// What has been read of a series.
 #[derive(Clone, Copy)]
 struct Read {
     count: u64,
@@ -154,12 +154,12 @@ struct Read {
     whole_at: Instant,
 }
 
-/// How much of a series is to be read.
+/// How much of a series to read.
 #[derive(Clone, Copy, PartialEq)]
 enum Extent {
-    /// What is new, where that can be told.
+    /// New values only, where they can be determined.
     News,
-    /// All of it.
+    /// The whole series.
     Whole,
 }
 
@@ -170,7 +170,7 @@ struct Loader {
 }
 
 impl Loader {
-    /// Reads what is new. Returns how many series are other than they were.
+    /// Reads changes. Returns the number of changed series.
     async fn look(&mut self, histories: &Histories, store: &dyn Store, now: Timestamp) -> Result<usize, StoreError> {
         let mut changed: HashMap<SmolStr, Arc<History>> = HashMap::new();
         let mut series_count = 0;
@@ -199,7 +199,7 @@ impl Loader {
             self.read(Arc::make_mut(&mut history), store, &info, extent, now).await?;
             let is_other = history != before;
             series_count += usize::from(is_other);
-            // What an earlier series of the same subject has changed is kept.
+            // Keep what an earlier series of the same subject has changed.
             if is_other || !is_held(histories, &subject, &before) {
                 changed.insert(subject, history);
             }
@@ -218,7 +218,7 @@ impl Loader {
         (read.count, read.first, read.last) != (info.count, info.first, info.last) || settling
     }
 
-    /// The series that were last read whole too long ago, the longest first, as far as they are due at this look.
+    /// The series due for a complete read in this check, the oldest first.
     fn overdue(&self) -> HashSet<SeriesKey> {
         let interval = |key: &SeriesKey| match key.kind {
             SeriesKind::Candles(CandleInterval::OneHour) => FULL_INTERVAL.1,
@@ -240,7 +240,7 @@ impl Loader {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let before = self.known.get(&info.key).copied().filter(|_| extent == Extent::News);
-        // What is new is at the end, unless an import or a backfill has put days before or between.
+        // New values are at the end, unless an import or a backfill added days before or in between.
         let tail_from = before
             .filter(|read| (read.first == info.first && is_appended(read, info)) || is_trimmed(read, info))
             .map(|read| (read.last - TAIL_SPAN).max(info.first));
@@ -288,18 +288,18 @@ impl Loader {
     }
 }
 
-/// Whether that is what is held of a subject.
+/// Whether these are the current histories of a subject.
 fn is_held(histories: &Histories, subject: &SmolStr, history: &Arc<History>) -> bool {
     let held = Subject::parse(subject).and_then(|subject| histories.get(&subject));
     held.is_some_and(|held| Arc::ptr_eq(&held, history))
 }
 
-/// Whether the oldest hours were dropped, as happens each day: nothing is lost by it, and what came besides is found when all is read again.
+/// Whether only the oldest hours were dropped, as happens daily: nothing is lost, and other changes are found in the next complete read.
 fn is_trimmed(read: &Read, info: &SeriesInfo) -> bool {
     info.key.kind == SeriesKind::Candles(CandleInterval::OneHour) && info.first > read.first && info.first <= read.last
 }
 
-/// Whether all that is new of a series can lie after what was read: a longer gap would need more points.
+/// Whether all new values can be after those read: otherwise there would be more points.
 fn is_appended(read: &Read, info: &SeriesInfo) -> bool {
     let SeriesKind::Candles(interval) = info.key.kind else { return false };
     let added = info.count.saturating_sub(read.count);

@@ -1,8 +1,8 @@
-//! The live image: every key's newest state in this process's memory, encoded once for all who read it.
+//! The live image: every key's newest state in this process's memory, encoded once for all readers.
 //!
-//! A key has a slot; a slot holds the state, its position in the change feed and its bytes in both views. Reads take the bytes. Watchers
-//! own no queue: a [`Subscription`] remembers how far it has come and takes whatever is newer when it is asked, so a slow reader costs no
-//! more than a fast one. This module knows neither the wire format (that comes in through [`Encoder`]) nor where states come from
+//! A key has a slot with the state, its position in the change feed, and its bytes in both views. Reads take the bytes. Watchers own no queue:
+//! a [`Subscription`] remembers how far it has come and takes what is newer, so a slow reader costs no more than a fast one
+//! (docs/adr/005-no-queue-per-subscriber.md). This module knows neither the wire format ([`Encoder`] does) nor where states come from
 //! ([`crate::follow`] feeds it).
 
 use std::collections::{HashSet, VecDeque};
@@ -34,10 +34,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-/// Traced batches that are remembered. A reader who is further behind learns of the states, not of who wrote them.
+/// Number of traced batches remembered. A reader that is further behind gets the states without their traces.
 const TRACED_MAX: usize = 256;
 
-/// What is kept and watched together.
+/// Items that are kept and watched together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collection {
     /// Price snapshots.
@@ -52,19 +52,19 @@ pub enum Collection {
     Feeds,
 }
 
-/// How much of an item is wanted.
+/// How much of an item is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// The figures.
     Basic,
-    /// The figures and what is behind each.
+    /// The figures and their provenance.
     Full,
 }
 
-/// Whether a state is within its budget.
+/// Whether a state is within its freshness budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is, or it has none.
+    /// It is, or it has no budget.
     Fresh,
     /// It is not.
     Stale,
@@ -74,7 +74,6 @@ pub enum Freshness {
 
 /// Turns states into bytes. Those bytes are one entry of a response's repeated field 1: tag, length and message.
 pub trait Encoder: Send + Sync {
-    /// Encodes a state.
     fn encode(&self, state: &State, revision: Revision, freshness: Freshness) -> Encoding;
 }
 
@@ -92,13 +91,13 @@ pub struct Encoding {
 pub struct Change {
     /// The key.
     pub key: Key,
-    /// The update's position in the shard's feed.
+    /// The position in the shard's feed.
     pub revision: Revision,
     /// The state; `None` when the key is gone.
     pub state: Option<State>,
 }
 
-/// One key's newest state, as it is read.
+/// One key's newest state, as read.
 #[derive(Debug)]
 pub struct Item {
     /// The key.
@@ -107,24 +106,24 @@ pub struct Item {
     pub state: Arc<State>,
     /// The shard that it is in.
     pub shard: ShardId,
-    /// Where in that shard's feed it is.
+    /// Its position in that shard's feed.
     pub position: Position,
     /// Whether it was fresh when it was encoded.
     pub freshness: Freshness,
     encoding: Encoding,
 }
 
-/// Updates do not follow on what the image holds of the shard: a gap, another epoch, or no bootstrap yet. Bootstrap it.
+/// The updates do not continue the image's content of the shard: a gap, another epoch, or no bootstrap yet. Bootstrap the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("updates do not follow on the image's position")]
 pub struct Discontinuity;
 
-/// How an image is set up.
+/// Settings of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageSettings {
-    /// How the data is divided, which is the same in the store.
+    /// How keys are divided into shards, as in the store.
     pub shards: Shards,
-    /// How many revisions a cursor may lie behind. No more than the store's feeds hold.
+    /// How many revisions a cursor may be behind; at most the length of the store's feeds.
     pub resume_revisions_max: u64,
 }
 
@@ -138,9 +137,9 @@ impl Default for ImageSettings {
 pub struct Image {
     encoder: Box<dyn Encoder>,
     settings: ImageSettings,
-    /// Batches that were traced, the newest last.
+    /// Traced batches, the newest last.
     traced: RwLock<VecDeque<Traced>>,
-    /// How far each shard has been applied, in all collections.
+    /// The applied position of each shard, in all collections.
     applied: RwLock<Vec<Option<Position>>>,
     shared: [Shared; Collection::ALL.len()],
 }
@@ -153,14 +152,13 @@ struct Traced {
     trace: TraceContext,
 }
 
-/// One collection and the wake-up of its watchers, which tells only that something changed.
+/// One collection, and the signal to its watchers that something changed.
 struct Shared {
     slots: RwLock<Slots>,
     wake: watch::Sender<()>,
 }
 
 impl Collection {
-    /// Every collection.
     pub const ALL: [Self; 5] = [Self::Prices, Self::Assets, Self::LongShortRatios, Self::Indices, Self::Feeds];
 
     /// The collection that holds a key.
@@ -174,7 +172,7 @@ impl Collection {
         }
     }
 
-    /// True when a shard may hold keys of it. Watchers of it need not know of the other shards.
+    /// True when a shard may hold keys of it. Its watchers ignore the other shards.
     pub fn is_in(self, shard: ShardId, shards: Shards) -> bool {
         match self {
             Self::Prices | Self::Assets | Self::LongShortRatios => shards.of_assets().contains(&shard),
@@ -183,7 +181,7 @@ impl Collection {
         }
     }
 
-    /// Its number in cursors. Numbers are never used again for another.
+    /// Its number in cursors. A number is never reused.
     fn code(self) -> u8 {
         match self {
             Self::Prices => 1,
@@ -245,35 +243,35 @@ impl Image {
         Self { encoder: Box::new(encoder), settings, traced: RwLock::default(), applied, shared }
     }
 
-    /// How the data is divided.
+    /// How keys are divided into shards.
     pub fn shards(&self) -> Shards {
         self.settings.shards
     }
 
-    /// True once everything about assets has been bootstrapped. What is made of many assets comes later, and prices do not wait for it.
+    /// True once all asset shards have been bootstrapped. The cross-asset shard comes later, and prices do not wait for it.
     pub fn is_ready(&self) -> bool {
         self.settings.shards.of_assets().all(|shard| self.position(shard).is_some())
     }
 
-    /// True once every shard that a collection is in has been bootstrapped.
+    /// True once every shard of a collection has been bootstrapped.
     pub fn is_loaded(&self, collection: Collection) -> bool {
         let shards = self.settings.shards;
         shards.all().filter(|shard| collection.is_in(*shard, shards)).all(|shard| self.position(shard).is_some())
     }
 
-    /// How far a shard has been applied; `None` before its bootstrap.
+    /// The applied position of a shard; `None` before its bootstrap.
     pub fn position(&self, shard: ShardId) -> Option<Position> {
         let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
         applied.get(usize::from(shard)).copied().flatten()
     }
 
-    /// How many keys of a shard there are.
+    /// The number of keys in a shard.
     pub fn key_count(&self, shard: ShardId) -> usize {
         let count = |collection| self.read(collection).items().filter(|item| item.shard == shard).count();
         Collection::ALL.into_iter().map(count).sum()
     }
 
-    /// Replaces everything of a shard by what its store holds at `position`. Watchers are told that continuity was lost.
+    /// Replaces a shard's content with that of the store at `position`. Watchers get a RESYNC.
     pub fn bootstrap(&self, shard: ShardId, position: Position, changes: Vec<Change>, now: Timestamp) {
         let mut prepared = self.prepare(shard, position.epoch, changes, now);
         for collection in self.collections_in(shard) {
@@ -287,7 +285,7 @@ impl Image {
                 slots.remove(&key, shard, position.revision);
             }
             if epoch_changed && let Some(removal) = slots.removals.get_mut(usize::from(shard)) {
-                // Cursors of the epochs before are not continued anyway.
+                // Cursors of earlier epochs cannot be continued anyway.
                 *removal = 0;
             }
             apply_prepared(&mut slots, shard, changes);
@@ -299,7 +297,7 @@ impl Image {
         self.set_applied(shard, position);
     }
 
-    /// Applies what came next in a shard's feed. Updates that are in the image already are passed over.
+    /// Applies the next updates of a shard's feed. Updates that are already in the image are skipped.
     pub fn apply(
         &self,
         shard: ShardId,
@@ -330,7 +328,7 @@ impl Image {
         Ok(())
     }
 
-    /// Marks what has become stale by now, under the same revision, and tells watchers. Returns how many states did.
+    /// Marks what has become stale by now, under the same revision, and wakes watchers. Returns the number of states.
     pub fn refresh(&self, now: Timestamp) -> usize {
         let mut flipped_count = 0;
         for collection in Collection::ALL {
@@ -348,12 +346,12 @@ impl Image {
         Collection::ALL.into_iter().filter_map(|collection| self.read(collection).next_deadline()).min()
     }
 
-    /// How many items of a collection are not stale, of those that can become so.
+    /// The number of items in a collection that can become stale and are not.
     pub fn fresh_count(&self, collection: Collection) -> usize {
         self.read(collection).fresh_count()
     }
 
-    /// How many price snapshots are fresh.
+    /// The number of fresh price snapshots.
     pub fn fresh_price_count(&self) -> usize {
         self.fresh_count(Collection::Prices)
     }
@@ -364,18 +362,18 @@ impl Image {
         slots.slot(slots.find(key)?)?.item.clone()
     }
 
-    /// How often a key's slot has changed, of revision or of freshness; 0 when there is no such key.
+    /// How often a key's slot has changed, in revision or freshness; 0 for an unknown key.
     pub fn change_count(&self, key: &Key) -> u64 {
         let slots = self.read(Collection::of(key));
         slots.find(key).and_then(|at| slots.slot(at)).map_or(0, |slot| slot.changes)
     }
 
-    /// The items of a collection that are wanted, in no particular order.
+    /// The matching items of a collection, in no particular order.
     pub fn select(&self, collection: Collection, wanted: impl Fn(&Item) -> bool) -> Vec<Arc<Item>> {
         self.read(collection).items().filter(|item| wanted(item)).cloned().collect()
     }
 
-    /// Remembers which span applies the revisions `from` to `to`, for those who are sent them. To be called before they are applied.
+    /// Remembers which span applies the revisions `from` to `to`, for the frames that deliver them. Call it before applying them.
     pub fn note_trace(&self, shard: ShardId, from: Position, to: Position, trace: TraceContext) {
         let mut traced = self.traced.write().unwrap_or_else(PoisonError::into_inner);
         if traced.len() == TRACED_MAX {
@@ -384,7 +382,7 @@ impl Image {
         traced.push_back(Traced { shard, from, to, trace });
     }
 
-    /// The spans that applied what is at these places, each once.
+    /// The spans that applied the content of these slots, each once.
     fn traces_of(&self, places: &[(ShardId, Position)]) -> Vec<TraceContext> {
         let traced = self.traced.read().unwrap_or_else(PoisonError::into_inner);
         let holds = |one: &&Traced| {
@@ -399,7 +397,7 @@ impl Image {
         Collection::ALL.into_iter().filter(move |collection| collection.is_in(shard, shards))
     }
 
-    /// Comes after the collections, so that what a shard's position promises is there.
+    /// Updated after the collections, so that everything up to a shard's position is present.
     fn set_applied(&self, shard: ShardId, position: Position) {
         let mut applied = self.applied.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = applied.get_mut(usize::from(shard)) {
@@ -409,7 +407,7 @@ impl Image {
 
     fn prepare(&self, shard: ShardId, epoch: Epoch, changes: Vec<Change>, now: Timestamp) -> Vec<Prepared> {
         let shards = self.settings.shards;
-        // After `collector.shards` was changed a shard may hold keys that now are another's. They are not its to tell.
+        // After a change of `collector.shards`, a shard may hold keys that now belong to another one. Ignore them.
         let its_own = |change: &Change| shards.of_key(&change.key) == shard;
         let prepare = |change: Change| match change.state {
             None => Prepared::Remove(change.key, change.revision),
@@ -441,7 +439,7 @@ impl Image {
         }
     }
 
-    // A panic while the lock was held leaves slots that are whole each by itself, so they are read on.
+    // After a panic while the lock was held, each slot by itself is still consistent, so reading continues.
     fn read(&self, collection: Collection) -> RwLockReadGuard<'_, Slots> {
         self.shared(collection).slots.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -454,13 +452,13 @@ impl Image {
         self.shared(collection).wake.send_replace(());
     }
 
-    /// Tells when something in a collection has changed.
+    /// Signals that something in a collection has changed.
     pub fn wakes(&self, collection: Collection) -> watch::Receiver<()> {
         self.shared(collection).wake.subscribe()
     }
 }
 
-/// A change that is encoded and waits for the lock.
+/// An encoded change that waits for the lock.
 enum Prepared {
     Put(Arc<Item>),
     Remove(Key, Revision),
@@ -496,11 +494,11 @@ fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {
     }
 }
 
-/// When a state becomes stale. Catalogue entries and the feeds' health do not: they are true until they change.
+/// When a state becomes stale. Catalogue entries and feed health never do: they are valid until they change.
 fn deadline(state: &State) -> Option<Timestamp> {
     match &state.body {
         Body::Price(_) | Body::LongShort(_) => Some(state.stale_since()),
-        // While the market is closed nothing newer is due; the first level after it opens has the usual time to come.
+        // While the market is closed nothing newer is due; after it opens, the first level has the usual time to arrive.
         Body::Index(index) => Some(index.closed_until.map_or(state.stale_since(), |until| until + state.budget)),
         Body::Asset(_) | Body::Feed(_) => None,
     }

@@ -1,14 +1,14 @@
-//! Opaque texts for clients: bytes with a check sum, in URL-safe base64. Whatever was changed on the way is refused.
+//! Opaque texts for clients: bytes with a checksum, in URL-safe base64. Changed texts are refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Longest text that is looked at, in bytes. A cursor of 256 shards is about 5,500.
+/// Maximum length of a text, in bytes. A cursor of 256 shards is about 5,500.
 const OPAQUE_LEN_MAX: usize = 16_384;
 
 const CHECK_SUM_LEN: usize = 4;
 
-/// Closes bytes into a text.
+/// Encodes bytes as a text.
 pub fn seal(content: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(content.len() + CHECK_SUM_LEN);
     bytes.extend_from_slice(content);
@@ -16,7 +16,7 @@ pub fn seal(content: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Opens a text made by [`seal`]; `None` for anything else.
+/// Decodes a text from [`seal`]; `None` for anything else.
 pub fn open(text: &str) -> Option<Vec<u8>> {
     if text.len() > OPAQUE_LEN_MAX {
         return None;

@@ -1,4 +1,4 @@
-//! The slots of one collection: the newest item of each key, and in what order they changed.
+//! The slots of one collection: the newest item of each key, and the order of changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,35 +16,35 @@ pub(super) struct Slots {
     vacant: Vec<usize>,
     /// Slots by the sequence of their last change.
     by_sequence: BTreeMap<u64, usize>,
-    /// How many changes there have been, of revision or of freshness.
+    /// The number of changes so far, in revision or freshness.
     pub sequence: u64,
     /// Fresh items by the time at which they become stale.
     fresh: BTreeSet<(Timestamp, usize)>,
     /// Stale items by the time at which they became so.
     stale: BTreeSet<(Timestamp, usize)>,
-    /// How far each shard has been applied.
+    /// The applied position of each shard.
     pub positions: Vec<Option<Position>>,
     /// The revision of each shard's last removal; 0 when there was none.
     pub removals: Vec<Revision>,
-    /// Grows whenever a reader cannot continue by changes alone: after a bootstrap or a removal.
+    /// Increases when readers cannot continue with changes alone: after a bootstrap or a removal.
     pub generation: u64,
 }
 
-/// The place of one key.
+/// The slot of one key.
 #[derive(Default)]
 pub(super) struct Slot {
     /// The newest item; `None` in a vacant slot.
     pub item: Option<Arc<Item>>,
     /// The sequence of its last change.
     sequence: u64,
-    /// How often it changed since the process started, for whichever key.
+    /// How often it changed since the process started, whatever key it held.
     pub changes: u64,
-    /// The value of `changes` at its last change of revision.
+    /// The value of `changes` at its last change in revision.
     pub revision_changes: u64,
 }
 
 impl Slots {
-    /// Empty slots; for each shard, whether it may hold keys of this collection. One that may not never moves.
+    /// No slots. `shards` says for each shard whether it may hold keys of this collection; the position of the others never moves.
     pub fn new(is_in: impl Iterator<Item = bool>) -> Self {
         let nowhere = Position { epoch: 0, revision: 0 };
         let positions: Vec<_> = is_in.map(|is_in| if is_in { None } else { Some(nowhere) }).collect();
@@ -76,7 +76,7 @@ impl Slots {
         self.by_sequence.range(sequence.saturating_add(1)..).map(|(sequence, at)| (*sequence, *at))
     }
 
-    /// How many items can become stale and have not.
+    /// The number of items that can become stale and are not.
     pub fn fresh_count(&self) -> usize {
         self.fresh.len()
     }
@@ -86,7 +86,7 @@ impl Slots {
         self.fresh.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Puts a key's new state into its slot.
+    /// Stores a key's new state in its slot.
     pub fn put(&mut self, item: Arc<Item>) {
         let at = match self.index.get(&item.key) {
             Some(at) => *at,
@@ -95,7 +95,7 @@ impl Slots {
         self.change(at, item, true);
     }
 
-    /// Takes a key out.
+    /// Removes a key.
     pub fn remove(&mut self, key: &Key, shard: ShardId, revision: Revision) {
         if let Some(removal) = self.removals.get_mut(usize::from(shard)) {
             *removal = (*removal).max(revision);
@@ -116,7 +116,7 @@ impl Slots {
         self.items().filter(|item| item.shard == shard).map(|item| item.key.clone()).collect()
     }
 
-    /// Encodes anew what has become stale by now, and what is fresh again because the clock was set back. Returns how many did.
+    /// Encodes again what has become stale by now, and what is fresh again because the clock was set back. Returns the number of items.
     pub fn refresh(&mut self, now: Timestamp, encoder: &dyn Encoder) -> usize {
         let due: Vec<usize> = self.fresh.range(..=(now, usize::MAX)).map(|(_, at)| *at).collect();
         let again: Vec<usize> = self.stale.range((now, usize::MAX)..).map(|(_, at)| *at).collect();

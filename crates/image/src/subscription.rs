@@ -11,7 +11,7 @@ use super::{Collection, Filter, Image, Item, ShardId, View};
 use crossmarket_domain::TraceContext;
 use crossmarket_domain::state::Key;
 
-/// One reader's place in a collection. Its memory is one counter per slot of the image, whatever it reads or leaves unread.
+/// One reader's position in a collection. Its memory is one counter per slot of the image, however much is unread.
 pub struct Subscription {
     image: Arc<Image>,
     collection: Collection,
@@ -19,77 +19,77 @@ pub struct Subscription {
     view: View,
     wakes: watch::Receiver<()>,
     phase: Phase,
-    /// The image's generation that the reader has been told of; `None` when a RESYNC is due.
+    /// The image's generation known to the reader; `None` when a RESYNC is due.
     generation: Option<u64>,
-    /// Every change up to this sequence has been looked at.
+    /// Every change up to this sequence has been considered.
     sequence: u64,
-    /// By slot: how many of its changes the reader has seen or does not want.
+    /// By slot: how many of its changes the reader has seen or ignored.
     seen: Vec<u64>,
-    /// By shard: the position from which the reader came. It may be ahead of this image.
+    /// By shard: the position of the reader's cursor. It may be ahead of this image.
     resumed: Vec<Position>,
-    /// Where the next round over explicit keys begins, so that the first keys do not starve the last.
+    /// Where the next pass over explicit keys begins, so that the first keys do not starve the last.
     next_key: usize,
-    /// The round over all slots that a reader who is behind is on.
+    /// The pass over all slots, for a reader that is behind.
     lap: Option<Lap>,
-    /// The spans that applied what was taken last; `None` for a reader who does not ask.
+    /// The spans that applied what was taken last; `None` when traces are not requested.
     traces: Option<Vec<TraceContext>>,
-    /// The position that the reader was told last.
+    /// The position sent to the reader last.
     told: Option<Cursor>,
 }
 
-/// One frame's worth of states.
+/// The states of one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Where in the stream it stands.
+    /// Its role in the stream.
     pub stage: Stage,
-    /// The items' entries.
+    /// The encoded items.
     pub entries: Vec<Bytes>,
-    /// How many states were superseded before this reader saw them.
+    /// The number of states superseded before this reader saw them.
     pub conflated_count: u64,
     /// The position after this batch.
     pub cursor: Cursor,
 }
 
-/// Where a batch stands.
+/// The role of a batch in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// A part of the full state; more follows.
+    /// Part of the full state; more follows.
     Snapshot,
     /// The last part of the full state.
     SnapshotComplete,
-    /// States newer than all before. Empty only once, when a resumed reader has missed nothing.
+    /// States newer than all previous ones. Empty only once, when a resumed reader has missed nothing.
     Live,
-    /// Continuity was lost; the full state follows. No items.
+    /// Continuity was lost; the full state follows. It has no items.
     Resync,
 }
 
-/// A cursor lies further back than the change feed goes.
+/// The cursor is older than the change feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor is too old")]
 pub struct CursorTooOld;
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// Walking over all candidates once, next the one at `next`.
+    /// One pass over all candidates, at `next`.
     Full { next: usize, resumed: bool },
     /// Following changes.
     Live,
 }
 
-/// A round over all slots by their place. In the order of changes, a key that changes again before its turn goes to the end, and a
-/// reader who stays behind would never get the busiest keys.
+/// A pass over all slots by index. In the order of changes, a key that changes again before its turn moves to the end, so a reader that stays
+/// behind would never get the busiest keys.
 #[derive(Clone, Copy, Debug)]
 struct Lap {
-    /// The slot that is next.
+    /// The next slot.
     next: usize,
-    /// The newest change when the round began. At its end everything up to there has been looked at.
+    /// The newest change when the pass began. At its end, everything up to there has been considered.
     sequence: u64,
 }
 
 #[derive(Default)]
 struct Gathered {
     entries: Vec<Bytes>,
-    /// Where the entries are from, for a reader who asks for traces.
+    /// The slots of the entries, for a reader that requests traces.
     places: Vec<(ShardId, Position)>,
     len: usize,
     conflated_count: u64,
@@ -119,11 +119,11 @@ impl Subscription {
     }
 
     /// A reader that continues after a cursor: it gets the keys with a later revision and no others. After another epoch it gets a
-    /// RESYNC and the full state. A cursor ahead of this image is waited for.
+    /// RESYNC and the full state. With a cursor ahead of this image it waits.
     ///
     /// # Errors
     ///
-    /// When a shard has gone on by more than [`super::ImageSettings::resume_revisions_max`] since.
+    /// When a shard has advanced by more than [`super::ImageSettings::resume_revisions_max`] since.
     pub fn resume(
         image: &Arc<Image>,
         collection: Collection,
@@ -145,7 +145,7 @@ impl Subscription {
                 if from.revision.saturating_add(image.settings.resume_revisions_max) < current.revision {
                     return Err(CursorTooOld);
                 }
-                // The key that was removed since cannot be told by a state, only by a full state without it.
+                // A removed key has no state to send, so only a full state without it can tell.
                 continues &= from.revision >= *removal;
             }
         }
@@ -159,12 +159,12 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// True when a cursor is being continued.
+    /// True when it continues from a cursor.
     pub fn is_resumed(&self) -> bool {
         self.generation.is_some() && !self.resumed.is_empty()
     }
 
-    /// How many items match now.
+    /// The number of items that match now.
     pub fn matched_count(&self) -> usize {
         let slots = self.image.read(self.collection);
         let admits = |slot: &Slot| slot.item.as_ref().is_some_and(|item| self.filter.admits(item));
@@ -176,8 +176,8 @@ impl Subscription {
         }
     }
 
-    /// Takes what is newer, up to about `len_max` bytes of it: the newest state of each key, the longest-waiting key first. `None` when
-    /// nothing is.
+    /// Takes newer states, up to about `len_max` bytes: the newest state of each key, the longest-waiting key first. `None` when there are
+    /// none.
     pub fn take(&mut self, len_max: usize) -> Option<Batch> {
         let batch = self.take_newer(len_max);
         if let Some(batch) = &batch {
@@ -221,12 +221,12 @@ impl Subscription {
         Some(Batch { stage, entries: gathered.entries, conflated_count: gathered.conflated_count, cursor })
     }
 
-    /// Has [`Subscription::traces`] tell from now on.
+    /// Turns on [`Subscription::traces`].
     pub fn follow_traces(&mut self) {
         self.traces.get_or_insert_default();
     }
 
-    /// The spans that applied what was taken last, each once. Empty unless they are followed.
+    /// The spans that applied what was taken last, each once. Empty unless turned on.
     pub fn traces(&self) -> &[TraceContext] {
         self.traces.as_deref().unwrap_or_default()
     }
@@ -237,8 +237,8 @@ impl Subscription {
         let _ = self.wakes.changed().await;
     }
 
-    /// The position up to which everything has been taken. While a RESYNC is due it stays where it was: nothing of what is there now has been
-    /// told.
+    /// The position up to which everything has been taken. While a RESYNC is due it does not move, because nothing of the current content has
+    /// been sent.
     pub fn cursor(&mut self) -> Cursor {
         let image = Arc::clone(&self.image);
         let slots = image.read(self.collection);
@@ -252,14 +252,14 @@ impl Subscription {
         }
     }
 
-    /// The bytes that this reader holds on to. They depend on the number of keys only.
+    /// The memory of this reader, in bytes. It depends only on the number of keys.
     pub fn memory_len(&self) -> usize {
         self.seen.capacity() * size_of::<u64>()
             + self.resumed.capacity() * size_of::<Position>()
             + self.filter.keys.as_ref().map_or(0, |keys| keys.capacity() * size_of::<Key>())
     }
 
-    /// Starts over with the full state.
+    /// Starts again with the full state.
     fn begin(&mut self, slots: &Slots) {
         self.generation = Some(slots.generation);
         self.sequence = slots.sequence;
@@ -336,7 +336,7 @@ impl Subscription {
         self.sequence = slots.sequence;
     }
 
-    /// Takes a slot's item if the reader wants it and has not had it.
+    /// Takes a slot's item if the reader wants it and does not have it.
     fn offer(&mut self, slots: &Slots, at: usize, gathered: &mut Gathered) {
         let Some((slot, item)) = slots.slot(at).and_then(|slot| Some((slot, slot.item.as_ref()?))) else { return };
         if self.seen.len() <= at {
@@ -359,14 +359,14 @@ impl Subscription {
         }
     }
 
-    /// Whether the reader had this revision from the connection that it continues.
+    /// Whether the reader had this revision from its previous connection.
     fn had_before(&self, item: &Item) -> bool {
         let Some(from) = self.resumed.get(usize::from(item.shard)) else { return false };
         item.position <= *from
     }
 
-    /// Forgets where the reader came from, shard by shard, once this image has caught up with it: from then on an old revision comes again
-    /// only because its freshness changed, which is news.
+    /// Drops the cursor's position of each shard that this image has caught up with: from then on an old revision appears again only because its
+    /// freshness changed, which must be sent.
     fn settle(&mut self, slots: &Slots) {
         for (from, current) in self.resumed.iter_mut().zip(&slots.positions) {
             if current.is_some_and(|current| current >= *from) {
@@ -386,7 +386,7 @@ impl Subscription {
         }
     }
 
-    /// The newest position before everything that the reader still has to get.
+    /// The newest position before everything that the reader has yet to receive.
     fn cursor_at(&self, slots: &Slots) -> Cursor {
         let mut positions: Vec<Position> =
             slots.positions.iter().map(|position| position.unwrap_or(Position { epoch: 0, revision: 0 })).collect();
@@ -406,13 +406,13 @@ impl Subscription {
         Cursor { collection: self.collection, positions }
     }
 
-    /// The slot's item if the reader has yet to get this revision of it.
+    /// The slot's item if the reader has yet to receive this revision.
     fn waiting<'a>(&self, slot: &'a Slot, at: usize) -> Option<&'a Item> {
         let item = slot.item.as_deref()?;
         let seen = self.seen.get(at).copied().unwrap_or(0);
         let news_since = match self.phase {
             Phase::Full { .. } => slot.changes,
-            // A change of freshness alone moves no cursor.
+            // A change in freshness alone moves no cursor.
             Phase::Live => slot.revision_changes,
         };
         (seen < news_since && self.filter.admits(item) && !self.had_before(item)).then_some(item)
