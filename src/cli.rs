@@ -34,7 +34,7 @@ use error::CliError;
 
 const EXAMPLES: &str = "\
 Examples:
-  crossmarket demo                       the whole service with a simulated market; nothing else is needed
+  crossmarket demo                       the whole service with a simulated market
   crossmarket serve --config FILE.toml   the service with real venues
   crossmarket get BTC ETH --full         two assets with every venue's part
   crossmarket list --order-by 'change_24h_percent desc' --limit 20
@@ -73,7 +73,7 @@ enum Command {
     Config(config::ConfigArguments),
 }
 
-/// Runs the command that the process was started with. Exit codes: 0 success, 1 failure, 2 wrong usage.
+/// Runs the command line. Exit codes: 0 success, 1 failure, 2 wrong usage.
 pub fn run() -> ExitCode {
     let command = CommandLine::parse().command;
     match execute(command) {
@@ -104,7 +104,7 @@ fn execute(command: Command) -> Result<(), CliError> {
     }
 }
 
-/// Runs a future on a runtime of its own, with at least two workers: on one, a task that blocks would stop the others.
+/// Runs a future on a new runtime with at least two workers: with one, a blocking task would stop the others.
 fn block_on(future: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

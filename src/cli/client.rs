@@ -9,28 +9,28 @@ use super::error::CliError;
 use super::parse::parse_duration;
 use crossmarket_client::{Client, Error, Tls, TraceHeaders};
 
-/// How often a call is sent at most: someone is waiting, and wants to be told soon that nobody is there.
+/// The maximum number of attempts: somebody is waiting, and should soon learn that the service is unreachable.
 const ATTEMPTS_MAX: u32 = 4;
 
-/// Where the service is, and how to reach it.
+/// How to reach the service.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClientArguments {
-    /// Where the service is; several endpoints separated by commas stand in for each other.
+    /// The service's URL. Several endpoints, separated by commas, replace each other when one fails.
     #[arg(long, value_name = "URL", env = "CROSSMARKET_SERVER", default_value = "http://127.0.0.1:50051")]
     server: String,
     /// The longest time to wait for an answer, such as 500ms or 30s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
     timeout: Duration,
-    /// The key by which the service knows this client.
+    /// The API key of this client.
     #[arg(long, value_name = "KEY", env = "CROSSMARKET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// A token by which the service knows this client (JWT); with a key as well, the token counts.
+    /// The token of this client (JWT). It takes precedence over a key.
     #[arg(long, value_name = "TOKEN", env = "CROSSMARKET_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// A PEM file of the certificate authorities that count for https endpoints, in place of the public ones.
+    /// A PEM file of the certificate authorities to trust for https endpoints, instead of the public ones.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CA")]
     ca: Option<PathBuf>,
-    /// A PEM file of this client's own certificate, for a service that asks for one.
+    /// A PEM file of this client's certificate, for mutual TLS.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CERTIFICATE", requires = "key")]
     certificate: Option<PathBuf>,
     /// A PEM file of that certificate's private key.
@@ -39,14 +39,14 @@ pub(super) struct ClientArguments {
 }
 
 impl ClientArguments {
-    /// The client. Nothing is connected yet.
+    /// Builds the client, which connects on the first call.
     pub(super) fn client(&self) -> Result<Client, CliError> {
         let mut builder = Client::builder()
             .endpoints(self.server.split(','))
             .deadline(self.timeout)
             .attempt_timeout(self.timeout)
             .attempts_max(ATTEMPTS_MAX);
-        // The service would look at the key alone, which may be left in the environment.
+        // The service would check only the key, which may be a leftover in the environment.
         builder = match (&self.token, &self.api_key) {
             (Some(token), _) => builder.bearer_token(token),
             (None, Some(key)) => builder.api_key(key),
@@ -72,7 +72,7 @@ impl ClientArguments {
         })
     }
 
-    /// Where the service is, as given.
+    /// The service's URL, as given.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_left_in_the_environment_is_in_no_tokens_way() {
+    fn a_token_takes_precedence_over_a_key() {
         #[derive(clap::Parser)]
         struct Command {
             #[command(flatten)]

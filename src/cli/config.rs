@@ -12,7 +12,7 @@ use crate::config::{Origin, Setting};
 use crate::security::KeyHash;
 use crate::security::key::{self, KEY_LEN_MAX, KEY_LEN_MIN};
 
-/// What is read of standard input at most, in bytes.
+/// Maximum length of standard input, in bytes.
 const KEY_TEXT_LEN_MAX: u64 = 4_096;
 
 /// Shows and checks settings; makes keys for clients.
@@ -23,7 +23,7 @@ Examples:
   CROSSMARKET__UNIVERSE__SIZE=50 crossmarket config show --json
   crossmarket config check --config FILE.toml && crossmarket serve --config FILE.toml
   crossmarket config hash-key                 a new key for a client, and what to put into security.clients.NAME.key_hashes
-  crossmarket config hash-key --stdin < KEY   the hash of a key that there is already")]
+  crossmarket config hash-key --stdin < KEY   the hash of an existing key")]
 pub(super) struct ConfigArguments {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -39,9 +39,9 @@ enum ConfigCommand {
         #[command(flatten)]
         settings: SettingsArguments,
     },
-    /// Makes a client's key: prints the key, which is kept nowhere, and its hash for the settings, each on a line.
+    /// Generates a client's key. Prints the key, which is stored nowhere, and its hash for the settings, each on one line.
     HashKey {
-        /// Reads a key that there is already, and prints its hash alone.
+        /// Read an existing key, and print only its hash.
         #[arg(long)]
         stdin: bool,
     },
@@ -64,7 +64,8 @@ pub(super) fn run(arguments: &ConfigArguments) -> Result<(), CliError> {
             }
         }
         ConfigCommand::HashKey { stdin: false } => {
-            let key = key::generate().map_err(|_| CliError::Failed("the system gives no random bytes".to_owned()))?;
+            let key =
+                key::generate().map_err(|_| CliError::Failed("the system provides no random bytes".to_owned()))?;
             writeln!(out, "key   {key}\nhash  {}", KeyHash::of(key.as_bytes()))?;
         }
         ConfigCommand::HashKey { stdin: true } => {

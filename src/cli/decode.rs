@@ -1,4 +1,4 @@
-//! `decode`: what a recorded answer, or recorded stream messages, of a venue mean.
+//! `decode`: prints what a venue's recorded answer, or recorded stream messages, mean.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,10 +15,10 @@ mod observation;
 
 use observation::{feed_of, observation_json};
 
-/// Largest answer, and longest stream message, that is read, in bytes.
+/// Maximum length of an answer, and of a stream message, in bytes.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
 
-/// Prints what a venue's recorded answer means: one JSON observation a line; problems on standard error.
+/// Prints what a venue's recorded answer means: one JSON observation per line; problems on standard error.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 FEED is one of tickers, candles, long-short-ratios, open-interest, market-caps, index-levels, categories.
@@ -33,16 +33,16 @@ pub(super) struct DecodeArguments {
     /// The venue's id, such as binance-usdm.
     #[arg(long, value_name = "ID")]
     venue: String,
-    /// What kind of data it is.
+    /// The kind of data.
     #[arg(long, value_name = "FEED")]
     feed: String,
     /// Only this instrument, by the venue's own symbol. Needed where an answer does not name its instrument.
     #[arg(long, value_name = "SYMBOL")]
     instrument: Option<String>,
-    /// The input is WebSocket messages, one a line, bare or in a recording's envelope ({"recv_ts": …, "msg": …}).
+    /// The input is WebSocket messages, one per line, bare or in a recording's envelope ({"recv_ts": …, "msg": …}).
     #[arg(long)]
     stream: bool,
-    /// The HTTP status that the answer came with.
+    /// The HTTP status of the answer.
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "stream")]
     status: u16,
     /// The recording; - reads standard input.
@@ -50,14 +50,14 @@ pub(super) struct DecodeArguments {
     file: PathBuf,
 }
 
-/// What was asked for, resolved.
+/// The resolved arguments.
 struct Asked {
     venue: &'static dyn Venue,
     feed: Feed,
     instrument: Option<Instrument>,
 }
 
-/// Whether all could be read.
+/// Whether everything was readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Clean,
@@ -91,13 +91,13 @@ fn resolve(arguments: &DecodeArguments) -> Result<Asked, CliError> {
         CliError::Usage(format!("{id} has no feed {:?}; its feeds: {}", arguments.feed, known.join(", ")))
     })?;
     if arguments.stream && venue.stream().is_none() {
-        return Err(CliError::Usage(format!("{} has no stream that could be read", venue.id())));
+        return Err(CliError::Usage(format!("{} has no stream to decode", venue.id())));
     }
     let instrument = match &arguments.instrument {
         Some(symbol) => Some(venue.instrument(symbol).ok_or_else(|| {
             let example = venue.listing("BTC", "USDT").or_else(|| venue.listing("BTC", "USD"));
             let example = example.map(|listing| format!(", such as {}", listing.symbol)).unwrap_or_default();
-            CliError::Usage(format!("{symbol:?} is no symbol of {}; expected its own spelling{example}", venue.id()))
+            CliError::Usage(format!("{symbol:?} is not a symbol of {}; expected its own spelling{example}", venue.id()))
         })?),
         None => None,
     };
@@ -155,7 +155,7 @@ fn print(asked: &Asked, observations: &[Observation], out: &mut impl Write) -> i
     Ok(())
 }
 
-/// Tells what could not be read, one line each. An entry without a value, or with a symbol that cannot be split, is no fault of the answer.
+/// Reports what could not be read, one line each. An entry without a value, or with a symbol that cannot be split, is not a fault.
 fn tell(unresolved: &[Unresolved], line: Option<u64>) -> Verdict {
     let mut verdict = Verdict::Clean;
     for entry in unresolved {

@@ -1,4 +1,4 @@
-//! What a command tells when it fails.
+//! Errors of commands.
 
 use std::error::Error as _;
 use std::io;
@@ -16,14 +16,14 @@ pub(super) enum CliError {
     /// The command line asks for something that does not exist.
     #[error("{0}")]
     Usage(String),
-    /// It ran and failed, as told.
+    /// It ran and failed.
     #[error("{0}")]
     Failed(String),
-    /// It ran to its end, and what is wrong has been told already.
+    /// It ran to its end, and has reported the problems.
     #[error("there were problems")]
     AlreadyTold,
     /// The settings are wrong.
-    #[error("the configuration is refused")]
+    #[error("the configuration is not valid")]
     Config(#[source] ConfigError),
     /// The service could not be reached, refused, or took too long.
     #[error("{0}")]
@@ -67,7 +67,7 @@ impl From<client::Error> for CliError {
 }
 
 impl CliError {
-    /// True when whoever read our output has gone away.
+    /// True when the reader of our output has closed it.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -77,7 +77,7 @@ impl CliError {
         if matches!(self, Self::Usage(_)) { 2 } else { 1 }
     }
 
-    /// Tells it on standard error.
+    /// Prints it on standard error.
     pub(super) fn print(&self) {
         match self {
             Self::AlreadyTold => {}
@@ -100,7 +100,7 @@ impl CliError {
         }
     }
 
-    /// The error and its causes on one line, each said once.
+    /// The error and its causes on one line, without repetition.
     fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -116,7 +116,7 @@ impl CliError {
     }
 }
 
-/// What may help against an error of a call.
+/// A hint for an error of a call.
 fn hint(error: &client::Error) -> &'static [&'static str] {
     match (error, error.code()) {
         (client::Error::Unreachable { .. }, _) => &[

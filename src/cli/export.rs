@@ -1,4 +1,4 @@
-//! `export`: everything of a store into one file; and `import --all`, which puts it into a store again.
+//! `export` writes a whole store into one file; `import --all` restores it.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -20,17 +20,17 @@ use crossmarket_store::migrate::{self, Existing};
 /// Writes every history and every latest value of the store into one file, with checksums.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The service may go on where the store is Redis; an embedded store belongs to one process, so stop it first. `crossmarket
-import --all FILE` puts everything into this or another store, of whatever kind.
+With Redis the service can keep running; an embedded store belongs to one process, so stop the service first.
+`crossmarket import --all FILE` restores everything into this or another store, of any kind.
 
 Examples:
   crossmarket export backup.cm --store redis://cache:6379
   crossmarket import --all backup.cm --store embedded:./data")]
 pub(super) struct ExportArguments {
-    /// The file; it must not be there yet.
+    /// The file, which must not exist yet.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where values are kept (setting store.url).
+    /// The store (setting store.url).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     #[command(flatten)]
@@ -42,11 +42,11 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), CliError> {
     let config = arguments.settings.load(flags.into_iter().collect())?.config;
     let file = &arguments.file;
     if file.exists() {
-        return Err(CliError::Failed(format!("{} is there already; name another file", file.display())));
+        return Err(CliError::Failed(format!("{} exists already; name another file", file.display())));
     }
     check_source(&config.store.url)?;
     let store = store::open(&config.store.open_options()).await.map_err(|error| in_use(error, &config.store.url))?;
-    // Only a whole backup has the name that was asked for.
+    // Only a complete backup gets the requested name.
     let mut partial = file.clone().into_os_string();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), CliError> {
     Ok(summary(saved, "saved")?)
 }
 
-/// Puts all of a backup into the store of the settings, or only checks it.
+/// Restores a backup into the configured store, or only checks it.
 pub(super) async fn restore(file: &Path, config: &Config, dry_run: bool) -> Result<(), CliError> {
     check_lasting(&config.store.url)?;
     let now = Clock::system().now();

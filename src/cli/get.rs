@@ -21,22 +21,22 @@ Examples:
   crossmarket get BTC
   crossmarket get BTC ETH --full              with every venue's price, weight and status
   crossmarket get RUT OTHERS/BTC              indices and quotients
-  crossmarket get BTC --json | jq .price      one JSON object a line, decimals as strings")]
+  crossmarket get BTC --json | jq .price      one JSON object per line, decimals as strings")]
 pub(super) struct GetArguments {
     /// Assets such as BTC, indices such as RUT, quotients such as OTHERS/BTC.
     #[arg(required = true, value_name = "CODES", value_parser = index_code)]
     codes: Vec<String>,
-    /// With each venue's part and how each figure was computed.
+    /// Include each venue's contribution and how each figure was computed.
     #[arg(long)]
     full: bool,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     client: ClientArguments,
 }
 
-/// What a code stands for.
+/// What a code refers to.
 enum Found {
     Asset(PriceSnapshot),
     Index(IndexSnapshot),
@@ -46,7 +46,7 @@ pub(super) async fn run(arguments: GetArguments) -> Result<(), CliError> {
     let client = arguments.client.client()?;
     let view = if arguments.full { View::Full } else { View::Basic };
     let (found, missing) = match arguments.codes.as_slice() {
-        // One code is asked for alone: its error then says what is wrong with it.
+        // A single code is requested alone, so that its error says what is wrong with it.
         [code] => (vec![one(&client, code, view).await?], Vec::new()),
         codes => several(&client, codes, view).await?,
     };
@@ -87,13 +87,13 @@ async fn one(client: &Client, code: &str, view: View) -> Result<Found, CliError>
     let request = GetIndexSnapshotRequest { index: code.to_owned(), view: view.into() };
     match (client.indices().get_index_snapshot(request).await, unknown_asset) {
         (Ok(response), _) => response.snapshot.map(Found::Index).ok_or_else(|| empty(code)),
-        // It is neither; what was said of it as an asset is the plainer word.
+        // It is neither; the error for an asset is the clearer one.
         (Err(error), Some(unknown)) if is_no_index(&error) => Err(unknown.into()),
         (Err(error), _) => Err(error.into()),
     }
 }
 
-/// Prices first, and what they do not know as indices.
+/// Tries prices first, and unknown codes as indices.
 async fn several(client: &Client, codes: &[String], view: View) -> Result<(Vec<Found>, Vec<String>), CliError> {
     let assets: Vec<String> = codes.iter().filter(|code| !is_index(code)).cloned().collect();
     let mut prices = Vec::new();
@@ -132,5 +132,5 @@ fn is_no_index(error: &Error) -> bool {
 }
 
 fn empty(code: &str) -> CliError {
-    CliError::Failed(format!("the answer for {code} holds no snapshot"))
+    CliError::Failed(format!("the answer for {code} has no snapshot"))
 }

@@ -1,4 +1,4 @@
-//! Reads daily histories from CSV files as providers write them. Pure: bytes in, rows and problems out.
+//! Reads daily histories from providers' CSV files. Pure: bytes in, rows and problems out.
 //!
 //! Columns are found by their names in the header, in any letter case. Nothing is dropped or changed without a [`Problem`] that names the line.
 
@@ -14,7 +14,7 @@ mod fields;
 pub use fields::parse_date;
 use fields::{Cell, cell, day};
 
-/// Most problems that are kept one by one; further ones of the same effect are counted in [`History::problems_not_listed`].
+/// Maximum number of problems kept individually; further ones of the same effect are counted in [`History::problems_not_listed`].
 pub const PROBLEMS_MAX: usize = 1_000;
 
 const TIME_COLUMNS: &[&str] = &["date", "time", "timestamp", "datetime", "start", "start_time", "open_time"];
@@ -52,24 +52,24 @@ pub enum Effect {
     Refused,
     /// The line gives no row.
     Skipped,
-    /// The line gives a row, with something in it left out or mended.
+    /// The line gives a row, with a part omitted or corrected.
     Adjusted,
-    /// The row is as it was; the remark is about the history around it.
+    /// The row is unchanged; the remark is about the history around it.
     Noted,
 }
 
-/// Something to know about a line.
+/// A problem of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line in the file, from 1.
     pub line: u64,
-    /// What it did.
+    /// Its effect.
     pub effect: Effect,
     /// What is wrong, in words.
     pub message: String,
 }
 
-/// What a file says.
+/// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// Rows by day, one each.
@@ -100,8 +100,8 @@ pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
     parse_of(bytes, value_column, None)
 }
 
-/// Reads the file of an index. What an exchange trades has closes of its sessions: rows of other days are skipped, and a session without a row is
-/// a gap.
+/// Reads the file of an exchange-traded index. It has closes of sessions only: rows of other days are skipped, and a session without a row is a
+/// gap.
 pub fn parse_of(bytes: &[u8], value_column: Option<&str>, index: Option<&str>) -> History {
     let mut history = History::default();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -134,7 +134,7 @@ pub fn parse_of(bytes: &[u8], value_column: Option<&str>, index: Option<&str>) -
     history
 }
 
-/// Counts lines itself: the reader's count is one short behind `\r\n`, whose second half it passes over with the next record.
+/// Counts lines itself: after `\r\n` the reader's count is one short, because it reads the `\n` with the next record.
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -161,7 +161,7 @@ impl Lines<'_> {
     }
 }
 
-/// The separator that the header line has most of; a comma in doubt.
+/// The most frequent separator in the header line; a comma in case of a tie.
 fn delimiter(bytes: &[u8]) -> u8 {
     let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
@@ -197,7 +197,7 @@ impl Columns {
             None => at(CLOSE_COLUMNS)
                 .ok_or_else(|| format!("no column of closes; wanted close or value; the header has: {}", shown()))?,
         };
-        // Open, high and low belong to `close`, not to a column of the caller's choice.
+        // Open, high and low belong to `close`, not to a column chosen by the caller.
         let prices = |name: &str| if named.is_none() { at(&[name]) } else { None };
         Ok(Self {
             count: names.len(),
@@ -212,7 +212,7 @@ impl Columns {
         })
     }
 
-    /// The row of a line, or why there is none. What is left out of the row is reported.
+    /// The row of a line, or why there is none. Omitted parts are reported.
     fn row(&self, record: &csv::ByteRecord, line: u64, history: &mut History) -> Result<Row, String> {
         if record.len() != self.count {
             return Err(format!("{} fields where the header has {}", record.len(), self.count));
@@ -254,7 +254,7 @@ impl Columns {
     }
 }
 
-/// Widens high and low so that they hold open and close.
+/// Widens high and low so that they contain open and close.
 fn mend(row: &mut Row) -> Option<String> {
     let top = row.open.map_or(row.close, |open| open.max(row.close)).max(row.low.unwrap_or(row.close));
     let bottom = row.open.map_or(row.close, |open| open.min(row.close)).min(row.high.unwrap_or(row.close));
@@ -270,7 +270,7 @@ fn mend(row: &mut Row) -> Option<String> {
     mended
 }
 
-/// Brings rows into the order of their days.
+/// Sorts rows by day.
 #[derive(Debug, Default)]
 struct Order {
     rows: BTreeMap<Timestamp, Row>,
@@ -322,7 +322,7 @@ impl Order {
     }
 }
 
-/// Notes the sessions that have no row, with the line that comes after them.
+/// Reports sessions without a row, with the line after them.
 fn note_missing_sessions(index: &str, history: &mut History) {
     let mut gaps = Vec::new();
     for (before, after) in history.rows.iter().zip(history.rows.iter().skip(1)) {
@@ -341,7 +341,7 @@ fn note_missing_sessions(index: &str, history: &mut History) {
     }
 }
 
-/// Notes missing days. A history almost without weekend days is one of sessions, in which up to 4 days (a weekend with holidays) are no gap.
+/// Reports missing days. A history with almost no weekend days is one of sessions, in which up to 4 days (a weekend with holidays) are no gap.
 fn note_gaps(history: &mut History) {
     let weekend_days = history.rows.iter().filter(|row| is_weekend(row.day)).count();
     let days_allowed = if weekend_days * 50 < history.rows.len() { 5 } else { 1 };

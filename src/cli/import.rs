@@ -1,4 +1,4 @@
-//! `import`: a daily history from a CSV file into the store, or with --all everything of a backup.
+//! `import` reads a daily history from a CSV file into the store, or with --all restores a backup.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ use crossmarket_domain::series::Point;
 use crossmarket_store::daily::put_days;
 use crossmarket_store::{self as store, Store};
 
-/// Largest file that is read, in bytes: more than a daily history of many centuries.
+/// Maximum file size, in bytes: more than a daily history of many centuries.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Problems of one effect that are printed one by one, unless --verbose asks for all.
+/// The number of problems of one kind that are printed, unless --verbose asks for all.
 const PROBLEMS_SHOWN: usize = 10;
 
-/// Reads a daily history of an asset or index from a CSV file into the store, or with --all everything of a backup.
+/// Reads a daily history of an asset or index from a CSV file into the store, or with --all restores a backup.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The header names the columns, in any letter case: date, time or timestamp; close or value; and open, high, low, volume,
 turnover, market_cap where the file has them. Dates are YYYY-MM-DD, YYYY-MM-DD HH:MM:SS, MM/DD/YYYY, YYYYMMDD, or seconds
-or milliseconds since 1970, all UTC. What is skipped or mended is printed with its line. Days that the store has are replaced.
+or milliseconds since 1970, all UTC. Skipped and corrected lines are printed. Days that the store has are replaced.
 
 Examples:
   crossmarket import BTC bitcoin.csv
@@ -42,22 +42,22 @@ pub(super) struct ImportArguments {
     /// The file.
     #[arg(value_name = "FILE.csv", required_unless_present = "all")]
     file: Option<PathBuf>,
-    /// A backup that `crossmarket export` wrote, all of which is imported.
+    /// Restore this backup, written by `crossmarket export`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["code", "file", "column", "volume", "verbose"])]
     all: Option<PathBuf>,
-    /// The column of closes, when it is not named close or value. Other prices of the file are then left out.
+    /// The column of closes, when it is not named close or value. Other prices in the file are then ignored.
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
-    /// What a column named volume counts; without it, shares for an index, units where the file has a turnover column, else money.
+    /// What a column named volume counts; by default shares for an index, units if the file has a turnover column, otherwise money.
     #[arg(long, value_enum, value_name = "WHAT")]
     volume: Option<Volume>,
-    /// Only says what would be imported.
+    /// Only report what would be imported.
     #[arg(long)]
     dry_run: bool,
     /// Prints every problem.
     #[arg(long)]
     verbose: bool,
-    /// Where values are kept (setting store.url).
+    /// The store (setting store.url).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
     let volume = arguments.volume.unwrap_or_else(|| guess_volume(code, &history.rows));
     if history.rows.iter().any(|row| row.volume.is_some()) && arguments.volume.is_none() {
         let taken = if volume == Volume::Units { "units" } else { "money in US dollars" };
-        eprintln!("volume is taken as {taken}; --volume says otherwise");
+        eprintln!("volume is taken as {taken}; use --volume to change that");
     }
     if !arguments.dry_run {
         let store =
@@ -117,7 +117,7 @@ fn subject(text: &str) -> Result<Subject, String> {
     Subject::parse(text).ok_or_else(|| expected.to_owned())
 }
 
-/// The index whose sessions the file's days must be.
+/// The index whose sessions the days of the file must be.
 fn traded(code: &Subject) -> Option<&str> {
     match code {
         Subject::Index(index) if index.kind().is_exchange_traded() => Some(index.as_str()),
@@ -141,7 +141,7 @@ async fn write(store: &dyn Store, code: &Subject, rows: &[Row], volume: Volume) 
     Ok(())
 }
 
-/// The candle of a day. What the file does not have of open, high and low is the close, widened to hold the others.
+/// The candle of a day. Missing open, high or low default to the close, widened to contain the others.
 fn candle(row: &Row, volume: Volume) -> Candle {
     let open = row.open.unwrap_or(row.close);
     let units = row.volume.filter(|_| volume == Volume::Units);
@@ -157,7 +157,7 @@ fn candle(row: &Row, volume: Volume) -> Candle {
     }
 }
 
-/// A bar on standard error; hidden when that is no terminal.
+/// A progress bar on standard error; hidden when that is not a terminal.
 fn progress(rows: usize) -> ProgressBar {
     let bar = ProgressBar::new(rows as u64);
     match ProgressStyle::with_template("{bar:40} {pos}/{len} days") {
@@ -219,7 +219,7 @@ mod tests {
     use crossmarket_store::daily::DAYS_PER_WRITE;
     use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail};
 
-    /// What was put: subject and kind of the series, and how many.
+    /// What was imported: subject and kind of the series, and the number of values.
     #[derive(Default)]
     struct Recorder {
         puts: Mutex<Vec<(SeriesKey, usize)>>,

@@ -1,4 +1,4 @@
-//! Indices for people: the card of one and the table of many, for `get` and `list`.
+//! Indices as text: one in detail and many as a table, for `get` and `list`.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use super::snapshot_view::{SIMULATED, freshness_of, words};
 use super::table::{Align, Table, printable};
 use crossmarket_api::v1::{IndexSnapshot, MarketSession};
 
-/// Constituents that the card shows.
+/// The number of constituents shown.
 const CONSTITUENTS_SHOWN: usize = 20;
 
-/// The card: a title line, one line a figure, and the constituents and sources when the snapshot has them.
+/// A title line, one line per figure, and the constituents and sources when the snapshot has them.
 pub(super) fn card(snapshot: &IndexSnapshot) -> String {
     let mut text = format!("{}  {}", printable(&snapshot.index), printable(&snapshot.title));
     if snapshot.simulated {
@@ -77,7 +77,7 @@ pub(super) fn card(snapshot: &IndexSnapshot) -> String {
     text
 }
 
-/// One row an index, in the order given.
+/// One row per index, in the given order.
 pub(super) fn table<'a>(snapshots: impl IntoIterator<Item = &'a IndexSnapshot>) -> Table {
     let mut table = Table::new(&[
         ("INDEX", Align::Left),

@@ -14,7 +14,7 @@ use super::table::{Align, Table};
 use crate::figures::FIGURES;
 use crossmarket_api::v1::{ListIndicesRequest, ListPriceSnapshotsRequest, PriceSnapshot, View};
 
-/// Largest page that is asked for.
+/// Page size of requests.
 const PAGE_SIZE_MAX: usize = 1_000;
 
 /// Lists assets as a table, the largest first, or indices.
@@ -30,7 +30,7 @@ pub(super) struct ListArguments {
     /// Only assets of this category; repeatable.
     #[arg(long, value_name = "CATEGORY")]
     category: Vec<String>,
-    /// Only assets whose rank by market cap is at most this.
+    /// Only assets with at most this market-cap rank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     rank_max: Option<i32>,
     /// The order: a field such as market_cap, change_24h_percent or rsi_14d, then asc or desc; several separated by commas.
@@ -42,7 +42,7 @@ pub(super) struct ListArguments {
     /// List indices instead of assets.
     #[arg(long, conflicts_with_all = ["category", "rank_max"])]
     indices: bool,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -111,13 +111,13 @@ async fn indices(arguments: &ListArguments) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
-/// The line above a table of which any row is simulated.
+/// The line above a table with simulated rows.
 pub(super) fn simulated_line<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Option<&'static str> {
     let simulated = snapshots.into_iter().any(|snapshot| snapshot.simulated);
     simulated.then_some(SIMULATED_DATA)
 }
 
-/// One row an asset, in the order given.
+/// One row per asset, in the given order.
 pub(super) fn table<'a>(snapshots: impl IntoIterator<Item = &'a PriceSnapshot>) -> Table {
     let columns = || FIGURES.iter().filter_map(|figure| Some((figure, figure.column?)));
     let mut titles = vec![("#", Align::Right), ("ASSET", Align::Left)];

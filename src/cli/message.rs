@@ -1,4 +1,4 @@
-//! Messages of the API as JSON: names and enum values as in the API, decimals as strings, times as RFC 3339, absent left out.
+//! Messages of the API as JSON: names and enum values as in the API, decimals as strings, times as RFC 3339, absent fields omitted.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! `migrate-store`: everything of one store into another.
+//! `migrate-store` copies one store into another.
 
 use std::io::{self, Write};
 
@@ -15,8 +15,8 @@ use crossmarket_store::{self as store, OpenOptions};
 /// Copies every history and every latest value from one store into another, and verifies each by count and checksum.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Stop the service first where it has the embedded store open, and the collectors that write to the target. It may be broken
-off and repeated at any time: histories are merged by time, newer values of the target stay. Nothing is deleted anywhere.
+First stop the service if it has an embedded store open, and the collectors that write to the target. You can interrupt
+and repeat the command: histories are merged by time, newer values of the target stay. Nothing is deleted anywhere.
 The user, password and certificates of Redis come from the URL or the settings (store.password, store.password_file …).
 
 Examples:
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: MigrateArguments) -> Result<(), CliError> {
     Ok(summary(migrated)?)
 }
 
-/// A bar on standard error; hidden when that is no terminal.
+/// A progress bar on standard error; hidden when that is not a terminal.
 fn progress() -> ProgressBar {
     let bar = ProgressBar::new(0);
     match ProgressStyle::with_template("{bar:40} {pos}/{len} series  {msg}") {

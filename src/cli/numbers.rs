@@ -1,4 +1,4 @@
-//! Numbers and times for people. Programs use `--json`, which has every digit.
+//! Numbers and times as text, rounded. `--json` has every digit.
 
 use prost_reflect::DynamicMessage;
 

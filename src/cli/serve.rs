@@ -29,7 +29,7 @@ pub(super) struct ServeArguments {
     settings: SettingsArguments,
 }
 
-/// Runs the whole service against simulated venues on loopback. Its data is made up, and says so everywhere.
+/// Runs the whole service against simulated venues on loopback. Its data is made up and marked as simulated everywhere.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub(super) struct DemoArguments {
     /// The seed of the market: the same seed gives the same market.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// How many times as fast as life the demo's clock goes, above 0 and at most 10,000.
+    /// The speed of the demo's clock relative to real time, above 0 and at most 10,000.
     #[arg(long, default_value_t = 1.0, value_name = "X", value_parser = speed)]
     speed: f64,
     #[command(flatten)]
@@ -48,8 +48,8 @@ pub(super) struct DemoArguments {
     settings: SettingsArguments,
 }
 
-/// Fetches daily history from the venues into the store. What is there already is not fetched again. Exits with 1 when a series had no answer, which is
-/// told of each.
+/// Fetches history from the venues into the store. What the store has is not fetched again. Reports each series without an answer, and then exits
+/// with 1.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -59,26 +59,26 @@ pub(super) struct BackfillArguments {
     /// The first day to fetch, as YYYY-MM-DD.
     #[arg(long, value_name = "DATE", value_parser = date)]
     since: Option<Timestamp>,
-    /// Assets; all of the universe when none is given.
+    /// Assets and indices; by default the whole universe.
     #[arg(value_name = "CODES", value_parser = asset)]
     codes: Vec<AssetCode>,
     #[command(flatten)]
     settings: SettingsArguments,
 }
 
-/// Settings with a flag of their own.
+/// Settings that have their own flag.
 #[derive(Args, Debug)]
 struct Overrides {
-    /// Where to answer gRPC (setting grpc.listen); port 0 takes a free one.
+    /// The address of the gRPC server (setting grpc.listen); port 0 selects a free one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Where to answer probes and metrics (setting admin.listen).
+    /// The address of probes and metrics (setting admin.listen).
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin_listen: Option<SocketAddr>,
-    /// Where values are kept (setting store.url).
+    /// The store (setting store.url).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// What is logged (setting telemetry.log).
+    /// The log filter (setting telemetry.log).
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

@@ -13,13 +13,13 @@ pub(super) struct SettingsArguments {
     /// A TOML file of settings.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CONFIG")]
     config: Option<PathBuf>,
-    /// Sets one setting, over file and environment; may be given several times. `crossmarket config show` lists them all.
+    /// Override one setting from file and environment; can be repeated. `crossmarket config show` lists them all.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
 
 impl SettingsArguments {
-    /// Reads the settings, `flags` over everything else.
+    /// Reads the settings; `flags` take precedence.
     pub(super) fn load(&self, flags: Vec<Flag>) -> Result<Loaded, CliError> {
         let set = self.set.iter().map(|(key, value)| Flag {
             key: key.clone(),
@@ -31,7 +31,7 @@ impl SettingsArguments {
     }
 }
 
-/// A flag of its own for one setting, when it is given.
+/// The flag of one setting, when it is given.
 pub(super) fn flag(key: &str, name: &str, value: Option<impl ToString>) -> Option<Flag> {
     value.map(|value| Flag { key: key.to_owned(), value: value.to_string(), name: name.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! One asset's snapshot for people.
+//! One asset's snapshot as text.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::table::{Align, Table, printable};
 use crate::figures::FIGURES;
 use crossmarket_api::v1::{AllTimeHigh, Freshness, FreshnessState, PriceAggregation, PriceSnapshot};
 
-/// The mark that every surface shows on data from simulated venues.
+/// The mark that all output shows on data from simulated venues.
 pub(super) const SIMULATED: &str = "SIMULATED";
 
 /// The line above tables with data from simulated venues.

@@ -1,4 +1,4 @@
-//! What commands that read or fill a store say of it before they begin.
+//! Checks of commands that read or fill a store, before they begin.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use super::error::CliError;
 use crossmarket_store::StoreError;
 use crossmarket_store::embedded::DATABASE_FILE;
 
-/// Refuses a store that is gone when the command ends.
+/// Refuses a store that does not outlive the command.
 pub(super) fn check_lasting(url: &str) -> Result<(), CliError> {
     match url {
-        "memory:" => Err(CliError::Usage("memory: is gone when this command ends".to_owned())),
+        "memory:" => Err(CliError::Usage("memory: does not outlive this command".to_owned())),
         _ => Ok(()),
     }
 }
 
-/// Refuses a store in which there can be nothing: an embedded one would be made by being opened.
+/// Refuses an embedded store that does not exist, because opening it would create it.
 pub(super) fn check_source(url: &str) -> Result<(), CliError> {
     check_lasting(url)?;
     match url.strip_prefix("embedded:") {
@@ -25,7 +25,7 @@ pub(super) fn check_source(url: &str) -> Result<(), CliError> {
     }
 }
 
-/// An embedded store has one process at a time: say what to do when that is the service.
+/// An embedded store belongs to one process at a time: says what to do when that is the service.
 pub(super) fn in_use(error: StoreError, url: &str) -> CliError {
     match error {
         // Other stores have more than one process, and their URLs may hold passwords.

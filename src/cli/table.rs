@@ -2,7 +2,7 @@
 
 use console::measure_text_width;
 
-/// To which side a column's cells are aligned.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     /// Words.
@@ -11,7 +11,7 @@ pub(super) enum Align {
     Right,
 }
 
-/// A table: a header and rows of as many cells.
+/// A table: a header and rows with the same number of cells.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     columns: Vec<(String, Align)>,
@@ -29,7 +29,7 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
-    /// The lines of the table, the header first, each cut to `width` columns of a terminal if given.
+    /// The lines of the table, the header first, each cut to `width` terminal columns if given.
     pub(super) fn lines(&self, width: Option<usize>) -> Vec<String> {
         let mut widths: Vec<usize> = self.columns.iter().map(|(title, _)| measure_text_width(title)).collect();
         for row in &self.rows {
@@ -42,7 +42,7 @@ impl Table {
         all.map(|cells| cut(&self.line(cells, &widths), width)).collect()
     }
 
-    /// The table as text, every line ended.
+    /// The table as text; every line ends with a newline.
     pub(super) fn render(&self, width: Option<usize>) -> String {
         self.lines(width).iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
@@ -64,7 +64,7 @@ impl Table {
     }
 }
 
-/// A line cut to so many columns of a terminal.
+/// A line cut to a number of terminal columns.
 pub(super) fn cut(line: &str, width: Option<usize>) -> String {
     match width {
         Some(width) => {
@@ -79,7 +79,7 @@ pub(super) fn cut(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// A text without control characters: what a server sends must not steer the terminal.
+/// A text without control characters: a server must not control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -1,6 +1,6 @@
 //! `watch`: a live table in a terminal; elsewhere a line for every new state.
 //!
-//! The client resumes the stream by its cursor when it breaks; what it tells of that is shown here.
+//! The client resumes a broken stream by its cursor; interruptions and gaps are shown.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -24,30 +24,30 @@ mod screen;
 
 use screen::Screen;
 
-/// Least time between two drawings of the table.
+/// The shortest time between two drawings of the table.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Watches assets: a live table in a terminal, one line for every new state when piped. Ctrl-C ends it.
+/// Watches assets: a live table in a terminal, one line per new state when piped. Ctrl-C ends it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   crossmarket watch BTC ETH SOL
   crossmarket watch --rank-max 20 --min-interval 1s
-  crossmarket watch BTC --json | jq -r '.snapshots[].price'     one JSON object for each frame of the stream")]
+  crossmarket watch BTC --json | jq -r '.snapshots[].price'     one JSON object per frame")]
 pub(super) struct WatchArguments {
     /// Assets, such as BTC; all when none is given.
     #[arg(value_name = "ASSETS", value_parser = asset)]
     assets: Vec<AssetCode>,
-    /// Only assets of this category; may be given several times.
+    /// Only assets of this category; can be repeated.
     #[arg(long, value_name = "CATEGORY")]
     category: Vec<String>,
-    /// Only assets whose rank by market cap is at most this.
+    /// Only assets with at most this market-cap rank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     rank_max: Option<i32>,
-    /// Least time between two frames, such as 250ms or 1s; states in between are superseded.
+    /// The minimum time between two frames, such as 250ms or 1s; states in between are superseded.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     min_interval: Option<Duration>,
-    /// One JSON object for each frame.
+    /// Print one JSON object per frame.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -62,16 +62,16 @@ struct Board {
     state: StreamState,
     conflated_count: i64,
     publish_time: Option<prost_types::Timestamp>,
-    /// What went wrong with the connection or with an item; empty when nothing did.
+    /// The latest problem of the connection or of an item; empty when there is none.
     notice: String,
 }
 
 impl Board {
-    /// Takes a frame in.
+    /// Applies a frame.
     fn apply(&mut self, frame: &WatchPriceSnapshotsResponse) {
         self.state = frame.state();
         if self.state == StreamState::Resync {
-            // What does not come again no longer exists.
+            // What is not sent again no longer exists.
             self.snapshots.clear();
         }
         for snapshot in &frame.snapshots {
@@ -121,7 +121,7 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// Says something about the stream: in the table's status line, else on standard error.
+    /// Reports an event of the stream: in the table's status line, otherwise on standard error.
     fn notice(&self, board: &mut Board, text: String) {
         if !matches!(self, Self::Table(_)) || !io::stderr().is_terminal() {
             eprintln!("{text}");
@@ -136,7 +136,7 @@ impl Output {
 
 pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
     let mut board = Board::default();
-    // Connect before the screen is taken over: a service that is not there is told plainly.
+    // Connect before taking over the screen, so that an unreachable service is a plain error.
     let mut watch = open(&arguments).await?;
     let mut output = match (arguments.json, io::stdout().is_terminal()) {
         (true, _) => Output::Json,
@@ -167,7 +167,7 @@ async fn open(arguments: &WatchArguments) -> Result<Watch<WatchPriceSnapshotsRes
     Ok(arguments.client.client()?.prices().watch(request).await?)
 }
 
-/// Shows frames for ever.
+/// Shows frames until the stream fails.
 async fn follow(
     watch: &mut Watch<WatchPriceSnapshotsResponse>,
     board: &mut Board,
@@ -186,7 +186,7 @@ async fn follow(
     }
 }
 
-/// Takes what happened to the stream in.
+/// Handles an event of the stream.
 fn take(
     event: WatchEvent<WatchPriceSnapshotsResponse>,
     board: &mut Board,
@@ -203,7 +203,7 @@ fn take(
             output.notice(board, text);
         }
         WatchEvent::Resumed { endpoint, after } => {
-            let text = format!("goes on at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
+            let text = format!("resumed at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
             output.notice(board, text);
         }
         WatchEvent::Gap(reason) => {

@@ -1,6 +1,6 @@
 //! Charts: one description, drawn in a terminal or written as an SVG picture.
 //!
-//! A chart says what is to be seen in the units of the data; where it goes on the screen or the page is the drawing's business.
+//! A chart describes its content in the units of the data; the writers decide about positions.
 
 use console::{Style, Term};
 
@@ -11,33 +11,30 @@ mod svg;
 mod terminal;
 pub(super) mod ticks;
 
-/// Widest chart in a terminal, in columns: longer lines are hard to follow with the eye.
+/// Maximum width of a chart in a terminal, in columns: longer lines are hard to follow.
 const TERMINAL_WIDTH_MAX: usize = 140;
 
-/// Narrowest terminal in which a chart can be read, in columns.
+/// Minimum width of a terminal for a readable chart, in columns.
 const TERMINAL_WIDTH_MIN: usize = 40;
 
-/// What every picture says beside its data.
+/// The texts of every picture.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Caption {
     /// The finding or the question, in a few words.
     pub title: String,
     /// What is measured, over which window, and in what unit.
     pub subtitle: String,
-    /// Where the data comes from and its time.
+    /// The source of the data and its time.
     pub source: String,
-    /// Whether any of it is simulated. The picture then says so.
+    /// Whether any of the data is simulated. The picture is then marked.
     pub simulated: bool,
 }
 
 /// A chart of two axes.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
-    /// Title, subtitle and source.
     pub caption: Caption,
-    /// The horizontal axis.
     pub x: Axis,
-    /// The vertical axis.
     pub y: Axis,
     /// What is drawn, the first below the others.
     pub marks: Vec<Mark>,
@@ -45,29 +42,25 @@ pub(super) struct Chart {
     pub legend: Vec<(Tone, String)>,
 }
 
-/// One axis.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     /// What it measures, with the unit.
     pub title: String,
     /// The values at both ends, the smaller first.
     pub range: (f64, f64),
-    /// Whether equal distances are equal ratios. The range is then above 0.
+    /// Whether the axis is logarithmic; its range is then above 0.
     pub logarithmic: bool,
-    /// The values that are named, with their names.
+    /// The labelled values, with their labels.
     pub ticks: Vec<(f64, String)>,
 }
 
 /// Something drawn.
 #[derive(Clone, Debug)]
 pub(super) enum Mark {
-    /// Points.
     Points(Vec<Point>),
     /// A line through points, by x. A point without y is a gap.
     Line {
-        /// The points.
         points: Vec<(f64, Option<f64>)>,
-        /// Its colour.
         tone: Tone,
         /// Whether it stands out from the others.
         heavy: bool,
@@ -80,7 +73,6 @@ pub(super) enum Mark {
         y: f64,
         /// From and to; all of the width when absent.
         span: Option<(f64, f64)>,
-        /// Its colour.
         tone: Tone,
         /// What is written on it; empty for nothing.
         label: String,
@@ -100,17 +92,17 @@ pub(super) struct Point {
     pub label: String,
 }
 
-/// A colour with a meaning. Every tone differs from its neighbours in lightness as well, and scales carry a shape of their own for
-/// terminals without colour.
+/// A colour with a meaning. Neighbouring tones differ in lightness as well, and the tones of a scale have shapes of their own for terminals
+/// without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// What everything else is measured against.
+    /// The benchmark.
     Ink,
-    /// What is not the point.
+    /// Context, drawn quietly.
     Faint,
     /// One of several series, counted from 0.
     Series(usize),
-    /// A place on a scale from low to high, from 0 to 4; 2 is neutral.
+    /// A step on a scale from low (0) to high (4); 2 is neutral.
     Scale(usize),
     /// No value on that scale.
     Unknown,
@@ -127,7 +119,7 @@ const SERIES: [(&str, u8); 7] = [
     ("#5b4bb5", 62),
 ];
 
-/// The colours of the scale: blue over grey to red, which every colour vision tells apart (after ColorBrewer's RdBu).
+/// The colours of the scale: blue, grey, red, distinguishable with any colour vision (after ColorBrewer's RdBu).
 const SCALE: [(&str, u8, char); 5] =
     [("#2166ac", 26, '○'), ("#7fb2d8", 110, '◔'), ("#a8a8a8", 246, '◑'), ("#ef8a62", 209, '◕'), ("#b2182b", 160, '●')];
 
@@ -143,7 +135,7 @@ impl Tone {
         }
     }
 
-    /// The style in a terminal, which knows itself whether it may be used.
+    /// The style in a terminal; `console` decides whether colours are used.
     fn style(self) -> Style {
         match self {
             Self::Ink => Style::new().bold(),
@@ -164,7 +156,7 @@ impl Tone {
 }
 
 impl Axis {
-    /// Where a value lies, from 0 at the lower end to 1 at the upper; outside of that beyond the ends. `None` for what has no place.
+    /// The position of a value, from 0 at the lower end to 1 at the upper; values outside the range are below 0 or above 1. `None` when undefined.
     fn place(&self, value: f64) -> Option<f64> {
         let (low, high) = self.range;
         let place = if self.logarithmic {
@@ -186,7 +178,7 @@ impl Picture for Chart {
     }
 }
 
-/// The width of the terminal that standard output is; `None` when it is none.
+/// The width of the terminal, or `None` when standard output is not one.
 pub(super) fn terminal_width() -> Option<usize> {
     let terminal = Term::stdout();
     // The last column stays free: some terminals wrap once it is written.

@@ -15,7 +15,7 @@ use crate::cli::table::{Align, Table, printable};
 use crossmarket_api::v1::*;
 use crossmarket_domain::Timestamp;
 
-/// Beyond this ratio of the highest to the lowest value, equal distances become equal ratios.
+/// Above this ratio of the highest to the lowest value, the axis is logarithmic.
 const LINEAR_RATIO_MAX: f64 = 4.0;
 
 /// Compares indices, assets and quotients such as OTHERS/BTC with a benchmark, sampled once per joint session.
@@ -27,10 +27,10 @@ Examples:
   crossmarket compare RUT BTC ETH SOL --lookback 250 --svg rut.svg
   crossmarket compare SPX BTC --json | jq '.comparisons[].correlation'")]
 pub(in crate::cli) struct CompareArguments {
-    /// What the others are measured against.
+    /// The benchmark: an index, asset or quotient.
     #[arg(value_name = "BENCHMARK", value_parser = index_code)]
     benchmark: String,
-    /// What is measured.
+    /// The indices, assets and quotients to compare with it.
     #[arg(required = true, value_name = "SUBJECTS", value_parser = index_code)]
     subjects: Vec<String>,
     /// The number of returns in the window, from 10 to 10,000; by default 90.
@@ -39,13 +39,13 @@ pub(in crate::cli) struct CompareArguments {
     /// From the first joint session on or after this day.
     #[arg(long, value_name = "DATE", value_parser = date)]
     from: Option<Timestamp>,
-    /// To the last joint session on or before this day; now without it.
+    /// To the last joint session on or before this day; by default now.
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: Option<Timestamp>,
     /// Samples the last joint session of each week.
     #[arg(long)]
     weekly: bool,
-    /// When to sample what trades around the clock; the best that the history allows without it.
+    /// When to sample assets that trade around the clock; by default the best that the history allows.
     #[arg(long, value_enum, value_name = "WHEN")]
     alignment: Option<Alignment>,
     #[command(flatten)]
@@ -153,7 +153,7 @@ fn table(comparisons: &[Comparison]) -> Table {
     table
 }
 
-/// The day of a sample: one at the end of a UTC day has the next day's first instant.
+/// The day of a sample. A sample at the end of a UTC day has the timestamp of the next midnight.
 fn session(time: Option<prost_types::Timestamp>) -> String {
     day(time.map(|time| prost_types::Timestamp { seconds: time.seconds - 1, ..time }).as_ref())
 }
@@ -162,7 +162,7 @@ fn plain(value: Option<f64>) -> String {
     value.map_or_else(|| ABSENT.to_owned(), |value| format!("{value:+.2}"))
 }
 
-/// How the figures were sampled, without which they mean little.
+/// How the figures were sampled.
 fn method(comparison: &Comparison) -> String {
     let calendar = match comparison.calendar() {
         Calendar::NewYork => "sessions of New York",
@@ -187,7 +187,7 @@ fn method(comparison: &Comparison) -> String {
     )
 }
 
-/// One side of a comparison, rebased to 100.
+/// One leg of a comparison, rebased to 100.
 struct Line {
     points: Vec<(f64, f64)>,
     tone: Tone,
@@ -268,7 +268,7 @@ fn caption(arguments: &CompareArguments, comparisons: &[Comparison], times: (f64
         .iter()
         .flat_map(|comparison| comparison.benchmark_sources.iter().chain(&comparison.subject_sources))
         .map(String::as_str);
-    // A sample at the end of a UTC day has the next day's first instant.
+    // A sample at the end of a UTC day has the timestamp of the next midnight.
     let last_day = |time: f64| ticks::long_date(time - 1.0);
     Caption {
         title: format!("{subjects} against {}", arguments.benchmark),

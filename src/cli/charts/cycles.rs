@@ -15,10 +15,10 @@ use crossmarket_api::v1::*;
 use crossmarket_client::Client;
 use crossmarket_domain::Timestamp;
 
-/// The nearest levels on either side that the chart draws.
+/// How many of the nearest levels above and below the chart draws.
 const LEVELS_DRAWN: usize = 2;
 
-/// Points asked for in one page.
+/// Points per page.
 const PAGE_SIZE: i32 = 10_000;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -41,13 +41,13 @@ pub(in crate::cli) struct CyclesArguments {
     /// Only history before this day.
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: Option<Timestamp>,
-    /// The least rise that makes a rally, in per cent; 100 without it.
+    /// The minimum rise that counts as a rally, in per cent; by default 100.
     #[arg(long, value_name = "PERCENT")]
     reversal: Option<f64>,
-    /// The width within which turning points count as one level, in per cent; 10 without it.
+    /// The width within which turning points count as one level, in per cent; by default 10.
     #[arg(long, value_name = "PERCENT")]
     tolerance: Option<f64>,
-    /// The least rise by which the turning points of patterns are told, in per cent; 4 without it.
+    /// The minimum rise between turning points of patterns, in per cent; by default 4.
     #[arg(long, value_name = "PERCENT")]
     pattern_reversal: Option<f64>,
     #[command(flatten)]
@@ -92,7 +92,7 @@ async fn closes(client: &Client, arguments: &CyclesArguments) -> Result<Vec<(f64
     loop {
         let doing = format!("fetching the history of {} ({} days so far)", arguments.index, closes.len());
         let page = waiting(&doing, client.indices().list_index_history(request.clone())).await?;
-        // A point has the start of its day; its level is that of the end, at which turning points are told.
+        // A point has the timestamp of the start of its day; its level, and turning points, belong to the end.
         let close =
             |point: &IndexPoint| Some((instant_of(point.time.as_ref())? + SECONDS_PER_DAY, number(&point.level)?));
         closes.extend(page.points.iter().filter_map(close));
@@ -103,12 +103,12 @@ async fn closes(client: &Client, arguments: &CyclesArguments) -> Result<Vec<(f64
     }
 }
 
-/// A level for drawing; the exact decimal stays in the answer.
+/// A level for drawing; the answer has the exact decimal.
 fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0)
 }
 
-/// The day of a close. One at midnight is of the day that ends.
+/// The day of a close. A close at midnight belongs to the day that ends.
 fn close_day(time: Option<&prost_types::Timestamp>) -> String {
     let before = time.map(|time| prost_types::Timestamp { seconds: time.seconds.saturating_sub(1), ..*time });
     day(before.as_ref())
@@ -234,7 +234,7 @@ fn pattern_table(cycles: &Cycles) -> Table {
     table
 }
 
-/// Where it stands, what the pattern would mean if it went on, and by which rules this was found.
+/// The current position, the extension of the pattern, and the rules used.
 fn findings(cycles: &Cycles) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(distance) = cycles.distance_from_support_percent {

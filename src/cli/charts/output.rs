@@ -138,7 +138,7 @@ pub(super) fn instant_of(time: Option<&prost_types::Timestamp>) -> Option<f64> {
     time.map(|time| time.seconds as f64 + f64::from(time.nanos) / 1e9)
 }
 
-/// The line under a picture that says where its data comes from, each source once.
+/// The line below a picture that names its sources, each once.
 pub(super) fn source_line<'a>(sources: impl Iterator<Item = &'a str>) -> String {
     let mut sources: Vec<&str> = sources.filter(|source| *source != "crossmarket").collect();
     sources.sort_unstable();

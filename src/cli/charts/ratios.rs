@@ -1,4 +1,4 @@
-//! `ratios`: who is long, by market-cap rank, as a table, a breadth by tier of ranks, and a chart coloured by RSI.
+//! `ratios`: long/short ratios by market-cap rank, as a table, breadth by tier of ranks, and a chart coloured by RSI.
 
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ const TIERS: [(i32, i32); 5] = [(1, 10), (11, 50), (51, 100), (101, 200), (201, 
 const NAMED_LARGEST: usize = 10;
 const NAMED_EXTREMES: usize = 8;
 
-/// RSI at which one colour of the chart ends and the next begins.
+/// RSI limits between the colours of the chart.
 const RSI_STEPS: [f64; 4] = [30.0, 45.0, 55.0, 70.0];
 
 /// Shows who is long: the long/short ratio of each asset by market-cap rank, coloured by RSI.
@@ -41,16 +41,16 @@ pub(in crate::cli) struct RatiosArguments {
     /// What is counted.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::GlobalAccount)]
     kind: Kind,
-    /// One venue; without it the aggregate, which only global-account and taker-volume have.
+    /// One venue; by default the aggregate, which only global-account and taker-volume have.
     #[arg(long, value_name = "VENUE", default_value = "")]
     venue: String,
-    /// The length of time that a reading covers.
+    /// The period that a reading covers.
     #[arg(long, value_enum, value_name = "PERIOD", default_value_t = Period::H1)]
     period: Period,
-    /// From this rank by market cap.
+    /// The first market-cap rank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), default_value_t = 1)]
     rank_min: i32,
-    /// To this rank by market cap.
+    /// The last market-cap rank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), default_value_t = 200)]
     rank_max: i32,
     /// The order of the table: market_cap_rank, ratio, long_share, open_interest, rsi_14d or change_24h, then asc or desc.
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// What is long and what is short, as the vertical axis names it.
+    /// The title of the vertical axis.
     fn measure(self) -> &'static str {
         match self {
             Self::GlobalAccount => "Accounts long for each account short",
@@ -140,7 +140,7 @@ pub(super) async fn run(arguments: RatiosArguments) -> Result<(), CliError> {
     arguments.output.print(is_simulated, as_json, as_text)?;
     if ratios.is_empty() {
         if !arguments.output.json {
-            eprintln!("no asset has such a ratio");
+            eprintln!("no asset has a ratio of this kind");
         }
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn request(arguments: &RatiosArguments) -> ListLongShortRatiosRequest {
     }
 }
 
-/// The breadth over the same ranks; `None`, with a word on why, when there is none.
+/// The breadth over the same ranks; `None`, with a note on standard error, when there is none.
 async fn breadth(client: &Client, arguments: &RatiosArguments) -> Option<LongShortBreadth> {
     if !arguments.assets.is_empty() {
         return None;
@@ -310,7 +310,7 @@ fn chart(arguments: &RatiosArguments, ratios: &[LongShortRatio], breadth: Option
         let (Some(median), Some(ranks)) = (tier.median_ratio, tier.tier) else { continue };
         let span =
             (f64::from(ranks.market_cap_rank_min).max(x_range.0), f64::from(ranks.market_cap_rank_max).min(x_range.1));
-        // A tier of few ranks has no room for the word.
+        // A tier of few ranks has no room for the label.
         let word = if (span.1 - span.0) / (x_range.1 - x_range.0) > 0.12 { "median " } else { "" };
         marks.push(Mark::Level { y: median, span: Some(span), tone: Tone::Ink, label: format!("{word}{median:.2}") });
     }

@@ -1,4 +1,4 @@
-//! `season`: is it altcoin season? The score with every constituent, or its past.
+//! `season`: the altcoin season score with every constituent, or its history.
 
 use std::fmt::Write;
 
@@ -17,10 +17,10 @@ use crossmarket_api::v1::*;
 use crossmarket_client::Client;
 use crossmarket_domain::Timestamp;
 
-/// The score at and above which it is altcoin season, and at and below which it is bitcoin season, in the chart of the past.
+/// The thresholds (inclusive) of altcoin season and bitcoin season in the chart of the history.
 const THRESHOLDS: (f64, f64) = (75.0, 25.0);
 
-/// Tells whether it is altcoin season: the share of the largest altcoins that did better than Bitcoin.
+/// Shows whether it is altcoin season: the share of the largest altcoins that outperformed Bitcoin.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,22 +29,22 @@ Examples:
   crossmarket season --history --from 2024-01-01 --svg season.svg
   crossmarket season --json | jq '.score, .excluded[].asset'")]
 pub(in crate::cli) struct SeasonArguments {
-    /// How many altcoins to compare, from 1 to 500; 50 without it.
+    /// The number of altcoins to compare, from 1 to 500; by default 50.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
     size: Option<i32>,
-    /// The length of the window in days, from 1 to 3,650; 90 without it.
+    /// The length of the window in days, from 1 to 3,650; by default 90.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=3_650))]
     days: Option<i32>,
-    /// The end of the window; now without it.
+    /// The end of the window; by default now.
     #[arg(long, value_name = "DATE", value_parser = date, conflicts_with_all = ["history", "from", "to"])]
     as_of: Option<Timestamp>,
-    /// The score of past days.
+    /// Show the scores of past days.
     #[arg(long)]
     history: bool,
-    /// The first day of the past.
+    /// The first day of the history.
     #[arg(long, value_name = "DATE", value_parser = date, requires = "history")]
     from: Option<Timestamp>,
-    /// The end of the past.
+    /// The end of the history.
     #[arg(long, value_name = "DATE", value_parser = date, requires = "history")]
     to: Option<Timestamp>,
     #[command(flatten)]
@@ -203,7 +203,7 @@ async fn history(client: &Client, arguments: &SeasonArguments) -> Result<(), Cli
     };
     arguments.output.print(simulated, as_json, || history_table(&points).render(None))?;
     if points.is_empty() {
-        eprintln!("no day of that time can be computed");
+        eprintln!("no score can be computed for this period");
         return Ok(());
     }
     arguments.output.draw(|| history_chart(&points, simulated, arguments))

@@ -1,4 +1,4 @@
-//! Dates and numbers as they stand in CSV files.
+//! Dates and numbers in CSV files.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -8,7 +8,7 @@ use crossmarket_domain::{Decimal, Timestamp};
 /// A number's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cell {
-    /// Empty, or one of the words that stand for nothing.
+    /// Empty, or a word for a missing value.
     Absent,
     /// A number.
     Number(Decimal),

@@ -1,4 +1,4 @@
-//! The terminal while a table lives in it: an alternate screen without cursor, given back whatever happens.
+//! The terminal while it shows a table: an alternate screen without a cursor, restored in every case.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,10 +17,10 @@ const HOME: &str = "\x1b[H";
 const CLEAR_TO_LINE_END: &str = "\x1b[K";
 const CLEAR_TO_SCREEN_END: &str = "\x1b[J";
 
-/// At least so often the table is drawn, for what changed without a frame (the window's size).
+/// The longest time between two drawings, for changes without a frame (the window's size).
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A terminal taken over.
+/// A terminal in alternate-screen mode.
 pub(super) struct Screen {
     terminal: Term,
     server: String,
@@ -28,7 +28,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal of standard output over.
+    /// Takes over the terminal of standard output.
     pub(super) fn enter(server: &str) -> io::Result<Self> {
         let screen = Self { terminal: Term::stdout(), server: printable(server), drawn: None };
         let mut out = io::stdout().lock();
@@ -40,7 +40,7 @@ impl Screen {
     /// Draws what changed since the last time, cut to the window as it is now.
     pub(super) fn draw(&mut self, board: &Board) -> io::Result<()> {
         let size = self.terminal.size();
-        // The last column stays free: a terminal that waits there to wrap would clear the character written last.
+        // The last column stays free: a terminal about to wrap there would clear the last character.
         let window = (usize::from(size.0), usize::from(size.1).saturating_sub(1));
         let lines = lines(board, &self.server, Some(window));
         if let Some((at, drawn, drawn_size)) = &self.drawn
@@ -61,7 +61,7 @@ impl Screen {
         out.flush()
     }
 
-    /// Gives the terminal back and leaves the last table on it.
+    /// Restores the terminal and leaves the last table on it.
     pub(super) fn leave(self, board: &Board) -> io::Result<()> {
         let server = self.server.clone();
         drop(self);
@@ -76,12 +76,12 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let mut out = io::stdout().lock();
-        // The process ends or reports next; there is nobody left to tell that the terminal has gone.
+        // The process ends or reports next, so a lost terminal cannot be reported.
         let _ = out.write_all(LEAVE.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-/// Status lines and table, cut to a window of so many rows and columns if given.
+/// Status lines and table, cut to the window's rows and columns if given.
 fn lines(board: &Board, server: &str, window: Option<(usize, usize)>) -> Vec<String> {
     let width = window.map(|(_, columns)| columns);
     let state = board.state.as_str_name().trim_start_matches("STREAM_STATE_");

@@ -1,4 +1,4 @@
-//! Charts of horizontal bars, one a row: what is compared stands in words at the left, the value at the bar's end.
+//! Horizontal bar charts, one bar per row: the label on the left, the value at the bar's end.
 
 use console::measure_text_width;
 
@@ -10,17 +10,15 @@ const ROW_HEIGHT: f64 = 19.0;
 const BAR_HEIGHT: f64 = 13.0;
 const ROW_TEXT_SIZE: f64 = 13.0;
 
-/// By how much capitals, of which tickers are made, are wider than the average of letters.
+/// How much wider capitals (tickers) are than the average letter.
 const CAPITALS: f64 = 1.25;
 
 /// Bars beside each other, in the order given.
 #[derive(Clone, Debug)]
 pub(in super::super) struct BarChart {
-    /// Title, subtitle and source.
     pub caption: Caption,
-    /// The bars.
     pub rows: Vec<Bar>,
-    /// A value that is marked over all rows, with what it is.
+    /// A value marked across all rows, with its label.
     pub marker: Option<(f64, String)>,
     /// What the tones mean.
     pub legend: Vec<(Tone, String)>,
@@ -35,7 +33,6 @@ pub(in super::super) struct Bar {
     pub value: f64,
     /// The value in words.
     pub text: String,
-    /// Its colour.
     pub tone: Tone,
 }
 
@@ -58,7 +55,7 @@ impl Picture for BarChart {
         let top = legend(&mut page, &self.legend) + 44.0;
         let text_width = self.rows.iter().map(|row| width_of(&row.text, ROW_TEXT_SIZE)).fold(0.0, f64::max) + 10.0;
         let (low, high) = self.range();
-        // Values stand beyond the bars' ends on either side.
+        // Values are written beyond the bars' ends on both sides.
         let left = MARGIN_LEFT + label_width + 14.0 + if low < 0.0 { text_width } else { 0.0 };
         let right = WIDTH - MARGIN_RIGHT - if high > 0.0 { text_width } else { 0.0 };
         let place = |value: f64| left + (value - low) / (high - low) * (right - left);

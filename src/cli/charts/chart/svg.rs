@@ -1,4 +1,4 @@
-//! Charts as SVG pictures: light background, quiet axes, the data on top, labels at what they name.
+//! Charts as SVG pictures: light background, quiet axes, the data on top, labels next to what they name.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const HEIGHT: f64 = 750.0;
 pub(super) const MARGIN_LEFT: f64 = 48.0;
 pub(super) const MARGIN_RIGHT: f64 = 48.0;
 
-/// The left edge of the plot: tick names stand before it.
+/// The left edge of the plot; tick labels are to its left.
 const PLOT_LEFT: f64 = 104.0;
 const PLOT_RIGHT: f64 = WIDTH - MARGIN_RIGHT;
 const PLOT_BOTTOM: f64 = HEIGHT - 104.0;
@@ -30,12 +30,12 @@ pub(super) const QUIET: &str = "#5f5f5f";
 pub(super) const GRID: &str = "#e6e4df";
 const BACKGROUND: &str = "#ffffff";
 
-/// Where the words of a picture are set in.
+/// The font of a picture.
 const FONTS: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif";
 
 const POINT_RADIUS: f64 = 6.0;
 
-/// The widest that a character is on average, as a part of the type size.
+/// An upper bound of the average character width, relative to the font size.
 const CHARACTER_WIDTH: f64 = 0.56;
 
 /// A chart of two axes as a picture.
@@ -68,7 +68,7 @@ pub(super) fn picture(chart: &Chart) -> String {
     page.finish()
 }
 
-/// The page: background, words above and below, and what is drawn in between.
+/// The page: background, texts above and below, and the drawing between them.
 pub(super) struct Page {
     body: String,
     /// Below the title and subtitle.
@@ -87,7 +87,8 @@ impl Page {
              <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"{BACKGROUND}\"/>\n",
             escaped(title),
             escaped(&format!(
-                "{subtitle}. {source}.{}",
+                "{}. {source}.{}",
+                subtitle.trim_end_matches('.'),
                 if *simulated { " Simulated demonstration data." } else { "" }
             )),
         );
@@ -122,7 +123,7 @@ impl Page {
         );
     }
 
-    /// Words with a halo, so that they can be read on top of the data.
+    /// Text with a halo, so that it is readable on top of the data.
     pub(super) fn haloed(&mut self, x: f64, y: f64, words: &str, set: &Type) {
         let weight = if set.bold { " font-weight=\"600\"" } else { "" };
         let anchor = if set.anchor.is_empty() { String::new() } else { format!(" text-anchor=\"{}\"", set.anchor) };
@@ -154,7 +155,7 @@ impl Page {
     }
 }
 
-/// How words are set.
+/// The style of a text.
 pub(super) struct Type {
     pub(super) size: f64,
     pub(super) colour: &'static str,
@@ -169,12 +170,12 @@ impl Default for Type {
     }
 }
 
-/// About how wide words are.
+/// The approximate width of a text.
 pub(super) fn width_of(words: &str, size: f64) -> f64 {
     words.chars().count() as f64 * size * CHARACTER_WIDTH
 }
 
-/// A text for an element or attribute: what XML reserves is escaped, what it cannot hold is left out.
+/// A text for an element or attribute: reserved characters are escaped, invalid ones omitted.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -204,7 +205,7 @@ fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-/// Draws the legend in a row, and returns where it ends.
+/// Draws the legend, and returns where it ends.
 pub(super) fn legend(page: &mut Page, legend: &[(Tone, String)]) -> f64 {
     let top = page.content_top;
     if legend.is_empty() {
@@ -233,7 +234,7 @@ impl Plot<'_> {
         Some(self.left + within(self.chart.x.place(value)?)? * (self.right - self.left))
     }
 
-    /// The ends of a part of the width, or of all of it.
+    /// The ends of a span, or of the whole width.
     fn span(&self, span: Option<(f64, f64)>) -> (f64, f64) {
         match span {
             Some((from, to)) => (self.x(from).unwrap_or(self.left), self.x(to).unwrap_or(self.right)),
@@ -246,7 +247,7 @@ impl Plot<'_> {
     }
 }
 
-/// A place on an axis, `None` beyond its ends.
+/// A position on an axis, `None` outside its range.
 fn within(place: f64) -> Option<f64> {
     (-1e-6..=1.0 + 1e-6).contains(&place).then_some(place)
 }
@@ -284,7 +285,7 @@ fn level(page: &mut Page, plot: &Plot<'_>, y: f64, span: Option<(f64, f64)>, ton
     ));
 }
 
-/// Writes what a level is, above everything that crosses it.
+/// Writes the label of a level, above everything that crosses it.
 fn level_label(
     page: &mut Page,
     plot: &Plot<'_>,
@@ -345,7 +346,7 @@ fn dot(x: f64, y: f64, tone: Tone) -> String {
     )
 }
 
-/// Writes what lines are at their right ends, pushed apart where they would cover each other.
+/// Writes the labels of lines at their right ends, moved apart where they would overlap.
 fn end_labels(page: &mut Page, plot: &Plot<'_>, taken: &mut Taken) {
     let mut ends: Vec<(f64, f64, &str, Tone)> = Vec::new();
     for mark in &plot.chart.marks {
@@ -362,7 +363,7 @@ fn end_labels(page: &mut Page, plot: &Plot<'_>, taken: &mut Taken) {
         let lowest = places.last().map_or(f64::MIN, |above| above + spacing);
         places.push(y.max(lowest));
     }
-    // What was pushed below the plot is pushed up again from the bottom.
+    // Labels below the plot are moved up again.
     let mut ceiling = plot.bottom;
     for place in places.iter_mut().rev() {
         *place = place.min(ceiling);
@@ -377,7 +378,7 @@ fn end_labels(page: &mut Page, plot: &Plot<'_>, taken: &mut Taken) {
     }
 }
 
-/// Writes the names of points where they cover neither points nor each other.
+/// Writes the names of points where they overlap neither points nor each other.
 fn names(page: &mut Page, plot: &Plot<'_>, points: &[Point], taken: &mut Taken) {
     let places: Vec<(f64, f64)> =
         points.iter().filter_map(|point| Some((plot.x(point.x)?, plot.y(point.y)?))).collect();
@@ -388,7 +389,7 @@ fn names(page: &mut Page, plot: &Plot<'_>, points: &[Point], taken: &mut Taken) 
         let (Some(x), Some(y)) = (plot.x(point.x), plot.y(point.y)) else { continue };
         let width = width_of(&point.label, LABEL_SIZE);
         let gap = POINT_RADIUS + 4.0;
-        // Right, left, above, below, and the corners; a point that stands out is named above itself.
+        // Right, left, above, below, and the corners; a point that stands out gets its name above it.
         let above = (x - width / 2.0, y - gap);
         let tries = [
             if point.tone == Tone::Ink { above } else { (x + gap, y + 4.4) },
@@ -411,7 +412,7 @@ fn names(page: &mut Page, plot: &Plot<'_>, points: &[Point], taken: &mut Taken) 
     }
 }
 
-/// Where something stands already.
+/// The area that is occupied.
 #[derive(Default)]
 struct Taken(Vec<Area>);
 

@@ -49,7 +49,7 @@ pub(super) fn lines(chart: &Chart, width: usize) -> Vec<String> {
     lines
 }
 
-/// Title and subtitle, each on as many lines as the width asks for.
+/// Title and subtitle, wrapped to the width.
 pub(super) fn heading(caption: &Caption, width: usize) -> Vec<String> {
     let mut lines: Vec<String> =
         wrapped(&caption.title, width).iter().map(|line| Style::new().bold().apply_to(line).to_string()).collect();
@@ -58,7 +58,7 @@ pub(super) fn heading(caption: &Caption, width: usize) -> Vec<String> {
     lines
 }
 
-/// Where the data comes from, and whether it is simulated.
+/// The source of the data, and whether it is simulated.
 pub(super) fn foot(caption: &Caption) -> Vec<String> {
     let mut lines = vec![Tone::Faint.style().apply_to(&caption.source).to_string()];
     if caption.simulated {
@@ -67,7 +67,7 @@ pub(super) fn foot(caption: &Caption) -> Vec<String> {
     lines
 }
 
-/// What the tones mean. `shape` stands for tones that have no shape of their own, a space for a point.
+/// The legend. `shape` is used for tones without a shape of their own; a space means a point.
 pub(super) fn legend(legend: &[(Tone, String)], width: usize, shape: char) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut used = 0;
@@ -134,7 +134,7 @@ fn draw(canvas: &mut Canvas, chart: &Chart, mark: &Mark) {
     }
 }
 
-/// Writes names beside points, where there is nothing else.
+/// Writes names beside points, where there is space.
 fn names(canvas: &mut Canvas, chart: &Chart, points: &[Point]) {
     for point in points.iter().filter(|point| !point.label.is_empty()) {
         let place = chart.x.place(point.x).zip(chart.y.place(point.y));
@@ -173,7 +173,7 @@ fn end_label_width(chart: &Chart) -> usize {
     widths.max().unwrap_or(0)
 }
 
-/// The axis with its ticks, and the names below.
+/// The axis with its ticks and labels.
 fn x_axis(chart: &Chart, columns: usize) -> (String, String) {
     let mut axis: Vec<char> = std::iter::once('└').chain(std::iter::repeat_n('─', columns)).collect();
     let mut names = String::new();
@@ -182,7 +182,7 @@ fn x_axis(chart: &Chart, columns: usize) -> (String, String) {
         let column = (place * (columns - 1) as f64).round() as usize;
         let start = column.saturating_sub(measure_text_width(name) / 2);
         let used = measure_text_width(&names);
-        // Names that would touch, or stick out on the right, are left out.
+        // Labels that would touch, or exceed the right edge, are omitted.
         if (used > 0 && start < used + 2) || start + measure_text_width(name) > columns + 8 {
             continue;
         }

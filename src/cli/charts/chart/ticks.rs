@@ -1,13 +1,13 @@
-//! Where an axis is named, and how.
+//! Positions and labels of ticks.
 
 use jiff::civil::{Date, date};
 
-/// So many ticks an axis gets at most; fewer when they come out rounder.
+/// Maximum number of ticks of an axis; fewer if that makes rounder values.
 const TICKS_MAX: usize = 7;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// An axis over values on a plain scale, widened to round ends.
+/// A linear axis over values, widened to round ends.
 pub(in crate::cli) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
     let (low, high) = widened(values);
     let step = step(high - low);
@@ -16,7 +16,7 @@ pub(in crate::cli) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -
     ((first * step, last * step), ticks.map(|value| (value, name(value))).collect())
 }
 
-/// An axis over values above 0 on a scale of ratios, a little wider than the values.
+/// A logarithmic axis over values above 0, slightly wider than the values.
 pub(in crate::cli) fn logarithmic(
     values: (f64, f64),
     name: impl Fn(f64) -> String,
@@ -25,7 +25,7 @@ pub(in crate::cli) fn logarithmic(
     let margin = (high / low).powf(0.06).max(1.02);
     let range = (low / margin, high * margin);
     let named = |candidates: Vec<f64>| candidates.into_iter().map(|value| (value, name(value))).collect::<Vec<_>>();
-    // From coarse to fine: the finest set that still has room.
+    // From coarse to fine: the finest set that fits.
     let sets: [&[f64]; 5] = [
         &[1.0],
         &[1.0, 3.0],
@@ -41,7 +41,7 @@ pub(in crate::cli) fn logarithmic(
     let best = sets.iter().map(|set| within(set)).filter(|ticks| ticks.len() <= TICKS_MAX).max_by_key(Vec::len);
     match best {
         Some(ticks) if ticks.len() >= 3 => (range, named(ticks)),
-        // Less than a few multiples: round steps serve better.
+        // The range spans only a few multiples, so round steps are better.
         _ => {
             let step = step(range.1 - range.0);
             let first = (range.0 / step).ceil();
@@ -51,7 +51,7 @@ pub(in crate::cli) fn logarithmic(
     }
 }
 
-/// Named dates between two instants, in seconds since 1970, at the round units that leave room.
+/// Labelled dates between two instants, in Unix seconds, at round units that fit.
 pub(in crate::cli) fn dates(range: (f64, f64)) -> Vec<(f64, String)> {
     let days = (range.1 - range.0) / SECONDS_PER_DAY;
     let Some(first) = day_of(range.0) else { return Vec::new() };
@@ -101,7 +101,7 @@ pub(in crate::cli) fn long_time(seconds: f64) -> String {
     format!("{}, {:02}:{:02} UTC", long_date(seconds), minutes / 60, minutes % 60)
 }
 
-/// A number of so many significant digits, without trailing zeros; with a unit from a million on.
+/// A number with this many significant digits, without trailing zeros; with a unit from a million on.
 pub(in crate::cli) fn significant(value: f64, digits: usize) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 1e12 => (value / 1e12, " T"),
@@ -121,7 +121,7 @@ pub(in crate::cli) fn signed_percent(value: f64) -> String {
     format!("{value:+.1} %").replace('-', "−")
 }
 
-/// A number with as many decimals as it needs, at most so many.
+/// A number with as many decimals as it needs, up to a maximum.
 pub(in crate::cli) fn plain(value: f64, decimals_max: usize) -> String {
     let text = format!("{value:.decimals_max$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
