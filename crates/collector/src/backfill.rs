@@ -1,6 +1,7 @@
 //! Histories: from the store at the start, then from the venues' candles, most important assets first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::VenueLink;
+use super::filler::{HistoryFiller, Pace, PageRequest, SeriesSource, Span, Step};
 use super::history::{self, Source};
 use super::intake::Intake;
 use super::monitor::FeedMonitor;
@@ -18,9 +20,11 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::time::HOUR;
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Payload, Timestamp, VenueId};
+use crossmarket_domain::{
+    AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, VenueId,
+};
 use crossmarket_store::Store;
-use crossmarket_venues::{RequestOptions, VenueError};
+use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
 /// The venues whose candles are taken, in this order where several have an asset; others come after.
 pub const PREFERENCE: &[VenueId] =
@@ -44,8 +48,10 @@ const NOBODY_WAIT: Duration = Duration::from_secs(5);
 /// Candles that wait for the store at most before further ones are asked for: 100 bytes of memory each, and a venue may be faster than a disk.
 const BACKLOG_MAX: usize = 8_000;
 
-/// How long one request may be retried.
-const RETRY_SPAN: Duration = Duration::from_secs(20);
+/// Candles are asked for with a caller waiting for them.
+pub(crate) fn pace(seed: u64) -> Pace {
+    Pace::Patient { seed, retry_for: Duration::from_secs(20) }
+}
 
 /// An asset and where its candles can be had, the best place first.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,8 +223,8 @@ impl Backfiller {
             let Some((link, monitor)) = self.links.get(usize::from(*venue_index)).and_then(Option::as_ref) else {
                 continue;
             };
-            let fetched = fetch_candles(link, monitor, instrument, interval, from, now, self.seed).await;
-            match fetched {
+            let filler = HistoryFiller { link, monitor, pace: pace(self.seed) };
+            match fetch_candles(filler, instrument, interval, from, now).await {
                 Ok(candles) if candles.is_empty() => outcome = Some(Ok(None)),
                 Ok(candles) => {
                     let running = now.floor_to(interval.duration());
@@ -256,77 +262,72 @@ pub fn first_gap(candles: &[Candle], interval: CandleInterval) -> Timestamp {
 }
 
 /// One instrument's candles with `from <= start < until`, oldest first, as many pages as it takes. The running one is among them when the
-/// venue gives it. Some venues answer the oldest rows of the range first and some the newest: whatever end is missing is asked for next.
-pub async fn fetch_candles(
-    link: &VenueLink,
-    monitor: &FeedMonitor,
+/// venue gives it.
+pub(crate) async fn fetch_candles(
+    filler: HistoryFiller<'_>,
     instrument: &Instrument,
     interval: CandleInterval,
     from: Timestamp,
     until: Timestamp,
-    seed: u64,
 ) -> Result<Vec<Candle>, VenueError> {
-    let mut found: std::collections::BTreeMap<Timestamp, Candle> = std::collections::BTreeMap::new();
-    let (mut start, mut end) = (from.floor_to(interval.duration()), until);
-    for page in 0..PAGES_MAX {
-        let wanted = end.since(start).as_secs().div_ceil(interval.duration().as_secs());
+    let mut pages = CandlePages { instrument, interval, from, found: BTreeMap::new(), page_count: 0 };
+    let span = Span { start: from.floor_to(interval.duration()), end: until };
+    match filler.fill(&mut pages, vec![span]).await {
+        Ok(filled) => filled.map(|()| pages.found.into_values().collect()),
+        Err(never) => match never {},
+    }
+}
+
+/// Candles of one instrument. Some venues answer the oldest rows of a range first and some the newest: whatever end is missing is asked for next.
+struct CandlePages<'a> {
+    instrument: &'a Instrument,
+    interval: CandleInterval,
+    from: Timestamp,
+    found: BTreeMap<Timestamp, Candle>,
+    page_count: u32,
+}
+
+impl SeriesSource for CandlePages<'_> {
+    type Error = Infallible;
+
+    fn requests(&self, venue: &dyn Venue, Span { start, end }: Span) -> Vec<PageRequest> {
+        let wanted = end.since(start).as_secs().div_ceil(self.interval.duration().as_secs());
         let options = RequestOptions {
-            interval: Some(interval),
+            interval: Some(self.interval),
             start: Some(start),
             end: Some(end),
             limit: Some(u32::try_from(wanted + 1).unwrap_or(u32::MAX)),
             ..RequestOptions::default()
         };
-        let candles = fetch_page(link, monitor, instrument, &options, seed.wrapping_add(u64::from(page))).await?;
-        let before = found.len();
-        found.extend(candles.into_iter().filter(|candle| candle.start >= from).map(|candle| (candle.start, candle)));
-        let (Some((first, _)), Some((last, _))) = (found.first_key_value(), found.last_key_value()) else { break };
-        let (missing_before, missing_after) = (first.since(start), end.since(*last + interval.duration()));
-        if found.len() == before || (missing_before.is_zero() && missing_after < interval.duration()) {
-            break;
-        }
-        if missing_after >= interval.duration() && missing_after >= missing_before {
-            start = *last + interval.duration();
-        } else if !missing_before.is_zero() {
-            end = *first;
-        }
+        let requests = venue.requests(Feed::Candles, std::slice::from_ref(self.instrument), &options);
+        requests.into_iter().map(|request| (vec![Feed::Candles], request)).collect()
     }
-    Ok(found.into_values().collect())
-}
 
-async fn fetch_page(
-    link: &VenueLink,
-    monitor: &FeedMonitor,
-    instrument: &Instrument,
-    options: &RequestOptions,
-    seed: u64,
-) -> Result<Vec<Candle>, VenueError> {
-    let asked = std::slice::from_ref(instrument);
-    let mut candles = Vec::new();
-    for request in link.venue.requests(Feed::Candles, asked, options) {
-        monitor.requested();
-        match link.ask_patiently(Feed::Candles, &request, seed, RETRY_SPAN).await {
-            Ok(parsed) => {
-                monitor.succeeded(1, parsed.observations.len(), &parsed.unresolved);
-                let now = link.clock.now();
-                for observation in parsed.observations {
-                    if let Err(reason) = crossmarket_analytics::plausibility::check(&observation, now, None) {
-                        monitor.rejected(reason.as_str(), 1);
-                    } else if let Payload::Candle(interval, candle) = observation.payload
-                        && Some(interval) == options.interval
-                    {
-                        candles.push(candle);
-                    }
+    async fn accept(&mut self, Span { start, end }: Span, observations: Vec<Observation>) -> Result<Step, Infallible> {
+        let step = self.interval.duration();
+        let before = self.found.len();
+        for observation in observations {
+            match observation.payload {
+                Payload::Candle(interval, candle) if interval == self.interval && candle.start >= self.from => {
+                    self.found.insert(candle.start, candle);
                 }
-            }
-            Err(error) => {
-                // An instrument without candles says nothing about the feed.
-                if !matches!(error, VenueError::Rejected(_)) {
-                    monitor.failed(&error);
-                }
-                return Err(error);
+                _ => {}
             }
         }
+        self.page_count += 1;
+        let ends = self.found.first_key_value().zip(self.found.last_key_value());
+        let Some(((first, _), (last, _))) = ends.filter(|_| self.page_count < PAGES_MAX && self.found.len() > before)
+        else {
+            return Ok(Step::End);
+        };
+        let next = *last + step;
+        let (missing_before, missing_after) = (first.since(start), end.since(next));
+        Ok(if missing_after >= step && missing_after >= missing_before {
+            Step::Replace(vec![Span { start: next, end }])
+        } else if !missing_before.is_zero() {
+            Step::Replace(vec![Span { start, end: *first }])
+        } else {
+            Step::End
+        })
     }
-    Ok(candles)
 }

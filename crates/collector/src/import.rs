@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
 
-use super::backfill::{PREFERENCE, fetch_candles, first_gap, series_key};
+use super::backfill::{PREFERENCE, fetch_candles, first_gap, pace, series_key};
 use super::equity::{self, FillProgress, IndexSourceLink};
 use super::feed::VenueLink;
+use super::filler::HistoryFiller;
 use super::monitor::FeedMonitor;
 use super::{CollectorError, CollectorSettings};
 use crossmarket_clock::Clock;
@@ -151,9 +152,10 @@ impl Series<'_> {
         };
         told.venue = Some(link.venue.id());
         let monitor = monitor_of(link, Feed::Candles);
+        let filler = HistoryFiller { link, monitor: &monitor, pace: pace(self.seed) };
         while from < newest_wanted {
             let until = (from + interval.duration() * CHUNK).min(now);
-            let candles = match fetch_candles(link, &monitor, &instrument, interval, from, until, self.seed).await {
+            let candles = match fetch_candles(filler, &instrument, interval, from, until).await {
                 Ok(candles) => candles,
                 Err(error) => {
                     told.error = Some(error.to_smolstr());
@@ -178,8 +180,8 @@ impl Series<'_> {
         for link in self.links {
             for instrument in QUOTES.iter().filter_map(|quote| link.venue.listing(told.asset.as_str(), quote)) {
                 let monitor = monitor_of(link, Feed::Candles);
-                let probe = fetch_candles(link, &monitor, &instrument, told.interval, probe_from, now, self.seed).await;
-                match probe {
+                let filler = HistoryFiller { link, monitor: &monitor, pace: pace(self.seed) };
+                match fetch_candles(filler, &instrument, told.interval, probe_from, now).await {
                     Ok(candles) if !candles.is_empty() => {
                         told.error = None;
                         return Some((link, instrument));
@@ -199,7 +201,7 @@ fn index_of(code: &AssetCode) -> Option<IndexCode> {
     IndexCode::parse(code.as_str()).filter(|index| index.kind().is_exchange_traded())
 }
 
-fn monitor_of(link: &VenueLink, feed: Feed) -> FeedMonitor {
+pub(crate) fn monitor_of(link: &VenueLink, feed: Feed) -> FeedMonitor {
     let interval = Duration::from_secs(300);
     FeedMonitor::new(link.venue.id(), feed, interval, true, false, link.budgets.clone(), link.clock)
 }

@@ -31,6 +31,7 @@ pub mod budget;
 pub mod equity;
 pub mod feed;
 pub mod fetch;
+mod filler;
 mod heard;
 pub mod history;
 pub mod import;

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
 
+use super::filler::{HistoryFiller, Pace, PageRequest, SeriesSource, Span, Step};
+use super::import::monitor_of;
 use super::{CollectorError, CollectorSettings};
-use crossmarket_analytics::plausibility;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{AssetCode, Feed, Payload, Timestamp, VenueId};
-use crossmarket_store::Store;
-use crossmarket_venues::RequestOptions;
+use crossmarket_domain::{AssetCode, Decimal, Feed, Instrument, Observation, Payload, Timestamp, VenueId};
+use crossmarket_store::{Store, StoreError};
+use crossmarket_venues::{RequestOptions, Venue};
 
 /// The listing that tells the past, a year of it.
 pub const LISTING: VenueId = VenueId("coingecko");
@@ -49,35 +50,58 @@ pub async fn backfill_market_caps(
     let usable =
         |(link, venue): &(super::VenueLink, &super::VenueSettings)| link.venue.id() == LISTING && venue.is_usable();
     let Some((link, _)) = links.into_iter().zip(&settings.venues).find(usable) else { return Ok(()) };
+    let monitor = monitor_of(&link, Feed::MarketCaps);
+    let pace = Pace::Patient { seed: settings.seed, retry_for: RETRY_SPAN };
+    let filler = HistoryFiller { link: &link, monitor: &monitor, pace };
     for (asset, id) in assets {
         let now = clock.now();
         let start = since.max(now - SPAN).day_start();
         let subject = crossmarket_domain::index::asset_subject(asset);
         let series = SeriesKey { subject, kind: SeriesKind::DailyMarketCap };
         let held = store.points(&series, start, now).await.map_err(CollectorError::Store)?;
-        let held: BTreeMap<Timestamp, _> = held.into_iter().map(|point| (point.time, point.value)).collect();
+        let held: BTreeMap<Timestamp, Decimal> = held.into_iter().map(|point| (point.time, point.value)).collect();
         let missing = days(start, now.day_start()).find(|day| !held.contains_key(day));
         let mut told = MarketCapProgress { asset: asset.clone(), day_count: 0, error: None };
         if let (Some(from), Some(instrument)) = (missing, link.venue.instrument(id)) {
-            let options = RequestOptions { start: Some(from), end: Some(now), ..RequestOptions::default() };
-            for request in link.venue.requests(Feed::MarketCaps, &[instrument], &options) {
-                match link.ask_patiently(Feed::MarketCaps, &request, settings.seed, RETRY_SPAN).await {
-                    Ok(parsed) => {
-                        let good = parsed.observations.iter().filter(|one| plausibility::check(one, now, None).is_ok());
-                        let points: Vec<Point> = good
-                            .filter_map(|one| point(&one.payload, one.event_time?))
-                            .filter(|point| point.time >= start && !held.contains_key(&point.time))
-                            .collect();
-                        store.put_points(&series, &points).await.map_err(CollectorError::Store)?;
-                        told.day_count += points.len();
-                    }
-                    Err(error) => told.error = Some(error.to_smolstr()),
-                }
-            }
+            let mut series = MarketCaps { store: &*store, series, instrument, start, held, day_count: 0 };
+            let filled = filler.fill(&mut series, vec![Span { start: from, end: now }]).await;
+            told.error = filled.map_err(CollectorError::Store)?.err().map(|error| error.to_smolstr());
+            told.day_count = series.day_count;
         }
         progress(told);
     }
     store.flush().await.map_err(CollectorError::Store)
+}
+
+/// The daily market caps of one asset.
+struct MarketCaps<'a> {
+    store: &'a dyn Store,
+    series: SeriesKey,
+    instrument: Instrument,
+    start: Timestamp,
+    held: BTreeMap<Timestamp, Decimal>,
+    day_count: usize,
+}
+
+impl SeriesSource for MarketCaps<'_> {
+    type Error = StoreError;
+
+    fn requests(&self, venue: &dyn Venue, Span { start, end }: Span) -> Vec<PageRequest> {
+        let options = RequestOptions { start: Some(start), end: Some(end), ..RequestOptions::default() };
+        let requests = venue.requests(Feed::MarketCaps, std::slice::from_ref(&self.instrument), &options);
+        requests.into_iter().map(|request| (vec![Feed::MarketCaps], request)).collect()
+    }
+
+    async fn accept(&mut self, _: Span, observations: Vec<Observation>) -> Result<Step, StoreError> {
+        let points: Vec<Point> = observations
+            .iter()
+            .filter_map(|one| point(&one.payload, one.event_time?))
+            .filter(|point| point.time >= self.start && !self.held.contains_key(&point.time))
+            .collect();
+        self.store.put_points(&self.series, &points).await?;
+        self.day_count += points.len();
+        Ok(Step::Next)
+    }
 }
 
 /// The days from one midnight to before another.
@@ -95,7 +119,6 @@ fn point(payload: &Payload, time: Timestamp) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossmarket_domain::Decimal;
     use crossmarket_domain::observation::MarketCap;
 
     #[test]

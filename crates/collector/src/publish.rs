@@ -14,7 +14,9 @@ use crossmarket_analytics::drawdown::{Peak, SOURCE_HISTORY};
 use crossmarket_analytics::rates::{RateSettings, RateTable, quote_assets, usd_rates};
 use crossmarket_analytics::returns::Candles;
 use crossmarket_analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
-use crossmarket_domain::state::{AggregationMethod, AssetInfo, Body, Key, PriceSnapshot, State};
+use crossmarket_domain::state::{
+    Aggregation, AggregationMethod, AllTimeHigh, AssetInfo, Body, Contribution, Key, PriceSnapshot, State,
+};
 use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_telemetry::metrics::Calculation;
@@ -320,39 +322,89 @@ fn info_fingerprint(info: &AssetInfo) -> u64 {
     hasher.finish()
 }
 
-/// A number that differs when anything differs that a reader would call news. Times of contributions do not: freshness is looked at apart.
+/// Differs when anything differs that a reader would call news. Times and units of contributions and the derivations of figures are no news
+/// by themselves: freshness is looked at separately. Every struct is taken apart field by field, so that a new figure cannot be forgotten.
 fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
+    let PriceSnapshot {
+        asset: _,
+        name,
+        price,
+        change_1h_percent,
+        change_24h_percent,
+        change_7d_percent,
+        change_30d_percent,
+        change_ytd_percent,
+        high_24h,
+        low_24h,
+        high_7d,
+        low_7d,
+        range_24h_percent,
+        volatility_24h_percent,
+        volatility_30d_annualized_percent,
+        rsi_14d,
+        volume_24h,
+        market_cap,
+        market_cap_rank,
+        circulating_supply,
+        all_time_high,
+        categories,
+        aggregation,
+        derivations: _,
+    } = snapshot;
     let mut hasher = DefaultHasher::new();
-    let bits = |value: Option<f64>| value.map(f64::to_bits);
-    (&snapshot.name, snapshot.price, snapshot.volume_24h, snapshot.market_cap, snapshot.market_cap_rank)
-        .hash(&mut hasher);
-    (snapshot.high_24h, snapshot.low_24h, snapshot.high_7d, snapshot.low_7d, snapshot.circulating_supply)
-        .hash(&mut hasher);
-    for value in [
-        snapshot.change_1h_percent,
-        snapshot.change_24h_percent,
-        snapshot.change_7d_percent,
-        snapshot.change_30d_percent,
-        snapshot.change_ytd_percent,
-        snapshot.range_24h_percent,
-        snapshot.volatility_24h_percent,
-        snapshot.volatility_30d_annualized_percent,
-        snapshot.rsi_14d,
-        snapshot.aggregation.dispersion_percent,
+    (name, price, volume_24h, market_cap, market_cap_rank, circulating_supply, categories).hash(&mut hasher);
+    (high_24h, low_24h, high_7d, low_7d).hash(&mut hasher);
+    for percent in [
+        change_1h_percent,
+        change_24h_percent,
+        change_7d_percent,
+        change_30d_percent,
+        change_ytd_percent,
+        range_24h_percent,
+        volatility_24h_percent,
+        volatility_30d_annualized_percent,
+        rsi_14d,
     ] {
-        bits(value).hash(&mut hasher);
+        percent.map(f64::to_bits).hash(&mut hasher);
     }
-    if let Some(high) = &snapshot.all_time_high {
-        (high.price, high.time, &high.source).hash(&mut hasher);
-    }
-    snapshot.categories.hash(&mut hasher);
-    let aggregation = &snapshot.aggregation;
-    (aggregation.method as u8, aggregation.venue_count, aggregation.candidate_count).hash(&mut hasher);
-    for contribution in &aggregation.contributions {
-        (&contribution.venue, &contribution.venue_symbol, contribution.price).hash(&mut hasher);
-        (contribution.status as u8, contribution.weight.to_bits()).hash(&mut hasher);
-    }
+    // The drawdown follows from the prices.
+    let high =
+        all_time_high.as_ref().map(|AllTimeHigh { price, time, drawdown_percent: _, source }| (price, time, source));
+    high.hash(&mut hasher);
+    hash_aggregation(aggregation, &mut hasher);
     hasher.finish()
+}
+
+fn hash_aggregation(aggregation: &Aggregation, hasher: &mut DefaultHasher) {
+    let Aggregation {
+        method,
+        venue_count,
+        candidate_count,
+        required_venue_count: _,
+        dispersion_percent,
+        outlier_limit_percent: _,
+        contributions,
+    } = aggregation;
+    (*method as u8, venue_count, candidate_count, dispersion_percent.map(f64::to_bits)).hash(hasher);
+    for contribution in contributions {
+        let Contribution {
+            venue,
+            instrument: _,
+            venue_symbol,
+            quote_asset: _,
+            observed_price: _,
+            conversion_rate: _,
+            price,
+            weight,
+            volume_24h: _,
+            deviation_percent: _,
+            event_time: _,
+            receive_time: _,
+            status,
+            simulated: _,
+        } = contribution;
+        (venue, venue_symbol, price, *status as u8, weight.to_bits()).hash(hasher);
+    }
 }
 
 /// The newest candles of an interval, at most so many closed ones and the one that is being made, oldest first.

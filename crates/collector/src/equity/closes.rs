@@ -7,6 +7,7 @@ use std::time::Duration;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::{IndexSourceLink, SETTLE, listed};
+use crate::filler::{HistoryFiller, Pace, PageRequest, SeriesSource, Span, Step};
 use crate::index_news::IndexNews;
 use crossmarket_clock::Clock;
 use crossmarket_domain::calendar::{session_of_day, sessions_between};
@@ -14,9 +15,9 @@ use crossmarket_domain::index::IndexCode;
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Payload, Timestamp};
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Observation, Payload, Timestamp};
 use crossmarket_store::{Store, StoreError};
-use crossmarket_venues::{RequestOptions, VenueError};
+use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
 /// Asked for at once: no source gives fewer rows in one answer.
 const SPAN_OF_ONE_REQUEST: Duration = DAY.saturating_mul(5 * 365);
@@ -76,45 +77,35 @@ pub async fn fill<F: Future<Output = bool>>(
         let Some(instrument) = listed(source, index) else { continue };
         told.source = Some(source.link.venue.id().as_str());
         told.error = None;
-        let mut pieces = pieces(from, now);
-        let mut any = false;
-        while let Some((start, end)) = pieces.pop() {
-            let closes = match closes(source, &instrument, start, end, seed).await {
-                Ok(closes) => closes,
-                // The newest piece comes first: what is refused after it is older than the source knows.
-                Err(VenueError::Rejected(_)) if any => break,
-                Err(error) => {
-                    told.error = Some(error.to_smolstr());
-                    break;
-                }
-            };
-            any |= !closes.is_empty();
-            if from > since && is_rebased(&held, &closes) {
-                tracing::warn!(%index, source = told.source, "closes differ from those stored by a factor: the whole history is asked for anew");
-                held.clear();
-                from = since;
-                pieces = self::pieces(from, now);
-                continue;
-            }
-            let changed: Vec<Candle> =
-                closes.into_iter().filter(|close| held.get(&close.start) != Some(close)).collect();
-            if changed.is_empty() {
-                continue;
-            }
-            store.put_candles(&series, &changed).await?;
-            told.close_count += changed.len();
-            told.covered_until = told.covered_until.max(changed.last().map(|close| close.start));
-            progress(told.clone());
-            held.extend(changed.iter().map(|close| (close.start, close.clone())));
-            let source = source.link.venue.id().as_str();
-            if !news(IndexNews::Stored { index: index.clone(), candles: changed, source }).await {
-                return Ok(told);
-            }
+        let mut closes = Closes {
+            store,
+            source,
+            index,
+            instrument,
+            series: &series,
+            since,
+            from,
+            now,
+            held: &mut held,
+            any: false,
+            told: &mut told,
+            news: &news,
+            progress: &progress,
+        };
+        let pace = Pace::Patient { seed, retry_for: RETRY_SPAN };
+        let filler = HistoryFiller { link: &source.link, monitor: &source.monitor, pace };
+        let filled = filler.fill(&mut closes, pieces(from, now)).await?;
+        let any = closes.any;
+        from = closes.from;
+        match filled {
+            // The newest piece comes first: what is refused after it is older than the source knows.
+            Ok(()) | Err(VenueError::Rejected(_)) if any => break,
+            Ok(()) => told.error = Some("no closes in its answers".into()),
+            Err(error) => told.error = Some(error.to_smolstr()),
         }
         if any {
             break;
         }
-        told.error.get_or_insert_with(|| "no closes in its answers".into());
     }
     if told.close_count > 0 {
         store.flush().await?;
@@ -131,20 +122,20 @@ fn first_missing(held: &BTreeMap<Timestamp, Candle>, since: Timestamp, now: Time
 }
 
 /// The range in pieces of one request each, the oldest first, so that the last, which is asked for first, is the newest.
-fn pieces(from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+fn pieces(from: Timestamp, until: Timestamp) -> Vec<Span> {
     let mut pieces = Vec::new();
     let mut end = until;
     while end > from {
         let start = (end - SPAN_OF_ONE_REQUEST).max(from);
-        pieces.push((start.day_start(), end));
+        pieces.push(Span { start: start.day_start(), end });
         end = start.day_start();
     }
     pieces.reverse();
     pieces
 }
 
-fn is_rebased(held: &BTreeMap<Timestamp, Candle>, closes: &[Candle]) -> bool {
-    closes.iter().any(|close| held.get(&close.start).is_some_and(|stored| differs_by_factor(stored.close, close.close)))
+fn is_rebased<'a>(held: &BTreeMap<Timestamp, Candle>, mut closes: impl Iterator<Item = &'a Candle>) -> bool {
+    closes.any(|close| held.get(&close.start).is_some_and(|stored| differs_by_factor(stored.close, close.close)))
 }
 
 /// Whether two closes of one day tell of a split between them.
@@ -153,42 +144,66 @@ pub(super) fn differs_by_factor(stored: Decimal, told: Decimal) -> bool {
     !(1.0 / REBASED_FACTOR..=REBASED_FACTOR).contains(&factor)
 }
 
-/// The closes of a range that a source gives, oldest first.
-async fn closes(
-    source: &IndexSourceLink,
-    instrument: &Instrument,
-    start: Timestamp,
-    end: Timestamp,
-    seed: u64,
-) -> Result<Vec<Candle>, VenueError> {
-    let options = RequestOptions { start: Some(start), end: Some(end), ..RequestOptions::default() };
-    let mut closes = BTreeMap::new();
-    for request in source.link.venue.requests(Feed::IndexLevels, std::slice::from_ref(instrument), &options) {
-        source.monitor.requested();
-        match source.link.ask_patiently(Feed::IndexLevels, &request, seed, RETRY_SPAN).await {
-            Ok(parsed) => {
-                source.monitor.succeeded(1, parsed.observations.len(), &parsed.unresolved);
-                let now = source.link.clock.now();
-                for observation in parsed.observations {
-                    if let Err(reason) = crossmarket_analytics::plausibility::check(&observation, now, None) {
-                        source.monitor.rejected(reason.as_str(), 1);
-                    } else if let Payload::IndexLevel(level) = &observation.payload
-                        && let Some(candle) = candle(level, now)
-                    {
-                        closes.insert(candle.start, candle);
-                    }
-                }
-            }
-            Err(error) => {
-                // A range before the source's first day says nothing about the feed.
-                if !matches!(error, VenueError::Rejected(_)) {
-                    source.monitor.failed(&error);
-                }
-                return Err(error);
-            }
-        }
+/// The closes of one index that a source gives.
+struct Closes<'a, N, P> {
+    store: &'a dyn Store,
+    source: &'a IndexSourceLink,
+    index: &'a IndexCode,
+    instrument: Instrument,
+    series: &'a SeriesKey,
+    since: Timestamp,
+    from: Timestamp,
+    now: Timestamp,
+    held: &'a mut BTreeMap<Timestamp, Candle>,
+    /// True when the source has given any close.
+    any: bool,
+    told: &'a mut FillProgress,
+    news: &'a N,
+    progress: &'a P,
+}
+
+impl<N, P, F> SeriesSource for Closes<'_, N, P>
+where
+    N: Fn(IndexNews) -> F,
+    F: Future<Output = bool>,
+    P: Fn(FillProgress),
+{
+    type Error = StoreError;
+
+    fn requests(&self, venue: &dyn Venue, Span { start, end }: Span) -> Vec<PageRequest> {
+        let options = RequestOptions { start: Some(start), end: Some(end), ..RequestOptions::default() };
+        let requests = venue.requests(Feed::IndexLevels, std::slice::from_ref(&self.instrument), &options);
+        requests.into_iter().map(|request| (vec![Feed::IndexLevels], request)).collect()
     }
-    Ok(closes.into_values().collect())
+
+    async fn accept(&mut self, _: Span, observations: Vec<Observation>) -> Result<Step, StoreError> {
+        let now = self.source.link.clock.now();
+        let close = |observation: &Observation| match &observation.payload {
+            Payload::IndexLevel(level) => candle(level, now).map(|close| (close.start, close)),
+            _ => None,
+        };
+        let closes: BTreeMap<Timestamp, Candle> = observations.iter().filter_map(close).collect();
+        self.any |= !closes.is_empty();
+        if self.from > self.since && is_rebased(self.held, closes.values()) {
+            tracing::warn!(index = %self.index, source = self.told.source, "closes differ from those stored by a factor: asking for the whole history again");
+            self.held.clear();
+            self.from = self.since;
+            return Ok(Step::Replace(pieces(self.from, self.now)));
+        }
+        let changed: Vec<Candle> =
+            closes.into_values().filter(|close| self.held.get(&close.start) != Some(close)).collect();
+        if changed.is_empty() {
+            return Ok(Step::Next);
+        }
+        self.store.put_candles(self.series, &changed).await?;
+        self.told.close_count += changed.len();
+        self.told.covered_until = self.told.covered_until.max(changed.last().map(|close| close.start));
+        (self.progress)(self.told.clone());
+        self.held.extend(changed.iter().map(|close| (close.start, close.clone())));
+        let source = self.source.link.venue.id().as_str();
+        let stored = IndexNews::Stored { index: self.index.clone(), candles: changed, source };
+        Ok(if (self.news)(stored).await { Step::Next } else { Step::End })
+    }
 }
 
 /// The daily candle of a close; `None` for a level that is none, for a day without a session and for a session that is not long over.
@@ -269,8 +284,8 @@ mod tests {
     fn pieces_cover_the_range_the_newest_last() {
         let (from, until) = (day("1990-01-01"), Timestamp::parse("2026-01-15T18:00:00Z").expect("a time"));
         let pieces = pieces(from, until);
-        assert_eq!((pieces[0].0, pieces[pieces.len() - 1].1), (from, until));
-        assert!(pieces.windows(2).all(|pair| pair[0].1 == pair[1].0), "{pieces:?}");
+        assert_eq!((pieces[0].start, pieces[pieces.len() - 1].end), (from, until));
+        assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start), "{pieces:?}");
         assert!(super::pieces(until, until).is_empty());
     }
 

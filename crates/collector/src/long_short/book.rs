@@ -39,7 +39,8 @@ const OPEN_INTEREST_STEP: f64 = 50.0;
 /// Significant digits of open interest in dollars.
 const DOLLAR_DIGITS: u32 = 12;
 
-/// Points that wait to be stored at most, over all series; with an unreachable store further ones are left to the venues' histories.
+/// Points that wait to be stored at most, over all series. When an unreachable store leaves more, all of them are dropped: after the next
+/// start the history backfill asks the venues for what is missing.
 const POINTS_WAITING_MAX: usize = 200_000;
 
 /// A venue that has ratios.
@@ -110,7 +111,7 @@ impl Book {
         replaces: bool,
     ) {
         let Some(id) = self.id_of(venue) else { return };
-        let simulated_points = &mut self.points;
+        let points = &mut self.points;
         let asset = self.assets.entry(code.clone()).or_default();
         let Some(at_venue) = asset.at_venue(venue, instrument, replaces) else { return };
         rows.sort_by_key(|row| row.event_time);
@@ -129,11 +130,10 @@ impl Book {
             }
             if is_news {
                 let names = LongShortSeriesNames::of(kind, period, Some(id.as_str()));
-                point_count +=
-                    put(simulated_points, code, names.long_share, event_time, share_point(shares.long_share));
+                point_count += put(points, code, names.long_share, event_time, share_point(shares.long_share));
                 let current = newest.is_none_or(|newest| event_time > newest);
                 if let Some(usd) = open_interest.and_then(|interest| interest.usd).filter(|_| current) {
-                    point_count += put(simulated_points, code, names.open_interest, event_time, Some(usd));
+                    point_count += put(points, code, names.open_interest, event_time, Some(usd));
                 }
             }
         }
@@ -279,8 +279,11 @@ impl Book {
             self.assets.insert(code, asset);
         }
         if self.point_count > POINTS_WAITING_MAX {
-            self.points.clear();
-            self.point_count = 0;
+            tracing::warn!(
+                point_count = self.point_count,
+                "store unavailable for long, ratios that wait to be stored dropped"
+            );
+            self.take_points();
         }
         updates
     }

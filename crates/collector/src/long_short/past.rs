@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::share_point;
 use crate::feed::VenueLink;
+use crate::filler::{HistoryFiller, Pace, PageRequest, SeriesSource, Span, Step};
 use crate::intake::{Intake, LongShortPast};
 use crate::monitor::FeedMonitor;
 use crossmarket_analytics::long_short::{Reading, pool};
@@ -25,10 +26,10 @@ use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesK
 use crossmarket_domain::state::FeedState;
 use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{
-    AssetCode, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp,
+    AssetCode, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp, VenueId,
 };
 use crossmarket_store::{Store, StoreError};
-use crossmarket_venues::{RequestOptions, VenueError};
+use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
 /// Between two requests to one venue: what is current comes first.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -231,114 +232,27 @@ impl Past {
         let names = LongShortSeriesNames::of(*first_kind, period, Some(id.as_str()));
         let known = self.store.points(&series(asset, names.long_share), from, until).await?;
         let known: HashSet<Timestamp> = known.iter().map(|point| point.time).collect();
-        let rows = i64::from(venue.link.venue.long_short_rows_max());
-        let page = period.duration() * u32::try_from(rows).unwrap_or(100);
-        let (mut end, mut empty) = (until, 0);
-        while end > from && empty < EMPTY_MAX {
-            let start = from.max(end - page);
-            let complete = (0..).map(|step| start + period.duration() * step).take_while(|time| *time < end);
-            let missing = complete.into_iter().any(|time| !known.contains(&time));
-            if missing {
-                let options = RequestOptions {
-                    period: Some(period),
-                    start: Some(start),
-                    end: Some(end),
-                    limit: Some(venue.link.venue.long_short_rows_max()),
-                    ..RequestOptions::default()
-                };
-                match self.page(venue, asset, instrument, &options).await? {
-                    Ok(0) => empty += 1,
-                    Ok(_) => empty = 0,
-                    // The venue does not have it, and asking again will not help.
-                    Err(VenueError::Rejected(_)) => return Ok(true),
-                    Err(_) => return Ok(false),
-                }
-            }
-            end = start;
+        let rows = venue.link.venue.long_short_rows_max();
+        let page = period.duration() * rows;
+        let is_missing = |span: &Span| {
+            let mut times = (0..).map(|step| span.start + period.duration() * step).take_while(|time| *time < span.end);
+            times.any(|time| !known.contains(&time))
+        };
+        let page_before = |end: Timestamp| Span { start: from.max(end - page), end };
+        let newest_first = std::iter::successors((until > from).then(|| page_before(until)), |span| {
+            (span.start > from).then(|| page_before(span.start))
+        });
+        let mut spans: Vec<Span> = newest_first.filter(is_missing).collect();
+        spans.reverse();
+        let store = &*self.store;
+        let mut series = RatioPages { store, venue: id, asset, instrument, period, rows, empty_count: 0 };
+        let pause = if self.simulated { Duration::ZERO } else { PAUSE };
+        let filler = HistoryFiller { link: &venue.link, monitor: &venue.monitor, pace: Pace::Spare { pause } };
+        match filler.fill(&mut series, spans).await? {
+            // The venue does not have what it refuses, and asking again will not help.
+            Ok(()) | Err(VenueError::Rejected(_)) => Ok(true),
+            Err(_) => Ok(false),
         }
-        Ok(true)
-    }
-
-    /// Asks for one stretch and stores what comes; the number of rows within it.
-    async fn page(
-        &self,
-        venue: &PastVenue,
-        asset: &AssetCode,
-        instrument: &Instrument,
-        options: &RequestOptions,
-    ) -> Result<Result<usize, VenueError>, StoreError> {
-        let (link, monitor) = (&venue.link, &venue.monitor);
-        let asked = std::slice::from_ref(instrument);
-        let mut row_count = 0;
-        let also = link.venue.also_answers(Feed::LongShortRatios);
-        let ratios = link.venue.requests(Feed::LongShortRatios, asked, options);
-        let mut requests: Vec<(Vec<Feed>, _)> = ratios
-            .into_iter()
-            .map(|request| (std::iter::once(Feed::LongShortRatios).chain(also.iter().copied()).collect(), request))
-            .collect();
-        if also.is_empty() && link.venue.has_open_interest_history() {
-            let of_interest = link.venue.requests(Feed::OpenInterest, asked, options);
-            requests.extend(of_interest.into_iter().map(|request| (vec![Feed::OpenInterest], request)));
-        }
-        for (feeds, request) in requests {
-            if !self.simulated {
-                tokio::time::sleep(PAUSE).await;
-            }
-            monitor.requested();
-            match link.ask_spare(&feeds, &request).await {
-                Ok(answers) => {
-                    for parsed in answers {
-                        monitor.answered(parsed.observations.len(), &parsed.unresolved);
-                        row_count += self.store_rows(venue, asset, options, parsed.observations).await?;
-                    }
-                }
-                Err(error) => {
-                    if !matches!(error, VenueError::Rejected(_)) {
-                        monitor.failed(&error);
-                    }
-                    return Ok(Err(error));
-                }
-            }
-        }
-        Ok(Ok(row_count))
-    }
-
-    async fn store_rows(
-        &self,
-        venue: &PastVenue,
-        asset: &AssetCode,
-        options: &RequestOptions,
-        observations: Vec<Observation>,
-    ) -> Result<usize, StoreError> {
-        let Some(period) = options.period else { return Ok(0) };
-        let id = venue.link.venue.id();
-        let mut points: BTreeMap<SmolStr, Vec<Point>> = BTreeMap::new();
-        let mut row_count = 0;
-        for Observation { event_time, payload, .. } in observations {
-            let within = |time: &Timestamp| {
-                options.start.is_none_or(|start| *time >= start) && options.end.is_none_or(|end| *time < end)
-            };
-            let Some(time) = event_time.filter(within) else { continue };
-            let (name, value) = match payload {
-                Payload::LongShort(value) if value.period == Some(period) => {
-                    row_count += 1;
-                    let names = LongShortSeriesNames::of(value.kind, period, Some(id.as_str()));
-                    (names.long_share, share_point(value.long_share))
-                }
-                Payload::OpenInterest(interest) => {
-                    let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, period, Some(id.as_str()));
-                    (names.open_interest, interest.open_interest_usd)
-                }
-                _ => continue,
-            };
-            if let Some(value) = value {
-                points.entry(name).or_default().push(Point { time, value });
-            }
-        }
-        for (name, points) in points {
-            self.store.put_points(&series(asset, name), &points).await?;
-        }
-        Ok(row_count)
     }
 
     /// Makes the aggregate's past where there is none, of what is stored of the venues.
@@ -385,6 +299,71 @@ impl Past {
             self.store.put_points(&series(asset, name), &counts).await?;
         }
         Ok(())
+    }
+}
+
+/// The ratios and open interest of one asset at one venue.
+struct RatioPages<'a> {
+    store: &'a dyn Store,
+    venue: VenueId,
+    asset: &'a AssetCode,
+    instrument: &'a Instrument,
+    period: Period,
+    rows: u32,
+    /// Pages in a row without a ratio.
+    empty_count: u32,
+}
+
+impl SeriesSource for RatioPages<'_> {
+    type Error = StoreError;
+
+    fn requests(&self, venue: &dyn Venue, Span { start, end }: Span) -> Vec<PageRequest> {
+        let options = RequestOptions {
+            period: Some(self.period),
+            start: Some(start),
+            end: Some(end),
+            limit: Some(self.rows),
+            ..RequestOptions::default()
+        };
+        let asked = std::slice::from_ref(self.instrument);
+        let also = venue.also_answers(Feed::LongShortRatios);
+        let feeds: Vec<Feed> = std::iter::once(Feed::LongShortRatios).chain(also.iter().copied()).collect();
+        let ratios = venue.requests(Feed::LongShortRatios, asked, &options);
+        let mut requests: Vec<PageRequest> = ratios.into_iter().map(|request| (feeds.clone(), request)).collect();
+        if also.is_empty() && venue.has_open_interest_history() {
+            let of_interest = venue.requests(Feed::OpenInterest, asked, &options);
+            requests.extend(of_interest.into_iter().map(|request| (vec![Feed::OpenInterest], request)));
+        }
+        requests
+    }
+
+    async fn accept(&mut self, span: Span, observations: Vec<Observation>) -> Result<Step, StoreError> {
+        let mut points: BTreeMap<SmolStr, Vec<Point>> = BTreeMap::new();
+        let mut row_count = 0;
+        for Observation { event_time, payload, .. } in observations {
+            let Some(time) = event_time.filter(|time| (span.start..span.end).contains(time)) else { continue };
+            let (name, value) = match payload {
+                Payload::LongShort(value) if value.period == Some(self.period) => {
+                    row_count += 1;
+                    let names = LongShortSeriesNames::of(value.kind, self.period, Some(self.venue.as_str()));
+                    (names.long_share, share_point(value.long_share))
+                }
+                Payload::OpenInterest(interest) => {
+                    let kind = LongShortKind::GlobalAccount;
+                    let names = LongShortSeriesNames::of(kind, self.period, Some(self.venue.as_str()));
+                    (names.open_interest, interest.open_interest_usd)
+                }
+                _ => continue,
+            };
+            if let Some(value) = value {
+                points.entry(name).or_default().push(Point { time, value });
+            }
+        }
+        for (name, points) in points {
+            self.store.put_points(&series(self.asset, name), &points).await?;
+        }
+        self.empty_count = if row_count == 0 { self.empty_count + 1 } else { 0 };
+        Ok(if self.empty_count < EMPTY_MAX { Step::Next } else { Step::End })
     }
 }
 
