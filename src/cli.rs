@@ -23,6 +23,7 @@ mod message;
 mod migrate;
 mod numbers;
 mod parse;
+mod runtime;
 mod serve;
 mod settings;
 mod snapshot_view;
@@ -31,6 +32,7 @@ mod table;
 mod watch;
 
 use error::CliError;
+use runtime::block_on;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,16 +104,6 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Charts(command) => block_on(charts::run(command)),
         Command::Import(arguments) => block_on(import::run(arguments)),
     }
-}
-
-/// Runs a future on a new runtime with at least two workers: with one, a blocking task would stop the others.
-fn block_on(future: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
-    let result = runtime.block_on(future);
-    // A blocking read of standard input cannot be stopped; it must not keep the process alive.
-    runtime.shutdown_background();
-    result
 }
 
 #[cfg(test)]

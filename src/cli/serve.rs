@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::parse::{asset, date};
+use super::runtime::block_on;
 use super::settings::{SettingsArguments, flag};
 use crate::app::{self, BackfillOptions, DemoOptions, Role};
 use crate::config::{Config, Flag};
@@ -97,21 +98,21 @@ impl Overrides {
 
 pub(super) fn serve(arguments: ServeArguments) -> Result<(), CliError> {
     let (config, telemetry) = start(&arguments.settings, arguments.overrides.flags())?;
-    super::block_on(async move { Ok(app::serve(config, arguments.role, telemetry).await?) })
+    block_on(async move { Ok(app::serve(config, arguments.role, telemetry).await?) })
 }
 
 pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
     let (config, telemetry) = start(&arguments.settings, arguments.overrides.flags())?;
     let options =
         DemoOptions { config, seed: arguments.seed, speed: arguments.speed, store: arguments.overrides.store };
-    super::block_on(async move { Ok(app::demo(options, telemetry).await?) })
+    block_on(async move { Ok(app::demo(options, telemetry).await?) })
 }
 
 pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
     // It ends by itself, and nobody follows it from elsewhere.
     let (config, _) = start(&arguments.settings, Vec::new())?;
     let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
-    super::block_on(async move {
+    block_on(async move {
         let report = app::backfill(config, options).await?;
         let told = format!("{} of {} series without an answer", report.unanswered_count, report.series_count);
         if report.unanswered_count > 0 {

@@ -2,7 +2,6 @@
 //!
 //! The client resumes a broken stream by its cursor; interruptions and gaps are shown.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -14,15 +13,15 @@ use super::error::CliError;
 use super::message;
 use super::numbers::{change, price, time};
 use super::parse::{asset, parse_duration};
-use crossmarket_api::v1::{
-    ItemState, PriceSnapshot, StreamState, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse,
-};
+use crossmarket_api::v1::{ItemState, PriceSnapshot, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
 use crossmarket_client::{Watch, WatchEvent, describe};
 use crossmarket_domain::AssetCode;
 
 mod screen;
+mod state;
 
 use screen::Screen;
+use state::WatchState;
 
 /// The shortest time between two drawings of the table.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
@@ -54,47 +53,6 @@ pub(super) struct WatchArguments {
     client: ClientArguments,
 }
 
-/// What is known so far.
-#[derive(Debug, Default)]
-struct Board {
-    snapshots: BTreeMap<String, PriceSnapshot>,
-    cursor: String,
-    state: StreamState,
-    conflated_count: i64,
-    publish_time: Option<prost_types::Timestamp>,
-    /// The latest problem of the connection or of an item; empty when there is none.
-    notice: String,
-}
-
-impl Board {
-    /// Applies a frame.
-    fn apply(&mut self, frame: &WatchPriceSnapshotsResponse) {
-        self.state = frame.state();
-        if self.state == StreamState::Resync {
-            // What is not sent again no longer exists.
-            self.snapshots.clear();
-        }
-        for snapshot in &frame.snapshots {
-            self.snapshots.insert(snapshot.asset.clone(), snapshot.clone());
-        }
-        if !frame.cursor.is_empty() {
-            self.cursor.clone_from(&frame.cursor);
-        }
-        self.conflated_count = self.conflated_count.saturating_add(frame.conflated_count);
-        self.publish_time = frame.publish_time.or(self.publish_time);
-        let refused = frame.items.iter().filter(|item| item.state() != ItemState::Ok);
-        let notices: Vec<String> = refused.map(|item| format!("{}: {}", item.item, item.message)).collect();
-        self.notice = notices.join("; ");
-    }
-
-    /// The rows by rank, unranked ones last.
-    fn rows(&self) -> Vec<&PriceSnapshot> {
-        let mut rows: Vec<&PriceSnapshot> = self.snapshots.values().collect();
-        rows.sort_by_key(|snapshot| (snapshot.market_cap_rank.unwrap_or(i32::MAX), &snapshot.asset));
-        rows
-    }
-}
-
 /// Where states are shown.
 enum Output {
     Table(Screen),
@@ -121,35 +79,35 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// Reports an event of the stream: in the table's status line, otherwise on standard error.
-    fn notice(&self, board: &mut Board, text: String) {
+    /// Says something about the stream: in the table's status line, else on standard error.
+    fn notice(&self, state: &mut WatchState, text: String) {
         if !matches!(self, Self::Table(_)) || !io::stderr().is_terminal() {
             eprintln!("{text}");
         }
-        board.notice = text;
+        state.notice = text;
     }
 
-    fn draw(&mut self, board: &Board) -> io::Result<()> {
-        if let Self::Table(screen) = self { screen.draw(board) } else { Ok(()) }
+    fn draw(&mut self, state: &WatchState) -> io::Result<()> {
+        if let Self::Table(screen) = self { screen.draw(state) } else { Ok(()) }
     }
 }
 
 pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
-    let mut board = Board::default();
-    // Connect before taking over the screen, so that an unreachable service is a plain error.
+    let mut state = WatchState::default();
+    // Connect before the screen is taken over: a service that is not there is told plainly.
     let mut watch = open(&arguments).await?;
     let mut output = match (arguments.json, io::stdout().is_terminal()) {
         (true, _) => Output::Json,
         (false, true) => Output::Table(Screen::enter(arguments.client.server())?),
         (false, false) => Output::Lines,
     };
-    let follow = follow(&mut watch, &mut board, &mut output);
+    let follow = follow(&mut watch, &mut state, &mut output);
     let result = tokio::select! {
         result = follow => result,
         ended = stop_signal() => ended,
     };
     if let Output::Table(screen) = output {
-        screen.leave(&board)?;
+        screen.leave(&state)?;
     }
     result
 }
@@ -170,7 +128,7 @@ async fn open(arguments: &WatchArguments) -> Result<Watch<WatchPriceSnapshotsRes
 /// Shows frames until the stream fails.
 async fn follow(
     watch: &mut Watch<WatchPriceSnapshotsResponse>,
-    board: &mut Board,
+    state: &mut WatchState,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let mut ticks = interval(DRAW_INTERVAL);
@@ -178,10 +136,10 @@ async fn follow(
     loop {
         tokio::select! {
             event = watch.next() => match event {
-                Some(event) => take(event?, board, output)?,
+                Some(event) => take(event?, state, output)?,
                 None => return Ok(()),
             },
-            _ = ticks.tick() => output.draw(board)?,
+            _ = ticks.tick() => output.draw(state)?,
         }
     }
 }
@@ -189,26 +147,26 @@ async fn follow(
 /// Handles an event of the stream.
 fn take(
     event: WatchEvent<WatchPriceSnapshotsResponse>,
-    board: &mut Board,
+    state: &mut WatchState,
     output: &mut Output,
 ) -> Result<(), CliError> {
     match event {
         WatchEvent::Update(frame) => {
-            board.apply(&frame);
+            state.apply(&frame);
             output.frame(&frame)?;
         }
         WatchEvent::Interrupted { cause, pause } => {
             let text =
                 format!("{}; trying again in {:.1} s, from the last cursor", describe(&cause), pause.as_secs_f64());
-            output.notice(board, text);
+            output.notice(state, text);
         }
         WatchEvent::Resumed { endpoint, after } => {
-            let text = format!("resumed at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
-            output.notice(board, text);
+            let text = format!("goes on at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
+            output.notice(state, text);
         }
         WatchEvent::Gap(reason) => {
-            *board = Board::default();
-            output.notice(board, reason.to_string());
+            *state = WatchState::default();
+            output.notice(state, reason.to_string());
         }
         _ => {}
     }
@@ -241,52 +199,4 @@ async fn stop_signal() -> Result<(), CliError> {
     }
     #[cfg(not(unix))]
     Ok(tokio::signal::ctrl_c().await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crossmarket_api::v1::ItemStatus;
-
-    fn frame(state: StreamState, assets: &[(&str, i32)]) -> WatchPriceSnapshotsResponse {
-        let snapshot = |(asset, rank): &(&str, i32)| PriceSnapshot {
-            asset: (*asset).to_owned(),
-            market_cap_rank: (*rank > 0).then_some(*rank),
-            ..Default::default()
-        };
-        WatchPriceSnapshotsResponse {
-            snapshots: assets.iter().map(snapshot).collect(),
-            cursor: "c".to_owned(),
-            state: state as i32,
-            conflated_count: 2,
-            ..Default::default()
-        }
-    }
-
-    fn assets(board: &Board) -> Vec<&str> {
-        board.rows().iter().map(|row| row.asset.as_str()).collect()
-    }
-
-    #[test]
-    fn the_board_keeps_the_latest_states_by_rank() {
-        let mut board = Board::default();
-        board.apply(&frame(StreamState::Snapshot, &[("NEW", 0), ("ETH", 2)]));
-        board.apply(&frame(StreamState::Live, &[("BTC", 1), ("ETH", 3)]));
-        assert_eq!(assets(&board), ["BTC", "ETH", "NEW"]);
-        assert_eq!((board.conflated_count, board.cursor.as_str()), (4, "c"));
-        board.apply(&frame(StreamState::Resync, &[]));
-        board.apply(&frame(StreamState::SnapshotComplete, &[("BTC", 1)]));
-        assert_eq!(assets(&board), ["BTC"]);
-    }
-
-    #[test]
-    fn an_unknown_item_is_told_and_costs_no_other() {
-        let mut board = Board::default();
-        let item =
-            ItemStatus { item: "XYZ".to_owned(), state: ItemState::Unknown as i32, message: "unknown".to_owned() };
-        let first = frame(StreamState::SnapshotComplete, &[("BTC", 1)]);
-        board.apply(&WatchPriceSnapshotsResponse { items: vec![item], ..first });
-        assert_eq!(board.notice, "XYZ: unknown");
-        assert_eq!(assets(&board), ["BTC"]);
-    }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::collection::ListQuery;
+use super::context::Services;
+use super::convert;
 use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::order::Column;
 use super::paging::{self, PageSizes, Pages};
-use super::{Services, convert};
+use super::venue::VenueEntry;
 use crate::figures::Value;
 use crate::servers::catalog_service_server::CatalogService;
 use crossmarket_api::v1;
@@ -34,41 +36,12 @@ static COLUMNS: &[Column<State>] = &[
     column!("instrument_count", |info| Value::Whole(i64::try_from(info.instruments.len()).unwrap_or(i64::MAX))),
 ];
 
-/// A venue as the catalogue lists it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VenueEntry {
-    /// The id: `binance-usdm`.
-    pub id: String,
-    /// The name for people.
-    pub title: String,
-    /// The feeds that it can give.
-    pub feeds: Vec<Feed>,
-    /// Whether it is switched on.
-    pub enabled: bool,
-    /// Whether a simulator answers in its place.
-    pub simulated: bool,
-    /// Where its API is documented.
-    pub documentation_url: String,
-    /// Where its terms of use are.
-    pub terms_url: String,
-    /// What its terms mean for a user of its data.
-    pub terms_note: String,
-    /// Whether its API is published by its owner.
-    pub official: bool,
-    /// Whether it needs a key.
-    pub key_required: bool,
-    /// Whether a key is configured.
-    pub key_configured: bool,
-}
-
-/// The service.
-pub struct Catalog {
+pub(super) struct Catalog {
     services: Services,
 }
 
 impl Catalog {
-    /// A service that answers from these.
-    pub fn new(services: Services) -> Self {
+    pub(super) fn new(services: Services) -> Self {
         Self { services }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
-use super::Services;
+use super::context::Services;
 use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::order::{self, Column, OrderField};

@@ -11,7 +11,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::{ServerStream, Services};
+use super::context::{ServerStream, Services};
 use crossmarket_image::Collection;
 
 const PRICES: &str = "crossmarket.v1.PriceService";
@@ -23,10 +23,10 @@ const LONG_SHORT: &str = "crossmarket.v1.LongShortService";
 const LATER: [&str; 3] =
     ["crossmarket.v1.SignalService", "crossmarket.v1.OverviewService", "crossmarket.v1.SubscriptionService"];
 
-/// Services whose health is told, and the process as a whole.
+/// Services that report health, and the process as a whole.
 const OFFERED: [&str; 5] = [CATALOG, PRICES, LONG_SHORT, INDICES, ""];
 
-/// How often the data is looked at.
+/// Time between two looks at the data.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The health service, NOT_SERVING throughout, and the task that keeps it true.

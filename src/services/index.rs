@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use self::side::{Operand, Side};
+use self::leg::{Leg, Operand};
 use super::collection::{self, Batch, ListQuery, Row};
+use super::context::{ServerStream, Services};
 use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::order::Column;
 use super::paging;
 use super::watch::{self, Pace};
-use super::{ServerStream, Services};
 use crate::figures::Value;
 use crate::servers::index_service_server::IndexService;
 use crossmarket_api::v1;
@@ -24,20 +24,19 @@ use crossmarket_image::{Collection, Filter, View};
 mod compare;
 mod cycles;
 mod derived;
-mod live;
-mod past;
+mod history;
+mod leg;
 mod season;
-mod side;
 mod snapshot;
+mod status;
+mod watched;
 
-/// The service.
-pub struct Index {
+pub(super) struct Index {
     services: Services,
 }
 
 impl Index {
-    /// A service that answers from these.
-    pub fn new(services: Services) -> Self {
+    pub(super) fn new(services: Services) -> Self {
         Self { services }
     }
 
@@ -46,7 +45,7 @@ impl Index {
         request: &v1::GetIndexSnapshotRequest,
     ) -> Result<Encoded<v1::GetIndexSnapshotResponse>, ServiceError> {
         let view = paging::view(request.view)?;
-        side::parse("index", &request.index)?;
+        leg::parse("index", &request.index)?;
         self.services.check_serving()?;
         Ok(Encoded::one(self.entry("index", &request.index, view)?))
     }
@@ -62,13 +61,13 @@ impl Index {
 
     /// One snapshot as an entry: the image's own bytes where it has them.
     fn entry(&self, field: &str, name: &str, view: View) -> Result<bytes::Bytes, ServiceError> {
-        if let Expression::Single(Subject::Index(code)) = side::parse(field, name)?
+        if let Expression::Single(Subject::Index(code)) = leg::parse(field, name)?
             && let Some(item) = self.services.image.get(&Key::Index(code))
         {
             return Ok(item.entry(view).clone());
         }
-        let side = Side::resolve(&self.services, field, name)?;
-        Ok(snapshot::entry(snapshot::of(&self.services, &side)?, view))
+        let leg = Leg::resolve(&self.services, field, name)?;
+        Ok(snapshot::entry(snapshot::of(&self.services, &leg)?, view))
     }
 
     fn list(&self, mut request: v1::ListIndicesRequest) -> Result<Encoded<v1::ListIndicesResponse>, ServiceError> {
@@ -106,12 +105,12 @@ impl Index {
             return IndexRow { message: message.ok().and_then(|message| message.snapshot).unwrap_or_default(), entry };
         }
         let subject = Subject::Index(code);
-        let side = Side {
+        let leg = Leg {
             operands: Operand::find(&self.services, &subject).into_iter().collect(),
             expression: Expression::Single(subject),
         };
         let message =
-            snapshot::of(&self.services, &side).unwrap_or_else(|_| snapshot::without_level(&self.services, &side));
+            snapshot::of(&self.services, &leg).unwrap_or_else(|_| snapshot::without_level(&self.services, &leg));
         IndexRow { entry: snapshot::entry(message.clone(), view), message }
     }
 
@@ -139,7 +138,7 @@ impl Index {
     ) -> Result<ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>, ServiceError> {
         self.services.check_histories()?;
         let cursor = pace.cursor(Collection::Indices)?;
-        let items = derived::each_once(names, |name| live::WatchedSnapshot::new(name, pace.view));
+        let items = derived::each_once(names, |name| watched::WatchedSnapshot::new(name, pace.view));
         watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), pace)
     }
 
@@ -156,12 +155,13 @@ impl Index {
             alignment: compare::alignment(request.alignment)?,
             include_points: request.include_points,
         };
-        side::parse("benchmark", &request.benchmark)?;
+        leg::parse("benchmark", &request.benchmark)?;
         self.services.check_histories()?;
-        Side::resolve(&self.services, "benchmark", &request.benchmark)?;
+        Leg::resolve(&self.services, "benchmark", &request.benchmark)?;
         let cursor = pace.cursor(Collection::Indices)?;
         let benchmark = &request.benchmark;
-        let items = derived::each_once(&request.subjects, |name| live::WatchedComparison::new(name, benchmark, query));
+        let items =
+            derived::each_once(&request.subjects, |name| watched::WatchedComparison::new(name, benchmark, query));
         watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), &pace)
     }
 }
@@ -200,20 +200,6 @@ static COLUMNS: &[Column<v1::IndexSnapshot>] = &[
     }),
 ];
 
-fn item_status(item: &str, state: v1::ItemState, message: String) -> v1::ItemStatus {
-    v1::ItemStatus { item: item.to_owned(), state: state.into(), message }
-}
-
-/// What an error says of an item in a request that takes the others all the same.
-fn item_state_of(error: &ServiceError) -> v1::ItemState {
-    match error {
-        ServiceError::InvalidArgument { .. } => v1::ItemState::Invalid,
-        ServiceError::NoLevelYet(_) | ServiceError::NoPriceYet(_) => v1::ItemState::Pending,
-        ServiceError::InsufficientHistory { .. } => v1::ItemState::InsufficientHistory,
-        _ => v1::ItemState::Unknown,
-    }
-}
-
 #[tonic::async_trait]
 impl IndexService for Index {
     async fn list_indices(
@@ -250,7 +236,7 @@ impl IndexService for Index {
         &self,
         request: Request<v1::ListIndexHistoryRequest>,
     ) -> Result<Response<v1::ListIndexHistoryResponse>, Status> {
-        Ok(Response::new(past::list(&self.services, request.into_inner()).await?))
+        Ok(Response::new(history::list(&self.services, request.into_inner()).await?))
     }
 
     async fn compare_indices(

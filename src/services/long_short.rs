@@ -7,12 +7,13 @@ use smol_str::SmolStr;
 use tonic::{Request, Response, Status};
 
 use super::collection::{self, ListQuery};
+use super::context::{ServerStream, Services};
+use super::convert;
 use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::order::Column;
 use super::paging;
 use super::watch::{self, Pace};
-use super::{ServerStream, Services, convert};
 use crate::figures::Value;
 use crate::servers::long_short_service_server::LongShortService;
 use crossmarket_api::v1;
@@ -41,13 +42,11 @@ static COLUMNS: &[Column<State>] = &[
     Column::new("event_time", |state: &State| Value::Whole(state.event_time.as_micros())),
 ];
 
-/// The service.
 pub struct LongShort {
     services: Services,
 }
 
 impl LongShort {
-    /// A service that answers from these.
     pub fn new(services: Services) -> Self {
         Self { services }
     }

@@ -6,12 +6,13 @@ use smol_str::SmolStr;
 use tonic::{Request, Response, Status};
 
 use super::collection::{self, Batch, ListQuery};
+use super::context::{ServerStream, Services};
+use super::convert;
 use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::order::Column;
 use super::paging::{self, PageSizes, Pages};
 use super::watch::{self, Pace};
-use super::{ServerStream, Services, convert};
 use crate::figures::{FIGURES, Value};
 use crate::servers::price_service_server::PriceService;
 use crossmarket_api::v1;
@@ -34,14 +35,12 @@ static COLUMNS: LazyLock<Vec<Column<State>>> = LazyLock::new(|| {
     [asset].into_iter().chain(figures).chain([event_time]).collect()
 });
 
-/// The service.
-pub struct Price {
+pub(super) struct Price {
     services: Services,
 }
 
 impl Price {
-    /// A service that answers from these.
-    pub fn new(services: Services) -> Self {
+    pub(super) fn new(services: Services) -> Self {
         Self { services }
     }
 

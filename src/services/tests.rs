@@ -1,26 +1,29 @@
 //! The services over loopback, with the generated clients, an image fed by hand and a store that holds candles only.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Server};
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::security::Quotas;
+use crate::security::{Guard, Quotas};
 use crossmarket_api::v1;
 use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
+use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision, State};
 use crossmarket_domain::{Candle, Timestamp};
+use crossmarket_image::histories::Histories;
 use crossmarket_image::testing::{at, code, priced, state};
-use crossmarket_image::{Change, ImageSettings, Position};
-use crossmarket_store::{Bootstrap, SeriesInfo, StoreError, Tail};
+use crossmarket_image::{Change, Image, ImageSettings, Position};
+use crossmarket_store::{Bootstrap, SeriesInfo, Store, StoreError, Tail};
 
 mod catalog;
 mod follow;

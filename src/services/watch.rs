@@ -11,9 +11,10 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use tracing::Span;
 
+use super::context::{ServerStream, Services, StreamSettings};
 use super::encoded::Encoded;
 use super::error::ServiceError;
-use super::{ServerStream, Services, StreamSettings, convert, paging};
+use super::{convert, paging};
 use crossmarket_api::v1;
 use crossmarket_domain::TraceContext;
 use crossmarket_domain::state::Key;
@@ -25,7 +26,7 @@ mod messages;
 
 use measure::Measure;
 pub(super) use measure::expect as expect_measures;
-use messages::{StreamOptions, StreamRequest, StreamResponse};
+use messages::{Frame, StreamOptions, StreamRequest, StreamResponse};
 
 /// An item that the request names.
 pub(super) struct RequestedItem {
@@ -103,21 +104,6 @@ pub(super) trait Source: Send + 'static {
     }
     /// The status of the items that the request names: of all, or of those whose status has changed.
     fn item_news(&mut self, all: bool) -> Vec<v1::ItemStatus>;
-}
-
-/// One frame of any stream.
-pub(super) struct Frame {
-    /// Field 1: the items, each with tag and length.
-    entries: Vec<bytes::Bytes>,
-    /// The position after the frame.
-    cursor: String,
-    state: v1::StreamState,
-    /// How many states were superseded.
-    conflated_count: i64,
-    publish_time: prost_types::Timestamp,
-    items: Vec<v1::ItemStatus>,
-    /// The configuration as granted, in the first frame only.
-    configuration: Option<v1::StreamConfiguration>,
 }
 
 /// Opens a stream of the image's own items. The items that a request names narrow the filter to their keys.

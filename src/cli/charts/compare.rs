@@ -26,8 +26,8 @@ Examples:
   crossmarket compare RUT BTC --from 2025-01-01 --weekly
   crossmarket compare RUT BTC ETH SOL --lookback 250 --svg rut.svg
   crossmarket compare SPX BTC --json | jq '.comparisons[].correlation'")]
-pub(in crate::cli) struct CompareArguments {
-    /// The benchmark: an index, asset or quotient.
+pub(crate) struct CompareArguments {
+    /// What the others are measured against.
     #[arg(value_name = "BENCHMARK", value_parser = index_code)]
     benchmark: String,
     /// The indices, assets and quotients to compare with it.

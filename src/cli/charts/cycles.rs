@@ -31,7 +31,7 @@ Examples:
   crossmarket cycles BTC --reversal 50 --from 2017-01-01
   crossmarket cycles OTHERS/BTC --svg cycles.svg
   crossmarket cycles OTHERS/BTC --json | jq '.completed[].rally_percent'")]
-pub(in crate::cli) struct CyclesArguments {
+pub(crate) struct CyclesArguments {
     /// The index, asset or quotient.
     #[arg(value_name = "INDEX", value_parser = index_code)]
     index: String,

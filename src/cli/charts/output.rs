@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::chart::terminal_width;
+use super::chart::{Picture, terminal_width};
 use crate::cli::client::ClientArguments;
 use crate::cli::error::CliError;
 use crate::cli::snapshot_view::SIMULATED_DATA;
@@ -42,14 +42,6 @@ enum When {
     Auto,
     Always,
     Never,
-}
-
-/// What both kinds of chart can do.
-pub(super) trait Picture {
-    fn svg(&self) -> String;
-
-    /// For a terminal of this many columns.
-    fn lines(&self, width: usize) -> Vec<String>;
 }
 
 impl OutputArguments {

@@ -34,7 +34,7 @@ Examples:
   crossmarket ratios --rank-max 100 --svg ratios.svg        the same chart as a picture
   crossmarket ratios --kind top-trader-position --venue binance-usdm --period 4h
   crossmarket ratios BTC ETH SOL --json | jq '.ratios[].long_share'")]
-pub(in crate::cli) struct RatiosArguments {
+pub(crate) struct RatiosArguments {
     /// Only these assets; all when none is given.
     #[arg(value_name = "ASSETS", value_parser = asset)]
     assets: Vec<AssetCode>,

@@ -28,8 +28,8 @@ Examples:
   crossmarket season --size 100 --days 30 --as-of 2021-05-01
   crossmarket season --history --from 2024-01-01 --svg season.svg
   crossmarket season --json | jq '.score, .excluded[].asset'")]
-pub(in crate::cli) struct SeasonArguments {
-    /// The number of altcoins to compare, from 1 to 500; by default 50.
+pub(crate) struct SeasonArguments {
+    /// How many altcoins to compare, from 1 to 500; 50 without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
     size: Option<i32>,
     /// The length of the window in days, from 1 to 3,650; by default 90.

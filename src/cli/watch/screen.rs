@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::list::{simulated_line, table};
 use super::super::numbers::time;
 use super::super::table::{cut, printable};
-use super::Board;
+use super::state::WatchState;
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -38,11 +38,11 @@ impl Screen {
     }
 
     /// Draws what changed since the last time, cut to the window as it is now.
-    pub(super) fn draw(&mut self, board: &Board) -> io::Result<()> {
+    pub(super) fn draw(&mut self, state: &WatchState) -> io::Result<()> {
         let size = self.terminal.size();
         // The last column stays free: a terminal about to wrap there would clear the last character.
         let window = (usize::from(size.0), usize::from(size.1).saturating_sub(1));
-        let lines = lines(board, &self.server, Some(window));
+        let lines = lines(state, &self.server, Some(window));
         if let Some((at, drawn, drawn_size)) = &self.drawn
             && *drawn == lines
             && *drawn_size == size
@@ -61,12 +61,12 @@ impl Screen {
         out.flush()
     }
 
-    /// Restores the terminal and leaves the last table on it.
-    pub(super) fn leave(self, board: &Board) -> io::Result<()> {
+    /// Gives the terminal back and leaves the last table on it.
+    pub(super) fn leave(self, state: &WatchState) -> io::Result<()> {
         let server = self.server.clone();
         drop(self);
         let mut out = io::stdout().lock();
-        for line in lines(board, &server, None) {
+        for line in lines(state, &server, None) {
             writeln!(out, "{line}")?;
         }
         out.flush()
@@ -81,24 +81,24 @@ impl Drop for Screen {
     }
 }
 
-/// Status lines and table, cut to the window's rows and columns if given.
-fn lines(board: &Board, server: &str, window: Option<(usize, usize)>) -> Vec<String> {
+/// Status lines and table, cut to a window of so many rows and columns if given.
+fn lines(state: &WatchState, server: &str, window: Option<(usize, usize)>) -> Vec<String> {
     let width = window.map(|(_, columns)| columns);
-    let state = board.state.as_str_name().trim_start_matches("STREAM_STATE_");
+    let stream_state = state.state.as_str_name().trim_start_matches("STREAM_STATE_");
     let mut lines = vec![format!(
-        "{server}  {state}  {} assets  published {}  conflated {}  cursor {}",
-        board.snapshots.len(),
-        time(board.publish_time.as_ref()),
-        board.conflated_count,
-        if board.cursor.is_empty() { "none" } else { &board.cursor },
+        "{server}  {stream_state}  {} assets  published {}  conflated {}  cursor {}",
+        state.snapshots.len(),
+        time(state.publish_time.as_ref()),
+        state.conflated_count,
+        if state.cursor.is_empty() { "none" } else { &state.cursor },
     )];
-    lines.extend(simulated_line(board.snapshots.values()).map(str::to_owned));
-    if !board.notice.is_empty() {
-        lines.push(printable(&board.notice));
+    lines.extend(simulated_line(state.snapshots.values()).map(str::to_owned));
+    if !state.notice.is_empty() {
+        lines.push(printable(&state.notice));
     }
     lines.push(String::new());
     let mut lines: Vec<String> = lines.iter().map(|line| cut(&printable(line), width)).collect();
-    lines.extend(table(board.rows()).lines(width));
+    lines.extend(table(state.rows()).lines(width));
     if let Some((rows, _)) = window {
         let hidden = lines.len().saturating_sub(rows.max(2));
         if hidden > 0 {
@@ -116,16 +116,16 @@ mod tests {
 
     #[test]
     fn lines_fit_the_window() {
-        let mut board = Board { cursor: "c".repeat(500), ..Board::default() };
+        let mut state = WatchState { cursor: "c".repeat(500), ..WatchState::default() };
         for index in 0..50 {
             let asset = format!("A{index}");
-            board.snapshots.insert(asset.clone(), PriceSnapshot { asset, simulated: true, ..Default::default() });
+            state.snapshots.insert(asset.clone(), PriceSnapshot { asset, simulated: true, ..Default::default() });
         }
-        let lines_in_window = lines(&board, "http://127.0.0.1:50051", Some((10, 40)));
+        let lines_in_window = lines(&state, "http://127.0.0.1:50051", Some((10, 40)));
         assert_eq!(lines_in_window.len(), 10);
         assert!(lines_in_window.iter().all(|line| line.chars().count() <= 40));
         assert!(lines_in_window[1].contains("SIMULATED"));
         assert!(lines_in_window[9].contains("more rows"));
-        assert_eq!(lines(&board, "", None).len(), 3 + 1 + 50);
+        assert_eq!(lines(&state, "", None).len(), 3 + 1 + 50);
     }
 }

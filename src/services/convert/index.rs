@@ -2,7 +2,8 @@
 
 use prost::Message;
 
-use super::{contribution_status, count, decimal, derivation, finite, long_count, texts, time, wire_freshness};
+use super::provenance::{contribution_status, derivation, wire_freshness};
+use super::scalar::{count, decimal, finite, long_count, texts, time};
 use crossmarket_api::v1;
 use crossmarket_domain::index::{
     Exclusion, ExclusionReason, IndexCalendar, IndexConstituent, IndexHigh, IndexKind, IndexMethodology, IndexSnapshot,
@@ -12,7 +13,7 @@ use crossmarket_domain::state::{Revision, State};
 use crossmarket_image::{Encoding, Freshness};
 
 /// A snapshot as an entry of the responses' field 1, in both views.
-pub fn encode(index: &IndexSnapshot, state: &State, revision: Revision, freshness: Freshness) -> Encoding {
+pub(crate) fn encode(index: &IndexSnapshot, state: &State, revision: Revision, freshness: Freshness) -> Encoding {
     let message = index_snapshot(index, state, revision, freshness);
     let mut entry = v1::GetIndexSnapshotResponse { snapshot: Some(message) };
     let full = entry.encode_to_vec().into();
@@ -21,7 +22,7 @@ pub fn encode(index: &IndexSnapshot, state: &State, revision: Revision, freshnes
 }
 
 /// Takes out of a snapshot what only the view FULL has.
-pub fn reduce_to_basic(message: &mut v1::IndexSnapshot) {
+pub(crate) fn reduce_to_basic(message: &mut v1::IndexSnapshot) {
     message.constituents.clear();
     message.sources.clear();
     message.derivations.clear();
@@ -29,7 +30,7 @@ pub fn reduce_to_basic(message: &mut v1::IndexSnapshot) {
 }
 
 /// A snapshot in the view FULL.
-pub fn index_snapshot(
+pub(crate) fn index_snapshot(
     index: &IndexSnapshot,
     state: &State,
     revision: Revision,
@@ -72,7 +73,7 @@ pub fn index_snapshot(
 }
 
 /// A kind of index on the wire.
-pub fn wire_kind(kind: IndexKind) -> v1::IndexKind {
+pub(crate) fn wire_kind(kind: IndexKind) -> v1::IndexKind {
     match kind {
         IndexKind::Equity => v1::IndexKind::Equity,
         IndexKind::EtfProxy => v1::IndexKind::EtfProxy,
@@ -88,7 +89,7 @@ pub fn wire_kind(kind: IndexKind) -> v1::IndexKind {
 }
 
 /// A market session on the wire.
-pub fn wire_session(session: MarketSession) -> v1::MarketSession {
+pub(crate) fn wire_session(session: MarketSession) -> v1::MarketSession {
     match session {
         MarketSession::Open => v1::MarketSession::Open,
         MarketSession::Closed => v1::MarketSession::Closed,
@@ -99,7 +100,7 @@ pub fn wire_session(session: MarketSession) -> v1::MarketSession {
 }
 
 /// A calendar on the wire.
-pub fn wire_calendar(calendar: IndexCalendar) -> v1::Calendar {
+pub(crate) fn wire_calendar(calendar: IndexCalendar) -> v1::Calendar {
     match calendar {
         IndexCalendar::UtcDays => v1::Calendar::UtcDays,
         IndexCalendar::NewYork => v1::Calendar::NewYork,
@@ -107,7 +108,7 @@ pub fn wire_calendar(calendar: IndexCalendar) -> v1::Calendar {
 }
 
 /// An asset that was left out.
-pub fn exclusion(exclusion: &Exclusion) -> v1::Exclusion {
+pub(crate) fn exclusion(exclusion: &Exclusion) -> v1::Exclusion {
     v1::Exclusion {
         asset: exclusion.asset.to_string(),
         reason: match exclusion.reason {

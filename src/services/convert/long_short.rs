@@ -1,6 +1,7 @@
 //! Long/short ratios between the domain and the wire.
 
-use super::{count, decimal, finite, long_count, time, wire_freshness};
+use super::provenance::wire_freshness;
+use super::scalar::{count, decimal, finite, long_count, time};
 use crossmarket_api::v1;
 use crossmarket_domain::long_short::{LongShortContribution, LongShortMethod, LongShortRatio, LongShortStatus, Shares};
 use crossmarket_domain::observation::OpenInterestUnit;
@@ -9,7 +10,7 @@ use crossmarket_domain::{LongShortKind, Period};
 use crossmarket_image::Freshness;
 
 /// A kind of a request; all accounts when unspecified, `None` when it is not known.
-pub fn long_short_kind(kind: i32) -> Option<LongShortKind> {
+pub(crate) fn long_short_kind(kind: i32) -> Option<LongShortKind> {
     Some(match v1::LongShortKind::try_from(kind).ok()? {
         v1::LongShortKind::GlobalAccount | v1::LongShortKind::Unspecified => LongShortKind::GlobalAccount,
         v1::LongShortKind::TopTraderAccount => LongShortKind::TopTraderAccount,
@@ -20,7 +21,7 @@ pub fn long_short_kind(kind: i32) -> Option<LongShortKind> {
 }
 
 /// A kind on the wire.
-pub fn wire_long_short_kind(kind: LongShortKind) -> v1::LongShortKind {
+pub(crate) fn wire_long_short_kind(kind: LongShortKind) -> v1::LongShortKind {
     match kind {
         LongShortKind::GlobalAccount => v1::LongShortKind::GlobalAccount,
         LongShortKind::TopTraderAccount => v1::LongShortKind::TopTraderAccount,
@@ -31,7 +32,7 @@ pub fn wire_long_short_kind(kind: LongShortKind) -> v1::LongShortKind {
 }
 
 /// A period of a request; one hour when unspecified, `None` when it is not known.
-pub fn long_short_period(period: i32) -> Option<Period> {
+pub(crate) fn long_short_period(period: i32) -> Option<Period> {
     Some(match v1::LongShortPeriod::try_from(period).ok()? {
         v1::LongShortPeriod::LongShortPeriod5m => Period::FiveMinutes,
         v1::LongShortPeriod::LongShortPeriod15m => Period::FifteenMinutes,
@@ -43,7 +44,7 @@ pub fn long_short_period(period: i32) -> Option<Period> {
 }
 
 /// A period on the wire.
-pub fn wire_long_short_period(period: Period) -> v1::LongShortPeriod {
+pub(crate) fn wire_long_short_period(period: Period) -> v1::LongShortPeriod {
     match period {
         Period::FiveMinutes => v1::LongShortPeriod::LongShortPeriod5m,
         Period::FifteenMinutes => v1::LongShortPeriod::LongShortPeriod15m,

@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 
 use jiff::civil::date;
 
-use super::side::{Alignment, Live, Side, worse};
+use super::leg::{Alignment, Leg, Live, worse};
+use super::status::{item_state_of, item_status};
+use crate::services::context::Services;
 use crate::services::error::ServiceError;
-use crate::services::{Services, convert, paging};
+use crate::services::{convert, paging};
 use crossmarket_analytics::comparison::{
     COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters,
     SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
@@ -56,7 +58,7 @@ pub enum Start {
     At(Timestamp),
 }
 
-/// How two sides are sampled together.
+/// How two legs are sampled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Whether the days are New York sessions, otherwise UTC days.
@@ -67,7 +69,7 @@ pub struct Plan {
 
 /// A comparison as it is answered.
 pub struct Outcome {
-    /// How both sides were sampled.
+    /// How both legs were sampled.
     pub plan: Plan,
     /// The figures.
     pub figures: Figures,
@@ -80,12 +82,12 @@ pub struct Outcome {
 }
 
 impl Plan {
-    /// The ways in which two sides can be sampled, the best first. None when that is not what was asked for.
-    pub fn candidates(subject: &Side, benchmark: &Side, asked: Option<Alignment>) -> Vec<Self> {
+    /// The ways in which two legs can be sampled, the best first. None when that is not what was asked for.
+    pub fn candidates(subject: &Leg, benchmark: &Leg, asked: Option<Alignment>) -> Vec<Self> {
         let plan = |is_new_york, alignment| Self { is_new_york, alignment };
-        let sides = [subject, benchmark];
-        let has_sessions = sides.iter().any(|side| side.is_exchange_traded());
-        let is_around_the_clock = sides.iter().any(|side| side.is_around_the_clock());
+        let legs = [subject, benchmark];
+        let has_sessions = legs.iter().any(|leg| leg.is_exchange_traded());
+        let is_around_the_clock = legs.iter().any(|leg| leg.is_around_the_clock());
         match (has_sessions, is_around_the_clock, asked) {
             // All have their own closes, and nothing is sampled at another time.
             (true, false, _) => vec![plan(true, Alignment::SessionClose)],
@@ -167,25 +169,25 @@ fn day_of(session: calendar::Session) -> Day {
 
 /// A benchmark, made ready once for each way of sampling it.
 pub struct Benchmark<'a> {
-    side: &'a Side,
+    leg: &'a Leg,
     prepared: Vec<(Plan, Day, Comparer)>,
 }
 
 impl<'a> Benchmark<'a> {
     /// A benchmark for which nothing is made ready yet.
-    pub fn new(side: &'a Side) -> Self {
-        Self { side, prepared: Vec::new() }
+    pub fn new(leg: &'a Leg) -> Self {
+        Self { leg, prepared: Vec::new() }
     }
 
     /// The comparison of which only the last sample, that of `day`, still changes.
-    pub fn live(&mut self, plan: Plan, query: &Query, day: Day, subject: &Side) -> LiveComparison {
+    pub fn live(&mut self, plan: Plan, query: &Query, day: Day, subject: &Leg) -> LiveComparison {
         self.comparer(plan, query, day).live(&subject.column(plan.alignment), day)
     }
 
     fn comparer(&mut self, plan: Plan, query: &Query, end: Day) -> &Comparer {
         let found = self.prepared.iter().position(|(of, day, _)| (*of, *day) == (plan, end));
         let at = found.unwrap_or_else(|| {
-            let column = self.side.column(plan.alignment);
+            let column = self.leg.column(plan.alignment);
             let comparer = Comparer::new(&column, &plan.days(&column, end), plan.parameters(query, end));
             self.prepared.push((plan, end, comparer));
             self.prepared.len() - 1
@@ -196,14 +198,14 @@ impl<'a> Benchmark<'a> {
 
 /// Compares a subject with a benchmark. Among the ways of sampling the first one counts that loses no session to any other.
 pub fn compare(
-    subject: &Side,
+    subject: &Leg,
     benchmark: &mut Benchmark<'_>,
     query: &Query,
     now: Timestamp,
 ) -> Result<Outcome, ServiceError> {
     let mut best: Option<Outcome> = None;
     let mut failure = None;
-    for plan in Plan::candidates(subject, benchmark.side, query.alignment) {
+    for plan in Plan::candidates(subject, benchmark.leg, query.alignment) {
         match compare_by(plan, subject, benchmark, query, now) {
             Ok(outcome) => {
                 let is_better = best.as_ref().is_none_or(|best| {
@@ -217,11 +219,11 @@ pub fn compare(
             Err(error) => failure = Some(error),
         }
     }
-    best.ok_or_else(|| insufficient(subject, benchmark.side, query, failure))
+    best.ok_or_else(|| insufficient(subject, benchmark.leg, query, failure))
 }
 
-/// The error of two sides that cannot be compared.
-pub fn insufficient(subject: &Side, benchmark: &Side, query: &Query, error: Option<ComparisonError>) -> ServiceError {
+/// The error of two legs that cannot be compared.
+pub fn insufficient(subject: &Leg, benchmark: &Leg, query: &Query, error: Option<ComparisonError>) -> ServiceError {
     let problem = match error {
         Some(ComparisonError::TooFewCommonSessions { found }) => {
             let alignment = match query.alignment {
@@ -241,7 +243,7 @@ pub fn insufficient(subject: &Side, benchmark: &Side, query: &Query, error: Opti
 
 fn compare_by(
     plan: Plan,
-    subject: &Side,
+    subject: &Leg,
     benchmark: &mut Benchmark<'_>,
     query: &Query,
     now: Timestamp,
@@ -263,7 +265,7 @@ fn settled(plan: Plan, column: &Daily, comparer: &Comparer, query: &Query) -> Re
 /// A window that ends now: its last sample may be of a day that goes on.
 fn compare_now(
     plan: Plan,
-    subject: &Side,
+    subject: &Leg,
     column: &Daily,
     benchmark: &mut Benchmark<'_>,
     query: &Query,
@@ -271,7 +273,7 @@ fn compare_now(
 ) -> Result<Outcome, ComparisonError> {
     let day = plan.current_day(now);
     let above = subject.value_on(day, plan.alignment, now);
-    let below = benchmark.side.value_on(day, plan.alignment, now);
+    let below = benchmark.leg.value_on(day, plan.alignment, now);
     let (Some(above), Some(below)) = (above, below) else {
         // The current day has no sample yet, and none is missing of it while it goes on.
         let end = if plan.sample_time(day) <= now { day } else { day.plus(-1) };
@@ -285,20 +287,20 @@ fn compare_now(
             column.set(day, value);
             column
         };
-        let benchmark_column = with_last(&benchmark.side.column(plan.alignment), below);
+        let benchmark_column = with_last(&benchmark.leg.column(plan.alignment), below);
         let days = plan.days(&benchmark_column, day);
         samples =
             Comparer::new(&benchmark_column, &days, plan.parameters(query, day)).samples(&with_last(column, above))?;
     }
-    let live = subject.live().zip(benchmark.side.live());
+    let live = subject.live().zip(benchmark.leg.live());
     Ok(Outcome { plan, figures, samples, is_provisional: now < plan.sample_time(day), live })
 }
 
 /// A comparison on the wire.
 pub fn message(
     services: &Services,
-    subject: &Side,
-    benchmark: &Side,
+    subject: &Leg,
+    benchmark: &Leg,
     query: &Query,
     outcome: &Outcome,
 ) -> v1::Comparison {
@@ -320,8 +322,8 @@ pub fn figures_message(
     plan: Plan,
     frequency: Frequency,
     figures: &Figures,
-    subject: &Side,
-    benchmark: &Side,
+    subject: &Leg,
+    benchmark: &Leg,
 ) -> v1::Comparison {
     let finite = |value: f64| Some(value).filter(|value| value.is_finite());
     let count = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
@@ -449,20 +451,20 @@ pub fn answer(
 ) -> Result<v1::CompareIndicesResponse, ServiceError> {
     check_subjects(&request.subjects)?;
     let query = Query::of(request)?;
-    super::side::parse("benchmark", &request.benchmark)?;
+    super::leg::parse("benchmark", &request.benchmark)?;
     services.check_histories()?;
-    let benchmark = Side::resolve(services, "benchmark", &request.benchmark)?;
+    let benchmark = Leg::resolve(services, "benchmark", &request.benchmark)?;
     let now = services.clock.now();
     let mut prepared = Benchmark::new(&benchmark);
     let mut response = v1::CompareIndicesResponse::default();
     for (index, name) in request.subjects.iter().enumerate() {
-        let compared = Side::resolve(services, &format!("subjects[{index}]"), name).and_then(|subject| {
+        let compared = Leg::resolve(services, &format!("subjects[{index}]"), name).and_then(|subject| {
             let outcome = compare(&subject, &mut prepared, &query, now)?;
             Ok(message(services, &subject, &benchmark, &query, &outcome))
         });
         let status = match &compared {
-            Ok(_) => super::item_status(name, v1::ItemState::Ok, String::new()),
-            Err(error) => super::item_status(name, super::item_state_of(error), error.to_string()),
+            Ok(_) => item_status(name, v1::ItemState::Ok, String::new()),
+            Err(error) => item_status(name, item_state_of(error), error.to_string()),
         };
         match compared {
             Ok(comparison) => response.comparisons.push(comparison),

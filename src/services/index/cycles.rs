@@ -1,18 +1,17 @@
 //! `GetCycles`: turning points, rallies, levels and patterns in the daily closes of an index, an asset or a quotient.
 
-use super::side::{Alignment, Side};
+use super::leg::{Alignment, Leg};
+use crate::services::context::Services;
+use crate::services::convert::{self, computed as number};
 use crate::services::error::ServiceError;
-use crate::services::{Services, convert, paging};
+use crate::services::paging;
 use crossmarket_analytics::cycles::{self, Cycle, REVERSAL_PERCENT_DEFAULT};
 use crossmarket_analytics::daily::Day;
 use crossmarket_analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
 use crossmarket_analytics::patterns::{self, InverseHeadAndShoulders};
 use crossmarket_api::v1;
-use crossmarket_domain::{Decimal, calendar};
+use crossmarket_domain::calendar;
 use crossmarket_telemetry::metrics::Calculation;
-
-/// Digits of a computed level in an answer.
-const LEVEL_DIGITS: u32 = 12;
 
 /// Patterns in an answer at most: the latest ones.
 const PATTERN_COUNT_MAX: usize = 10;
@@ -33,7 +32,7 @@ impl Closing {
 
 /// Answers `GetCycles`.
 pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
-    super::side::parse("index", &request.index)?;
+    super::leg::parse("index", &request.index)?;
     let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
     let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
     let tolerance =
@@ -45,12 +44,12 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
         f64::MAX,
     )?;
     services.check_histories()?;
-    let side = Side::resolve(services, "index", &request.index)?;
+    let leg = Leg::resolve(services, "index", &request.index)?;
     let now = services.clock.now();
-    let closes = side.column(Alignment::UtcDailyClose);
+    let closes = leg.column(Alignment::UtcDailyClose);
     let (Some(first), Some(last)) = (closes.first_day(), closes.last_day()) else {
         return Err(ServiceError::InsufficientHistory {
-            subject: side.expression.to_string(),
+            subject: leg.expression.to_string(),
             problem: "there are no daily closes".to_owned(),
         });
     };
@@ -59,7 +58,7 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     let until = past.map_or(last, |end| Day::last_ended(end).min(last));
     let held: Vec<(Day, f64)> = closes.iter().filter(|(day, _)| (from..=until).contains(day)).collect();
     let level = match past {
-        None => side.live().map(|live| live.level),
+        None => leg.live().map(|live| live.level),
         Some(_) => None,
     }
     .or(held.last().map(|(_, close)| *close));
@@ -68,10 +67,10 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     let shapes =
         patterns::inverse_heads_and_shoulders(&closes, from, until, pattern_reversal, patterns::TOLERANCE_PERCENT);
     let latest_shapes = shapes.get(shapes.len().saturating_sub(PATTERN_COUNT_MAX)..).unwrap_or_default();
-    let closing = Closing { by_session: side.is_exchange_traded() && !side.is_around_the_clock() };
+    let closing = Closing { by_session: leg.is_exchange_traded() && !leg.is_around_the_clock() };
     let (start_time, end_time) = (held.first().map(|(day, _)| *day), held.last().map(|(day, _)| *day));
     let observation_count = i32::try_from(held.len()).unwrap_or(i32::MAX);
-    let sources = side.sources();
+    let sources = leg.sources();
     let base = v1::Derivation {
         observation_count,
         start_time: start_time.map(|day| closing.time(day)),
@@ -81,7 +80,7 @@ pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::Ge
     };
     Ok(v1::GetCyclesResponse {
         cycles: Some(v1::Cycles {
-            index: side.expression.to_string(),
+            index: leg.expression.to_string(),
             level: level.map(number),
             supports: levels.supports.iter().map(|level| price_level(level, closing)).collect(),
             resistances: levels.resistances.iter().map(|level| price_level(level, closing)).collect(),
@@ -160,7 +159,7 @@ fn extension(completed: &[Cycle], base: &v1::Derivation, closing: Closing) -> v1
         value: Some(number(cycle.rally_percent)),
         unit: "percent".to_owned(),
         time: Some(closing.time(cycle.peak_day)),
-        source: super::side::COMPUTED_HERE.to_owned(),
+        source: super::leg::COMPUTED_HERE.to_owned(),
     };
     v1::Derivation {
         field: "extension_percent".to_owned(),
@@ -219,9 +218,4 @@ fn price_level(level: &Level, closing: Closing) -> v1::PriceLevel {
         last_time: Some(closing.time(level.last_day)),
         distance_percent: level.distance_percent,
     }
-}
-
-/// A computed number as a decimal.
-pub fn number(value: f64) -> String {
-    convert::decimal(Decimal::from_f64(value).unwrap_or_default().rounded_to_significant(LEVEL_DIGITS))
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::services::Services;
+use crate::services::context::Services;
 use crate::services::watch::Source;
 use crossmarket_api::v1;
 use crossmarket_domain::Timestamp;

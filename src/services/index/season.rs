@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::side::Operand;
+use super::leg::Operand;
+use crate::services::context::Services;
+use crate::services::convert;
 use crate::services::convert::index::exclusion;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, PageSizes, Pages};
-use crate::services::{Services, convert};
 use crossmarket_analytics::altcoin_season::{
     self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Candidate, Label, Parameters, Reason, Season,
     UNIVERSE_SIZE_DEFAULT, WINDOW_DAYS_DEFAULT,

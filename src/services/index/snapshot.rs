@@ -1,10 +1,10 @@
 //! Snapshots of what has no state of its own in the image: assets taken as indices, quotients, and indices of which only a history is known.
 
-use super::cycles::number;
-use super::side::{Alignment, Live, Operand, Side};
+use super::leg::{Alignment, Leg, Live, Operand};
+use crate::services::context::Services;
 use crate::services::convert::index::{reduce_to_basic, wire_calendar, wire_kind, wire_session};
+use crate::services::convert::{self, computed as number};
 use crate::services::error::ServiceError;
-use crate::services::{Services, convert};
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_analytics::index_level::{Change, Changes, continuous_changes, record_high, session_changes};
 use crossmarket_api::v1;
@@ -13,18 +13,18 @@ use crossmarket_domain::state::PriceSnapshot;
 use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_image::Freshness;
 
-/// A side's snapshot in the view FULL.
-pub fn of(services: &Services, side: &Side) -> Result<v1::IndexSnapshot, ServiceError> {
-    if let [single] = side.operands.as_slice() {
+/// A leg's snapshot in the view FULL.
+pub fn of(services: &Services, leg: &Leg) -> Result<v1::IndexSnapshot, ServiceError> {
+    if let [single] = leg.operands.as_slice() {
         if let (Some(index), Some(item)) = (single.index(), &single.item) {
             let revision = item.position.revision;
             return Ok(convert::index::index_snapshot(index, &item.state, revision, item.freshness));
         }
         if let Some(price) = single.price() {
-            return Ok(of_asset(services, side, single, price));
+            return Ok(of_asset(services, leg, single, price));
         }
     }
-    computed(services, side).ok_or_else(|| ServiceError::NoLevelYet(side.expression.to_string()))
+    computed(services, leg).ok_or_else(|| ServiceError::NoLevelYet(leg.expression.to_string()))
 }
 
 /// The same in a view, as an entry of the responses' field 1.
@@ -37,9 +37,9 @@ pub fn entry(message: v1::IndexSnapshot, view: crossmarket_image::View) -> bytes
 }
 
 /// An asset in the place of an index: the figures of its price snapshot.
-fn of_asset(services: &Services, side: &Side, operand: &Operand, price: &PriceSnapshot) -> v1::IndexSnapshot {
+fn of_asset(services: &Services, leg: &Leg, operand: &Operand, price: &PriceSnapshot) -> v1::IndexSnapshot {
     let Some(item) = &operand.item else { return v1::IndexSnapshot::default() };
-    let full = convert::price_message(price, &item.state, item.position.revision, item.freshness);
+    let full = convert::price_snapshot(price, &item.state, item.position.revision, item.freshness);
     let definition =
         "The aggregate price of one unit in US dollars; how venues are pooled is told by GetPriceSnapshot.";
     v1::IndexSnapshot {
@@ -66,22 +66,22 @@ fn of_asset(services: &Services, side: &Side, operand: &Operand, price: &PriceSn
         freshness: full.freshness,
         revision: full.revision,
         derivations: full.derivations,
-        ..base(services, side, definition.to_owned(), MarketSession::Continuous)
+        ..base(services, leg, definition.to_owned(), MarketSession::Continuous)
     }
 }
 
 /// What daily closes and, where there is one, the newest level say.
-fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
+fn computed(services: &Services, leg: &Leg) -> Option<v1::IndexSnapshot> {
     let now = services.clock.now();
-    let closes = side.column(Alignment::UtcDailyClose);
-    let by_session = side.is_exchange_traded();
+    let closes = leg.column(Alignment::UtcDailyClose);
+    let by_session = leg.is_exchange_traded();
     let last = closes.last();
     let close_time = |day: Day| match by_session {
         true => calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close),
         false => day.end(),
     };
     // Without any state the last close stands for the level, and nothing says that it is the market's last.
-    let live = side.live().or_else(|| {
+    let live = leg.live().or_else(|| {
         let (day, level) = last?;
         Some(Live { level, event_time: close_time(day), revision: 0, freshness: Freshness::Stale })
     })?;
@@ -96,11 +96,11 @@ fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
         (day.unwrap_or(Day::of(live.event_time)), continuous_changes(live.level, live.event_time, &closes, &[]))
     };
     let mut changes = changes;
-    if let ([numerator, denominator], false) = (side.operands.as_slice(), by_session) {
+    if let ([numerator, denominator], false) = (leg.operands.as_slice(), by_session) {
         changes.day = quotient_day_change(numerator, denominator, live).or(changes.day);
     }
     let session = if by_session { calendar::market_session_at(now) } else { MarketSession::Continuous };
-    let definition = match side.operands.as_slice() {
+    let definition = match leg.operands.as_slice() {
         [numerator, denominator] => format!(
             "The level of {} divided by the level of {}, on days on which both have one.",
             numerator.subject, denominator.subject
@@ -120,12 +120,12 @@ fn computed(services: &Services, side: &Side) -> Option<v1::IndexSnapshot> {
         receive_time: Some(convert::time(live.event_time)),
         freshness: Some(state_only(live.freshness)),
         revision: i64::try_from(live.revision).unwrap_or(i64::MAX),
-        derivations: derivations(&changes, &closes, &side.sources()),
-        ..base(services, side, definition, session)
+        derivations: derivations(&changes, &closes, &leg.sources()),
+        ..base(services, leg, definition, session)
     })
 }
 
-/// The change of a quotient in 24 hours, from those of its sides: their daily closes are too far apart for that.
+/// The change of a quotient in 24 hours, from those of its legs: their daily closes are too far apart for that.
 fn quotient_day_change(numerator: &Operand, denominator: &Operand, live: Live) -> Option<Change> {
     let growth = (1.0 + numerator.change_1d_percent()? / 100.0) / (1.0 + denominator.change_1d_percent()? / 100.0);
     let reference_time = live.event_time - std::time::Duration::from_secs(86_400);
@@ -180,31 +180,31 @@ fn derivations(changes: &Changes, closes: &Daily, sources: &[String]) -> Vec<v1:
 }
 
 /// What a snapshot says besides its figures.
-fn base(services: &Services, side: &Side, definition: String, session: MarketSession) -> v1::IndexSnapshot {
-    let kind = side.expression.kind();
-    let title = match (kind, side.operands.as_slice()) {
-        (IndexKind::Quotient, _) => side.expression.to_string(),
+fn base(services: &Services, leg: &Leg, definition: String, session: MarketSession) -> v1::IndexSnapshot {
+    let kind = leg.expression.kind();
+    let title = match (kind, leg.operands.as_slice()) {
+        (IndexKind::Quotient, _) => leg.expression.to_string(),
         (_, [single]) => single.title(),
         _ => String::new(),
     };
     let operands = if kind == IndexKind::Quotient {
-        side.operands.iter().map(|operand| operand.subject.to_string()).collect()
+        leg.operands.iter().map(|operand| operand.subject.to_string()).collect()
     } else {
         Vec::new()
     };
     v1::IndexSnapshot {
-        index: side.expression.to_string(),
+        index: leg.expression.to_string(),
         title,
         kind: wire_kind(kind).into(),
         unit: kind.unit().to_owned(),
         market_session: wire_session(session).into(),
         methodology: Some(v1::IndexMethodology {
             definition,
-            calendar: wire_calendar(side.calendar()).into(),
+            calendar: wire_calendar(leg.calendar()).into(),
             source: if kind == IndexKind::Quotient || kind == IndexKind::Asset {
-                super::side::COMPUTED_HERE.to_owned()
+                super::leg::COMPUTED_HERE.to_owned()
             } else {
-                side.sources().join(",")
+                leg.sources().join(",")
             },
             operands,
             ..Default::default()
@@ -215,12 +215,12 @@ fn base(services: &Services, side: &Side, definition: String, session: MarketSes
 }
 
 /// An index of the catalogue of which nothing is known but that there is such a thing.
-pub fn without_level(services: &Services, side: &Side) -> v1::IndexSnapshot {
-    let session = match side.is_exchange_traded() {
+pub fn without_level(services: &Services, leg: &Leg) -> v1::IndexSnapshot {
+    let session = match leg.is_exchange_traded() {
         true => calendar::market_session_at(services.clock.now()),
         false => MarketSession::Continuous,
     };
-    base(services, side, "No level is known yet.".to_owned(), session)
+    base(services, leg, "No level is known yet.".to_owned(), session)
 }
 
 /// A state of freshness without the times behind it, of what several states enter into.

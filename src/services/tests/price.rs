@@ -1,5 +1,7 @@
 //! Unary price calls.
 
+use tonic::codec::CompressionEncoding;
+
 use super::*;
 use crossmarket_domain::Decimal;
 use crossmarket_domain::state::{Contribution, ContributionStatus};

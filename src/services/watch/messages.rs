@@ -3,9 +3,23 @@
 use prost::Message;
 use prost_types::Duration;
 
-use super::Frame;
 use crate::services::encoded::Encoded;
 use crossmarket_api::v1;
+
+/// One frame of any stream.
+pub(crate) struct Frame {
+    /// Field 1: the items, each with tag and length.
+    pub(super) entries: Vec<bytes::Bytes>,
+    /// The position after the frame.
+    pub(super) cursor: String,
+    pub(super) state: v1::StreamState,
+    /// How many states were superseded.
+    pub(super) conflated_count: i64,
+    pub(super) publish_time: prost_types::Timestamp,
+    pub(super) items: Vec<v1::ItemStatus>,
+    /// The configuration as granted, in the first frame only.
+    pub(super) configuration: Option<v1::StreamConfiguration>,
+}
 
 /// The fields that every request for a stream has.
 pub(crate) struct StreamOptions {

@@ -2,9 +2,8 @@
 
 use console::measure_text_width;
 
-use super::super::output::Picture;
+use super::model::{Caption, Picture, TERMINAL_WIDTH_MAX, TERMINAL_WIDTH_MIN, Tone};
 use super::svg::{INK, MARGIN_LEFT, MARGIN_RIGHT, Page, QUIET, TEXT_SIZE, Type, WIDTH, legend, width_of};
-use super::{Caption, TERMINAL_WIDTH_MAX, TERMINAL_WIDTH_MIN, Tone};
 
 const ROW_HEIGHT: f64 = 19.0;
 const BAR_HEIGHT: f64 = 13.0;
@@ -15,7 +14,8 @@ const CAPITALS: f64 = 1.25;
 
 /// Bars beside each other, in the order given.
 #[derive(Clone, Debug)]
-pub(in super::super) struct BarChart {
+pub(crate) struct BarChart {
+    /// Title, subtitle and source.
     pub caption: Caption,
     pub rows: Vec<Bar>,
     /// A value marked across all rows, with its label.
@@ -26,7 +26,7 @@ pub(in super::super) struct BarChart {
 
 /// One bar, from 0 to its value.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Bar {
+pub(crate) struct Bar {
     /// What it is.
     pub label: String,
     /// Its length.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Axis, Caption, Chart, Mark, Point, Tone};
+use super::model::{Axis, Caption, Chart, Mark, Point, Tone};
 
 /// The picture's size. Vectors scale; text is set for this width.
 pub(super) const WIDTH: f64 = 1_200.0;

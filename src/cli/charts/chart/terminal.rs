@@ -2,7 +2,7 @@
 
 use console::{Style, measure_text_width};
 
-use super::{Caption, Chart, Mark, Point, Tone};
+use super::model::{Caption, Chart, Mark, Point, Tone};
 use crate::cli::snapshot_view::SIMULATED_DATA;
 
 /// Rows of the plot. With title, axis and legend it fits a screen of 24.

@@ -7,8 +7,8 @@ const TICKS_MAX: usize = 7;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// A linear axis over values, widened to round ends.
-pub(in crate::cli) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
+/// An axis over values on a plain scale, widened to round ends.
+pub(crate) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
     let (low, high) = widened(values);
     let step = step(high - low);
     let (first, last) = ((low / step).floor(), (high / step).ceil());
@@ -16,11 +16,8 @@ pub(in crate::cli) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -
     ((first * step, last * step), ticks.map(|value| (value, name(value))).collect())
 }
 
-/// A logarithmic axis over values above 0, slightly wider than the values.
-pub(in crate::cli) fn logarithmic(
-    values: (f64, f64),
-    name: impl Fn(f64) -> String,
-) -> ((f64, f64), Vec<(f64, String)>) {
+/// An axis over values above 0 on a scale of ratios, a little wider than the values.
+pub(crate) fn logarithmic(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
     let (low, high) = (values.0.max(f64::MIN_POSITIVE), values.1.max(f64::MIN_POSITIVE));
     let margin = (high / low).powf(0.06).max(1.02);
     let range = (low / margin, high * margin);
@@ -51,8 +48,8 @@ pub(in crate::cli) fn logarithmic(
     }
 }
 
-/// Labelled dates between two instants, in Unix seconds, at round units that fit.
-pub(in crate::cli) fn dates(range: (f64, f64)) -> Vec<(f64, String)> {
+/// Named dates between two instants, in seconds since 1970, at the round units that leave room.
+pub(crate) fn dates(range: (f64, f64)) -> Vec<(f64, String)> {
     let days = (range.1 - range.0) / SECONDS_PER_DAY;
     let Some(first) = day_of(range.0) else { return Vec::new() };
     let months = |step: i32| -> Vec<Date> {
@@ -91,18 +88,18 @@ pub(in crate::cli) fn dates(range: (f64, f64)) -> Vec<(f64, String)> {
 }
 
 /// A day as `15 January 2026`.
-pub(in crate::cli) fn long_date(seconds: f64) -> String {
+pub(crate) fn long_date(seconds: f64) -> String {
     day_of(seconds).map_or_else(String::new, |day| day.strftime("%-d %B %Y").to_string())
 }
 
 /// An instant as `15 January 2026, 12:00 UTC`.
-pub(in crate::cli) fn long_time(seconds: f64) -> String {
+pub(crate) fn long_time(seconds: f64) -> String {
     let minutes = (seconds.rem_euclid(SECONDS_PER_DAY) / 60.0) as u32;
     format!("{}, {:02}:{:02} UTC", long_date(seconds), minutes / 60, minutes % 60)
 }
 
-/// A number with this many significant digits, without trailing zeros; with a unit from a million on.
-pub(in crate::cli) fn significant(value: f64, digits: usize) -> String {
+/// A number of so many significant digits, without trailing zeros; with a unit from a million on.
+pub(crate) fn significant(value: f64, digits: usize) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 1e12 => (value / 1e12, " T"),
         size if size >= 1e9 => (value / 1e9, " B"),
@@ -117,12 +114,12 @@ pub(in crate::cli) fn significant(value: f64, digits: usize) -> String {
 }
 
 /// A percentage with its sign: `+7.0 %`, `−12.3 %`.
-pub(in crate::cli) fn signed_percent(value: f64) -> String {
+pub(crate) fn signed_percent(value: f64) -> String {
     format!("{value:+.1} %").replace('-', "−")
 }
 
-/// A number with as many decimals as it needs, up to a maximum.
-pub(in crate::cli) fn plain(value: f64, decimals_max: usize) -> String {
+/// A number with as many decimals as it needs, at most so many.
+pub(crate) fn plain(value: f64, decimals_max: usize) -> String {
     let text = format!("{value:.decimals_max$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
     if text == "-0" { "0".to_owned() } else { text.replace('-', "−") }

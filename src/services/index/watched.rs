@@ -5,9 +5,10 @@ use prost::Message;
 
 use super::compare::{self, Benchmark, Outcome, Plan, Query};
 use super::derived::Derived;
-use super::side::{Side, key_of};
-use super::{item_state_of, snapshot};
-use crate::services::Services;
+use super::leg::{Leg, key_of};
+use super::snapshot;
+use super::status::item_state_of;
+use crate::services::context::Services;
 use crate::services::error::ServiceError;
 use crossmarket_analytics::comparison::{LiveComparison, Sample};
 use crossmarket_analytics::daily::Day;
@@ -29,12 +30,12 @@ pub struct WatchedComparison {
 
 /// A comparison that can be computed.
 struct Current {
-    subject: Side,
-    benchmark: Side,
+    subject: Leg,
+    benchmark: Leg,
     plan: Plan,
     day: Day,
     outcome: Outcome,
-    /// All but the last sample; `None` while the day has no sample on both sides.
+    /// All but the last sample; `None` while the day has no sample on both legs.
     live: Option<LiveComparison>,
 }
 
@@ -50,14 +51,13 @@ impl WatchedComparison {
     }
 
     fn prepare(&self, services: &Services, now: Timestamp) -> Result<Current, ServiceError> {
-        let subject = Side::resolve(services, "subjects", &self.subject)?;
-        let benchmark = Side::resolve(services, "benchmark", &self.benchmark)?;
+        let subject = Leg::resolve(services, "subjects", &self.subject)?;
+        let benchmark = Leg::resolve(services, "benchmark", &self.benchmark)?;
         let mut prepared = Benchmark::new(&benchmark);
         let outcome = compare::compare(&subject, &mut prepared, &self.query, now)?;
         let plan = outcome.plan;
         let day = plan.current_day(now);
-        let is_sampled =
-            [&subject, &benchmark].into_iter().all(|side| side.value_on(day, plan.alignment, now).is_some());
+        let is_sampled = [&subject, &benchmark].into_iter().all(|leg| leg.value_on(day, plan.alignment, now).is_some());
         let live = is_sampled.then(|| prepared.live(plan, &self.query, day, &subject));
         drop(prepared);
         Ok(Current { subject, benchmark, plan, day, outcome, live })
@@ -75,7 +75,7 @@ impl Current {
         for operand in self.subject.operands.iter_mut().chain(&mut self.benchmark.operands) {
             operand.item = services.image.get(&key_of(&operand.subject));
         }
-        let value = |side: &Side| side.value_on(self.day, self.plan.alignment, now);
+        let value = |leg: &Leg| leg.value_on(self.day, self.plan.alignment, now);
         let (Some(live), Some(above), Some(below)) = (&self.live, value(&self.subject), value(&self.benchmark)) else {
             // A day that has got its first sample is another comparison.
             return self.live.is_none() && (value(&self.subject).is_none() || value(&self.benchmark).is_none());
@@ -150,7 +150,7 @@ impl Derived for WatchedSnapshot {
     }
 
     fn entry(&mut self, services: &Services, _: Timestamp, _: bool) -> Option<Bytes> {
-        let made = Side::resolve(services, "indices", &self.name).and_then(|side| snapshot::of(services, &side));
+        let made = Leg::resolve(services, "indices", &self.name).and_then(|leg| snapshot::of(services, &leg));
         self.status = match &made {
             Ok(_) => (v1::ItemState::Ok, String::new()),
             Err(error) => (item_state_of(error), error.to_string()),

@@ -1,10 +1,10 @@
-//! One side of a comparison, or the subject of a question about the past: an index, an asset or a quotient, with what is known of it.
+//! One leg of a comparison, or the subject of a question about the past: an index, an asset or a quotient, with what is known of it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::services::Services;
+use crate::services::context::Services;
 use crate::services::error::ServiceError;
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_domain::index::{Expression, IndexCalendar, IndexSnapshot, Subject};
@@ -13,7 +13,7 @@ use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_image::histories::History;
 use crossmarket_image::{Freshness, Item};
 
-/// At which moment of a session the side that trades around the clock is sampled.
+/// At which moment of a session the leg that trades around the clock is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Alignment {
     /// At the close of the New York session.
@@ -22,8 +22,8 @@ pub enum Alignment {
     UtcDailyClose,
 }
 
-/// A side.
-pub struct Side {
+/// A leg.
+pub struct Leg {
     /// What it is.
     pub expression: Expression,
     /// One subject, or the numerator and the denominator.
@@ -40,7 +40,7 @@ pub struct Operand {
     pub item: Option<Arc<Item>>,
 }
 
-/// The newest level of a side.
+/// The newest level of a leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Live {
     /// The level.
@@ -61,7 +61,7 @@ pub fn key_of(subject: &Subject) -> Key {
     }
 }
 
-impl Side {
+impl Leg {
     /// Reads what a request names and finds what is known of it.
     pub fn resolve(services: &Services, field: &str, name: &str) -> Result<Self, ServiceError> {
         let expression = parse(field, name)?;
@@ -75,7 +75,7 @@ impl Side {
         self.operands.iter().any(Operand::is_exchange_traded)
     }
 
-    /// Whether any of it trades around the clock, as one side of a quotient with an exchange-traded index does.
+    /// Whether any of it trades around the clock, as one leg of a quotient with an exchange-traded index does.
     pub fn is_around_the_clock(&self) -> bool {
         self.operands.iter().any(|operand| !operand.is_exchange_traded())
     }
@@ -259,7 +259,7 @@ pub fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
     Expression::parse(name).ok_or_else(|| ServiceError::invalid(field, name, allowed))
 }
 
-/// A quotient is as current as the worse of its sides.
+/// A quotient is as current as the worse of its legs.
 pub fn worse(one: Freshness, other: Freshness) -> Freshness {
     match (one, other) {
         (Freshness::Stale, _) | (_, Freshness::Stale) => Freshness::Stale,

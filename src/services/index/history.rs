@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::cycles::number;
-use super::side::{Operand, Side};
+use super::leg::{Leg, Operand};
+use crate::services::context::Services;
+use crate::services::convert::{self, computed as number};
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, PageSizes, Pages};
-use crate::services::{Services, convert};
 use crossmarket_api::v1;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp, calendar};
@@ -18,7 +18,7 @@ pub async fn list(
     services: &Services,
     mut request: v1::ListIndexHistoryRequest,
 ) -> Result<v1::ListIndexHistoryResponse, ServiceError> {
-    super::side::parse("index", &request.index)?;
+    super::leg::parse("index", &request.index)?;
     let interval = convert::candle_interval(request.interval).ok_or_else(|| {
         let allowed = "must be CANDLE_INTERVAL_5M (1), CANDLE_INTERVAL_1H (2) or CANDLE_INTERVAL_1D (3)";
         ServiceError::invalid("interval", request.interval, allowed)
@@ -26,9 +26,9 @@ pub async fn list(
     let pages = Pages::of(&mut request, PAGES)?;
     let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
     services.check_serving()?;
-    let side = Side::resolve(services, "index", &request.index)?;
+    let leg = Leg::resolve(services, "index", &request.index)?;
     let now = services.clock.now();
-    let mut points: Vec<v1::IndexPoint> = match side.operands.as_slice() {
+    let mut points: Vec<v1::IndexPoint> = match leg.operands.as_slice() {
         [numerator, denominator] => {
             let above = candles(services, numerator, interval, from, until).await?;
             let below = candles(services, denominator, interval, from, until).await?;
@@ -53,8 +53,8 @@ pub async fn list(
     };
     let next = points.get(pages.size).and_then(|point| point.time).and_then(|time| convert::instant(&time));
     points.truncate(pages.size);
-    let source = side.sources().join(",");
-    let by_session = interval == CandleInterval::OneDay && side.is_exchange_traded();
+    let source = leg.sources().join(",");
+    let by_session = interval == CandleInterval::OneDay && leg.is_exchange_traded();
     for point in &mut points {
         let start = point.time.as_ref().and_then(convert::instant).unwrap_or(Timestamp::EPOCH);
         let session = by_session.then(|| calendar::session_of_day(start)).flatten();
