@@ -4,7 +4,7 @@ mod api;
 mod catalog;
 mod collection;
 mod context;
-pub mod convert;
+mod convert;
 pub mod encoded;
 mod error;
 mod health;

@@ -9,13 +9,13 @@ use super::error::CliError;
 use super::parse::parse_duration;
 use crossmarket_client::{Client, Error, Tls, TraceHeaders};
 
-/// The maximum number of attempts: somebody is waiting, and should soon learn that the service is unreachable.
+/// Most attempts of a call: someone is waiting, and should learn soon that the service is down.
 const ATTEMPTS_MAX: u32 = 4;
 
 /// How to reach the service.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClientArguments {
-    /// The service's URL. Several endpoints, separated by commas, replace each other when one fails.
+    /// The service; of several endpoints, separated by commas, any one that works is used.
     #[arg(long, value_name = "URL", env = "CROSSMARKET_SERVER", default_value = "http://127.0.0.1:50051")]
     server: String,
     /// The longest time to wait for an answer, such as 500ms or 30s.
@@ -24,7 +24,7 @@ pub(super) struct ClientArguments {
     /// The API key of this client.
     #[arg(long, value_name = "KEY", env = "CROSSMARKET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// The token of this client (JWT). It takes precedence over a key.
+    /// The token of this client (JWT); it takes precedence over a key.
     #[arg(long, value_name = "TOKEN", env = "CROSSMARKET_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// A PEM file of the certificate authorities to trust for https endpoints, instead of the public ones.

@@ -12,7 +12,7 @@ use crate::config::{Origin, Setting};
 use crate::security::KeyHash;
 use crate::security::key::{self, KEY_LEN_MAX, KEY_LEN_MIN};
 
-/// Maximum length of standard input, in bytes.
+/// Most bytes that are read from standard input.
 const KEY_TEXT_LEN_MAX: u64 = 4_096;
 
 /// Shows and checks settings; makes keys for clients.

@@ -1,4 +1,4 @@
-//! Errors of commands.
+//! Errors of commands, as people read them.
 
 use std::error::Error as _;
 use std::io;

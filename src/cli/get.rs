@@ -36,7 +36,6 @@ pub(super) struct GetArguments {
     client: ClientArguments,
 }
 
-/// What a code refers to.
 enum Found {
     Asset(PriceSnapshot),
     Index(IndexSnapshot),

@@ -45,14 +45,14 @@ pub struct Row {
     pub market_cap: Option<Decimal>,
 }
 
-/// What a problem did to its line.
+/// The effect of a problem on its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// The file as a whole cannot be used.
     Refused,
     /// The line gives no row.
     Skipped,
-    /// The line gives a row, with a part omitted or corrected.
+    /// The line gives a row, with something left out or corrected.
     Adjusted,
     /// The row is unchanged; the remark is about the history around it.
     Noted,
@@ -212,7 +212,7 @@ impl Columns {
         })
     }
 
-    /// The row of a line, or why there is none. Omitted parts are reported.
+    /// The row of a line, or why there is none. Values that are left out are reported.
     fn row(&self, record: &csv::ByteRecord, line: u64, history: &mut History) -> Result<Row, String> {
         if record.len() != self.count {
             return Err(format!("{} fields where the header has {}", record.len(), self.count));
@@ -258,16 +258,16 @@ impl Columns {
 fn mend(row: &mut Row) -> Option<String> {
     let top = row.open.map_or(row.close, |open| open.max(row.close)).max(row.low.unwrap_or(row.close));
     let bottom = row.open.map_or(row.close, |open| open.min(row.close)).min(row.high.unwrap_or(row.close));
-    let mut mended = None;
+    let mut corrected = None;
     if let Some(high) = row.high.filter(|high| *high < top) {
         row.high = Some(top);
-        mended = Some(format!("high {high} is below another price of the day; {top} is taken"));
+        corrected = Some(format!("high {high} is below another price of the day; {top} is taken"));
     }
     if let Some(low) = row.low.filter(|low| *low > bottom) {
         row.low = Some(bottom);
-        mended = Some(format!("low {low} is above another price of the day; {bottom} is taken"));
+        corrected = Some(format!("low {low} is above another price of the day; {bottom} is taken"));
     }
-    mended
+    corrected
 }
 
 /// Sorts rows by day.

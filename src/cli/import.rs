@@ -28,7 +28,7 @@ const PROBLEMS_SHOWN: usize = 10;
 #[command(after_help = "\
 The header names the columns, in any letter case: date, time or timestamp; close or value; and open, high, low, volume,
 turnover, market_cap where the file has them. Dates are YYYY-MM-DD, YYYY-MM-DD HH:MM:SS, MM/DD/YYYY, YYYYMMDD, or seconds
-or milliseconds since 1970, all UTC. Skipped and corrected lines are printed. Days that the store has are replaced.
+or milliseconds since 1970, all UTC. Lines that are skipped or corrected are printed. Days that the store has are replaced.
 
 Examples:
   crossmarket import BTC bitcoin.csv

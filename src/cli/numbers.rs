@@ -1,4 +1,4 @@
-//! Numbers and times as text, rounded. `--json` has every digit.
+//! Numbers and times for people. `--json` has every digit.
 
 use prost_reflect::DynamicMessage;
 

@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 
-/// Runs a future on a runtime of its own, with at least two workers: on one, a task that blocks would stop the others.
+/// Runs a future on a new runtime with at least two workers: with one, a blocking task would stop the others.
 pub(super) fn block_on(future: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

@@ -30,7 +30,7 @@ pub(super) struct ServeArguments {
     settings: SettingsArguments,
 }
 
-/// Runs the whole service against simulated venues on loopback. Its data is made up and marked as simulated everywhere.
+/// Runs the whole service against simulated venues on loopback. All its data is marked as simulated.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +40,7 @@ pub(super) struct DemoArguments {
     /// The seed of the market: the same seed gives the same market.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// The speed of the demo's clock relative to real time, above 0 and at most 10,000.
+    /// How many times faster than real time the demo's clock runs, above 0 and at most 10,000.
     #[arg(long, default_value_t = 1.0, value_name = "X", value_parser = speed)]
     speed: f64,
     #[command(flatten)]
@@ -49,8 +49,7 @@ pub(super) struct DemoArguments {
     settings: SettingsArguments,
 }
 
-/// Fetches history from the venues into the store. What the store has is not fetched again. Reports each series without an answer, and then exits
-/// with 1.
+/// Fetches daily history from the venues into the store, except what the store has. Lists the series without an answer, and then exits with 1.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +59,7 @@ pub(super) struct BackfillArguments {
     /// The first day to fetch, as YYYY-MM-DD.
     #[arg(long, value_name = "DATE", value_parser = date)]
     since: Option<Timestamp>,
-    /// Assets and indices; by default the whole universe.
+    /// The assets; by default the whole universe.
     #[arg(value_name = "CODES", value_parser = asset)]
     codes: Vec<AssetCode>,
     #[command(flatten)]
@@ -70,7 +69,7 @@ pub(super) struct BackfillArguments {
 /// Settings that have their own flag.
 #[derive(Args, Debug)]
 struct Overrides {
-    /// The address of the gRPC server (setting grpc.listen); port 0 selects a free one.
+    /// The gRPC address (setting grpc.listen); port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
     /// The address of probes and metrics (setting admin.listen).
@@ -109,7 +108,7 @@ pub(super) fn demo(arguments: DemoArguments) -> Result<(), CliError> {
 }
 
 pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
-    // It ends by itself, and nobody follows it from elsewhere.
+    // It ends by itself, so it needs no telemetry beyond logs.
     let (config, _) = start(&arguments.settings, Vec::new())?;
     let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
     block_on(async move {

@@ -13,7 +13,7 @@ pub(super) struct SettingsArguments {
     /// A TOML file of settings.
     #[arg(long, value_name = "FILE", env = "CROSSMARKET_CONFIG")]
     config: Option<PathBuf>,
-    /// Override one setting from file and environment; can be repeated. `crossmarket config show` lists them all.
+    /// Override one setting; repeatable. `crossmarket config show` lists them all.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }

@@ -64,7 +64,7 @@ impl Table {
     }
 }
 
-/// A line cut to a number of terminal columns.
+/// A line cut to this many columns of a terminal.
 pub(super) fn cut(line: &str, width: Option<usize>) -> String {
     match width {
         Some(width) => {

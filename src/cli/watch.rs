@@ -1,6 +1,6 @@
 //! `watch`: a live table in a terminal; elsewhere a line for every new state.
 //!
-//! The client resumes a broken stream by its cursor; interruptions and gaps are shown.
+//! The client resumes a broken stream by its cursor and reports it; the reports are shown here.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -34,16 +34,16 @@ Examples:
   crossmarket watch --rank-max 20 --min-interval 1s
   crossmarket watch BTC --json | jq -r '.snapshots[].price'     one JSON object per frame")]
 pub(super) struct WatchArguments {
-    /// Assets, such as BTC; all when none is given.
+    /// Assets, such as BTC; by default all.
     #[arg(value_name = "ASSETS", value_parser = asset)]
     assets: Vec<AssetCode>,
-    /// Only assets of this category; can be repeated.
+    /// Only assets of this category; repeatable.
     #[arg(long, value_name = "CATEGORY")]
     category: Vec<String>,
     /// Only assets with at most this market-cap rank.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     rank_max: Option<i32>,
-    /// The minimum time between two frames, such as 250ms or 1s; states in between are superseded.
+    /// The least time between two frames, such as 250ms or 1s; states in between are skipped.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     min_interval: Option<Duration>,
     /// Print one JSON object per frame.
@@ -79,7 +79,7 @@ impl Output {
         Ok(out.flush()?)
     }
 
-    /// Says something about the stream: in the table's status line, else on standard error.
+    /// Reports an event of the stream: in the table's status line, otherwise on standard error.
     fn notice(&self, state: &mut WatchState, text: String) {
         if !matches!(self, Self::Table(_)) || !io::stderr().is_terminal() {
             eprintln!("{text}");
@@ -94,7 +94,7 @@ impl Output {
 
 pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
     let mut state = WatchState::default();
-    // Connect before the screen is taken over: a service that is not there is told plainly.
+    // Connect before taking over the screen, so that an error stays readable.
     let mut watch = open(&arguments).await?;
     let mut output = match (arguments.json, io::stdout().is_terminal()) {
         (true, _) => Output::Json,
@@ -125,7 +125,7 @@ async fn open(arguments: &WatchArguments) -> Result<Watch<WatchPriceSnapshotsRes
     Ok(arguments.client.client()?.prices().watch(request).await?)
 }
 
-/// Shows frames until the stream fails.
+/// Shows frames until the stream ends.
 async fn follow(
     watch: &mut Watch<WatchPriceSnapshotsResponse>,
     state: &mut WatchState,
@@ -161,7 +161,7 @@ fn take(
             output.notice(state, text);
         }
         WatchEvent::Resumed { endpoint, after } => {
-            let text = format!("goes on at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
+            let text = format!("resumed at {endpoint} after {:.1} s; nothing was missed", after.as_secs_f64());
             output.notice(state, text);
         }
         WatchEvent::Gap(reason) => {

@@ -22,13 +22,11 @@ pub(super) type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> +
 /// What the services work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
-    /// The live image.
     pub image: Arc<Image>,
     /// The store, for histories.
     pub store: Arc<dyn Store>,
     /// The daily histories in memory.
     pub histories: Arc<Histories>,
-    /// The time.
     pub clock: Clock,
     /// Cancelled when the process begins to shut down: streams end, calls are refused, health says NOT_SERVING.
     pub drain: CancellationToken,
@@ -36,11 +34,10 @@ pub struct Services {
     pub venues: Arc<[VenueEntry]>,
     /// True when the process runs on simulated venues.
     pub simulated: bool,
-    /// How streams are run.
     pub streams: StreamSettings,
-    /// Whether every call is counted and timed.
+    /// Whether calls are counted and timed.
     pub measured: bool,
-    /// Whether answers are compressed for clients that accept it. Compressed requests are always taken.
+    /// Whether answers are compressed for clients that accept it. Compressed requests are always accepted.
     pub send_gzip: bool,
 }
 

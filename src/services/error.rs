@@ -25,7 +25,6 @@ pub enum ServiceError {
         field: String,
         /// What was sent, cut to a reasonable length.
         value: String,
-        /// What is allowed.
         allowed: String,
     },
     /// No such asset is in the catalogue.
@@ -60,7 +59,6 @@ pub enum ServiceError {
     InsufficientHistory {
         /// What it is about.
         subject: String,
-        /// What is missing.
         problem: String,
     },
     /// The cursor lies further back than the change feed goes.
@@ -102,18 +100,18 @@ fn with_cursor(cursor: &str) -> String {
 
 impl ServiceError {
     /// An argument that cannot be taken, with what was sent and what is allowed.
-    pub fn invalid(field: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> Self {
+    pub(crate) fn invalid(field: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> Self {
         let value = value.to_string().chars().take(ECHO_LEN_MAX).collect();
         Self::InvalidArgument { field: field.into(), value, allowed: allowed.into() }
     }
 
     /// An unknown asset, by the name that the client used.
-    pub fn unknown_asset(asset: &str) -> Self {
+    pub(crate) fn unknown_asset(asset: &str) -> Self {
         Self::UnknownAsset(asset.chars().take(ECHO_LEN_MAX).collect())
     }
 
     /// An unknown index, by the name that the client used.
-    pub fn unknown_index(index: &str) -> Self {
+    pub(crate) fn unknown_index(index: &str) -> Self {
         Self::UnknownIndex(index.chars().take(ECHO_LEN_MAX).collect())
     }
 

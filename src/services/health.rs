@@ -35,7 +35,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// fresh, long/short ratios while any of them is, and indices while the histories are loaded and any index is fresh or its market closed: a
 /// venue or a few assets gone quiet are marked on their snapshots, and taking the replica out would help nobody. Once the process drains, everything
 /// is NOT_SERVING, and streams of `Watch` end after they have said so.
-pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
+pub(crate) async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send) {
     let mut reporter = HealthReporter::new();
     let health =
         Watched { health: HealthService::from_health_reporter(reporter.clone()), drain: services.drain.clone() };
@@ -54,7 +54,7 @@ pub async fn reporter(services: Services) -> (HealthServer<impl Health>, impl Fu
             services.drain.run_until_cancelled(tokio::time::sleep(INTERVAL)).await;
         }
         tell(&reporter, Serving::default()).await;
-        // What is cleared ends the streams of those who watch it, once they have read the last status.
+        // Clearing a service ends the streams of its watchers, after they have read the last status.
         for service in OFFERED.into_iter().chain(LATER) {
             reporter.clear_service_status(service).await;
             reporter.set_service_status(service, ServingStatus::NotServing).await;

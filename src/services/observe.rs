@@ -43,7 +43,7 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// What a method that does not exist is called: a client may ask for any name.
+/// The label of methods that do not exist, since clients may send any name.
 const UNKNOWN: &str = "unknown";
 
 /// An RPC as metrics name it.
@@ -127,14 +127,14 @@ impl Methods {
 
 /// Makes [`Observe`].
 #[derive(Clone, Debug)]
-pub struct ObserveLayer {
+pub(crate) struct ObserveLayer {
     methods: Arc<Methods>,
     guard: Guard,
 }
 
 impl ObserveLayer {
     /// Of every service that a listener has, behind a guard.
-    pub fn new(guard: Guard) -> Self {
+    pub(crate) fn new(guard: Guard) -> Self {
         let methods = Methods::of(&[
             FILE_DESCRIPTOR_SET,
             tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -155,7 +155,7 @@ impl<S> Layer<S> for ObserveLayer {
 
 /// Observes the calls of a service.
 #[derive(Clone, Debug)]
-pub struct Observe<S> {
+pub(crate) struct Observe<S> {
     inner: S,
     methods: Arc<Methods>,
     guard: Guard,
@@ -267,7 +267,7 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
 pin_project_lite::pin_project! {
     /// A call's answer, until its headers are there.
     #[derive(Debug)]
-    pub struct Answer<F> {
+    pub(crate) struct Answer<F> {
         #[pin]
         answer: F,
         call: Option<Call>,
@@ -300,7 +300,7 @@ where
 pin_project_lite::pin_project! {
     /// An answer's body, whose trailers tell how the call ended.
     #[derive(Debug)]
-    pub struct Observed<B> {
+    pub(crate) struct Observed<B> {
         #[pin]
         body: B,
         call: Option<Call>,

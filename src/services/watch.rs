@@ -84,7 +84,7 @@ impl Pace {
     }
 }
 
-/// What a stream reads from. It keeps no queue: a slow reader gets the newest states only.
+/// The source of a stream. It keeps no queue: a slow reader gets the newest states only.
 pub(super) trait Source: Send + 'static {
     /// The newer entries, up to about `len_max` bytes; `None` when there are none.
     fn take(&mut self, len_max: usize) -> Option<Batch>;

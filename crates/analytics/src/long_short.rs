@@ -1,4 +1,4 @@
-//! Long/short ratios of several venues as one, and how ratios are distributed over market-cap ranks: design.md §8.
+//! Long/short ratios of several venues as one, and how ratios are distributed over market-cap ranks.
 //!
 //! 1. Within one kind that venues define alike, the aggregate's long share is the mean of the venues' long *shares*, weighted by open
 //!    interest in US dollars. Ratios are never averaged: the mean of 1/3 and 3 is no balance.
@@ -269,7 +269,7 @@ fn figures(tier: Tier, assets: &[Ranked]) -> TierFigures {
     }
 }
 
-/// The middle value, or halfway between the two middle ones. Sorts what it is given.
+/// The middle value, or halfway between the two middle ones. Sorts the slice.
 fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

@@ -27,10 +27,10 @@ Examples:
   crossmarket compare RUT BTC ETH SOL --lookback 250 --svg rut.svg
   crossmarket compare SPX BTC --json | jq '.comparisons[].correlation'")]
 pub(crate) struct CompareArguments {
-    /// What the others are measured against.
+    /// The benchmark.
     #[arg(value_name = "BENCHMARK", value_parser = index_code)]
     benchmark: String,
-    /// The indices, assets and quotients to compare with it.
+    /// The subjects to compare with it.
     #[arg(required = true, value_name = "SUBJECTS", value_parser = index_code)]
     subjects: Vec<String>,
     /// The number of returns in the window, from 10 to 10,000; by default 90.
@@ -42,10 +42,10 @@ pub(crate) struct CompareArguments {
     /// To the last joint session on or before this day; by default now.
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: Option<Timestamp>,
-    /// Samples the last joint session of each week.
+    /// Sample the last joint session of each week only.
     #[arg(long)]
     weekly: bool,
-    /// When to sample assets that trade around the clock; by default the best that the history allows.
+    /// When to sample subjects that trade around the clock; by default the best that the history allows.
     #[arg(long, value_enum, value_name = "WHEN")]
     alignment: Option<Alignment>,
     #[command(flatten)]

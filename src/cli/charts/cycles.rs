@@ -41,13 +41,13 @@ pub(crate) struct CyclesArguments {
     /// Only history before this day.
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: Option<Timestamp>,
-    /// The minimum rise that counts as a rally, in per cent; by default 100.
+    /// The least rise that counts as a rally, in per cent; by default 100.
     #[arg(long, value_name = "PERCENT")]
     reversal: Option<f64>,
-    /// The width within which turning points count as one level, in per cent; by default 10.
+    /// The width within which turning points form one level, in per cent; by default 10.
     #[arg(long, value_name = "PERCENT")]
     tolerance: Option<f64>,
-    /// The minimum rise between turning points of patterns, in per cent; by default 4.
+    /// The least rise between the turning points of patterns, in per cent; by default 4.
     #[arg(long, value_name = "PERCENT")]
     pattern_reversal: Option<f64>,
     #[command(flatten)]
@@ -234,7 +234,7 @@ fn pattern_table(cycles: &Cycles) -> Table {
     table
 }
 
-/// The current position, the extension of the pattern, and the rules used.
+/// The distance from support, the extrapolation, and the rules behind both.
 fn findings(cycles: &Cycles) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(distance) = cycles.distance_from_support_percent {

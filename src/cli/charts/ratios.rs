@@ -35,10 +35,10 @@ Examples:
   crossmarket ratios --kind top-trader-position --venue binance-usdm --period 4h
   crossmarket ratios BTC ETH SOL --json | jq '.ratios[].long_share'")]
 pub(crate) struct RatiosArguments {
-    /// Only these assets; all when none is given.
+    /// Only these assets; by default all.
     #[arg(value_name = "ASSETS", value_parser = asset)]
     assets: Vec<AssetCode>,
-    /// What is counted.
+    /// What the ratio counts.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::GlobalAccount)]
     kind: Kind,
     /// One venue; by default the aggregate, which only global-account and taker-volume have.
@@ -47,10 +47,10 @@ pub(crate) struct RatiosArguments {
     /// The period that a reading covers.
     #[arg(long, value_enum, value_name = "PERIOD", default_value_t = Period::H1)]
     period: Period,
-    /// The first market-cap rank.
+    /// The highest rank by market cap.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), default_value_t = 1)]
     rank_min: i32,
-    /// The last market-cap rank.
+    /// The lowest rank by market cap.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), default_value_t = 200)]
     rank_max: i32,
     /// The order of the table: market_cap_rank, ratio, long_share, open_interest, rsi_14d or change_24h, then asc or desc.

@@ -20,7 +20,7 @@ use crossmarket_domain::Timestamp;
 /// The thresholds (inclusive) of altcoin season and bitcoin season in the chart of the history.
 const THRESHOLDS: (f64, f64) = (75.0, 25.0);
 
-/// Shows whether it is altcoin season: the share of the largest altcoins that outperformed Bitcoin.
+/// Shows whether it is altcoin season: the share of the largest altcoins that did better than Bitcoin.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +29,7 @@ Examples:
   crossmarket season --history --from 2024-01-01 --svg season.svg
   crossmarket season --json | jq '.score, .excluded[].asset'")]
 pub(crate) struct SeasonArguments {
-    /// How many altcoins to compare, from 1 to 500; 50 without it.
+    /// How many altcoins to compare, from 1 to 500; by default 50.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
     size: Option<i32>,
     /// The length of the window in days, from 1 to 3,650; by default 90.
@@ -38,7 +38,7 @@ pub(crate) struct SeasonArguments {
     /// The end of the window; by default now.
     #[arg(long, value_name = "DATE", value_parser = date, conflicts_with_all = ["history", "from", "to"])]
     as_of: Option<Timestamp>,
-    /// Show the scores of past days.
+    /// Show the score of past days.
     #[arg(long)]
     history: bool,
     /// The first day of the history.

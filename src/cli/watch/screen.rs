@@ -1,4 +1,4 @@
-//! The terminal while it shows a table: an alternate screen without a cursor, restored in every case.
+//! The terminal while `watch` shows a table: an alternate screen without cursor, restored on drop.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const HOME: &str = "\x1b[H";
 const CLEAR_TO_LINE_END: &str = "\x1b[K";
 const CLEAR_TO_SCREEN_END: &str = "\x1b[J";
 
-/// The longest time between two drawings, for changes without a frame (the window's size).
+/// The table is redrawn at least this often, since the window's size may change.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A terminal in alternate-screen mode.
@@ -61,7 +61,7 @@ impl Screen {
         out.flush()
     }
 
-    /// Gives the terminal back and leaves the last table on it.
+    /// Restores the terminal and leaves the last table on it.
     pub(super) fn leave(self, state: &WatchState) -> io::Result<()> {
         let server = self.server.clone();
         drop(self);
@@ -76,12 +76,12 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let mut out = io::stdout().lock();
-        // The process ends or reports next, so a lost terminal cannot be reported.
+        // The process ends next, so a terminal that is gone need not be reported.
         let _ = out.write_all(LEAVE.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-/// Status lines and table, cut to a window of so many rows and columns if given.
+/// Status lines and table, cut to a window of rows and columns if given.
 fn lines(state: &WatchState, server: &str, window: Option<(usize, usize)>) -> Vec<String> {
     let width = window.map(|(_, columns)| columns);
     let stream_state = state.state.as_str_name().trim_start_matches("STREAM_STATE_");

@@ -12,16 +12,16 @@ pub(super) struct WatchState {
     pub(super) state: StreamState,
     pub(super) conflated_count: i64,
     pub(super) publish_time: Option<prost_types::Timestamp>,
-    /// What went wrong with the connection or with an item; empty when nothing did.
+    /// The latest problem of the connection or of an item; empty when there is none.
     pub(super) notice: String,
 }
 
 impl WatchState {
-    /// Takes a frame in.
+    /// Applies a frame.
     pub(super) fn apply(&mut self, frame: &WatchPriceSnapshotsResponse) {
         self.state = frame.state();
         if self.state == StreamState::Resync {
-            // What does not come again no longer exists.
+            // What is not sent again no longer exists.
             self.snapshots.clear();
         }
         for snapshot in &frame.snapshots {

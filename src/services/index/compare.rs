@@ -20,39 +20,37 @@ use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_telemetry::metrics::Calculation;
 
 /// Most subjects in one request.
-pub const SUBJECT_COUNT_MAX: usize = 100;
+pub(crate) const SUBJECT_COUNT_MAX: usize = 100;
 
 /// Returns in the window when the request does not say.
-pub const LOOKBACK_DEFAULT: usize = 90;
+pub(crate) const LOOKBACK_DEFAULT: usize = 90;
 
 /// Fewest and most returns that may be asked for.
-pub const LOOKBACK_RANGE: std::ops::RangeInclusive<i32> = 10..=10_000;
+pub(crate) const LOOKBACK_RANGE: std::ops::RangeInclusive<i32> = 10..=10_000;
 
-/// The sessions of New York, by date, found once: a comparison over thirty years passes 7,500 of them.
+/// The sessions of New York by date, computed once: a comparison over thirty years visits 7,500 of them.
 static NEW_YORK_SESSIONS: LazyLock<Vec<Day>> = LazyLock::new(|| {
     let sessions = calendar::sessions_between(date(1960, 1, 1), date(2050, 12, 31));
     sessions.map(|session| Day::of(session.day_start())).collect()
 });
 
-/// What a request asks for, the same for all its subjects.
+/// The part of a request that all subjects share.
 #[derive(Clone, Copy, Debug)]
-pub struct Query {
+pub(crate) struct Query {
     /// The last returns, or from a time on.
     pub start: Start,
     /// The window's end; `None` for one that ends now.
     pub end: Option<Timestamp>,
-    /// How often to sample.
     pub frequency: Frequency,
     /// The alignment asked for; `None` for the best that there is.
     pub alignment: Option<Alignment>,
-    /// Whether the samples are wanted.
     pub include_points: bool,
 }
 
 /// Where a window begins.
 #[derive(Clone, Copy, Debug)]
-pub enum Start {
-    /// So many returns before its end.
+pub(crate) enum Start {
+    /// This many returns before its end.
     Lookback(usize),
     /// With the first sample at or after a time.
     At(Timestamp),
@@ -60,22 +58,21 @@ pub enum Start {
 
 /// How two legs are sampled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Whether the days are New York sessions, otherwise UTC days.
+pub(crate) struct Plan {
+    /// True for New York sessions, false for UTC days.
     pub is_new_york: bool,
     /// At which moment.
     pub alignment: Alignment,
 }
 
-/// A comparison as it is answered.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// How both legs were sampled.
     pub plan: Plan,
     /// The figures.
     pub figures: Figures,
     /// The samples; empty unless wanted.
     pub samples: Vec<Sample>,
-    /// Whether the last sample is of a session that is not over.
+    /// True when the last sample is of a session that is not over.
     pub is_provisional: bool,
     /// The newest levels, where they are the last sample.
     pub live: Option<(Live, Live)>,
@@ -83,7 +80,7 @@ pub struct Outcome {
 
 impl Plan {
     /// The ways in which two legs can be sampled, the best first. None when that is not what was asked for.
-    pub fn candidates(subject: &Leg, benchmark: &Leg, asked: Option<Alignment>) -> Vec<Self> {
+    pub(crate) fn candidates(subject: &Leg, benchmark: &Leg, asked: Option<Alignment>) -> Vec<Self> {
         let plan = |is_new_york, alignment| Self { is_new_york, alignment };
         let legs = [subject, benchmark];
         let has_sessions = legs.iter().any(|leg| leg.is_exchange_traded());
@@ -99,7 +96,7 @@ impl Plan {
     }
 
     /// When a day's sample is taken.
-    pub fn sample_time(self, day: Day) -> Timestamp {
+    pub(crate) fn sample_time(self, day: Day) -> Timestamp {
         match self.alignment {
             Alignment::UtcDailyClose => day.end(),
             Alignment::SessionClose => calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close),
@@ -107,7 +104,7 @@ impl Plan {
     }
 
     /// The last day whose sample was taken at or before a time.
-    pub fn last_day_at(self, time: Timestamp) -> Day {
+    pub(crate) fn last_day_at(self, time: Timestamp) -> Day {
         let session = || calendar::last_closed_session(time).map_or(Day::from_number(i32::MIN), day_of);
         match (self.is_new_york, self.alignment) {
             (false, _) => Day::last_ended(time),
@@ -117,7 +114,7 @@ impl Plan {
     }
 
     /// The day that is going on, or the last one that is over.
-    pub fn current_day(self, now: Timestamp) -> Day {
+    pub(crate) fn current_day(self, now: Timestamp) -> Day {
         match self.is_new_york {
             true => calendar::latest_session(now).map_or(Day::from_number(i32::MIN), day_of),
             false => Day::of(now),
@@ -125,7 +122,7 @@ impl Plan {
     }
 
     /// The days of the calendar on which a series may have a value, up to a day.
-    pub fn days(self, series: &Daily, until: Day) -> Cow<'static, [Day]> {
+    pub(crate) fn days(self, series: &Daily, until: Day) -> Cow<'static, [Day]> {
         let (Some(first), Some(last)) = (series.first_day(), series.last_day()) else { return Cow::Borrowed(&[]) };
         let last = last.max(until);
         if !self.is_new_york {
@@ -139,7 +136,7 @@ impl Plan {
     }
 
     /// The analytics' parameters of a query.
-    pub fn parameters(self, query: &Query, end: Day) -> Parameters {
+    pub(crate) fn parameters(self, query: &Query, end: Day) -> Parameters {
         let start = match query.start {
             Start::Lookback(count) => WindowStart::Lookback(count),
             // The first day whose sample is not before that time.
@@ -167,20 +164,19 @@ fn day_of(session: calendar::Session) -> Day {
     Day::of(session.day_start())
 }
 
-/// A benchmark, made ready once for each way of sampling it.
-pub struct Benchmark<'a> {
+/// A benchmark, prepared once for each way of sampling it.
+pub(crate) struct Benchmark<'a> {
     leg: &'a Leg,
     prepared: Vec<(Plan, Day, Comparer)>,
 }
 
 impl<'a> Benchmark<'a> {
-    /// A benchmark for which nothing is made ready yet.
-    pub fn new(leg: &'a Leg) -> Self {
+    pub(crate) fn new(leg: &'a Leg) -> Self {
         Self { leg, prepared: Vec::new() }
     }
 
     /// The comparison of which only the last sample, that of `day`, still changes.
-    pub fn live(&mut self, plan: Plan, query: &Query, day: Day, subject: &Leg) -> LiveComparison {
+    pub(crate) fn live(&mut self, plan: Plan, query: &Query, day: Day, subject: &Leg) -> LiveComparison {
         self.comparer(plan, query, day).live(&subject.column(plan.alignment), day)
     }
 
@@ -197,7 +193,7 @@ impl<'a> Benchmark<'a> {
 }
 
 /// Compares a subject with a benchmark. Among the ways of sampling the first one counts that loses no session to any other.
-pub fn compare(
+pub(crate) fn compare(
     subject: &Leg,
     benchmark: &mut Benchmark<'_>,
     query: &Query,
@@ -223,7 +219,12 @@ pub fn compare(
 }
 
 /// The error of two legs that cannot be compared.
-pub fn insufficient(subject: &Leg, benchmark: &Leg, query: &Query, error: Option<ComparisonError>) -> ServiceError {
+pub(crate) fn insufficient(
+    subject: &Leg,
+    benchmark: &Leg,
+    query: &Query,
+    error: Option<ComparisonError>,
+) -> ServiceError {
     let problem = match error {
         Some(ComparisonError::TooFewCommonSessions { found }) => {
             let alignment = match query.alignment {
@@ -297,7 +298,7 @@ fn compare_now(
 }
 
 /// A comparison on the wire.
-pub fn message(
+pub(crate) fn message(
     services: &Services,
     subject: &Leg,
     benchmark: &Leg,
@@ -318,7 +319,7 @@ pub fn message(
 }
 
 /// The figures on the wire, with what they were taken over.
-pub fn figures_message(
+pub(crate) fn figures_message(
     plan: Plan,
     frequency: Frequency,
     figures: &Figures,
@@ -362,7 +363,7 @@ pub fn figures_message(
 }
 
 /// A sample on the wire.
-pub fn point(plan: Plan, sample: &Sample) -> v1::ComparisonPoint {
+pub(crate) fn point(plan: Plan, sample: &Sample) -> v1::ComparisonPoint {
     v1::ComparisonPoint {
         time: Some(convert::time(plan.sample_time(sample.day))),
         subject: sample.subject,
@@ -372,12 +373,12 @@ pub fn point(plan: Plan, sample: &Sample) -> v1::ComparisonPoint {
 }
 
 /// The freshness of the older of two last samples.
-pub fn freshness(above: &Live, below: &Live) -> v1::Freshness {
+pub(crate) fn freshness(above: &Live, below: &Live) -> v1::Freshness {
     super::snapshot::state_only(worse(above.freshness, below.freshness))
 }
 
 /// Reads how often to sample.
-pub fn frequency(frequency: i32) -> Result<Frequency, ServiceError> {
+pub(crate) fn frequency(frequency: i32) -> Result<Frequency, ServiceError> {
     match v1::ComparisonFrequency::try_from(frequency) {
         Ok(v1::ComparisonFrequency::Unspecified | v1::ComparisonFrequency::Daily) => Ok(Frequency::Daily),
         Ok(v1::ComparisonFrequency::Weekly) => Ok(Frequency::Weekly),
@@ -389,7 +390,7 @@ pub fn frequency(frequency: i32) -> Result<Frequency, ServiceError> {
 }
 
 /// Reads an alignment; `None` when the best is wanted.
-pub fn alignment(alignment: i32) -> Result<Option<Alignment>, ServiceError> {
+pub(crate) fn alignment(alignment: i32) -> Result<Option<Alignment>, ServiceError> {
     match v1::ComparisonAlignment::try_from(alignment) {
         Ok(v1::ComparisonAlignment::Unspecified) => Ok(None),
         Ok(v1::ComparisonAlignment::SessionClose) => Ok(Some(Alignment::SessionClose)),
@@ -402,7 +403,7 @@ pub fn alignment(alignment: i32) -> Result<Option<Alignment>, ServiceError> {
 }
 
 /// Reads a lookback.
-pub fn lookback(count: Option<i32>) -> Result<usize, ServiceError> {
+pub(crate) fn lookback(count: Option<i32>) -> Result<usize, ServiceError> {
     let Some(count) = count else { return Ok(LOOKBACK_DEFAULT) };
     usize::try_from(count)
         .ok()
@@ -411,7 +412,7 @@ pub fn lookback(count: Option<i32>) -> Result<usize, ServiceError> {
 }
 
 /// Refuses too few and too many subjects.
-pub fn check_subjects(subjects: &[String]) -> Result<(), ServiceError> {
+pub(crate) fn check_subjects(subjects: &[String]) -> Result<(), ServiceError> {
     match subjects.len() {
         0 => Err(ServiceError::invalid("subjects", "", "must name at least one subject")),
         1..=SUBJECT_COUNT_MAX => Ok(()),
@@ -421,7 +422,7 @@ pub fn check_subjects(subjects: &[String]) -> Result<(), ServiceError> {
 
 impl Query {
     /// Reads a request.
-    pub fn of(request: &v1::CompareIndicesRequest) -> Result<Self, ServiceError> {
+    pub(crate) fn of(request: &v1::CompareIndicesRequest) -> Result<Self, ServiceError> {
         let end = paging::instant("end_time", request.end_time.as_ref())?;
         let start = match (paging::instant("start_time", request.start_time.as_ref())?, request.lookback_observations) {
             (Some(_), Some(count)) => {
@@ -445,7 +446,7 @@ impl Query {
 }
 
 /// Answers `CompareIndices`.
-pub fn answer(
+pub(crate) fn answer(
     services: &Services,
     request: &v1::CompareIndicesRequest,
 ) -> Result<v1::CompareIndicesResponse, ServiceError> {

@@ -10,13 +10,13 @@ use crossmarket_analytics::daily::Day;
 use crossmarket_analytics::levels::{self, Level, TOLERANCE_PERCENT_DEFAULT};
 use crossmarket_analytics::patterns::{self, InverseHeadAndShoulders};
 use crossmarket_api::v1;
-use crossmarket_domain::calendar;
+use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_telemetry::metrics::Calculation;
 
 /// Patterns in an answer at most: the latest ones.
 const PATTERN_COUNT_MAX: usize = 10;
 
-/// When the closes are that an answer tells of.
+/// The time of day of the closes in an answer.
 #[derive(Clone, Copy)]
 struct Closing {
     /// At the close of the day's session, otherwise at the end of the UTC day.
@@ -30,19 +30,34 @@ impl Closing {
     }
 }
 
+/// A request, checked. Percentages are per cent.
+struct Query {
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    reversal: f64,
+    tolerance: f64,
+    pattern_reversal: f64,
+}
+
+impl Query {
+    fn of(request: &v1::GetCyclesRequest) -> Result<Self, ServiceError> {
+        let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
+        let v1::GetCyclesRequest { reversal_percent, level_tolerance_percent, pattern_reversal_percent, .. } = *request;
+        let pattern_default = patterns::REVERSAL_PERCENT_DEFAULT;
+        Ok(Self {
+            start,
+            end,
+            reversal: percent("reversal_percent", reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?,
+            tolerance: percent("level_tolerance_percent", level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?,
+            pattern_reversal: percent("pattern_reversal_percent", pattern_reversal_percent, pattern_default, f64::MAX)?,
+        })
+    }
+}
+
 /// Answers `GetCycles`.
-pub fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
+pub(crate) fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
     super::leg::parse("index", &request.index)?;
-    let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
-    let reversal = percent("reversal_percent", request.reversal_percent, REVERSAL_PERCENT_DEFAULT, f64::MAX)?;
-    let tolerance =
-        percent("level_tolerance_percent", request.level_tolerance_percent, TOLERANCE_PERCENT_DEFAULT, 50.0)?;
-    let pattern_reversal = percent(
-        "pattern_reversal_percent",
-        request.pattern_reversal_percent,
-        patterns::REVERSAL_PERCENT_DEFAULT,
-        f64::MAX,
-    )?;
+    let Query { start, end, reversal, tolerance, pattern_reversal } = Query::of(request)?;
     services.check_histories()?;
     let leg = Leg::resolve(services, "index", &request.index)?;
     let now = services.clock.now();

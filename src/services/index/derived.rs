@@ -15,23 +15,21 @@ use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::Key;
 use crossmarket_image::{Batch, Collection, Cursor, Image, Position, Stage};
 
-/// How often it is looked whether a day or a session has ended.
+/// Time between two checks whether a day or session has ended.
 const CALENDAR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An item that is computed from states.
-pub trait Derived: Send + 'static {
+pub(crate) trait Derived: Send + 'static {
     /// The keys of the states that it rests on.
     fn keys(&self) -> &[Key];
     /// Its entry as things stand; `None` when it cannot be computed. `afresh` when not only the states have changed.
     fn entry(&mut self, services: &Services, now: Timestamp, afresh: bool) -> Option<Bytes>;
-    /// Whether a day or session has ended since it was computed.
+    /// True when a day or session has ended since it was computed.
     fn is_outdated(&self, now: Timestamp) -> bool;
-    /// What the client is told of it.
     fn status(&self) -> (v1::ItemState, String);
 }
 
-/// Several of them.
-pub struct DerivedSource<D> {
+pub(crate) struct DerivedSource<D> {
     services: Services,
     slots: Vec<Slot<D>>,
     changes: Changes,
@@ -49,7 +47,7 @@ pub struct DerivedSource<D> {
     next: usize,
 }
 
-/// How often each state has changed that the items rest on: looked at once for all of them, since most share the benchmark and many do not change.
+/// Change counts of the states that the items rest on. Read once for all items, since most share the benchmark and many do not change.
 #[derive(Default)]
 struct Changes {
     keys: Vec<Key>,
@@ -85,7 +83,7 @@ struct Slot<D> {
     keys: Vec<usize>,
     /// By key: how often its state had changed when the entry was computed. Empty before that.
     seen: Vec<u64>,
-    /// It must be computed anew whatever the states say.
+    /// It must be computed again even if no state has changed.
     afresh: bool,
     entry: Option<Bytes>,
     told: Option<v1::ItemState>,
@@ -93,7 +91,7 @@ struct Slot<D> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
-    /// The full state is due, after a word that continuity was lost.
+    /// A frame must say that continuity was lost, then the full state follows.
     Resync,
     /// Going over all slots once.
     Full,
@@ -103,7 +101,7 @@ enum Phase {
 
 impl<D: Derived> DerivedSource<D> {
     /// Items by the names that the client gave them. A cursor continues another stream of this service.
-    pub fn new(services: &Services, items: Vec<(String, D)>, cursor: Option<Cursor>) -> Self {
+    pub(crate) fn new(services: &Services, items: Vec<(String, D)>, cursor: Option<Cursor>) -> Self {
         let image = &services.image;
         let (mut changes, mut places) = (Changes::default(), HashMap::new());
         let slot = |(name, derived): (String, D)| {
@@ -145,7 +143,7 @@ impl<D: Derived> DerivedSource<D> {
         image.shards().all().map(|shard| image.position(shard).unwrap_or(nowhere)).collect()
     }
 
-    /// Marks everything that time or new histories have overtaken.
+    /// Marks the items that time or new histories have outdated.
     fn look_around(&mut self, now: Timestamp) {
         if self.generation.has_changed().unwrap_or(false) {
             self.generation.mark_unchanged();
@@ -157,9 +155,9 @@ impl<D: Derived> DerivedSource<D> {
         }
     }
 
-    /// Goes over the slots from `self.next` on, until about `len_max` bytes are gathered. True when all have been looked at.
+    /// Visits the slots from `self.next` on, until about `len_max` bytes are collected. True when all were visited.
     fn gather(&mut self, len_max: usize, now: Timestamp, entries: &mut Vec<Bytes>, conflated_count: &mut u64) -> bool {
-        // Before the states are read, so that what changes meanwhile is looked at again.
+        // Before the states are read, so that a change meanwhile is seen next time.
         self.changes.look(&self.services.image);
         let count = self.slots.len();
         let full = self.phase == Phase::Full;
@@ -211,7 +209,7 @@ impl<D: Derived> Slot<D> {
         });
         let entry = self.derived.entry(services, now, std::mem::take(&mut self.afresh));
         let is_new = entry != self.entry;
-        // What was held back is new to the client when it is computed again: the states may have moved on by now.
+        // An entry that was held back is new to the client when it is computed again.
         self.entry = entry.clone().filter(|_| !had_before);
         entry.filter(|_| !had_before && (all || is_new)).map(|entry| (entry, superseded))
     }
@@ -293,7 +291,7 @@ impl<D: Derived> Source for DerivedSource<D> {
 }
 
 /// The items of a request, each name once.
-pub fn each_once<D>(names: &[String], mut make: impl FnMut(&str) -> D) -> Vec<(String, D)> {
+pub(crate) fn each_once<D>(names: &[String], mut make: impl FnMut(&str) -> D) -> Vec<(String, D)> {
     let mut seen = std::collections::HashSet::new();
     let distinct = names.iter().filter(|name| seen.insert(name.to_uppercase()));
     distinct.map(|name| (name.clone(), make(name))).collect()

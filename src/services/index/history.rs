@@ -14,7 +14,7 @@ use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp, calendar};
 const PAGES: PageSizes = PageSizes { default: 1_000, max: 10_000 };
 
 /// Answers `ListIndexHistory`.
-pub async fn list(
+pub(crate) async fn list(
     services: &Services,
     mut request: v1::ListIndexHistoryRequest,
 ) -> Result<v1::ListIndexHistoryResponse, ServiceError> {

@@ -1,4 +1,4 @@
-//! One leg of a comparison, or the subject of a question about the past: an index, an asset or a quotient, with what is known of it.
+//! One leg of a comparison, or the subject of a request: an index, an asset or a quotient, with its history and newest state.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,28 +13,25 @@ use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_image::histories::History;
 use crossmarket_image::{Freshness, Item};
 
-/// At which moment of a session the leg that trades around the clock is sampled.
+/// When a leg that trades around the clock is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Alignment {
+pub(crate) enum Alignment {
     /// At the close of the New York session.
     SessionClose,
     /// At the end of the UTC day.
     UtcDailyClose,
 }
 
-/// A leg.
-pub struct Leg {
-    /// What it is.
+pub(crate) struct Leg {
     pub expression: Expression,
     /// One subject, or the numerator and the denominator.
     pub operands: Vec<Operand>,
 }
 
-/// An index or an asset with what is known of it.
-pub struct Operand {
-    /// Which.
+/// An index or an asset with its history and newest state.
+pub(crate) struct Operand {
     pub subject: Subject,
-    /// Its past; empty when there is none.
+    /// Empty when there is none.
     pub history: Arc<History>,
     /// Its newest state.
     pub item: Option<Arc<Item>>,
@@ -42,19 +39,17 @@ pub struct Operand {
 
 /// The newest level of a leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Live {
-    /// The level.
+pub(crate) struct Live {
     pub level: f64,
-    /// The older one of the operands' event times.
+    /// The older of the operands' event times.
     pub event_time: Timestamp,
     /// The newest revision that entered.
     pub revision: u64,
-    /// Whether any of it is stale.
     pub freshness: Freshness,
 }
 
 /// The key of a subject's state.
-pub fn key_of(subject: &Subject) -> Key {
+pub(crate) fn key_of(subject: &Subject) -> Key {
     match subject {
         Subject::Index(code) => Key::Index(code.clone()),
         Subject::Asset(code) => Key::Price(code.clone()),
@@ -62,31 +57,31 @@ pub fn key_of(subject: &Subject) -> Key {
 }
 
 impl Leg {
-    /// Reads what a request names and finds what is known of it.
-    pub fn resolve(services: &Services, field: &str, name: &str) -> Result<Self, ServiceError> {
+    /// Reads a name of a request and finds its history and state.
+    pub(crate) fn resolve(services: &Services, field: &str, name: &str) -> Result<Self, ServiceError> {
         let expression = parse(field, name)?;
         let operands: Vec<Operand> =
             expression.subjects().map(|subject| Operand::find(services, subject)).collect::<Result<_, _>>()?;
         Ok(Self { expression, operands })
     }
 
-    /// Whether it has sessions and not days around the clock.
-    pub fn is_exchange_traded(&self) -> bool {
+    /// Whether it has trading sessions.
+    pub(crate) fn is_exchange_traded(&self) -> bool {
         self.operands.iter().any(Operand::is_exchange_traded)
     }
 
     /// Whether any of it trades around the clock, as one leg of a quotient with an exchange-traded index does.
-    pub fn is_around_the_clock(&self) -> bool {
+    pub(crate) fn is_around_the_clock(&self) -> bool {
         self.operands.iter().any(|operand| !operand.is_exchange_traded())
     }
 
     /// The days on which it has a close.
-    pub fn calendar(&self) -> IndexCalendar {
+    pub(crate) fn calendar(&self) -> IndexCalendar {
         if self.is_exchange_traded() { IndexCalendar::NewYork } else { IndexCalendar::UtcDays }
     }
 
     /// Its daily values.
-    pub fn column(&self, alignment: Alignment) -> Cow<'_, Daily> {
+    pub(crate) fn column(&self, alignment: Alignment) -> Cow<'_, Daily> {
         match self.operands.as_slice() {
             [numerator, denominator] => Cow::Owned(numerator.column(alignment).over(denominator.column(alignment))),
             [single] => Cow::Borrowed(single.column(alignment)),
@@ -95,7 +90,7 @@ impl Leg {
     }
 
     /// Its newest level.
-    pub fn live(&self) -> Option<Live> {
+    pub(crate) fn live(&self) -> Option<Live> {
         let of = |operand: &Operand| operand.live();
         match self.operands.as_slice() {
             [single] => of(single),
@@ -114,7 +109,7 @@ impl Leg {
     }
 
     /// The value on a day that may still be going on: the close where it is known, otherwise the newest level where that is of the day.
-    pub fn value_on(&self, day: Day, alignment: Alignment, now: Timestamp) -> Option<f64> {
+    pub(crate) fn value_on(&self, day: Day, alignment: Alignment, now: Timestamp) -> Option<f64> {
         let value = match self.operands.as_slice() {
             [single] => single.value_on(day, alignment, now),
             [numerator, denominator] => {
@@ -126,7 +121,7 @@ impl Leg {
     }
 
     /// Where its values come from.
-    pub fn sources(&self) -> Vec<String> {
+    pub(crate) fn sources(&self) -> Vec<String> {
         let sources: BTreeSet<String> = self.operands.iter().map(Operand::source).collect();
         sources.into_iter().collect()
     }
@@ -134,7 +129,7 @@ impl Leg {
 
 impl Operand {
     /// Finds a subject; an error when nobody knows it.
-    pub fn find(services: &Services, subject: &Subject) -> Result<Self, ServiceError> {
+    pub(crate) fn find(services: &Services, subject: &Subject) -> Result<Self, ServiceError> {
         let item = services.image.get(&key_of(subject));
         let history = services.histories.get(subject);
         let in_catalogue = match subject {
@@ -147,13 +142,13 @@ impl Operand {
         Ok(Self { subject: subject.clone(), history: history.unwrap_or_default(), item })
     }
 
-    /// Whether it has sessions and not days around the clock.
-    pub fn is_exchange_traded(&self) -> bool {
+    /// Whether it has trading sessions.
+    pub(crate) fn is_exchange_traded(&self) -> bool {
         matches!(&self.subject, Subject::Index(code) if code.kind().is_exchange_traded())
     }
 
     /// Its snapshot, when it is an index with a state.
-    pub fn index(&self) -> Option<&IndexSnapshot> {
+    pub(crate) fn index(&self) -> Option<&IndexSnapshot> {
         match &self.item.as_ref()?.state.body {
             Body::Index(index) => Some(index),
             _ => None,
@@ -161,7 +156,7 @@ impl Operand {
     }
 
     /// Its snapshot, when it is an asset with a state.
-    pub fn price(&self) -> Option<&PriceSnapshot> {
+    pub(crate) fn price(&self) -> Option<&PriceSnapshot> {
         match &self.item.as_ref()?.state.body {
             Body::Price(price) => Some(price),
             _ => None,
@@ -176,7 +171,7 @@ impl Operand {
     }
 
     /// Its name for people.
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         match (&self.subject, self.price()) {
             (Subject::Index(code), _) => code.title().to_string(),
             (Subject::Asset(code), price) => {
@@ -186,14 +181,14 @@ impl Operand {
     }
 
     /// Its change of one day, in per cent.
-    pub fn change_1d_percent(&self) -> Option<f64> {
+    pub(crate) fn change_1d_percent(&self) -> Option<f64> {
         self.index()
             .and_then(|index| index.change_1d_percent)
             .or(self.price().and_then(|price| price.change_24h_percent))
     }
 
     /// Its newest level.
-    pub fn live(&self) -> Option<Live> {
+    pub(crate) fn live(&self) -> Option<Live> {
         let item = self.item.as_ref()?;
         let level = match &item.state.body {
             Body::Index(index) => index.level,
@@ -232,7 +227,7 @@ impl Operand {
         match (self.index(), self.price()) {
             (Some(index), _) => index.methodology.source.to_string(),
             (None, Some(price)) => {
-                // The daily candles' source is told with the figures that rest on them.
+                // The figures that rest on daily candles name the candles' source.
                 let daily = ["volatility_30d_annualized_percent", "rsi_14d", "change_30d_percent"];
                 let derivation =
                     daily.iter().find_map(|field| price.derivations.iter().find(|one| one.field == *field));
@@ -246,21 +241,21 @@ impl Operand {
     }
 }
 
-/// The source of what is computed or sampled here.
-pub const COMPUTED_HERE: &str = "crossmarket";
+/// The source of values that are computed or sampled here.
+pub(crate) const COMPUTED_HERE: &str = "crossmarket";
 
-/// The source of histories that no venue of this process gives.
-pub const IMPORTED: &str = "import";
+/// The source of histories that no venue of this process provides.
+pub(crate) const IMPORTED: &str = "import";
 
 /// Reads the name of an index, an asset or a quotient.
-pub fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
+pub(crate) fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
     let allowed =
         "must be an index (RUT, TOTAL, category:meme, basket:NAME), an asset (BTC) or a quotient of two (OTHERS/BTC)";
     Expression::parse(name).ok_or_else(|| ServiceError::invalid(field, name, allowed))
 }
 
 /// A quotient is as current as the worse of its legs.
-pub fn worse(one: Freshness, other: Freshness) -> Freshness {
+pub(crate) fn worse(one: Freshness, other: Freshness) -> Freshness {
     match (one, other) {
         (Freshness::Stale, _) | (_, Freshness::Stale) => Freshness::Stale,
         (Freshness::Closed, _) | (_, Freshness::Closed) => Freshness::Closed,

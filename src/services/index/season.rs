@@ -1,4 +1,4 @@
-//! `GetAltcoinSeason` and `ListAltcoinSeasonHistory`: from the histories in memory, on any date.
+//! `GetAltcoinSeason` and `ListAltcoinSeasonHistory`, from the histories in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,14 +26,13 @@ const UNIVERSE_SIZE_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: i32 = 3_650;
 const PAGES: PageSizes = PageSizes { default: 500, max: 5_000 };
 
-/// Against what altcoins are measured.
 const BENCHMARK: &str = "BTC";
 
 /// Digits of a price in an answer.
 const PRICE_DIGITS: u32 = 12;
 
 /// Every asset that may be a constituent, with its past.
-pub struct Universe {
+pub(crate) struct Universe {
     members: Vec<Member>,
     btc: Option<usize>,
 }
@@ -48,8 +47,8 @@ struct Member {
 }
 
 impl Universe {
-    /// Everything that has a history, with what the catalogue says of it. What is not in the catalogue counts as a coin.
-    pub fn of(services: &Services) -> Self {
+    /// Every asset with a history. Assets that are not in the catalogue count as coins.
+    pub(crate) fn of(services: &Services) -> Self {
         let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
         for item in services.image.select(Collection::Assets, |_| true) {
             if let Body::Asset(info) = &item.state.body {
@@ -76,13 +75,13 @@ impl Universe {
     }
 
     /// The score of a window that ends with a day that is over.
-    pub fn season(&self, parameters: Parameters) -> Season {
+    pub(crate) fn season(&self, parameters: Parameters) -> Season {
         let candidates = self.candidates();
         Calculation::Season.time(|| altcoin_season::season(&candidates, self.btc, parameters))
     }
 
     /// The score of the window that ends with the day that is going on, at the prices of now.
-    pub fn season_now(&self, parameters: Parameters) -> Season {
+    pub(crate) fn season_now(&self, parameters: Parameters) -> Season {
         let (start, today) = (parameters.start(), parameters.as_of);
         let columns: Vec<(Daily, Daily)> = self
             .members
@@ -155,7 +154,7 @@ fn settings(universe_size: Option<i32>, window_days: Option<i32>) -> Result<(usi
 }
 
 /// Answers `GetAltcoinSeason`.
-pub fn get(
+pub(crate) fn get(
     services: &Services,
     request: &v1::GetAltcoinSeasonRequest,
 ) -> Result<v1::GetAltcoinSeasonResponse, ServiceError> {
@@ -244,8 +243,8 @@ fn reason(reason: Reason, start: Timestamp) -> (ExclusionReason, String) {
     }
 }
 
-/// Answers `ListAltcoinSeasonHistory`. It may take a while: run it where that holds up nobody.
-pub fn list(
+/// Answers `ListAltcoinSeasonHistory`. It may take seconds of processor time.
+pub(crate) fn list(
     services: &Services,
     mut request: v1::ListAltcoinSeasonHistoryRequest,
 ) -> Result<v1::ListAltcoinSeasonHistoryResponse, ServiceError> {

@@ -1,4 +1,4 @@
-//! Snapshots of what has no state of its own in the image: assets taken as indices, quotients, and indices of which only a history is known.
+//! Snapshots without a state of their own in the image: assets as indices, quotients, and indices with a history only.
 
 use super::leg::{Alignment, Leg, Live, Operand};
 use crate::services::context::Services;
@@ -14,7 +14,7 @@ use crossmarket_domain::{Timestamp, calendar};
 use crossmarket_image::Freshness;
 
 /// A leg's snapshot in the view FULL.
-pub fn of(services: &Services, leg: &Leg) -> Result<v1::IndexSnapshot, ServiceError> {
+pub(crate) fn of(services: &Services, leg: &Leg) -> Result<v1::IndexSnapshot, ServiceError> {
     if let [single] = leg.operands.as_slice() {
         if let (Some(index), Some(item)) = (single.index(), &single.item) {
             let revision = item.position.revision;
@@ -28,7 +28,7 @@ pub fn of(services: &Services, leg: &Leg) -> Result<v1::IndexSnapshot, ServiceEr
 }
 
 /// The same in a view, as an entry of the responses' field 1.
-pub fn entry(message: v1::IndexSnapshot, view: crossmarket_image::View) -> bytes::Bytes {
+pub(crate) fn entry(message: v1::IndexSnapshot, view: crossmarket_image::View) -> bytes::Bytes {
     let mut message = message;
     if view == crossmarket_image::View::Basic {
         reduce_to_basic(&mut message);
@@ -36,12 +36,11 @@ pub fn entry(message: v1::IndexSnapshot, view: crossmarket_image::View) -> bytes
     prost::Message::encode_to_vec(&v1::GetIndexSnapshotResponse { snapshot: Some(message) }).into()
 }
 
-/// An asset in the place of an index: the figures of its price snapshot.
+/// An asset as an index: the figures of its price snapshot.
 fn of_asset(services: &Services, leg: &Leg, operand: &Operand, price: &PriceSnapshot) -> v1::IndexSnapshot {
     let Some(item) = &operand.item else { return v1::IndexSnapshot::default() };
     let full = convert::price_snapshot(price, &item.state, item.position.revision, item.freshness);
-    let definition =
-        "The aggregate price of one unit in US dollars; how venues are pooled is told by GetPriceSnapshot.";
+    let definition = "The aggregate price of one unit in US dollars; GetPriceSnapshot shows how venues are pooled.";
     v1::IndexSnapshot {
         title: full.name.unwrap_or_else(|| full.asset.clone()),
         level: full.price,
@@ -70,7 +69,7 @@ fn of_asset(services: &Services, leg: &Leg, operand: &Operand, price: &PriceSnap
     }
 }
 
-/// What daily closes and, where there is one, the newest level say.
+/// From daily closes and the newest level, if there is one.
 fn computed(services: &Services, leg: &Leg) -> Option<v1::IndexSnapshot> {
     let now = services.clock.now();
     let closes = leg.column(Alignment::UtcDailyClose);
@@ -80,7 +79,7 @@ fn computed(services: &Services, leg: &Leg) -> Option<v1::IndexSnapshot> {
         true => calendar::session_of_day(day.start()).map_or(day.end(), |session| session.close),
         false => day.end(),
     };
-    // Without any state the last close stands for the level, and nothing says that it is the market's last.
+    // Without a state the last close is the level. It may be older than the market's last.
     let live = leg.live().or_else(|| {
         let (day, level) = last?;
         Some(Live { level, event_time: close_time(day), revision: 0, freshness: Freshness::Stale })
@@ -179,7 +178,7 @@ fn derivations(changes: &Changes, closes: &Daily, sources: &[String]) -> Vec<v1:
     fields.into_iter().filter_map(derivation).collect()
 }
 
-/// What a snapshot says besides its figures.
+/// A snapshot without its figures.
 fn base(services: &Services, leg: &Leg, definition: String, session: MarketSession) -> v1::IndexSnapshot {
     let kind = leg.expression.kind();
     let title = match (kind, leg.operands.as_slice()) {
@@ -214,8 +213,8 @@ fn base(services: &Services, leg: &Leg, definition: String, session: MarketSessi
     }
 }
 
-/// An index of the catalogue of which nothing is known but that there is such a thing.
-pub fn without_level(services: &Services, leg: &Leg) -> v1::IndexSnapshot {
+/// An index of the catalogue without state and history.
+pub(crate) fn without_level(services: &Services, leg: &Leg) -> v1::IndexSnapshot {
     let session = match leg.is_exchange_traded() {
         true => calendar::market_session_at(services.clock.now()),
         false => MarketSession::Continuous,
@@ -224,7 +223,7 @@ pub fn without_level(services: &Services, leg: &Leg) -> v1::IndexSnapshot {
 }
 
 /// A state of freshness without the times behind it, of what several states enter into.
-pub fn state_only(freshness: Freshness) -> v1::Freshness {
+pub(crate) fn state_only(freshness: Freshness) -> v1::Freshness {
     v1::Freshness {
         state: match freshness {
             Freshness::Fresh => v1::FreshnessState::Fresh,

@@ -1,4 +1,4 @@
-//! What streams of derived items are made of: comparisons whose last sample follows the market, and snapshots of assets and quotients.
+//! The items of derived streams: comparisons whose last sample follows the market, and snapshots of assets and quotients.
 
 use bytes::Bytes;
 use prost::Message;
@@ -20,7 +20,7 @@ use crossmarket_image::View;
 use crossmarket_telemetry::metrics::Calculation;
 
 /// One comparison that is watched.
-pub struct WatchedComparison {
+pub(crate) struct WatchedComparison {
     subject: String,
     benchmark: String,
     query: Query,
@@ -41,7 +41,7 @@ struct Current {
 
 impl WatchedComparison {
     /// A comparison by the names that the client gave.
-    pub fn new(subject: &str, benchmark: &str, query: Query) -> Self {
+    pub(crate) fn new(subject: &str, benchmark: &str, query: Query) -> Self {
         let names = [subject, benchmark].into_iter().filter_map(Expression::parse);
         let mut keys: Vec<Key> = names.flat_map(|name| name.subjects().map(key_of).collect::<Vec<_>>()).collect();
         keys.sort_unstable();
@@ -70,14 +70,14 @@ impl Current {
         self.plan.current_day(now) != self.day || (self.live.is_some() && is_going_on != self.outcome.is_provisional)
     }
 
-    /// Takes the newest states in. False when it must be prepared anew.
+    /// Takes the newest states in. False when it must be prepared again.
     fn follow(&mut self, services: &Services, query: &Query, now: Timestamp) -> bool {
         for operand in self.subject.operands.iter_mut().chain(&mut self.benchmark.operands) {
             operand.item = services.image.get(&key_of(&operand.subject));
         }
         let value = |leg: &Leg| leg.value_on(self.day, self.plan.alignment, now);
         let (Some(live), Some(above), Some(below)) = (&self.live, value(&self.subject), value(&self.benchmark)) else {
-            // A day that has got its first sample is another comparison.
+            // The first sample of a day makes another comparison.
             return self.live.is_none() && (value(&self.subject).is_none() || value(&self.benchmark).is_none());
         };
         let Ok(figures) = Calculation::Comparison.time(|| live.with(above, below)) else { return false };
@@ -128,7 +128,7 @@ impl Derived for WatchedComparison {
 }
 
 /// An index, asset or quotient that is watched.
-pub struct WatchedSnapshot {
+pub(crate) struct WatchedSnapshot {
     name: String,
     view: View,
     keys: Vec<Key>,
@@ -137,7 +137,7 @@ pub struct WatchedSnapshot {
 
 impl WatchedSnapshot {
     /// A snapshot by the name that the client gave.
-    pub fn new(name: &str, view: View) -> Self {
+    pub(crate) fn new(name: &str, view: View) -> Self {
         let expression = Expression::parse(name);
         let keys = expression.iter().flat_map(|name| name.subjects().map(key_of)).collect();
         Self { name: name.to_owned(), view, keys, status: (v1::ItemState::Pending, String::new()) }

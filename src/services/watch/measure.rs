@@ -1,4 +1,4 @@
-//! What is counted of a stream.
+//! Metrics of one stream.
 
 use std::sync::Arc;
 use std::time::Duration;

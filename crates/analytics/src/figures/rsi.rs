@@ -7,7 +7,7 @@ use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 /// Number of changes that Wilder averages.
 pub(crate) const PERIOD: usize = 14;
 
-/// Most closes that enter. The first average weighs (13/14)^235, less than 10⁻⁷, after so many, so that further ones change nothing
+/// Most closes that enter. The first average weighs (13/14)^235, less than 10⁻⁷, after this many, so that further ones change nothing
 /// that can be seen.
 pub(crate) const CLOSE_COUNT_MAX: usize = 250;
 

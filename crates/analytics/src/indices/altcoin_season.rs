@@ -29,7 +29,6 @@ pub const ALTCOIN_SEASON_SCORE_MIN: f64 = 75.0;
 /// Highest score of a bitcoin season.
 pub const BITCOIN_SEASON_SCORE_MAX: f64 = 25.0;
 
-/// What is to be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parameters {
     /// How many altcoins to compare.
@@ -77,7 +76,7 @@ pub struct Season {
     pub excluded: Vec<Excluded>,
     /// How many constituents beat Bitcoin.
     pub beat_btc_count: u32,
-    /// Whether the ranking is that of the window's last day, and not today's.
+    /// True for the ranking of the window's last day, false for today's.
     pub ranked_at_end: bool,
 }
 

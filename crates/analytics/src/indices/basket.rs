@@ -1,4 +1,4 @@
-//! Baskets: indices that hold units of assets, weighted anew by a schedule and chain-linked.
+//! Baskets: indices that hold units of assets, reweighted on a schedule and chain-linked.
 //!
 //! `level = Σ units × price / divisor`. At each rebalancing the units are set from the new weights, and the divisor so that the level by the
 //! new units is that by the old ones at the same prices: a change of constituents moves no level. Between rebalancings weights drift with the
@@ -36,7 +36,7 @@ pub enum Weighting {
     },
 }
 
-/// When weights are set anew: at the close of the last UTC day of each period, or of the first day after it on which the level is known.
+/// When weights are set again: at the close of the last UTC day of each period, or of the first day after it on which the level is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Schedule {
     /// Only at the start.
@@ -60,7 +60,7 @@ pub struct Rule {
     pub base_day: Day,
     /// The first level, greater than 0.
     pub base_level: f64,
-    /// At each rebalancing only so many of the largest by market cap, equal ones by their order among the members. `None` takes all.
+    /// At each rebalancing only this many of the largest by market cap, equal ones by their order among the members. `None` takes all.
     pub constituent_count_max: Option<usize>,
 }
 
@@ -73,7 +73,7 @@ pub struct Member<'a> {
     pub market_caps: &'a Daily,
 }
 
-/// What is held of an asset.
+/// A position in an asset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Holding {
     /// Its index among the members.
@@ -82,7 +82,7 @@ pub struct Holding {
     pub units: f64,
 }
 
-/// What a basket holds from one rebalancing to the next.
+/// The positions of a basket between two rebalancings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composition {
     /// By their weight when they were set, largest first.
@@ -240,7 +240,7 @@ struct Basket<'a> {
     history: BasketHistory,
     /// The last day that had a level, with it.
     complete: Option<(Day, f64)>,
-    /// Whether a period has ended since the last rebalancing.
+    /// True when a period has ended since the last rebalancing.
     is_due: bool,
 }
 

@@ -47,13 +47,13 @@ pub enum Frequency {
 /// Where the window begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowStart {
-    /// So many returns before the end, as far as there are so many; the figures say how many there were.
+    /// This many returns before the end, or fewer if the history is shorter; the figures have the number.
     Lookback(usize),
     /// At the first joint session at or after a day.
     From(Day),
 }
 
-/// What is compared how.
+/// The parameters of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameters {
     /// How often to sample.
@@ -321,7 +321,7 @@ impl Sample {
     }
 }
 
-/// What is known of one side.
+/// The samples of one leg.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
     first: f64,

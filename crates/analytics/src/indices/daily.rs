@@ -193,7 +193,7 @@ impl Daily {
         self.values.iter().filter(|value| !value.is_nan()).count()
     }
 
-    /// Whether no day has a value.
+    /// True when no day has a value.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

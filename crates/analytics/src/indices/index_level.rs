@@ -1,4 +1,4 @@
-//! What is said of an index's level: its changes, its all-time high, and the market cap that it stands for.
+//! Figures of an index's level: changes, all-time high, and the market cap that belongs to it.
 //!
 //! An index that is traded on an exchange has sessions: its closes are kept under the session's date, and "a day before" is the session
 //! before. What trades around the clock has UTC days, each closing at the following midnight.

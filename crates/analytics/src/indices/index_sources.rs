@@ -21,7 +21,7 @@ const CLOSE_TOLERANCE_PERCENT: f64 = 0.25;
 /// By how much they may differ while it goes on, in per cent: one of them may be 15 minutes behind.
 const RUNNING_TOLERANCE_PERCENT: f64 = 1.0;
 
-/// An index of volatility moves so many times as much.
+/// An index of volatility moves this many times as much.
 const VOLATILITY_FACTOR: f64 = 8.0;
 
 /// The newest that a source says of an index.
@@ -102,7 +102,7 @@ fn is_current(reading: &Reading, now: Timestamp) -> bool {
     reading.day >= session.day_start() && (!running || now.since(reading.event_time) <= LEVEL_AGE_MAX)
 }
 
-/// Whether it is of one of the last two sessions that are over: some sources tell a close the next morning.
+/// Whether it is of one of the last two sessions that are over: some sources publish a close the next morning.
 fn is_recent_close(reading: &Reading, now: Timestamp) -> bool {
     let Some(last) = last_closed_session(now) else { return false };
     let before = previous_session(last.date).unwrap_or(last);

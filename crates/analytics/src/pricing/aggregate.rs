@@ -2,13 +2,13 @@
 //!
 //! 1. Each venue's price (last trade, or halfway between bid and ask when no trade is known) is divided by the instrument's
 //!    multiplier and converted to US dollars.
-//! 2. What is older than its budget, counted from the earlier of event and receive time, is stale; so is what is converted by a stale rate.
+//! 2. A price older than its budget, counted from the earlier of event and receive time, is stale; so is one converted by a stale rate.
 //! 3. Instruments count in three tiers, and the first tier with enough fresh venues is the one that is used:
 //!    spot against dollars, stablecoins and other currencies; spot against other crypto assets; perpetual futures.
 //!    A perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both are second choice.
 //!    Instruments of tiers that are not needed are not considered and not listed. Instruments of any other kind never are.
 //! 4. With at least three fresh prices, one that lies further from their median than `outlier_deviations` median absolute deviations
-//!    (not scaled), and further than `outlier_floor_percent`, is an outlier. Of two that disagree neither can be told to be wrong:
+//!    (not scaled), and further than `outlier_floor_percent`, is an outlier. Of two that disagree, either may be wrong:
 //!    both are used, the larger volume decides (half-way when equal), and the dispersion says how far apart they are.
 //! 5. The price is the median weighted by 24-hour volume in US dollars (in millionths of a dollar, as integers, so that the order of
 //!    the venues never matters). When no venue has a volume all weights are equal.
@@ -75,7 +75,7 @@ impl Default for Settings {
     }
 }
 
-/// An aggregate price and what came with it.
+/// An aggregate price, with the volume and range of the same venues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// The price of one unit, in US dollars; `None` when nobody has one.
@@ -136,7 +136,7 @@ pub struct Aggregator {
     weighted: Vec<Weighted>,
 }
 
-/// What a tier gave.
+/// The result of a tier.
 struct Selection {
     method: AggregationMethod,
     price: Option<Decimal>,
@@ -409,7 +409,7 @@ impl Selection {
 }
 
 impl Aggregate {
-    /// Adds what one venue of the price brings besides it.
+    /// Adds times, volume and rate of one venue of the price.
     fn take_in(&mut self, quote: &Quote, candidate: &Candidate) {
         let observed =
             ObservedTime { event_time: quote.event_time, receive_time: quote.receive_time, budget: quote.budget };

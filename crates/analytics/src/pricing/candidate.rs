@@ -13,7 +13,7 @@ use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Timestamp};
 /// Number of tiers, from 0: the first that has enough venues makes the price.
 pub(super) const TIER_COUNT: u8 = 3;
 
-/// What is known of one quote while the price is being made.
+/// One quote while the price is computed.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     /// Position in the caller's slice.
@@ -28,7 +28,7 @@ pub(super) struct Candidate {
     pub(super) status: ContributionStatus,
 }
 
-/// What one quote is worth; `None` for kinds of instrument that never count.
+/// One quote in US dollars; `None` for kinds of instrument that never count.
 pub(super) fn appraise(index: usize, quote: &Quote, rates: &RateTable, now: Timestamp) -> Option<Candidate> {
     let tier = tier(&quote.instrument)?;
     let observed = quote.observed_price();

@@ -1,4 +1,4 @@
-//! Which observations are let in. What is refused is dropped whole and counted by reason; the last good value stays.
+//! Which observations are accepted. The others are dropped and counted by reason; the last good value stays.
 //!
 //! Texts that are no numbers never get here: the venues' parsers refuse them. The limits are far outside what any market shows, since
 //! a refused value is a hole: the aggregation deals with values that are merely wrong.
@@ -81,7 +81,7 @@ impl RejectReason {
     }
 }
 
-/// Whether an observation is let in. `last_good` is the instrument's last price that was, for tickers; others ignore it.
+/// Checks an observation. `last_good` is the instrument's last price that was, for tickers; others ignore it.
 pub fn check(
     observation: &Observation,
     receive_time: Timestamp,

@@ -1,4 +1,4 @@
-//! US dollars per quote asset, by the same aggregation as any price: USD is 1, and what has markets against it comes first.
+//! US dollars per quote asset, by the same aggregation as any price. USD is 1; assets with markets against it come first.
 //!
 //! The order in which a rate is looked for, each step using only fresh rates of the steps before:
 //!
@@ -10,7 +10,7 @@
 //! 6. for the other dollar stablecoins, as step 3;
 //! 7. the newest known rate, which is stale: it converts only what is carried.
 //!
-//! What none of it gives has no rate, and quotes in it are UNPRICED_QUOTE.
+//! An asset that no step prices has no rate, and quotes in it are UNPRICED_QUOTE.
 
 use std::time::Duration;
 

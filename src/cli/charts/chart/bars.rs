@@ -1,4 +1,4 @@
-//! Horizontal bar charts, one bar per row: the label on the left, the value at the bar's end.
+//! Charts of horizontal bars, one a row, with a label at the left and the value at the bar's end.
 
 use console::measure_text_width;
 
@@ -15,7 +15,6 @@ const CAPITALS: f64 = 1.25;
 /// Bars beside each other, in the order given.
 #[derive(Clone, Debug)]
 pub(crate) struct BarChart {
-    /// Title, subtitle and source.
     pub caption: Caption,
     pub rows: Vec<Bar>,
     /// A value marked across all rows, with its label.

@@ -15,7 +15,7 @@ impl Picture for Chart {
     }
 }
 
-/// The width of the terminal that standard output is; `None` when it is none.
+/// The width of the terminal, or `None` when standard output is not one.
 pub(crate) fn terminal_width() -> Option<usize> {
     let terminal = Term::stdout();
     // The last column stays free: some terminals wrap once it is written.

@@ -10,33 +10,30 @@ pub(crate) trait Picture {
     fn lines(&self, width: usize) -> Vec<String>;
 }
 
-/// Widest chart in a terminal, in columns: longer lines are hard to follow with the eye.
+/// Maximum width of a chart in a terminal, in columns: longer lines are hard to follow.
 pub(super) const TERMINAL_WIDTH_MAX: usize = 140;
 
-/// Narrowest terminal in which a chart can be read, in columns.
+/// Minimum width of a terminal for a readable chart, in columns.
 pub(super) const TERMINAL_WIDTH_MIN: usize = 40;
 
-/// What every picture says beside its data.
+/// The texts of every picture.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caption {
     /// The finding or the question, in a few words.
     pub title: String,
     /// What is measured, over which window, and in what unit.
     pub subtitle: String,
-    /// Where the data comes from and its time.
+    /// The source of the data and its time.
     pub source: String,
-    /// Whether any of it is simulated. The picture then says so.
+    /// Whether any of the data is simulated. The picture is then marked.
     pub simulated: bool,
 }
 
 /// A chart of two axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
-    /// Title, subtitle and source.
     pub caption: Caption,
-    /// The horizontal axis.
     pub x: Axis,
-    /// The vertical axis.
     pub y: Axis,
     /// What is drawn, the first below the others.
     pub marks: Vec<Mark>,
@@ -44,16 +41,15 @@ pub(crate) struct Chart {
     pub legend: Vec<(Tone, String)>,
 }
 
-/// One axis.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
     /// What it measures, with the unit.
     pub title: String,
     /// The values at both ends, the smaller first.
     pub range: (f64, f64),
-    /// Whether equal distances are equal ratios. The range is then above 0.
+    /// Whether the axis is logarithmic; its range is then above 0.
     pub logarithmic: bool,
-    /// The values that are named, with their names.
+    /// The labelled values, with their labels.
     pub ticks: Vec<(f64, String)>,
 }
 
@@ -64,9 +60,7 @@ pub(crate) enum Mark {
     Points(Vec<Point>),
     /// A line through points, by x. A point without y is a gap.
     Line {
-        /// The points.
         points: Vec<(f64, Option<f64>)>,
-        /// Its colour.
         tone: Tone,
         /// Whether it stands out from the others.
         heavy: bool,
@@ -79,7 +73,6 @@ pub(crate) enum Mark {
         y: f64,
         /// From and to; all of the width when absent.
         span: Option<(f64, f64)>,
-        /// Its colour.
         tone: Tone,
         /// What is written on it; empty for nothing.
         label: String,
@@ -99,17 +92,17 @@ pub(crate) struct Point {
     pub label: String,
 }
 
-/// A colour with a meaning. Every tone differs from its neighbours in lightness as well, and scales carry a shape of their own for
-/// terminals without colour.
+/// A colour with a meaning. Neighbouring tones differ in lightness as well, and the tones of a scale have shapes of their own for terminals
+/// without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// What everything else is measured against.
+    /// The benchmark.
     Ink,
-    /// What is not the point.
+    /// Context, drawn quietly.
     Faint,
     /// One of several series, counted from 0.
     Series(usize),
-    /// A place on a scale from low to high, from 0 to 4; 2 is neutral.
+    /// A step on a scale from low (0) to high (4); 2 is neutral.
     Scale(usize),
     /// No value on that scale.
     Unknown,
@@ -126,7 +119,7 @@ const SERIES: [(&str, u8); 7] = [
     ("#5b4bb5", 62),
 ];
 
-/// The colours of the scale: blue over grey to red, which every colour vision tells apart (after ColorBrewer's RdBu).
+/// The colours of the scale: blue, grey, red, distinguishable with any colour vision (after ColorBrewer's RdBu).
 const SCALE: [(&str, u8, char); 5] =
     [("#2166ac", 26, '○'), ("#7fb2d8", 110, '◔'), ("#a8a8a8", 246, '◑'), ("#ef8a62", 209, '◕'), ("#b2182b", 160, '●')];
 
@@ -142,7 +135,7 @@ impl Tone {
         }
     }
 
-    /// The style in a terminal, which knows itself whether it may be used.
+    /// The style in a terminal; `console` decides whether colours are used.
     pub(super) fn style(self) -> Style {
         match self {
             Self::Ink => Style::new().bold(),
@@ -163,7 +156,7 @@ impl Tone {
 }
 
 impl Axis {
-    /// Where a value lies, from 0 at the lower end to 1 at the upper; outside of that beyond the ends. `None` for what has no place.
+    /// The position of a value, from 0 at the lower end to 1 at the upper; values outside the range are below 0 or above 1. `None` when undefined.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let (low, high) = self.range;
         let place = if self.logarithmic {

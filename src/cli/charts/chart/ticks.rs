@@ -7,7 +7,7 @@ const TICKS_MAX: usize = 7;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// An axis over values on a plain scale, widened to round ends.
+/// A linear axis over values, widened to round ends.
 pub(crate) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
     let (low, high) = widened(values);
     let step = step(high - low);
@@ -16,7 +16,7 @@ pub(crate) fn linear(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64,
     ((first * step, last * step), ticks.map(|value| (value, name(value))).collect())
 }
 
-/// An axis over values above 0 on a scale of ratios, a little wider than the values.
+/// A logarithmic axis over values above 0, slightly wider than the values.
 pub(crate) fn logarithmic(values: (f64, f64), name: impl Fn(f64) -> String) -> ((f64, f64), Vec<(f64, String)>) {
     let (low, high) = (values.0.max(f64::MIN_POSITIVE), values.1.max(f64::MIN_POSITIVE));
     let margin = (high / low).powf(0.06).max(1.02);
@@ -48,7 +48,7 @@ pub(crate) fn logarithmic(values: (f64, f64), name: impl Fn(f64) -> String) -> (
     }
 }
 
-/// Named dates between two instants, in seconds since 1970, at the round units that leave room.
+/// Labelled dates between two instants, in Unix seconds, at round units that fit.
 pub(crate) fn dates(range: (f64, f64)) -> Vec<(f64, String)> {
     let days = (range.1 - range.0) / SECONDS_PER_DAY;
     let Some(first) = day_of(range.0) else { return Vec::new() };
@@ -98,7 +98,7 @@ pub(crate) fn long_time(seconds: f64) -> String {
     format!("{}, {:02}:{:02} UTC", long_date(seconds), minutes / 60, minutes % 60)
 }
 
-/// A number of so many significant digits, without trailing zeros; with a unit from a million on.
+/// A number with this many significant digits, without trailing zeros, and with a unit from a million on.
 pub(crate) fn significant(value: f64, digits: usize) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 1e12 => (value / 1e12, " T"),
@@ -118,7 +118,7 @@ pub(crate) fn signed_percent(value: f64) -> String {
     format!("{value:+.1} %").replace('-', "−")
 }
 
-/// A number with as many decimals as it needs, at most so many.
+/// A number without trailing zeros, with at most this many decimals.
 pub(crate) fn plain(value: f64, decimals_max: usize) -> String {
     let text = format!("{value:.decimals_max$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
