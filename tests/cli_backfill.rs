@@ -101,7 +101,10 @@ async fn charted(url: &str, id: &str) -> BTreeMap<Timestamp, f64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn candles_closes_and_market_caps_come_from_the_venues() {
     let clock = Clock::system();
-    let simulator = simulator::start(SimulatorOptions { outages: false, ..SimulatorOptions::new(1, clock) });
+    let simulator = simulator::start(
+        crossmarket_venues::SIMULATED,
+        SimulatorOptions { outages: false, ..SimulatorOptions::new(1, clock) },
+    );
     let simulator = simulator.await.expect("venues");
     let endpoints = simulator.endpoints();
     let venues: BTreeMap<&str, String> = endpoints

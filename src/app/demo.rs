@@ -37,7 +37,8 @@ pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppE
     let venues = venue_entries(&options.config, true);
     let clock = Clock::simulated(simulator::start_time(), options.speed);
     let simulator_options = SimulatorOptions::new(options.seed, clock);
-    let simulator = simulator::start(simulator_options).await.map_err(AppError::Simulator)?;
+    let simulator =
+        simulator::start(crossmarket_venues::SIMULATED, simulator_options).await.map_err(AppError::Simulator)?;
     redirect(&mut settings, &simulator.endpoints());
     let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
     let process = Process {

@@ -9,7 +9,7 @@ use crossmarket_collector::history::span;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::Point;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
-use crossmarket_simulator::{Market, PastDay, start_time};
+use crossmarket_simulator::{DailyRecord, Market, start_time};
 use crossmarket_store::daily::put_days;
 use crossmarket_store::{Store, StoreError};
 
@@ -24,7 +24,7 @@ const DIGITS: u32 = 9;
 
 /// A part of one asset's past.
 enum Part {
-    Days(Vec<PastDay>),
+    Days(Vec<DailyRecord>),
     MarketCaps(Vec<(Timestamp, f64)>),
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
     // A thread of its own: it is a second or two of work, and nobody waits for it when the demo ends.
     let told = std::thread::Builder::new().name("past".to_owned()).spawn(move || {
-        let past = market.past();
+        let past = market.daily_history();
         let tickers = past.tickers();
         let days = tickers.iter().map(|ticker| (*ticker, Part::Days(past.days(ticker))));
         let caps = tickers.iter().rev().map(|ticker| (*ticker, Part::MarketCaps(past.market_caps(ticker))));
@@ -81,7 +81,7 @@ async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> 
     Ok(candles.len().max(market_caps.len()))
 }
 
-fn candle(day: &PastDay) -> Option<Candle> {
+fn candle(day: &DailyRecord) -> Option<Candle> {
     let price = |price: f64| Some(Decimal::from_f64(price)?.rounded_to_significant(DIGITS));
     Some(Candle {
         start: day.day,

@@ -13,7 +13,7 @@ use super::noise::{mix, mix_text, normal, wander};
 
 mod table;
 
-pub(super) use table::EquityIndex;
+pub use table::EquityIndex;
 use table::INDICES;
 
 /// The first year with sessions.
@@ -35,7 +35,7 @@ const CALM: f64 = 0.25;
 const CALM_SINCE: Date = date(2025, 9, 15);
 
 /// All simulated indices.
-pub(super) struct Equities {
+pub struct Equities {
     seed: u64,
     sessions: Vec<Session>,
     closes: Vec<Vec<f64>>,
@@ -45,7 +45,7 @@ pub(super) struct Equities {
 
 /// The levels of one session.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct SessionBar {
+pub struct SessionBar {
     pub session: Session,
     pub open: f64,
     pub high: f64,

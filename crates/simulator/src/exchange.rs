@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::Value;
@@ -18,27 +18,48 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::{CandleInterval, Timestamp};
 
 use super::SimulatorOptions;
-use super::book::{Book, Listing, Profile, Ticker};
 use super::equity::Equities;
+use super::listings::{Listing, ListingProfile, SimulatedListings, Ticker};
 use super::market::{Market, start_time};
-use super::socket::Stream;
 
 /// One row of the registry of simulated venues.
-pub(super) struct SimulatedVenue {
+pub struct SimulatedVenue {
     pub id: &'static str,
     /// Its markets; the first one is what handlers mean unless they say otherwise. Empty for a listing of market caps.
-    pub profiles: &'static [Profile],
+    pub profiles: &'static [ListingProfile],
     pub router: fn() -> Router<Arc<Exchange>>,
-    pub stream: Option<Stream>,
+    pub stream: Option<SimulatedStream>,
     /// The header that tells the weight used in this minute.
     pub weight_header: Option<&'static str>,
     /// When it is down by itself.
     pub outages: Option<Outages>,
 }
 
+/// A venue's WebSocket.
+#[derive(Clone, Copy)]
+pub struct SimulatedStream {
+    /// Begins a session at that address. Every path is accepted; it matters only where the venue means something by it.
+    pub open: fn(&Uri) -> Box<dyn StreamProtocol>,
+    /// How often the server pings; the client has a minute for the pong.
+    pub ping_every: Option<Duration>,
+    /// The server hangs up when neither side has sent anything for so long.
+    pub silence_max: Option<Duration>,
+    /// The server hangs up on a client that sends more messages in a second.
+    pub messages_per_second_max: u32,
+}
+
+/// One session's side of a venue's protocol.
+pub trait StreamProtocol: Send {
+    /// Answers a text frame.
+    fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String>;
+
+    /// What there is to send, asked about once a simulated second.
+    fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String>;
+}
+
 /// A venue that goes down and comes back, by the simulated clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outages {
+pub struct Outages {
     /// From the start to the first outage.
     pub first: Duration,
     /// How long each lasts.
@@ -48,13 +69,13 @@ pub(super) struct Outages {
 }
 
 /// A running simulated venue.
-pub(super) struct Exchange {
-    pub venue: &'static SimulatedVenue,
+pub struct Exchange {
+    pub(crate) venue: &'static SimulatedVenue,
     pub market: Arc<Market>,
     pub equities: Arc<Equities>,
-    pub clock: Clock,
-    pub books: Vec<Book>,
-    pub stop: CancellationToken,
+    pub(crate) clock: Clock,
+    listings: Vec<SimulatedListings>,
+    pub(crate) stop: CancellationToken,
     outages: Option<Outages>,
     fault: Mutex<Fault>,
     used_weight: Mutex<(i64, u64)>,
@@ -73,10 +94,10 @@ pub(super) struct Fault {
 }
 
 /// The query of a request.
-pub(super) type Params = Query<HashMap<String, String>>;
+pub type Params = Query<HashMap<String, String>>;
 
 impl Exchange {
-    pub fn new(
+    pub(crate) fn new(
         venue: &'static SimulatedVenue,
         market: Arc<Market>,
         equities: Arc<Equities>,
@@ -85,9 +106,14 @@ impl Exchange {
     ) -> Self {
         let clock = options.clock;
         let outages = venue.outages.filter(|_| options.outages);
-        let books = venue.profiles.iter().map(|profile| profile.book(&market)).collect();
+        let listings = venue.profiles.iter().map(|profile| profile.listings(&market)).collect();
         let (fault, used_weight, serial) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
-        Self { venue, market, equities, clock, books, outages, stop, fault, used_weight, serial }
+        Self { venue, market, equities, clock, listings, outages, stop, fault, used_weight, serial }
+    }
+
+    /// The venue's id.
+    pub fn id(&self) -> &'static str {
+        self.venue.id
     }
 
     /// The simulated time.
@@ -96,14 +122,14 @@ impl Exchange {
     }
 
     /// The venue's first market, and an empty one where it has none.
-    pub fn book(&self) -> &Book {
-        self.market_at(0)
+    pub fn listings(&self) -> &SimulatedListings {
+        self.listings_at(0)
     }
 
     /// One of the venue's markets.
-    pub fn market_at(&self, position: usize) -> &Book {
-        static NONE: std::sync::LazyLock<Book> = std::sync::LazyLock::new(Book::default);
-        self.books.get(position).unwrap_or(&NONE)
+    pub fn listings_at(&self, position: usize) -> &SimulatedListings {
+        static NONE: std::sync::LazyLock<SimulatedListings> = std::sync::LazyLock::new(SimulatedListings::default);
+        self.listings.get(position).unwrap_or(&NONE)
     }
 
     /// The tickers of those listings that already trade.
@@ -118,7 +144,7 @@ impl Exchange {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub fn set_fault(&self, change: impl FnOnce(&mut Fault)) {
+    pub(crate) fn set_fault(&self, change: impl FnOnce(&mut Fault)) {
         change(&mut self.fault.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -127,7 +153,7 @@ impl Exchange {
     }
 
     /// The status with which it refuses everything at a time, ordered or by its own outages.
-    pub fn failing(&self, now: Timestamp) -> Option<StatusCode> {
+    pub(crate) fn failing(&self, now: Timestamp) -> Option<StatusCode> {
         let ordered = self.fault().failing.filter(|(_, until)| now < *until).map(|(status, _)| status);
         let own = self.outages.filter(|outages| outages.is_down(now)).map(|_| StatusCode::SERVICE_UNAVAILABLE);
         ordered.or(own)
@@ -140,7 +166,7 @@ impl Exchange {
     }
 
     /// Whether it answers with cut-off JSON at a time.
-    pub fn is_garbled(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_garbled(&self, now: Timestamp) -> bool {
         self.fault().garbage_until.is_some_and(|until| now < until)
     }
 
@@ -194,12 +220,12 @@ pub(super) async fn with_faults(State(exchange): State<Arc<Exchange>>, request: 
 }
 
 /// A 200 with JSON.
-pub(super) fn json(value: &Value) -> Response {
+pub fn json(value: &Value) -> Response {
     json_with(StatusCode::OK, value)
 }
 
 /// JSON with another status.
-pub(super) fn json_with(status: StatusCode, value: &Value) -> Response {
+pub fn json_with(status: StatusCode, value: &Value) -> Response {
     answer(status, "application/json", value.to_string().into_bytes())
 }
 
@@ -211,23 +237,23 @@ fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Resp
 }
 
 /// A parameter that is a number.
-pub(super) fn number(params: &Params, name: &str) -> Option<i64> {
+pub fn number(params: &Params, name: &str) -> Option<i64> {
     params.get(name)?.parse().ok()
 }
 
 /// `limit` within what the venue allows.
-pub(super) fn limit(params: &Params, default: u32, max: u32) -> u32 {
+pub fn limit(params: &Params, default: u32, max: u32) -> u32 {
     let asked = number(params, "limit").and_then(|limit| u32::try_from(limit).ok());
     asked.unwrap_or(default).clamp(1, max)
 }
 
 /// The interval among a venue's three spellings, for 5 minutes, an hour and a day.
-pub(super) fn interval(spelling: Option<&String>, spellings: [&str; 3]) -> Option<CandleInterval> {
+pub fn interval(spelling: Option<&String>, spellings: [&str; 3]) -> Option<CandleInterval> {
     let position = spellings.iter().position(|candidate| spelling.is_some_and(|text| text == candidate))?;
     CandleInterval::ALL.get(position).copied()
 }
 
 /// Per cent from `open` to `last`.
-pub(super) fn change_percent(last: f64, open: f64) -> f64 {
+pub fn change_percent(last: f64, open: f64) -> f64 {
     (last / open - 1.0) * 100.0
 }

@@ -1,8 +1,8 @@
 //! A simulated market and its venues on loopback, for the demo and for tests: invented data in the venues' own wire formats, over HTTP
 //! and WebSocket, the same for the same seed.
 //!
-//! [`Market`] is the truth; each venue under `venues/` reports it with a small deviation of its own. Two of them each quote one asset far
-//! off, and `gate` is down for a minute in every six. Another venue is one file there and one row in its registry.
+//! [`Market`] is the truth; each venue reports it with a small deviation of its own. The venues themselves are beside their decoders, in
+//! `crossmarket-venues`; here is what they share. Two of them each quote one asset far off, and `gate` is down for a minute in every six.
 
 use std::io;
 use std::sync::Arc;
@@ -17,24 +17,22 @@ use tokio_util::sync::CancellationToken;
 
 use crossmarket_clock::Clock;
 
-mod assets;
-mod book;
-mod equity;
-mod exchange;
-mod long_short;
-mod market;
+pub mod assets;
+mod daily_history;
+pub mod equity;
+pub mod exchange;
+pub mod listings;
+pub mod long_short;
+pub mod market;
 mod noise;
-mod past;
 mod path;
-mod socket;
-mod venues;
+pub mod socket;
 
-pub use assets::{ASSETS, Asset};
-pub use market::{Figures, Market, ModelCandle, START_SECONDS, start_time};
-pub use past::{Past, PastDay};
+pub use daily_history::{DailyHistory, DailyRecord};
+pub use market::{Market, START_SECONDS, start_time};
 
 use equity::Equities;
-use exchange::{Exchange, with_faults};
+use exchange::{Exchange, SimulatedVenue, with_faults};
 
 /// What to simulate.
 #[derive(Clone, Copy, Debug)]
@@ -86,17 +84,17 @@ pub struct NotSimulated(pub String);
 
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// Starts every simulated venue on a loopback port of its own.
+/// Starts each of these venues on a loopback port of its own.
 ///
 /// # Errors
 ///
 /// When a port cannot be bound.
-pub async fn start(options: SimulatorOptions) -> io::Result<Simulator> {
+pub async fn start(venues: &'static [SimulatedVenue], options: SimulatorOptions) -> io::Result<Simulator> {
     let market = Arc::new(Market::new(options.seed));
     let equities = Arc::new(Equities::new(options.seed));
     let stop = CancellationToken::new();
-    let mut venues = Vec::new();
-    for venue in venues::REGISTRY {
+    let mut running = Vec::new();
+    for venue in venues {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let exchange =
@@ -116,9 +114,9 @@ pub async fn start(options: SimulatorOptions) -> io::Result<Simulator> {
                 tracing::warn!(venue = venue.id, %error, "simulated venue stopped");
             }
         });
-        venues.push(Running { exchange, endpoint, task });
+        running.push(Running { exchange, endpoint, task });
     }
-    Ok(Simulator { market, venues, stop })
+    Ok(Simulator { market, venues: running, stop })
 }
 
 impl Simulator {
@@ -202,6 +200,3 @@ impl Drop for Simulator {
         self.stop.cancel();
     }
 }
-
-#[cfg(test)]
-mod tests;

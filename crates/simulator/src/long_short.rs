@@ -9,12 +9,12 @@ use std::time::Duration;
 use crossmarket_domain::{LongShortKind, Period, Timestamp};
 
 use super::assets::ASSETS;
-use super::book::Listing;
 use super::exchange::{Exchange, Params, number};
+use super::listings::Listing;
 use super::noise::{mix, mix_text, normal, wander};
 
 /// Open interest, as a part of what is traded in 24 hours.
-pub(super) const OPEN_INTEREST_SHARE: f64 = 0.4;
+pub const OPEN_INTEREST_SHARE: f64 = 0.4;
 
 /// How far back the venues' statistics go.
 const HISTORY: Duration = Duration::from_secs(30 * 86_400);
@@ -40,7 +40,7 @@ static RANKS: LazyLock<Vec<u32>> = LazyLock::new(|| {
 });
 
 /// Which rows are wanted.
-pub(super) struct Rows {
+pub struct Rows {
     period: Period,
     from: Option<Timestamp>,
     /// Exclusive.
@@ -99,12 +99,12 @@ impl Rows {
 }
 
 /// The long share of an asset at a venue.
-pub(super) fn long_share(exchange: &Exchange, listing: &Listing, kind: LongShortKind, time: Timestamp) -> f64 {
+pub fn long_share(exchange: &Exchange, listing: &Listing, kind: LongShortKind, time: Timestamp) -> f64 {
     let market = &exchange.market;
     let rank = RANKS.get(listing.asset_place()).copied().unwrap_or(RANK_LAST);
     let own = mix(mix(market.seed(), 0x6C6F_6E67), listing.asset_place() as u64);
     let of_kind = mix(own, kind as u64);
-    let at_venue = mix_text(mix(market.seed(), 0x7661_7279), exchange.venue.id);
+    let at_venue = mix_text(mix(market.seed(), 0x7661_7279), exchange.id());
     let hours = time.as_seconds() as f64 / 3_600.0;
     let line = LOG_RATIO_FIRST + LOG_RATIO_RISE * f64::from(rank).ln() / 500f64.ln();
     let (lean, spread, restless) = match kind {
@@ -123,17 +123,17 @@ pub(super) fn long_share(exchange: &Exchange, listing: &Listing, kind: LongShort
 }
 
 /// A share with four places, as venues write it.
-pub(super) fn share_text(share: f64) -> String {
+pub fn share_text(share: f64) -> String {
     format!("{share:.4}")
 }
 
 /// The ratio of a long share with four places.
-pub(super) fn ratio_text(long_share: f64) -> String {
+pub fn ratio_text(long_share: f64) -> String {
     format!("{:.4}", long_share / (1.0 - long_share))
 }
 
 /// Open interest at a time: units of the contract, and US dollars as far as the quote asset is one.
-pub(super) fn open_interest(exchange: &Exchange, listing: &Listing, now: Timestamp) -> (f64, f64) {
+pub fn open_interest(exchange: &Exchange, listing: &Listing, now: Timestamp) -> (f64, f64) {
     let ticker = listing.ticker(&exchange.market, now);
     let amount = (ticker.base_volume * OPEN_INTEREST_SHARE * 100.0).round() / 100.0;
     (amount, (amount * ticker.last * 100.0).round() / 100.0)

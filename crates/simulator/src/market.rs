@@ -236,18 +236,18 @@ impl Market {
         candles
     }
 
-    pub(super) fn position(&self, ticker: &str) -> Option<usize> {
+    pub fn position(&self, ticker: &str) -> Option<usize> {
         self.index.get(ticker).copied()
     }
 
     /// The price at a time.
-    pub(super) fn price(&self, asset: usize, time: Timestamp) -> f64 {
+    pub fn price(&self, asset: usize, time: Timestamp) -> f64 {
         let row = ASSETS.get(asset).map_or(0.0, |row| row.price);
         self.path(asset).map_or(0.0, |path| row * path.at(seconds(time)).exp())
     }
 
     /// Whether it already trades at a time.
-    pub(super) fn trades(&self, asset: usize, time: Timestamp) -> bool {
+    pub fn trades(&self, asset: usize, time: Timestamp) -> bool {
         self.path(asset).is_some_and(|path| seconds(time) >= path.first())
     }
 

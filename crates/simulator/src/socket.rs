@@ -1,4 +1,4 @@
-//! WebSocket sessions of the simulated venues: the loop that they share. What is said in it is each venue's own [`Protocol`].
+//! WebSocket sessions of the simulated venues: the loop that they share. What is said in it is each venue's own [`StreamProtocol`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crossmarket_domain::Timestamp;
 
-use super::book::{Book, Listing, Ticker};
-use super::exchange::Exchange;
-
-/// A venue's WebSocket.
-#[derive(Clone, Copy)]
-pub(super) struct Stream {
-    /// Begins a session at that address. Every path is accepted; it matters only where the venue means something by it.
-    pub open: fn(&Uri) -> Box<dyn Protocol>,
-    /// How often the server pings; the client has a minute for the pong.
-    pub ping_every: Option<Duration>,
-    /// The server hangs up when neither side has sent anything for so long.
-    pub silence_max: Option<Duration>,
-    /// The server hangs up on a client that sends more messages in a second.
-    pub messages_per_second_max: u32,
-}
-
-/// One session's side of a venue's protocol.
-pub(super) trait Protocol: Send {
-    /// Answers a text frame.
-    fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String>;
-
-    /// What there is to send, asked about once a simulated second.
-    fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String>;
-}
+use super::exchange::{Exchange, SimulatedStream, StreamProtocol};
+use super::listings::{Listing, SimulatedListings, Ticker};
 
 /// The shortest time between two pushes, in life: a faster simulated clock does not make them more frequent.
 const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -46,7 +24,7 @@ const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// What a session is subscribed to, and the last that it was told.
 #[derive(Default)]
-pub(super) struct Subscriptions {
+pub struct Subscriptions {
     told: BTreeMap<String, Option<f64>>,
 }
 
@@ -65,12 +43,12 @@ impl Subscriptions {
     pub fn changed<'a>(
         &mut self,
         exchange: &'a Exchange,
-        book: &'a Book,
+        listings: &'a SimulatedListings,
         now: Timestamp,
     ) -> Vec<(&'a Listing, Ticker, bool)> {
         let mut changed = Vec::new();
         for (symbol, told) in &mut self.told {
-            let Some(listing) = book.find(symbol).filter(|listing| listing.trades(&exchange.market, now)) else {
+            let Some(listing) = listings.find(symbol).filter(|listing| listing.trades(&exchange.market, now)) else {
                 continue;
             };
             let ticker = listing.ticker(&exchange.market, now);
@@ -96,7 +74,12 @@ pub(super) async fn accept(
     upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| run(socket, exchange, stream, protocol))
 }
 
-async fn run(mut socket: WebSocket, exchange: Arc<Exchange>, stream: Stream, mut protocol: Box<dyn Protocol>) {
+async fn run(
+    mut socket: WebSocket,
+    exchange: Arc<Exchange>,
+    stream: SimulatedStream,
+    mut protocol: Box<dyn StreamProtocol>,
+) {
     let mut pushes = interval(exchange.clock.real(Duration::from_secs(1)).max(PUSH_INTERVAL_MIN));
     pushes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut active = Instant::now();

@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://developers.binance.com/docs/binance-spot-api-docs>. The key-less market-data hosts are the default.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::{CandleInterval, Feed, Instrument, VenueId};

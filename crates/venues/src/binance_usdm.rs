@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info>.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};

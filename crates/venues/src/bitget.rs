@@ -3,6 +3,9 @@
 //! Documentation: <https://www.bitget.com/api-doc/>. Bodies come as `{"code":"00000","data":…}`. Spot and futures write the same
 //! symbols, so what an entry is about follows from its `category`, the path, or the fields that only futures have.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};

@@ -3,6 +3,9 @@
 //! Documentation: <https://bybit-exchange.github.io/docs/v5/intro>. Every answer is an envelope
 //! `{"retCode":0,"retMsg":"OK","result":{…},"time":1700000000123}`.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};

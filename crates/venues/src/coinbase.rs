@@ -3,6 +3,9 @@
 //! Documentation: <https://docs.cdp.coinbase.com/exchange/reference>. Values are strings, candle rows are numbers. None of the
 //! single-product bodies says its product, so it is the one asked for, or the one that the path names.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;

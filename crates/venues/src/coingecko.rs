@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://docs.coingecko.com/reference/coins-markets>. Ids are unique, symbols are not.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};

@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://api.coinpaprika.com/>. One call lists up to 2,000 assets; it is refreshed every 5 minutes.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::ToSmolStr;

@@ -3,6 +3,9 @@
 //! `DTWEXBGS` is the Fed's broad trade-weighted dollar index (about 119), not the ICE dollar index `DXY` (about 99): it can be read, and nothing
 //! takes it for the other. There is no Russell index to rely on.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use super::gather::{Gather, no_such_feed, url_encoded};

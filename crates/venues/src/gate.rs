@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://www.gate.com/docs/developers/apiv4/en/>. Bodies have no envelope; an error is an object with a `label`.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;

@@ -3,6 +3,9 @@
 //! Documentation: <https://www.htx.com/en-us/opend/newApiPages/>. Bodies come as `{"status":"ok","ts":…,"data":…}`; figures are
 //! JSON numbers, in scientific notation too.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};

@@ -3,6 +3,9 @@
 //! Documentation: <https://docs.kraken.com/api/>. An instrument has several names there: `XXBTZUSD` keys a REST answer, `XBTUSD` asks
 //! for it, `BTC/USD` is its name on WebSocket v2 and `XBT/USD` was on v1. So answers are matched by base and quote.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::{CandleInterval, Decimal, Feed, Instrument, InstrumentKind, Payload, Timestamp, VenueId};

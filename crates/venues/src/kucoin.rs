@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://www.kucoin.com/docs-new>. Bodies come as `{"code":"200000","data":…}` and any figure may be null.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;

@@ -321,27 +321,38 @@ pub enum Frame {
     Ignored,
 }
 
-/// Every venue, in the order of the documentation. A new venue is one file and one row.
-#[rustfmt::skip] // one row a line, so that additions do not touch each other
-pub static REGISTRY: &[&dyn Venue] = &[
-    &binance::Binance,
-    &binance_usdm::BinanceUsdm,
-    &coinbase::Coinbase,
-    &kraken::Kraken,
-    &okx::Okx,
-    &bybit::Bybit,
-    &bitget::Bitget,
-    &gate::Gate,
-    &kucoin::Kucoin,
-    &mexc::Mexc,
-    &htx::Htx,
-    &coingecko::CoinGecko,
-    &coinpaprika::CoinPaprika,
-    &yahoo::Yahoo,
-    &twelvedata::TwelveData,
-    &stooq::Stooq,
-    &fred::Fred,
-];
+/// Declares the venues: a row is the module and the type in it.
+macro_rules! registry {
+    ($($module:ident::$venue:ident,)*) => {
+        /// Every venue, in the order of the documentation.
+        pub static REGISTRY: &[&dyn Venue] = &[$(&$module::$venue),*];
+
+        /// The simulated side of every venue.
+        #[cfg(feature = "simulator")]
+        pub static SIMULATED: &[crossmarket_simulator::exchange::SimulatedVenue] = &[$($module::simulated::VENUE),*];
+    };
+}
+
+// A new venue is one folder and one row.
+registry! {
+    binance::Binance,
+    binance_usdm::BinanceUsdm,
+    coinbase::Coinbase,
+    kraken::Kraken,
+    okx::Okx,
+    bybit::Bybit,
+    bitget::Bitget,
+    gate::Gate,
+    kucoin::Kucoin,
+    mexc::Mexc,
+    htx::Htx,
+    coingecko::CoinGecko,
+    coinpaprika::CoinPaprika,
+    yahoo::Yahoo,
+    twelvedata::TwelveData,
+    stooq::Stooq,
+    fred::Fred,
+}
 
 /// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {

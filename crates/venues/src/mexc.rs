@@ -3,6 +3,9 @@
 //! Documentation: <https://www.mexc.com/api-docs/spot-v3/introduction>. The spot API looks like Binance's, but its
 //! `priceChangePercent` is a fraction. The spot stream is protobuf, which is not read here.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;

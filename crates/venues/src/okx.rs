@@ -3,6 +3,9 @@
 //! Documentation: <https://www.okx.com/docs-v5/en/>. Every answer is an envelope `{"code":"0","msg":"","data":[…]}` with status 200
 //! for errors too.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};

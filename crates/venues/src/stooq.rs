@@ -2,6 +2,9 @@
 //!
 //! No API is documented; the download link of its pages is what is asked for.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use smol_str::SmolStr;

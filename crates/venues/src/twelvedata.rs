@@ -2,6 +2,9 @@
 //!
 //! Documentation: <https://twelvedata.com/docs>.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use super::gather::{Failure, Gather, no_such_feed, rejected, transient, url_encoded, without};

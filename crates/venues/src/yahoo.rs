@@ -3,6 +3,9 @@
 //! The endpoint is what Yahoo's own pages use; it is not documented and not offered as an API. What is known of it is from answers that were
 //! recorded. Its terms of use allow personal use only.
 
+#[cfg(feature = "simulator")]
+pub(crate) mod simulated;
+
 use std::time::Duration;
 
 use super::gather::{Failure, Gather, Subject, no_such_feed, plain_code, rejected, transient, url_encoded, without};

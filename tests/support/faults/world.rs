@@ -70,7 +70,7 @@ impl Deployment {
     pub async fn start(shard_count: u16, store_url: &str) -> Self {
         // The processes go by the system's clock, so the venues do.
         let options = SimulatorOptions { outages: false, ..SimulatorOptions::new(1, Clock::system()) };
-        let simulator = simulator::start(options).await.expect("free ports");
+        let simulator = simulator::start(crossmarket_venues::SIMULATED, options).await.expect("free ports");
         let directory = tempfile::tempdir().expect("a directory");
         let mut lines = format!(
             "[store]\nurl = \"{store_url}\"\n[collector]\nshards = {shard_count}\n[universe]\nsize = {UNIVERSE_SIZE}\n"

@@ -4,7 +4,7 @@ use jiff::civil::{Date, date};
 
 /// One simulated index.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EquityIndex {
+pub struct EquityIndex {
     /// Its code.
     pub code: &'static str,
     /// Typical move of a day, as a fraction.

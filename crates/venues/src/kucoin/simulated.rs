@@ -8,12 +8,12 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, interval, number};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, interval, number};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Span, Ticker};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "kucoin",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "kucoin",
         volume_share: 0.02,
         side: -1.0,
@@ -21,8 +21,8 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         further_pairs: &[("BTC", "USDC")],
         breadth: 0.2,
         is_perpetual: false,
-        symbol: super::hyphened,
-        multiplier: super::single,
+        symbol: listings::hyphened,
+        multiplier: listings::single,
     }],
     router,
     stream: None,
@@ -41,13 +41,13 @@ fn router() -> Router<Arc<Exchange>> {
 
 async fn all_tickers(State(exchange): State<Arc<Exchange>>) -> Response {
     let time = exchange.now().as_millis();
-    let tickers = exchange.tickers(&exchange.book().listings);
+    let tickers = exchange.tickers(&exchange.listings().listings);
     let rows: Vec<Value> = tickers.iter().map(|(listing, ticker)| row(listing, ticker)).collect();
     exchange::json(&json!({"code": "200000", "data": {"time": time, "ticker": rows}}))
 }
 
 async fn stats(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let listing = params.get("symbol").and_then(|symbol| exchange.book().find(symbol));
+    let listing = params.get("symbol").and_then(|symbol| exchange.listings().find(symbol));
     let tickers = exchange.tickers(listing);
     let Some((listing, ticker)) = tickers.first() else {
         return exchange::json(&json!({"code": "900001", "msg": "Symbol not exists"}));
@@ -61,7 +61,7 @@ async fn stats(State(exchange): State<Arc<Exchange>>, params: Params) -> Respons
 
 /// Rows of texts: start in seconds, open, close, high, low, volume, turnover; newest first.
 async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.book().find(symbol)) else {
+    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.listings().find(symbol)) else {
         return exchange::json(&json!({"code": "900001", "msg": "Symbol not exists"}));
     };
     let Some(interval) = interval(params.get("type"), ["5min", "1hour", "1day"]) else {

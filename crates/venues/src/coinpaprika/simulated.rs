@@ -10,13 +10,13 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::coingecko::listed;
-use crate::assets::Asset;
-use crate::exchange::{self, Exchange, SimulatedVenue, change_percent, json_with};
-use crate::market::Figures;
+use crate::coingecko::simulated::listed;
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::assets::Asset;
+use crossmarket_simulator::exchange::{self, Exchange, SimulatedVenue, change_percent, json_with};
+use crossmarket_simulator::market::Figures;
 
-pub(super) const VENUE: SimulatedVenue =
+pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "coinpaprika", profiles: &[], router, stream: None, weight_header: None, outages: None };
 
 /// With and without the version in the path: which of them belongs to the address is the client's choice.

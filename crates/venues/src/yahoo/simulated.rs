@@ -9,11 +9,11 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::equity::{EquityIndex, SessionBar};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, json_with, number};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::equity::{EquityIndex, SessionBar};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, json_with, number};
 
-pub(super) const VENUE: SimulatedVenue =
+pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "yahoo", profiles: &[], router, stream: None, weight_header: None, outages: None };
 
 const SYMBOLS: &[(&str, &str)] = &[
@@ -122,6 +122,6 @@ fn single(value: f64) -> f64 {
 }
 
 /// Two decimal places.
-pub(super) fn hundredths(value: f64) -> f64 {
+pub(crate) fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -8,14 +8,16 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 
-use crate::book::{Book, Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, change_percent, interval, number};
-use crate::socket::{Protocol, Stream, Subscriptions};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::exchange::{
+    self, Exchange, Params, SimulatedStream, SimulatedVenue, StreamProtocol, change_percent, interval, number,
+};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, SimulatedListings, Span, Ticker};
+use crossmarket_simulator::socket::Subscriptions;
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "kraken",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "kraken",
         volume_share: 0.012,
         side: -1.0,
@@ -24,10 +26,10 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         breadth: 0.2,
         is_perpetual: false,
         symbol: pair_name,
-        multiplier: super::single,
+        multiplier: listings::single,
     }],
     router,
-    stream: Some(Stream {
+    stream: Some(SimulatedStream {
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: None,
@@ -67,10 +69,10 @@ fn pair_name(base: &str, quote: &str) -> String {
 }
 
 /// The pair of that name, be it the one in answers, the short one (`XBTUSD`) or the one with a slash.
-fn find<'a>(book: &'a Book, name: &str) -> Option<&'a Listing> {
-    book.find(name).or_else(|| {
+fn find<'a>(market: &'a SimulatedListings, name: &str) -> Option<&'a Listing> {
+    market.find(name).or_else(|| {
         let plain = name.replace('/', "");
-        book.listings.iter().find(|listing| {
+        market.listings.iter().find(|listing| {
             plain == format!("{}{}", own_ticker(&listing.base), own_ticker(listing.quote))
                 || plain == format!("{}{}", listing.base, listing.quote)
         })
@@ -82,10 +84,10 @@ fn error(text: &str) -> Response {
 }
 
 async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let book = exchange.book();
+    let market = exchange.listings();
     let listings: Option<Vec<&Listing>> = match params.get("pair") {
-        None => Some(book.listings.iter().collect()),
-        Some(pairs) => pairs.split(',').map(|pair| find(book, pair)).collect(),
+        None => Some(market.listings.iter().collect()),
+        Some(pairs) => pairs.split(',').map(|pair| find(market, pair)).collect(),
     };
     let Some(listings) = listings else { return error("EQuery:Unknown asset pair") };
     let tickers = exchange.tickers(listings);
@@ -113,7 +115,7 @@ fn row(listing: &Listing, ticker: &Ticker) -> Value {
 }
 
 async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let Some(listing) = params.get("pair").and_then(|pair| find(exchange.book(), pair)) else {
+    let Some(listing) = params.get("pair").and_then(|pair| find(exchange.listings(), pair)) else {
         return error("EQuery:Unknown asset pair");
     };
     let minutes = params.get("interval").cloned().or_else(|| Some("1".to_owned()));
@@ -149,7 +151,7 @@ struct Session {
     without_snapshot: Vec<String>,
 }
 
-impl Protocol for Session {
+impl StreamProtocol for Session {
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String> {
         let time = exchange.now().to_string();
         let Ok(request) = serde_json::from_str::<Value>(text) else {
@@ -165,8 +167,11 @@ impl Protocol for Session {
         let is_ticker = params.get("channel").and_then(Value::as_str) == Some("ticker");
         let mut frames = Vec::new();
         for symbol in symbols.iter().filter_map(Value::as_str) {
-            let listing =
-                exchange.book().listings.iter().find(|listing| symbol == format!("{}/{}", listing.base, listing.quote));
+            let listing = exchange
+                .listings()
+                .listings
+                .iter()
+                .find(|listing| symbol == format!("{}/{}", listing.base, listing.quote));
             let Some(listing) = listing.filter(|_| is_ticker && matches!(method, "subscribe" | "unsubscribe")) else {
                 let error = format!("Currency pair not supported {symbol}");
                 frames.push(json!({"error": error, "method": method, "success": false, "symbol": symbol}));
@@ -189,7 +194,7 @@ impl Protocol for Session {
 
     fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String> {
         let mut frames = vec![json!({"channel": "heartbeat"}).to_string()];
-        for (listing, ticker, is_first) in self.subscriptions.changed(exchange, exchange.book(), now) {
+        for (listing, ticker, is_first) in self.subscriptions.changed(exchange, exchange.listings(), now) {
             let is_snapshot = is_first && !self.without_snapshot.contains(&listing.symbol);
             let data = json!({
                 "symbol": format!("{}/{}", listing.base, listing.quote),

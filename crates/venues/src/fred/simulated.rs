@@ -10,12 +10,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::yahoo::hundredths;
-use crate::exchange::{Exchange, Params, SimulatedVenue};
+use crate::yahoo::simulated::hundredths;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::calendar::day_start;
+use crossmarket_simulator::exchange::{Exchange, Params, SimulatedVenue};
 
-pub(super) const VENUE: SimulatedVenue =
+pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "fred", profiles: &[], router, stream: None, weight_header: None, outages: None };
 
 const SERIES: &[(&str, &str)] =

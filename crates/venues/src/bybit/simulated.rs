@@ -10,16 +10,18 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, interval, limit, number};
-use crate::long_short::{self, Rows};
-use crate::socket::{Protocol, Stream, Subscriptions};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{
+    self, Exchange, Params, SimulatedStream, SimulatedVenue, StreamProtocol, interval, limit, number,
+};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Span, Ticker};
+use crossmarket_simulator::long_short::{self, Rows};
+use crossmarket_simulator::socket::Subscriptions;
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "bybit",
     profiles: &[
-        Profile {
+        ListingProfile {
             venue: "bybit",
             volume_share: 0.05,
             side: 1.0,
@@ -27,10 +29,10 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[("BTC", "USDC"), ("ETH", "USDC")],
             breadth: 0.2,
             is_perpetual: false,
-            symbol: super::joined,
-            multiplier: super::single,
+            symbol: listings::joined,
+            multiplier: listings::single,
         },
-        Profile {
+        ListingProfile {
             venue: "bybit-linear",
             volume_share: 0.16,
             side: -1.0,
@@ -38,12 +40,12 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[],
             breadth: 0.95,
             is_perpetual: true,
-            symbol: super::joined,
+            symbol: listings::joined,
             multiplier,
         },
     ],
     router,
-    stream: Some(Stream {
+    stream: Some(SimulatedStream {
         open: |uri| Box::new(Session::open(uri)),
         ping_every: None,
         silence_max: Some(Duration::from_secs(600)),
@@ -88,8 +90,8 @@ async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
     let Some((position, category)) = market_of(&params) else {
         return envelope(&exchange, 10_001, "params error: Category is invalid", json!({}));
     };
-    let book = exchange.market_at(position);
-    let Ok(listings) = book.select(params.get("symbol").map(String::as_str)) else {
+    let market = exchange.listings_at(position);
+    let Ok(listings) = market.select(params.get("symbol").map(String::as_str)) else {
         return envelope(&exchange, 10_001, "params error: Symbol Invalid", json!({}));
     };
     let now = exchange.now();
@@ -145,7 +147,7 @@ fn linear(listing: &Listing, ticker: &Ticker, now: Timestamp) -> Value {
 /// Shares of accounts, newest first.
 async fn account_ratio(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let listing = match market_of(&params) {
-        Some((1, _)) => params.get("symbol").and_then(|symbol| exchange.market_at(1).find(symbol)),
+        Some((1, _)) => params.get("symbol").and_then(|symbol| exchange.listings_at(1).find(symbol)),
         _ => None,
     };
     let Some(listing) = listing else {
@@ -172,7 +174,7 @@ async fn klines(State(exchange): State<Arc<Exchange>>, params: Params) -> Respon
     let Some((position, category)) = market_of(&params) else {
         return envelope(&exchange, 10_001, "params error: Category is invalid", json!({}));
     };
-    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.market_at(position).find(symbol)) else {
+    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.listings_at(position).find(symbol)) else {
         return envelope(&exchange, 10_001, "params error: Symbol Invalid", json!({}));
     };
     let Some(interval) = interval(params.get("interval"), ["5", "60", "D"]) else {
@@ -220,7 +222,7 @@ impl Session {
     }
 }
 
-impl Protocol for Session {
+impl StreamProtocol for Session {
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String> {
         let request: Value = serde_json::from_str(text).unwrap_or_default();
         let operation = request.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -235,7 +237,7 @@ impl Protocol for Session {
             let Some(symbol) = topic.strip_prefix("tickers.") else {
                 return vec![self.reply(exchange, false, "error:invalid topic", &request, &operation)];
             };
-            if exchange.market_at(self.position).find(symbol).is_none() {
+            if exchange.listings_at(self.position).find(symbol).is_none() {
                 let message = format!("Invalid symbol :[{topic}]");
                 return vec![self.reply(exchange, false, &message, &request, &operation)];
             }
@@ -251,9 +253,9 @@ impl Protocol for Session {
     }
 
     fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String> {
-        let book = exchange.market_at(self.position);
+        let market = exchange.listings_at(self.position);
         let mut frames = Vec::new();
-        for (listing, ticker, is_first) in self.subscriptions.changed(exchange, book, now) {
+        for (listing, ticker, is_first) in self.subscriptions.changed(exchange, market, now) {
             self.sequence += 1;
             let is_delta = self.position == 1 && !is_first;
             let data = if is_delta {

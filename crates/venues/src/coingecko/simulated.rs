@@ -10,12 +10,12 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::assets::{ASSETS, Asset};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, change_percent, json_with, number};
-use crate::market::{Figures, Market};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::assets::{ASSETS, Asset};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, change_percent, json_with, number};
+use crossmarket_simulator::market::{Figures, Market};
 
-pub(super) const VENUE: SimulatedVenue =
+pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "coingecko", profiles: &[], router, stream: None, weight_header: None, outages: None };
 
 const VERSION: &str = "/api/v3";
@@ -30,7 +30,7 @@ fn router() -> Router<Arc<Exchange>> {
 }
 
 /// Every listed asset with its figures, the largest market cap first.
-pub(super) fn listed(market: &Market, time: Timestamp) -> Vec<(&'static Asset, Figures)> {
+pub(crate) fn listed(market: &Market, time: Timestamp) -> Vec<(&'static Asset, Figures)> {
     let coins = ASSETS.iter().filter(|asset| !asset.is_fiat());
     let mut listed: Vec<(&Asset, Figures)> =
         coins.filter_map(|asset| Some((asset, market.figures(asset.ticker, time)?))).collect();
@@ -144,7 +144,7 @@ fn number_of(value: f64) -> Value {
 }
 
 /// ISO 8601 with milliseconds.
-pub(super) fn iso(time: Timestamp) -> String {
+pub(crate) fn iso(time: Timestamp) -> String {
     let civil = time.civil();
     let millis = time.as_millis().rem_euclid(1_000);
     format!("{}.{millis:03}Z", civil.strftime("%Y-%m-%dT%H:%M:%S"))

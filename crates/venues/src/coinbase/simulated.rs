@@ -9,14 +9,16 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 
-use crate::book::{Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, interval, json_with};
-use crate::socket::{Protocol, Stream, Subscriptions};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::exchange::{
+    self, Exchange, Params, SimulatedStream, SimulatedVenue, StreamProtocol, interval, json_with,
+};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Span, Ticker};
+use crossmarket_simulator::socket::Subscriptions;
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "coinbase",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "coinbase",
         volume_share: 0.035,
         side: 1.0,
@@ -24,11 +26,11 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         further_pairs: &[("BTC", "EUR"), ("ETH", "EUR"), ("ETH", "BTC"), ("BTC", "USDT")],
         breadth: 0.35,
         is_perpetual: false,
-        symbol: super::hyphened,
-        multiplier: super::single,
+        symbol: listings::hyphened,
+        multiplier: listings::single,
     }],
     router,
-    stream: Some(Stream {
+    stream: Some(SimulatedStream {
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: None,
@@ -61,7 +63,7 @@ async fn products(State(exchange): State<Arc<Exchange>>, headers: HeaderMap) -> 
     if !headers.contains_key(header::USER_AGENT) {
         return error(StatusCode::BAD_REQUEST, "User-Agent header is required.");
     }
-    let products = exchange.book().listings.iter().map(|listing| {
+    let products = exchange.listings().listings.iter().map(|listing| {
         json!({
             "id": listing.symbol,
             "base_currency": listing.base,
@@ -79,7 +81,7 @@ async fn products(State(exchange): State<Arc<Exchange>>, headers: HeaderMap) -> 
 
 async fn all_stats(State(exchange): State<Arc<Exchange>>) -> Response {
     let stats: Map<String, Value> = exchange
-        .tickers(&exchange.book().listings)
+        .tickers(&exchange.listings().listings)
         .iter()
         .map(|(listing, ticker)| {
             let month = json!({"volume": month_volume(ticker)});
@@ -90,7 +92,7 @@ async fn all_stats(State(exchange): State<Arc<Exchange>>) -> Response {
 }
 
 async fn stats(State(exchange): State<Arc<Exchange>>, Path(id): Path<String>) -> Response {
-    let tickers = exchange.tickers(exchange.book().find(&id));
+    let tickers = exchange.tickers(exchange.listings().find(&id));
     let Some((listing, ticker)) = tickers.first() else { return not_found() };
     let mut value = day(listing, ticker);
     if let Some(fields) = value.as_object_mut() {
@@ -114,7 +116,7 @@ fn month_volume(ticker: &Ticker) -> String {
 }
 
 async fn ticker(State(exchange): State<Arc<Exchange>>, Path(id): Path<String>) -> Response {
-    let tickers = exchange.tickers(exchange.book().find(&id));
+    let tickers = exchange.tickers(exchange.listings().find(&id));
     let Some((listing, ticker)) = tickers.first() else { return not_found() };
     exchange::json(&json!({
         "ask": listing.text(ticker.ask),
@@ -129,7 +131,7 @@ async fn ticker(State(exchange): State<Arc<Exchange>>, Path(id): Path<String>) -
 }
 
 async fn candles(State(exchange): State<Arc<Exchange>>, Path(id): Path<String>, params: Params) -> Response {
-    let Some(listing) = exchange.book().find(&id) else { return not_found() };
+    let Some(listing) = exchange.listings().find(&id) else { return not_found() };
     let granularity = params.get("granularity").cloned().or_else(|| Some("60".to_owned()));
     let Some(interval) = interval(granularity.as_ref(), ["300", "3600", "86400"]) else {
         return error(StatusCode::BAD_REQUEST, "Unsupported granularity");
@@ -161,7 +163,7 @@ struct Session {
     sequence: u64,
 }
 
-impl Protocol for Session {
+impl StreamProtocol for Session {
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String> {
         let failure = |reason: &str| {
             vec![json!({"type": "error", "message": "Failed to subscribe", "reason": reason}).to_string()]
@@ -177,7 +179,7 @@ impl Protocol for Session {
         }
         let asked = list("product_ids");
         let products: Vec<&str> = asked.iter().filter_map(Value::as_str).collect();
-        if let Some(unknown) = products.iter().find(|product| exchange.book().find(product).is_none()) {
+        if let Some(unknown) = products.iter().find(|product| exchange.listings().find(product).is_none()) {
             return failure(&format!("{unknown} is not a valid product"));
         }
         let subscribes = request.get("type").and_then(Value::as_str) == Some("subscribe");
@@ -196,7 +198,7 @@ impl Protocol for Session {
 
     fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String> {
         let mut frames = Vec::new();
-        for (listing, ticker, _) in self.subscriptions.changed(exchange, exchange.book(), now) {
+        for (listing, ticker, _) in self.subscriptions.changed(exchange, exchange.listings(), now) {
             self.sequence += 1;
             let frame = json!({
                 "type": "ticker",

@@ -8,15 +8,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue};
-use crate::long_short::{self, Rows};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Ticker};
+use crossmarket_simulator::long_short::{self, Rows};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "htx",
     profiles: &[
-        Profile {
+        ListingProfile {
             venue: "htx",
             volume_share: 0.03,
             side: -1.0,
@@ -25,9 +25,9 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             breadth: 0.2,
             is_perpetual: false,
             symbol: |base, quote| format!("{base}{quote}").to_ascii_lowercase(),
-            multiplier: super::single,
+            multiplier: listings::single,
         },
-        Profile {
+        ListingProfile {
             venue: "htx-swap",
             volume_share: 0.03,
             side: 1.0,
@@ -35,8 +35,8 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[],
             breadth: 0.4,
             is_perpetual: true,
-            symbol: super::hyphened,
-            multiplier: super::single,
+            symbol: listings::hyphened,
+            multiplier: listings::single,
         },
     ],
     router,
@@ -55,7 +55,7 @@ fn router() -> Router<Arc<Exchange>> {
 }
 
 async fn tickers(State(exchange): State<Arc<Exchange>>) -> Response {
-    let tickers = exchange.tickers(&exchange.book().listings);
+    let tickers = exchange.tickers(&exchange.listings().listings);
     let rows: Vec<Value> = tickers.iter().map(|(listing, ticker)| row(listing, ticker)).collect();
     exchange::json(&json!({"status": "ok", "ts": exchange.now().as_millis(), "data": rows}))
 }
@@ -79,7 +79,7 @@ fn row(listing: &Listing, ticker: &Ticker) -> Value {
 
 async fn merged(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let time = exchange.now().as_millis();
-    let listing = params.get("symbol").and_then(|symbol| exchange.book().find(symbol));
+    let listing = params.get("symbol").and_then(|symbol| exchange.listings().find(symbol));
     let tickers = exchange.tickers(listing);
     let Some((listing, ticker)) = tickers.first() else {
         let body = json!({
@@ -111,7 +111,7 @@ fn refused(exchange: &Exchange) -> Response {
 }
 
 async fn open_interest(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let Ok(listings) = exchange.market_at(1).select(params.get("contract_code").map(String::as_str)) else {
+    let Ok(listings) = exchange.listings_at(1).select(params.get("contract_code").map(String::as_str)) else {
         return refused(&exchange);
     };
     let now = exchange.now();
@@ -143,7 +143,7 @@ async fn elite_positions(State(exchange): State<Arc<Exchange>>, params: Params) 
 
 /// Shares of all, oldest first, thirty of them.
 fn elite(exchange: &Exchange, params: &Params, kind: LongShortKind, locked: f64) -> Response {
-    let listing = params.get("contract_code").and_then(|code| exchange.market_at(1).find(code));
+    let listing = params.get("contract_code").and_then(|code| exchange.listings_at(1).find(code));
     let rows = Rows::of(params, "period", ["5min", "15min", "30min", "60min", "4hour", "1day"]);
     let (Some(listing), Some(rows)) = (listing, rows) else { return refused(exchange) };
     let places = |share: f64| (share * 10_000.0).round() / 10_000.0;

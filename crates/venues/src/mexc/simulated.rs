@@ -9,12 +9,12 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Ticker};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "mexc",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "mexc",
         volume_share: 0.045,
         side: 1.0,
@@ -22,8 +22,8 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         further_pairs: &[("BTC", "USDC")],
         breadth: 0.2,
         is_perpetual: false,
-        symbol: super::joined,
-        multiplier: super::single,
+        symbol: listings::joined,
+        multiplier: listings::single,
     }],
     router,
     stream: None,
@@ -38,7 +38,7 @@ fn router() -> Router<Arc<Exchange>> {
 async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let time = exchange.now().as_millis();
     let asked = params.get("symbol").or_else(|| params.get("symbols")).map(String::as_str);
-    let Ok(listings) = exchange.book().select(asked) else {
+    let Ok(listings) = exchange.listings().select(asked) else {
         return json_with(StatusCode::BAD_REQUEST, &json!({"code": -1121, "msg": "Invalid symbol."}));
     };
     let tickers = exchange.tickers(listings);

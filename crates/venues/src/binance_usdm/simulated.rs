@@ -9,15 +9,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::binance::{book_tickers, klines, prices, tickers};
-use crate::book::{Listing, Profile};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
-use crate::long_short::{self, Rows};
+use crate::binance::simulated::{book_tickers, klines, prices, tickers};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile};
+use crossmarket_simulator::long_short::{self, Rows};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "binance-usdm",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "binance-usdm",
         volume_share: 0.32,
         side: -1.0,
@@ -25,7 +25,7 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         further_pairs: &[("BTC", "USDC"), ("ETH", "USDC")],
         breadth: 0.95,
         is_perpetual: true,
-        symbol: super::joined,
+        symbol: listings::joined,
         multiplier,
     }],
     router,
@@ -72,7 +72,7 @@ fn refused(code: i32, message: &str) -> Response {
 }
 
 fn listing<'a>(exchange: &'a Exchange, params: &Params) -> Option<&'a Listing> {
-    params.get("symbol").and_then(|symbol| exchange.book().find(symbol))
+    params.get("symbol").and_then(|symbol| exchange.listings().find(symbol))
 }
 
 async fn open_interest(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {

@@ -10,14 +10,17 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, change_percent, interval, json_with, limit, number};
-use crate::socket::{Protocol, Stream, Subscriptions};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::exchange::{
+    self, Exchange, Params, SimulatedStream, SimulatedVenue, StreamProtocol, change_percent, interval, json_with,
+    limit, number,
+};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Span, Ticker};
+use crossmarket_simulator::socket::Subscriptions;
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "binance",
-    profiles: &[Profile {
+    profiles: &[ListingProfile {
         venue: "binance",
         volume_share: 0.14,
         // The largest venue is the market: the others lie around it.
@@ -35,11 +38,11 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
         ],
         breadth: 0.75,
         is_perpetual: false,
-        symbol: super::joined,
+        symbol: listings::joined,
         multiplier,
     }],
     router,
-    stream: Some(Stream {
+    stream: Some(SimulatedStream {
         open: |uri| Box::new(Session::open(uri)),
         ping_every: Some(Duration::from_secs(20)),
         silence_max: None,
@@ -63,13 +66,13 @@ fn router() -> Router<Arc<Exchange>> {
 }
 
 /// 24-hour figures, an object for `symbol` and else an array.
-pub(super) async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+pub(crate) async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let is_mini = params.get("type").is_some_and(|kind| kind == "MINI");
-    let is_spot = exchange.venue.id == VENUE.id;
+    let is_spot = exchange.id() == VENUE.id;
     rows(&exchange, &params, |listing, ticker, now| full(listing, ticker, now, is_spot, is_mini))
 }
 
-pub(super) async fn prices(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+pub(crate) async fn prices(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     rows(
         &exchange,
         &params,
@@ -77,8 +80,8 @@ pub(super) async fn prices(State(exchange): State<Arc<Exchange>>, params: Params
     )
 }
 
-pub(super) async fn book_tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let is_spot = exchange.venue.id == VENUE.id;
+pub(crate) async fn book_tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
+    let is_spot = exchange.id() == VENUE.id;
     rows(&exchange, &params, |listing, ticker, now| {
         let value = json!({
             "symbol": listing.symbol,
@@ -102,7 +105,7 @@ fn with_time(mut value: Value, now: Timestamp, is_spot: bool) -> Value {
 /// One row for each symbol asked for, in the way that Binance's endpoints share.
 fn rows(exchange: &Exchange, params: &Params, row: impl Fn(&Listing, &Ticker, Timestamp) -> Value) -> Response {
     let now = exchange.now();
-    let book = exchange.book();
+    let market = exchange.listings();
     let symbols: Option<Vec<String>> = match (params.get("symbol"), params.get("symbols")) {
         (Some(symbol), _) => Some(vec![symbol.clone()]),
         (None, Some(list)) => match serde_json::from_str(list) {
@@ -111,7 +114,7 @@ fn rows(exchange: &Exchange, params: &Params, row: impl Fn(&Listing, &Ticker, Ti
         },
         (None, None) => None,
     };
-    let Ok(listings) = book.select(symbols.map(|symbols| symbols.join(",")).as_deref()) else {
+    let Ok(listings) = market.select(symbols.map(|symbols| symbols.join(",")).as_deref()) else {
         return error(-1_121, "Invalid symbol.");
     };
     let mut values: Vec<Value> =
@@ -160,8 +163,8 @@ async fn spot_klines(State(exchange): State<Arc<Exchange>>, params: Params) -> R
 }
 
 /// Candles, oldest first, the running one last.
-pub(super) fn klines(exchange: &Exchange, params: &Params, limit_max: u32) -> Response {
-    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.book().find(symbol)) else {
+pub(crate) fn klines(exchange: &Exchange, params: &Params, limit_max: u32) -> Response {
+    let Some(listing) = params.get("symbol").and_then(|symbol| exchange.listings().find(symbol)) else {
         return error(-1_121, "Invalid symbol.");
     };
     let Some(interval) = interval(params.get("interval"), ["5m", "1h", "1d"]) else {
@@ -193,7 +196,7 @@ pub(super) fn klines(exchange: &Exchange, params: &Params, limit_max: u32) -> Re
 
 async fn exchange_info(State(exchange): State<Arc<Exchange>>) -> Response {
     let symbols: Vec<Value> = exchange
-        .book()
+        .listings()
         .listings
         .iter()
         .map(|listing| {
@@ -208,7 +211,7 @@ async fn exchange_info(State(exchange): State<Arc<Exchange>>) -> Response {
     }))
 }
 
-pub(super) fn error(code: i32, message: &str) -> Response {
+pub(crate) fn error(code: i32, message: &str) -> Response {
     json_with(StatusCode::BAD_REQUEST, &json!({"code": code, "msg": message}))
 }
 
@@ -235,7 +238,7 @@ impl Session {
     fn subscribe(&mut self, exchange: &Exchange, name: &str) {
         if name == ALL {
             let mut all = Subscriptions::default();
-            exchange.book().listings.iter().for_each(|listing| all.add(&listing.symbol));
+            exchange.listings().listings.iter().for_each(|listing| all.add(&listing.symbol));
             self.all = Some(all);
         } else if let Some(symbol) = name.strip_suffix("@miniTicker") {
             // A stream of a symbol that there is not is accepted and stays silent, as at Binance.
@@ -256,7 +259,7 @@ impl Session {
     }
 }
 
-impl Protocol for Session {
+impl StreamProtocol for Session {
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String> {
         let Ok(request) = serde_json::from_str::<Value>(text) else {
             return vec![json!({"code": 3, "msg": "Invalid JSON"}).to_string()];
@@ -276,14 +279,14 @@ impl Protocol for Session {
         for name in std::mem::take(&mut self.asked_by_address) {
             self.subscribe(exchange, &name);
         }
-        let book = exchange.book();
+        let market = exchange.listings();
         let mut frames: Vec<String> = Vec::new();
-        for (listing, ticker, _) in self.single.changed(exchange, book, now) {
+        for (listing, ticker, _) in self.single.changed(exchange, market, now) {
             let stream = format!("{}@miniTicker", listing.symbol.to_ascii_lowercase());
             frames.push(self.wrap(&stream, mini_ticker(listing, &ticker, now)));
         }
         if let Some(all) = &mut self.all {
-            let changed = all.changed(exchange, book, now);
+            let changed = all.changed(exchange, market, now);
             let rows: Vec<Value> =
                 changed.iter().map(|(listing, ticker, _)| mini_ticker(listing, ticker, now)).collect();
             if !rows.is_empty() {

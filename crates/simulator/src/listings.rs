@@ -11,7 +11,7 @@ use super::noise::{mix, mix_text, uniform};
 
 /// How a venue trades, from which its listings follow.
 #[derive(Clone, Copy)]
-pub(super) struct Profile {
+pub struct ListingProfile {
     /// The venue's id, which seeds its choices.
     pub venue: &'static str,
     /// Its share of the whole market's volume.
@@ -34,13 +34,13 @@ pub(super) struct Profile {
 
 /// A venue's listings.
 #[derive(Default)]
-pub(super) struct Book {
+pub struct SimulatedListings {
     pub listings: Vec<Listing>,
     by_symbol: HashMap<String, usize>,
 }
 
 /// One listed pair.
-pub(super) struct Listing {
+pub struct Listing {
     pub symbol: String,
     pub base: String,
     pub quote: &'static str,
@@ -58,7 +58,7 @@ pub(super) struct Listing {
 
 /// What a venue says about a pair. Prices are in the quote currency and rounded to the pair's step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Ticker {
+pub struct Ticker {
     pub last: f64,
     pub bid: f64,
     pub ask: f64,
@@ -78,7 +78,7 @@ pub(super) struct Ticker {
 
 /// One candle of a pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bar {
+pub struct Bar {
     pub start: Timestamp,
     pub open: f64,
     pub high: f64,
@@ -86,6 +86,21 @@ pub(super) struct Bar {
     pub close: f64,
     pub base_volume: f64,
     pub quote_volume: f64,
+}
+
+/// `BTCUSDT`.
+pub fn joined(base: &str, quote: &str) -> String {
+    format!("{base}{quote}")
+}
+
+/// `BTC-USDT`.
+pub fn hyphened(base: &str, quote: &str) -> String {
+    format!("{base}-{quote}")
+}
+
+/// One unit of the symbol is one unit of the asset.
+pub fn single(_base: &str) -> Option<(u32, String)> {
+    None
 }
 
 /// Which asset a venue quotes far off the market, and by what factor.
@@ -107,9 +122,9 @@ const DELISTED: &[(&str, &[&str])] = &[
 /// The exchange behind an exchange token that is listed everywhere.
 const COMMON_EXCHANGE_TOKENS: [&str; 2] = ["BNB", "CRO"];
 
-impl Profile {
+impl ListingProfile {
     /// What the venue lists.
-    pub fn book(&self, market: &Market) -> Book {
+    pub fn listings(&self, market: &Market) -> SimulatedListings {
         let mut pairs: Vec<(&str, &str)> = ASSETS
             .iter()
             .filter(|asset| asset.ticker != self.quote && self.lists(asset, market))
@@ -120,7 +135,7 @@ impl Profile {
             pairs.into_iter().filter_map(|(base, quote)| self.listing(market, base, quote)).collect();
         let by_symbol =
             listings.iter().enumerate().map(|(position, listing)| (listing.symbol.clone(), position)).collect();
-        Book { listings, by_symbol }
+        SimulatedListings { listings, by_symbol }
     }
 
     fn lists(&self, asset: &Asset, market: &Market) -> bool {
@@ -188,7 +203,7 @@ impl Profile {
     }
 }
 
-impl Book {
+impl SimulatedListings {
     /// The listing of that symbol, in the venue's own spelling.
     pub fn find(&self, symbol: &str) -> Option<&Listing> {
         self.listings.get(*self.by_symbol.get(symbol)?)
@@ -207,13 +222,12 @@ impl Book {
 
 impl Listing {
     /// The ticker of the asset behind it, without a contract's multiplier.
-    #[cfg(test)]
     pub fn asset_ticker(&self) -> &'static str {
         ASSETS[self.asset].ticker
     }
 
     /// The asset's place in the table.
-    pub fn asset_place(&self) -> usize {
+    pub(crate) fn asset_place(&self) -> usize {
         self.asset
     }
 
@@ -322,7 +336,7 @@ impl Listing {
 }
 
 /// Which candles are wanted.
-pub(super) struct Span {
+pub struct Span {
     pub interval: CandleInterval,
     pub from: Option<Timestamp>,
     /// Exclusive.

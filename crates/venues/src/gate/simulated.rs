@@ -10,15 +10,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Ticker};
-use crate::exchange::{self, Exchange, Outages, Params, SimulatedVenue, change_percent, json_with};
-use crate::long_short::{self, Rows};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{self, Exchange, Outages, Params, SimulatedVenue, change_percent, json_with};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Ticker};
+use crossmarket_simulator::long_short::{self, Rows};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "gate",
     profiles: &[
-        Profile {
+        ListingProfile {
             venue: "gate",
             volume_share: 0.045,
             side: 1.0,
@@ -27,9 +27,9 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             breadth: 0.2,
             is_perpetual: false,
             symbol: |base, quote| format!("{base}_{quote}"),
-            multiplier: super::single,
+            multiplier: listings::single,
         },
-        Profile {
+        ListingProfile {
             venue: "gate-futures",
             volume_share: 0.06,
             side: -1.0,
@@ -38,7 +38,7 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             breadth: 0.7,
             is_perpetual: true,
             symbol: |base, quote| format!("{base}_{quote}"),
-            multiplier: super::single,
+            multiplier: listings::single,
         },
     ],
     router,
@@ -65,7 +65,7 @@ fn router() -> Router<Arc<Exchange>> {
 
 async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let asked = params.get("currency_pair").map(String::as_str);
-    let Ok(listings) = exchange.book().select(asked) else {
+    let Ok(listings) = exchange.listings().select(asked) else {
         let body = json!({"label": "INVALID_CURRENCY_PAIR", "message": "Invalid currency pair"});
         return json_with(StatusCode::BAD_REQUEST, &body);
     };
@@ -110,7 +110,7 @@ async fn futures_tickers(State(exchange): State<Arc<Exchange>>) -> Response {
             "mark_price": listing.text(ticker.last),
         })
     };
-    exchange::json(&Value::Array(exchange.tickers(&exchange.market_at(1).listings).iter().map(row).collect()))
+    exchange::json(&Value::Array(exchange.tickers(&exchange.listings_at(1).listings).iter().map(row).collect()))
 }
 
 /// A contract is a tenth of a unit.
@@ -118,7 +118,7 @@ const CONTRACTS_PER_UNIT: f64 = 10.0;
 
 /// Every kind in one row, oldest first, ratios as numbers and the rest as it comes.
 async fn contract_stats(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let Some(listing) = params.get("contract").and_then(|contract| exchange.market_at(1).find(contract)) else {
+    let Some(listing) = params.get("contract").and_then(|contract| exchange.listings_at(1).find(contract)) else {
         let body = json!({"label": "CONTRACT_NOT_FOUND", "message": "contract not found"});
         return json_with(StatusCode::BAD_REQUEST, &body);
     };

@@ -1,10 +1,18 @@
-use std::time::Instant;
+//! The simulated venues: that each answers in its venue's format, with the market's figures, and fails as ordered.
 
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use crossmarket_clock::Clock;
+use crossmarket_simulator::assets::ASSETS;
+use crossmarket_simulator::listings::{ListingProfile, SimulatedListings};
+use crossmarket_simulator::{
+    Market, NotSimulated, START_SECONDS, Simulator, SimulatorOptions, VenueEndpoint, start, start_time,
+};
+use crossmarket_venues::SIMULATED;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-
-use super::*;
 
 const SEED: u64 = 7;
 
@@ -12,7 +20,7 @@ async fn started(speed: f64, outages: bool) -> Simulator {
     // reqwest wants a provider of cryptography even for plain HTTP.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let options = SimulatorOptions { outages, ..SimulatorOptions::new(SEED, Clock::simulated(start_time(), speed)) };
-    start(options).await.expect("loopback ports")
+    start(SIMULATED, options).await.expect("loopback ports")
 }
 
 fn endpoint(simulator: &Simulator, venue: &str) -> VenueEndpoint {
@@ -258,7 +266,7 @@ async fn one_asset_is_far_off_at_each_of_two_venues() {
 
 #[test]
 fn gate_is_down_for_one_minute_in_six() {
-    let outages = venues::REGISTRY.iter().find(|venue| venue.id == "gate").and_then(|venue| venue.outages);
+    let outages = SIMULATED.iter().find(|venue| venue.id == "gate").and_then(|venue| venue.outages);
     let outages = outages.expect("gate has outages");
     let check = |second: u64, is_down: bool| {
         assert_eq!(outages.is_down(start_time() + Duration::from_secs(second)), is_down, "at {second} s");
@@ -328,20 +336,20 @@ async fn shutting_down_does_not_wait_for_clients() {
 fn every_seed_lists_the_large_assets_everywhere_and_every_asset_twice() {
     for seed in 0..10 {
         let market = Market::new(seed);
-        let profiles: Vec<&book::Profile> = venues::REGISTRY.iter().flat_map(|venue| venue.profiles).collect();
-        let books: Vec<book::Book> = profiles.iter().map(|profile| profile.book(&market)).collect();
+        let profiles: Vec<&ListingProfile> = SIMULATED.iter().flat_map(|venue| venue.profiles).collect();
+        let listings_of: Vec<SimulatedListings> = profiles.iter().map(|profile| profile.listings(&market)).collect();
         let count = |ticker: &str| {
-            let lists = |book: &&book::Book| book.listings.iter().any(|listing| listing.asset_ticker() == ticker);
-            books.iter().filter(lists).count()
+            let lists = |of: &&SimulatedListings| of.listings.iter().any(|listing| listing.asset_ticker() == ticker);
+            listings_of.iter().filter(lists).count()
         };
         for ticker in ["BTC", "ETH", "SOL", "XRP"] {
-            assert_eq!(count(ticker), books.len(), "{ticker} with seed {seed}");
+            assert_eq!(count(ticker), listings_of.len(), "{ticker} with seed {seed}");
         }
         for asset in ASSETS {
             assert!(count(asset.ticker) >= 2, "{} with seed {seed}", asset.ticker);
         }
         let lists = |venue: &str, symbol: &str| {
-            profiles.iter().zip(&books).any(|(profile, book)| profile.venue == venue && book.find(symbol).is_some())
+            profiles.iter().zip(&listings_of).any(|(profile, of)| profile.venue == venue && of.find(symbol).is_some())
         };
         assert!(lists("htx", "arbusdt") && lists("mexc", "ATOMUSDT"), "the outliers with seed {seed}");
         assert!(["USDT-USD", "USDC-USD", "EUR-USD"].into_iter().all(|symbol| lists("coinbase", symbol)));

@@ -10,11 +10,11 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::equity::EquityIndex;
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, json_with, number};
 use crossmarket_domain::Timestamp;
+use crossmarket_simulator::equity::EquityIndex;
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, json_with, number};
 
-pub(super) const VENUE: SimulatedVenue =
+pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "twelvedata", profiles: &[], router, stream: None, weight_header: None, outages: None };
 
 const ROWS_DEFAULT: i64 = 30;

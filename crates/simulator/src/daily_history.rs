@@ -66,7 +66,7 @@ const TERRA_FALL: [(Date, f64); 2] = [(date(2022, 5, 7), 70.0), (date(2022, 5, 1
 
 /// One day of an asset's past. Prices and market cap in USD; a market cap stands at the day's end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PastDay {
+pub struct DailyRecord {
     /// Midnight UTC at which the day begins.
     pub day: Timestamp,
     /// First price.
@@ -82,7 +82,7 @@ pub struct PastDay {
 }
 
 /// The past of all assets but the currencies of states, up to the day before the start.
-pub struct Past<'m> {
+pub struct DailyHistory<'m> {
     market: &'m Market,
     day_count: usize,
     /// By asset and day; absent before an asset traded.
@@ -93,16 +93,16 @@ pub struct Past<'m> {
 
 impl Market {
     /// The past. It takes a second or so of work to tell.
-    pub fn past(&self) -> Past<'_> {
+    pub fn daily_history(&self) -> DailyHistory<'_> {
         let day_count = day_count();
         let closes = all_closes(self, day_count);
         let scale = self.supply_scale.get_or_init(|| scale(self, &closes, day_count));
-        Past { market: self, day_count, closes, scale }
+        DailyHistory { market: self, day_count, closes, scale }
     }
 
     /// An asset's market cap at a time of the past, by the supply of the day that ends then or goes on. The first call takes as long as
     /// [`Market::past`].
-    pub(super) fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
+    pub fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
         let scale = self.supply_scale.get_or_init(|| {
             let day_count = day_count();
             scale(self, &all_closes(self, day_count), day_count)
@@ -125,7 +125,7 @@ fn all_closes(market: &Market, day_count: usize) -> Vec<Vec<Option<f64>>> {
     all
 }
 
-impl Past<'_> {
+impl DailyHistory<'_> {
     /// The tickers, the largest market cap at the start first.
     pub fn tickers(&self) -> Vec<&'static str> {
         let mut assets: Vec<&Asset> = ASSETS.iter().filter(|asset| !asset.is_fiat()).collect();
@@ -134,7 +134,7 @@ impl Past<'_> {
     }
 
     /// One asset's days, oldest first; empty for a ticker that is not simulated.
-    pub fn days(&self, ticker: &str) -> Vec<PastDay> {
+    pub fn days(&self, ticker: &str) -> Vec<DailyRecord> {
         let Some(place) = self.market.position(ticker) else { return Vec::new() };
         let (Some(asset), Some(closes)) = (ASSETS.get(place), self.closes.get(place)) else { return Vec::new() };
         let served = start_time() - DAY * u32::try_from(HISTORY_DAYS).unwrap_or(u32::MAX);
@@ -164,13 +164,13 @@ impl Past<'_> {
                 high = asset.all_time_high;
             }
             high = high.min(asset.all_time_high.max(open).max(close));
-            days.push(PastDay { day, open, high, low, close, market_cap: self.market_cap(asset, offset, close) });
+            days.push(DailyRecord { day, open, high, low, close, market_cap: self.market_cap(asset, offset, close) });
             before = Some(close);
         }
         days
     }
 
-    /// One asset's market caps by day, the same as in [`Past::days`] and with less work.
+    /// One asset's market caps by day, the same as in [`DailyHistory::days`] and with less work.
     pub fn market_caps(&self, ticker: &str) -> Vec<(Timestamp, f64)> {
         let Some(place) = self.market.position(ticker) else { return Vec::new() };
         let (Some(asset), Some(closes)) = (ASSETS.get(place), self.closes.get(place)) else { return Vec::new() };
@@ -388,10 +388,10 @@ mod tests {
     #[test]
     fn the_two_rallies_are_told_and_nothing_is_above_its_high() {
         let market = Market::new(5);
-        let past = market.past();
+        let past = market.daily_history();
         let tickers = past.tickers();
         assert_eq!(tickers[0], "BTC");
-        let histories: Vec<Vec<PastDay>> = tickers.iter().map(|ticker| past.days(ticker)).collect();
+        let histories: Vec<Vec<DailyRecord>> = tickers.iter().map(|ticker| past.days(ticker)).collect();
         for (ticker, days) in tickers.iter().zip(&histories) {
             let figures = market.figures(ticker, start_time()).expect("simulated");
             for day in days {
@@ -406,7 +406,7 @@ mod tests {
         }
         // No sum of market caps is much larger than that of the start.
         let caps_on = |day: Timestamp| {
-            let of_day = |days: &Vec<PastDay>| {
+            let of_day = |days: &Vec<DailyRecord>| {
                 let place = days.partition_point(|held| held.day < day);
                 days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
             };
@@ -426,11 +426,11 @@ mod tests {
         let bitcoin = &histories[0];
         let is_ranked = |ticker: &str| market.position(ticker).is_some_and(|place| is_counted(&ASSETS[place]));
         let ranked = tickers.iter().zip(&histories).filter(|(ticker, _)| is_ranked(ticker));
-        let counted: Vec<&Vec<PastDay>> = ranked.map(|(_, days)| days).collect();
+        let counted: Vec<&Vec<DailyRecord>> = ranked.map(|(_, days)| days).collect();
         let quotient: Vec<f64> = (0..bitcoin.len())
             .map(|offset| {
                 let day = bitcoin[offset].day;
-                let of_day = |days: &Vec<PastDay>| {
+                let of_day = |days: &Vec<DailyRecord>| {
                     let place = days.partition_point(|held| held.day < day);
                     days.get(place).filter(|held| held.day == day).map(|held| held.market_cap)
                 };
@@ -453,11 +453,11 @@ mod tests {
     #[test]
     fn the_past_is_the_same_for_the_same_seed() {
         let (one, other) = (Market::new(9), Market::new(9));
-        let days = one.past().days("XMR");
-        assert_eq!(days, other.past().days("XMR"));
+        let days = one.daily_history().days("XMR");
+        assert_eq!(days, other.daily_history().days("XMR"));
         let caps: Vec<(Timestamp, f64)> = days.iter().map(|day| (day.day, day.market_cap)).collect();
-        assert_eq!(one.past().market_caps("XMR"), caps);
-        assert!(one.past().days("NONE").is_empty());
-        assert!(one.past().days("EUR").is_empty());
+        assert_eq!(one.daily_history().market_caps("XMR"), caps);
+        assert!(one.daily_history().days("NONE").is_empty());
+        assert!(one.daily_history().days("EUR").is_empty());
     }
 }

@@ -9,15 +9,15 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
-use crate::long_short::{self, Rows};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, json_with};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Ticker};
+use crossmarket_simulator::long_short::{self, Rows};
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "bitget",
     profiles: &[
-        Profile {
+        ListingProfile {
             venue: "bitget",
             volume_share: 0.035,
             side: -1.0,
@@ -25,10 +25,10 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[("BTC", "USDC")],
             breadth: 0.2,
             is_perpetual: false,
-            symbol: super::joined,
-            multiplier: super::single,
+            symbol: listings::joined,
+            multiplier: listings::single,
         },
-        Profile {
+        ListingProfile {
             venue: "bitget-futures",
             volume_share: 0.08,
             side: 1.0,
@@ -36,7 +36,7 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[],
             breadth: 0.7,
             is_perpetual: true,
-            symbol: super::joined,
+            symbol: listings::joined,
             multiplier,
         },
     ],
@@ -55,7 +55,7 @@ fn router() -> Router<Arc<Exchange>> {
 
 async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let time = exchange.now().as_millis();
-    let Ok(listings) = exchange.book().select(params.get("symbol").map(String::as_str)) else {
+    let Ok(listings) = exchange.listings().select(params.get("symbol").map(String::as_str)) else {
         let body = json!({"code": "40034", "msg": "Parameter does not exist", "requestTime": time, "data": null});
         return json_with(StatusCode::BAD_REQUEST, &body);
     };
@@ -102,7 +102,7 @@ async fn futures_tickers(State(exchange): State<Arc<Exchange>>, params: Params) 
     if params.get("category").map(String::as_str) != Some("USDT-FUTURES") {
         return refused(&exchange);
     }
-    let Ok(listings) = exchange.market_at(1).select(params.get("symbol").map(String::as_str)) else {
+    let Ok(listings) = exchange.listings_at(1).select(params.get("symbol").map(String::as_str)) else {
         return refused(&exchange);
     };
     let now = exchange.now();
@@ -135,7 +135,7 @@ async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<
         "taker-buy-sell" => LongShortKind::TakerVolume,
         _ => return refused(&exchange),
     };
-    let listing = params.get("symbol").and_then(|symbol| exchange.market_at(1).find(symbol));
+    let listing = params.get("symbol").and_then(|symbol| exchange.listings_at(1).find(symbol));
     let rows = Rows::of(&params, "period", ["5m", "15m", "30m", "1h", "4h", "1d"]);
     let (Some(listing), Some(rows)) = (listing, rows) else { return refused(&exchange) };
     let row = |(time, share): (Timestamp, f64)| {

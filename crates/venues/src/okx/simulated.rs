@@ -9,16 +9,18 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::book::{Listing, Profile, Span, Ticker};
-use crate::exchange::{self, Exchange, Params, SimulatedVenue, interval, limit, number};
-use crate::long_short::{self, Rows};
-use crate::socket::{Protocol, Stream, Subscriptions};
 use crossmarket_domain::{LongShortKind, Timestamp};
+use crossmarket_simulator::exchange::{
+    self, Exchange, Params, SimulatedStream, SimulatedVenue, StreamProtocol, interval, limit, number,
+};
+use crossmarket_simulator::listings::{self, Listing, ListingProfile, Span, Ticker};
+use crossmarket_simulator::long_short::{self, Rows};
+use crossmarket_simulator::socket::Subscriptions;
 
-pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
+pub(crate) const VENUE: SimulatedVenue = SimulatedVenue {
     id: "okx",
     profiles: &[
-        Profile {
+        ListingProfile {
             venue: "okx",
             volume_share: 0.04,
             side: -1.0,
@@ -26,10 +28,10 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             further_pairs: &[("BTC", "USDC"), ("ETH", "BTC")],
             breadth: 0.2,
             is_perpetual: false,
-            symbol: super::hyphened,
-            multiplier: super::single,
+            symbol: listings::hyphened,
+            multiplier: listings::single,
         },
-        Profile {
+        ListingProfile {
             venue: "okx-swap",
             volume_share: 0.12,
             side: 1.0,
@@ -38,11 +40,11 @@ pub(super) const VENUE: SimulatedVenue = SimulatedVenue {
             breadth: 0.6,
             is_perpetual: true,
             symbol: |base, quote| format!("{base}-{quote}-SWAP"),
-            multiplier: super::single,
+            multiplier: listings::single,
         },
     ],
     router,
-    stream: Some(Stream {
+    stream: Some(SimulatedStream {
         open: |_| Box::new(Session::default()),
         ping_every: None,
         silence_max: Some(Duration::from_secs(30)),
@@ -74,13 +76,13 @@ async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
         _ => return envelope("51000", "Parameter instType error", Vec::new()),
     }
     let now = exchange.now();
-    let tickers = exchange.tickers(&exchange.book().listings);
+    let tickers = exchange.tickers(&exchange.listings().listings);
     envelope("0", "", tickers.iter().map(|(listing, ticker)| row(listing, ticker, now)).collect())
 }
 
 async fn ticker(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let now = exchange.now();
-    let listing = params.get("instId").and_then(|instrument| exchange.book().find(instrument));
+    let listing = params.get("instId").and_then(|instrument| exchange.listings().find(instrument));
     match exchange.tickers(listing).first() {
         Some((listing, ticker)) => envelope("0", "", vec![row(listing, ticker, now)]),
         None => envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new()),
@@ -109,7 +111,7 @@ fn row(listing: &Listing, ticker: &Ticker, now: Timestamp) -> Value {
 }
 
 async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let Some(listing) = params.get("instId").and_then(|instrument| exchange.book().find(instrument)) else {
+    let Some(listing) = params.get("instId").and_then(|instrument| exchange.listings().find(instrument)) else {
         return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
     };
     // Days of UTC only: plain `1D` means days of UTC+8 here, which the model does not cut.
@@ -144,7 +146,7 @@ async fn open_interest(State(exchange): State<Arc<Exchange>>, params: Params) ->
     }
     let now = exchange.now();
     let asked = params.get("instId").map(String::as_str);
-    let Ok(listings) = exchange.market_at(1).select(asked) else {
+    let Ok(listings) = exchange.listings_at(1).select(asked) else {
         return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
     };
     let trading = listings.into_iter().filter(|listing| listing.trades(&exchange.market, now));
@@ -177,7 +179,7 @@ fn statistics_rows(params: &Params) -> Option<Rows> {
 /// Ratios alone, newest first.
 async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<String>, params: Params) -> Response {
     let kind = STATISTICS.iter().find(|(name, _)| *name == endpoint).map(|(_, kind)| *kind);
-    let listing = params.get("instId").and_then(|instrument| exchange.market_at(1).find(instrument));
+    let listing = params.get("instId").and_then(|instrument| exchange.listings_at(1).find(instrument));
     let (Some(kind), Some(listing), Some(rows)) = (kind, listing, statistics_rows(&params)) else {
         return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
     };
@@ -187,7 +189,7 @@ async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<
 
 /// What was sold and what was bought, in this order, newest first.
 async fn taker_volume(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
-    let listing = params.get("instId").and_then(|instrument| exchange.market_at(1).find(instrument));
+    let listing = params.get("instId").and_then(|instrument| exchange.listings_at(1).find(instrument));
     let (Some(listing), Some(rows)) = (listing, statistics_rows(&params)) else {
         return envelope("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.", Vec::new());
     };
@@ -204,7 +206,7 @@ struct Session {
     subscriptions: Subscriptions,
 }
 
-impl Protocol for Session {
+impl StreamProtocol for Session {
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String> {
         if text == "ping" {
             return vec!["pong".to_owned()];
@@ -219,7 +221,7 @@ impl Protocol for Session {
         for argument in arguments {
             let text = |name: &str| argument.get(name).and_then(Value::as_str).unwrap_or_default();
             let (channel, instrument) = (text("channel"), text("instId"));
-            if channel != "tickers" || exchange.book().find(instrument).is_none() {
+            if channel != "tickers" || exchange.listings().find(instrument).is_none() {
                 let message = format!("Wrong URL or channel:{channel},instId:{instrument} doesn't exist.");
                 frames.push(json!({"event": "error", "code": "60018", "msg": message, "connId": connection}));
                 continue;
@@ -234,7 +236,7 @@ impl Protocol for Session {
     }
 
     fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String> {
-        let changed = self.subscriptions.changed(exchange, exchange.book(), now);
+        let changed = self.subscriptions.changed(exchange, exchange.listings(), now);
         let frames = changed.iter().map(|(listing, ticker, _)| {
             let argument = json!({"channel": "tickers", "instId": listing.symbol});
             json!({"arg": argument, "data": [row(listing, ticker, now)]}).to_string()
