@@ -32,18 +32,19 @@ use crossmarket_venues as venues;
 
 mod admin;
 mod backfill;
+#[cfg(feature = "simulator")]
 mod demo;
 mod frames;
 mod indices;
 mod listener;
 mod measured;
 mod metrics;
-mod preload;
 mod security;
 mod transport;
 
 pub use backfill::{BackfillReport, backfill};
-pub use demo::demo;
+#[cfg(feature = "simulator")]
+pub use demo::{DemoOptions, demo};
 
 use admin::Admin;
 use listener::ListenerLimits;
@@ -66,19 +67,6 @@ pub enum Role {
     Server,
     /// Asks the venues and writes to the store; answers no gRPC.
     Collector,
-}
-
-/// What the demo runs with.
-#[derive(Clone, Debug)]
-pub struct DemoOptions {
-    /// The settings; the venues' addresses are the demo's own, and the store is `memory:` unless `store` is set.
-    pub config: Config,
-    /// The seed of the simulated market: the same seed gives the same market.
-    pub seed: u64,
-    /// How many times as fast as life, above 0.
-    pub speed: f64,
-    /// Where values are kept, when the command line says so.
-    pub store: Option<String>,
 }
 
 /// What is fetched by a backfill.
@@ -129,6 +117,7 @@ pub enum AppError {
     #[error("the API's descriptor cannot be read")]
     Descriptor(#[from] tonic_reflection::server::Error),
     /// The simulated venues cannot be started.
+    #[cfg(feature = "simulator")]
     #[error("the simulated venues cannot be started")]
     Simulator(#[source] io::Error),
     /// Telemetry cannot be sent as configured.

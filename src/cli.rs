@@ -11,6 +11,8 @@ mod charts;
 mod client;
 mod config;
 mod decode;
+#[cfg(feature = "simulator")]
+mod demo;
 mod error;
 mod export;
 mod get;
@@ -60,7 +62,8 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArguments),
-    Demo(serve::DemoArguments),
+    #[cfg(feature = "simulator")]
+    Demo(demo::DemoArguments),
     Get(get::GetArguments),
     List(list::ListArguments),
     Watch(watch::WatchArguments),
@@ -93,7 +96,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Serve(arguments) => serve::serve(arguments),
-        Command::Demo(arguments) => serve::demo(arguments),
+        #[cfg(feature = "simulator")]
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Backfill(arguments) => serve::backfill(arguments),
         Command::Get(arguments) => block_on(get::run(arguments)),
         Command::List(arguments) => block_on(list::run(arguments)),

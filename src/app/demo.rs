@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::preload;
-use super::{AppError, DemoOptions, Process, collector_settings, run, venue_entries};
+use super::{AppError, Process, collector_settings, run, venue_entries};
 use crate::config::{Config, IndexReference};
 use crate::telemetry::Telemetry;
 use crossmarket_clock::Clock;
@@ -13,6 +12,8 @@ use crossmarket_simulator::{self as simulator, SimulatorOptions, VenueEndpoint};
 use crossmarket_store::{self as store, OpenOptions};
 use crossmarket_venues::Secret;
 
+mod preload;
+
 /// Assets tracked at least, so that the whole simulated market is.
 const UNIVERSE_SIZE_MIN: usize = 250;
 
@@ -21,6 +22,19 @@ const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 
 /// Where clients look for the service by themselves.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+
+/// What the demo runs with.
+#[derive(Clone, Debug)]
+pub struct DemoOptions {
+    /// The settings; the venues' addresses are the demo's own, and the store is `memory:` unless `store` is set.
+    pub config: Config,
+    /// The seed of the simulated market: the same seed gives the same market.
+    pub seed: u64,
+    /// How many times as fast as life, above 0.
+    pub speed: f64,
+    /// Where values are kept, when the command line says so.
+    pub store: Option<String>,
+}
 
 /// Runs the whole service against simulated venues until it is told to stop.
 pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
