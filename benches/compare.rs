@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use crossmarket_analytics::altcoin_season::{self, Candidate};
-use crossmarket_analytics::comparison::{Comparer, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart};
+use crossmarket_analytics::altcoin_season::{self, SeasonCandidate};
+use crossmarket_analytics::comparison::{Comparer, ComparisonParameters, Frequency, SESSIONS_PER_YEAR, WindowStart};
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_domain::state::AssetKind;
 
@@ -29,8 +29,8 @@ fn every_day() -> Vec<Day> {
     (0..DAY_COUNT).rev().map(|back| END.plus(-back)).collect()
 }
 
-fn parameters(start: WindowStart) -> Parameters {
-    Parameters { frequency: Frequency::Daily, start, end: END, periods_per_year: SESSIONS_PER_YEAR }
+fn parameters(start: WindowStart) -> ComparisonParameters {
+    ComparisonParameters { frequency: Frequency::Daily, start, end: END, periods_per_year: SESSIONS_PER_YEAR }
 }
 
 fn ten_years_of_fifty(criterion: &mut Criterion) {
@@ -72,13 +72,13 @@ fn season(criterion: &mut Criterion) {
         (0..ASSET_COUNT).map(|number| if number == 0 { "BTC".into() } else { format!("A{number}") }).collect();
     let closes: Vec<Daily> = (0..ASSET_COUNT).map(walk).collect();
     let caps: Vec<Daily> = (0..ASSET_COUNT).map(|number| walk(number + ASSET_COUNT)).collect();
-    let candidates: Vec<Candidate<'_>> = names
+    let candidates: Vec<SeasonCandidate<'_>> = names
         .iter()
         .zip(closes.iter().zip(&caps))
         .enumerate()
         .map(|(number, (asset, (closes, market_caps)))| {
             let kind = if number % 9 == 4 { AssetKind::Stablecoin } else { AssetKind::Coin };
-            Candidate { asset, kind, closes, market_caps, current_rank: None }
+            SeasonCandidate { asset, kind, closes, market_caps, current_rank: None }
         })
         .collect();
     let mut back = 0;
@@ -86,7 +86,8 @@ fn season(criterion: &mut Criterion) {
         bencher.iter(|| {
             // Another date each time, so that no date is at an advantage.
             back = (back + 37) % 3_000;
-            let parameters = altcoin_season::Parameters { universe_size: 100, window_days: 90, as_of: END.plus(-back) };
+            let parameters =
+                altcoin_season::SeasonParameters { universe_size: 100, window_days: 90, as_of: END.plus(-back) };
             black_box(altcoin_season::season(&candidates, Some(0), parameters))
         });
     });

@@ -65,7 +65,7 @@ lists!(
 batches!(BatchGetPriceSnapshotsResponse, BatchGetIndexSnapshotsResponse);
 
 /// One item of a list.
-pub(super) trait Row {
+pub(super) trait ListItem {
     /// What lists are ordered by.
     type Ordered;
     fn ordered(&self) -> &Self::Ordered;
@@ -74,7 +74,7 @@ pub(super) trait Row {
     fn entry(&self, view: View) -> &Bytes;
 }
 
-impl Row for Arc<Item> {
+impl ListItem for Arc<Item> {
     type Ordered = State;
 
     fn ordered(&self) -> &State {
@@ -110,7 +110,7 @@ impl<T> ListQuery<T> {
     }
 
     /// The page of the rows that was asked for.
-    pub(super) fn answer<L: ListResponse>(&self, mut rows: Vec<impl Row<Ordered = T>>) -> Encoded<L> {
+    pub(super) fn answer<L: ListResponse>(&self, mut rows: Vec<impl ListItem<Ordered = T>>) -> Encoded<L> {
         rows.sort_by(|left, right| {
             order::compare(&self.order, left.ordered(), right.ordered()).then_with(|| left.tie().cmp(&right.tie()))
         });

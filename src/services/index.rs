@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use self::leg::{Leg, Operand};
-use super::collection::{self, Batch, ListQuery, Row};
+use super::collection::{self, Batch, ListItem, ListQuery};
 use super::context::{ServerStream, Services};
 use super::encoded::Encoded;
 use super::error::ServiceError;
@@ -148,7 +148,7 @@ impl Index {
     ) -> Result<ServerStream<Encoded<v1::WatchComparisonsResponse>>, ServiceError> {
         let (request, pace) = Pace::of(request)?;
         compare::check_subjects(&request.subjects)?;
-        let query = compare::Query {
+        let query = compare::ComparisonQuery {
             start: compare::Start::Lookback(compare::lookback(request.lookback_observations)?),
             end: None,
             frequency: compare::frequency(request.frequency)?,
@@ -172,7 +172,7 @@ struct IndexRow {
     entry: bytes::Bytes,
 }
 
-impl Row for IndexRow {
+impl ListItem for IndexRow {
     type Ordered = v1::IndexSnapshot;
 
     fn ordered(&self) -> &v1::IndexSnapshot {

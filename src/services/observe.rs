@@ -52,12 +52,12 @@ struct Method {
     service: String,
     name: String,
     unary: bool,
-    series: OnceLock<Series>,
+    series: OnceLock<MethodMetrics>,
 }
 
 /// An RPC's series, there from its first call on.
 #[derive(Debug)]
-struct Series {
+struct MethodMetrics {
     in_flight: Arc<Gauge>,
     duration: Option<Arc<Histogram>>,
     codes: [OnceLock<Arc<Counter>>; CODES.len()],
@@ -73,10 +73,10 @@ impl Method {
         if self.name == UNKNOWN { "_OTHER".to_owned() } else { format!("{}/{}", self.service, self.name) }
     }
 
-    fn series(&self) -> &Series {
+    fn series(&self) -> &MethodMetrics {
         self.series.get_or_init(|| {
             let labels = [self.service.as_str(), self.name.as_str()];
-            Series {
+            MethodMetrics {
                 in_flight: metrics::RPC_IN_FLIGHT.with(&labels),
                 duration: self.unary.then(|| metrics::RPC_DURATION.with(&labels)),
                 codes: [const { OnceLock::new() }; CODES.len()],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossmarket::security::{Guard, Quotas};
 use crossmarket::services::{Services, StreamSettings, WireEncoder, api};
 use crossmarket_analytics::comparison::{
-    Comparer, DAYS_PER_YEAR, Figures, Frequency, Parameters, SESSIONS_PER_YEAR, WindowStart,
+    Comparer, ComparisonFigures, ComparisonParameters, DAYS_PER_YEAR, Frequency, SESSIONS_PER_YEAR, WindowStart,
 };
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_api::v1;
@@ -280,7 +280,7 @@ impl World {
         })
     }
 
-    fn expected(&self, subject: &str, benchmark: &str) -> Figures {
+    fn expected(&self, subject: &str, benchmark: &str) -> ComparisonFigures {
         let has_sessions = BENCHMARKS.iter().take(INDEX_COUNT).any(|name| *name == benchmark);
         let today = Day::of(start());
         let column = |name: &str| {
@@ -299,7 +299,7 @@ impl World {
         };
         let is_kept = |day: &Day| !has_sessions || calendar::session_of_day(day.start()).is_some();
         let days: Vec<Day> = (0..730).rev().map(|back| today.plus(-back)).filter(is_kept).collect();
-        let parameters = Parameters {
+        let parameters = ComparisonParameters {
             frequency: Frequency::Daily,
             start: WindowStart::Lookback(LOOKBACK),
             end: today,
@@ -350,7 +350,7 @@ impl Told {
     }
 }
 
-fn is_same(comparison: &v1::Comparison, figures: &Figures) -> bool {
+fn is_same(comparison: &v1::Comparison, figures: &ComparisonFigures) -> bool {
     let is_near = |one: Option<f64>, other: Option<f64>| match (one, other) {
         (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * (1.0 + other.abs()),
         (one, other) => one == other,

@@ -1,6 +1,5 @@
 //! The figures of one asset.
 
-mod derived;
 pub mod drawdown;
 pub(crate) mod history;
 mod inputs;

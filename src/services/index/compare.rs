@@ -11,8 +11,8 @@ use crate::services::context::Services;
 use crate::services::error::ServiceError;
 use crate::services::{convert, paging};
 use crossmarket_analytics::comparison::{
-    COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, DAYS_PER_YEAR, Figures, Frequency, LiveComparison, Parameters,
-    SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
+    COMMON_SESSION_COUNT_MIN, Comparer, ComparisonError, ComparisonFigures, ComparisonParameters, DAYS_PER_YEAR,
+    Frequency, LiveComparison, SESSIONS_PER_YEAR, Sample, WEEKS_PER_YEAR, WindowStart,
 };
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_api::v1;
@@ -36,7 +36,7 @@ static NEW_YORK_SESSIONS: LazyLock<Vec<Day>> = LazyLock::new(|| {
 
 /// The part of a request that all subjects share.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Query {
+pub(crate) struct ComparisonQuery {
     /// The last returns, or from a time on.
     pub start: Start,
     /// The window's end; `None` for one that ends now.
@@ -65,11 +65,11 @@ pub(crate) struct Plan {
     pub alignment: Alignment,
 }
 
-pub(crate) struct Outcome {
+pub(crate) struct Compared {
     /// How both legs were sampled.
     pub plan: Plan,
     /// The figures.
-    pub figures: Figures,
+    pub figures: ComparisonFigures,
     /// The samples; empty unless wanted.
     pub samples: Vec<Sample>,
     /// True when the last sample is of a session that is not over.
@@ -136,7 +136,7 @@ impl Plan {
     }
 
     /// The analytics' parameters of a query.
-    pub(crate) fn parameters(self, query: &Query, end: Day) -> Parameters {
+    pub(crate) fn parameters(self, query: &ComparisonQuery, end: Day) -> ComparisonParameters {
         let start = match query.start {
             Start::Lookback(count) => WindowStart::Lookback(count),
             // The first day whose sample is not before that time.
@@ -152,7 +152,7 @@ impl Plan {
             (Frequency::Daily, true) => SESSIONS_PER_YEAR,
             (Frequency::Daily, false) => DAYS_PER_YEAR,
         };
-        Parameters { frequency: query.frequency, start, end, periods_per_year }
+        ComparisonParameters { frequency: query.frequency, start, end, periods_per_year }
     }
 
     fn calendar(self) -> v1::Calendar {
@@ -176,11 +176,11 @@ impl<'a> Benchmark<'a> {
     }
 
     /// The comparison of which only the last sample, that of `day`, still changes.
-    pub(crate) fn live(&mut self, plan: Plan, query: &Query, day: Day, subject: &Leg) -> LiveComparison {
+    pub(crate) fn live(&mut self, plan: Plan, query: &ComparisonQuery, day: Day, subject: &Leg) -> LiveComparison {
         self.comparer(plan, query, day).live(&subject.column(plan.alignment), day)
     }
 
-    fn comparer(&mut self, plan: Plan, query: &Query, end: Day) -> &Comparer {
+    fn comparer(&mut self, plan: Plan, query: &ComparisonQuery, end: Day) -> &Comparer {
         let found = self.prepared.iter().position(|(of, day, _)| (*of, *day) == (plan, end));
         let at = found.unwrap_or_else(|| {
             let column = self.leg.column(plan.alignment);
@@ -196,10 +196,10 @@ impl<'a> Benchmark<'a> {
 pub(crate) fn compare(
     subject: &Leg,
     benchmark: &mut Benchmark<'_>,
-    query: &Query,
+    query: &ComparisonQuery,
     now: Timestamp,
-) -> Result<Outcome, ServiceError> {
-    let mut best: Option<Outcome> = None;
+) -> Result<Compared, ServiceError> {
+    let mut best: Option<Compared> = None;
     let mut failure = None;
     for plan in Plan::candidates(subject, benchmark.leg, query.alignment) {
         match compare_by(plan, subject, benchmark, query, now) {
@@ -222,7 +222,7 @@ pub(crate) fn compare(
 pub(crate) fn insufficient(
     subject: &Leg,
     benchmark: &Leg,
-    query: &Query,
+    query: &ComparisonQuery,
     error: Option<ComparisonError>,
 ) -> ServiceError {
     let problem = match error {
@@ -246,9 +246,9 @@ fn compare_by(
     plan: Plan,
     subject: &Leg,
     benchmark: &mut Benchmark<'_>,
-    query: &Query,
+    query: &ComparisonQuery,
     now: Timestamp,
-) -> Result<Outcome, ComparisonError> {
+) -> Result<Compared, ComparisonError> {
     let column = subject.column(plan.alignment);
     let Some(end) = query.end.filter(|end| *end < now) else {
         return compare_now(plan, subject, &column, benchmark, query, now);
@@ -257,10 +257,15 @@ fn compare_by(
 }
 
 /// A window whose days are all over.
-fn settled(plan: Plan, column: &Daily, comparer: &Comparer, query: &Query) -> Result<Outcome, ComparisonError> {
+fn settled(
+    plan: Plan,
+    column: &Daily,
+    comparer: &Comparer,
+    query: &ComparisonQuery,
+) -> Result<Compared, ComparisonError> {
     let figures = Calculation::Comparison.time(|| comparer.compare(column))?;
     let samples = if query.include_points { comparer.samples(column)? } else { Vec::new() };
-    Ok(Outcome { plan, figures, samples, is_provisional: false, live: None })
+    Ok(Compared { plan, figures, samples, is_provisional: false, live: None })
 }
 
 /// A window that ends now: its last sample may be of a day that goes on.
@@ -269,9 +274,9 @@ fn compare_now(
     subject: &Leg,
     column: &Daily,
     benchmark: &mut Benchmark<'_>,
-    query: &Query,
+    query: &ComparisonQuery,
     now: Timestamp,
-) -> Result<Outcome, ComparisonError> {
+) -> Result<Compared, ComparisonError> {
     let day = plan.current_day(now);
     let above = subject.value_on(day, plan.alignment, now);
     let below = benchmark.leg.value_on(day, plan.alignment, now);
@@ -294,7 +299,7 @@ fn compare_now(
             Comparer::new(&benchmark_column, &days, plan.parameters(query, day)).samples(&with_last(column, above))?;
     }
     let live = subject.live().zip(benchmark.leg.live());
-    Ok(Outcome { plan, figures, samples, is_provisional: now < plan.sample_time(day), live })
+    Ok(Compared { plan, figures, samples, is_provisional: now < plan.sample_time(day), live })
 }
 
 /// A comparison on the wire.
@@ -302,10 +307,10 @@ pub(crate) fn message(
     services: &Services,
     subject: &Leg,
     benchmark: &Leg,
-    query: &Query,
-    outcome: &Outcome,
+    query: &ComparisonQuery,
+    outcome: &Compared,
 ) -> v1::Comparison {
-    let Outcome { plan, figures, samples, is_provisional, live } = outcome;
+    let Compared { plan, figures, samples, is_provisional, live } = outcome;
     v1::Comparison {
         points: samples.iter().map(|sample| point(*plan, sample)).collect(),
         subject_sources: subject.sources(),
@@ -322,7 +327,7 @@ pub(crate) fn message(
 pub(crate) fn figures_message(
     plan: Plan,
     frequency: Frequency,
-    figures: &Figures,
+    figures: &ComparisonFigures,
     subject: &Leg,
     benchmark: &Leg,
 ) -> v1::Comparison {
@@ -420,7 +425,7 @@ pub(crate) fn check_subjects(subjects: &[String]) -> Result<(), ServiceError> {
     }
 }
 
-impl Query {
+impl ComparisonQuery {
     /// Reads a request.
     pub(crate) fn of(request: &v1::CompareIndicesRequest) -> Result<Self, ServiceError> {
         let end = paging::instant("end_time", request.end_time.as_ref())?;
@@ -451,7 +456,7 @@ pub(crate) fn answer(
     request: &v1::CompareIndicesRequest,
 ) -> Result<v1::CompareIndicesResponse, ServiceError> {
     check_subjects(&request.subjects)?;
-    let query = Query::of(request)?;
+    let query = ComparisonQuery::of(request)?;
     super::leg::parse("benchmark", &request.benchmark)?;
     services.check_histories()?;
     let benchmark = Leg::resolve(services, "benchmark", &request.benchmark)?;

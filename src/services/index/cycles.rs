@@ -31,7 +31,7 @@ impl Closing {
 }
 
 /// A request, checked. Percentages are per cent.
-struct Query {
+struct CyclesQuery {
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     reversal: f64,
@@ -39,7 +39,7 @@ struct Query {
     pattern_reversal: f64,
 }
 
-impl Query {
+impl CyclesQuery {
     fn of(request: &v1::GetCyclesRequest) -> Result<Self, ServiceError> {
         let (start, end) = paging::span(request.start_time.as_ref(), request.end_time.as_ref())?;
         let v1::GetCyclesRequest { reversal_percent, level_tolerance_percent, pattern_reversal_percent, .. } = *request;
@@ -57,7 +57,7 @@ impl Query {
 /// Answers `GetCycles`.
 pub(crate) fn get(services: &Services, request: &v1::GetCyclesRequest) -> Result<v1::GetCyclesResponse, ServiceError> {
     super::leg::parse("index", &request.index)?;
-    let Query { start, end, reversal, tolerance, pattern_reversal } = Query::of(request)?;
+    let CyclesQuery { start, end, reversal, tolerance, pattern_reversal } = CyclesQuery::of(request)?;
     services.check_histories()?;
     let leg = Leg::resolve(services, "index", &request.index)?;
     let now = services.clock.now();

@@ -10,7 +10,7 @@ use crate::services::convert::index::exclusion;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, PageSizes, Pages};
 use crossmarket_analytics::altcoin_season::{
-    self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Candidate, Label, Parameters, Reason, Season,
+    self, ALTCOIN_SEASON_SCORE_MIN, BITCOIN_SEASON_SCORE_MAX, Label, Reason, Season, SeasonCandidate, SeasonParameters,
     UNIVERSE_SIZE_DEFAULT, WINDOW_DAYS_DEFAULT,
 };
 use crossmarket_analytics::daily::{Daily, Day};
@@ -33,11 +33,11 @@ const PRICE_DIGITS: u32 = 12;
 
 /// Every asset that may be a constituent, with its past.
 pub(crate) struct Universe {
-    members: Vec<Member>,
+    members: Vec<UniverseMember>,
     btc: Option<usize>,
 }
 
-struct Member {
+struct UniverseMember {
     asset: AssetCode,
     kind: AssetKind,
     rank: Option<u32>,
@@ -55,13 +55,13 @@ impl Universe {
                 kinds.insert(info.asset.clone(), info.kind);
             }
         }
-        let mut members: Vec<Member> = Vec::new();
+        let mut members: Vec<UniverseMember> = Vec::new();
         for (subject, history) in services.histories.all() {
             let Some(Subject::Asset(asset)) = Subject::parse(&subject) else { continue };
             let operand = Operand::find(services, &Subject::Asset(asset.clone())).ok();
             let price = operand.as_ref().and_then(Operand::price);
             let positive = |value: Option<Decimal>| value.map(Decimal::to_f64).filter(|value| *value > 0.0);
-            members.push(Member {
+            members.push(UniverseMember {
                 kind: kinds.get(&asset).copied().unwrap_or(AssetKind::Coin),
                 rank: price.and_then(|price| price.market_cap_rank),
                 live: price.map_or((None, None), |price| (positive(price.price), positive(price.market_cap))),
@@ -75,13 +75,13 @@ impl Universe {
     }
 
     /// The score of a window that ends with a day that is over.
-    pub(crate) fn season(&self, parameters: Parameters) -> Season {
+    pub(crate) fn season(&self, parameters: SeasonParameters) -> Season {
         let candidates = self.candidates();
         Calculation::Season.time(|| altcoin_season::season(&candidates, self.btc, parameters))
     }
 
     /// The score of the window that ends with the day that is going on, at the prices of now.
-    pub(crate) fn season_now(&self, parameters: Parameters) -> Season {
+    pub(crate) fn season_now(&self, parameters: SeasonParameters) -> Season {
         let (start, today) = (parameters.start(), parameters.as_of);
         let columns: Vec<(Daily, Daily)> = self
             .members
@@ -94,11 +94,11 @@ impl Universe {
                 )
             })
             .collect();
-        let candidates: Vec<Candidate<'_>> = self
+        let candidates: Vec<SeasonCandidate<'_>> = self
             .members
             .iter()
             .zip(&columns)
-            .map(|(member, (closes, market_caps))| Candidate {
+            .map(|(member, (closes, market_caps))| SeasonCandidate {
                 asset: member.asset.as_str(),
                 kind: member.kind,
                 closes,
@@ -109,10 +109,10 @@ impl Universe {
         Calculation::Season.time(|| altcoin_season::season(&candidates, self.btc, parameters))
     }
 
-    fn candidates(&self) -> Vec<Candidate<'_>> {
+    fn candidates(&self) -> Vec<SeasonCandidate<'_>> {
         let mut candidates = Vec::with_capacity(self.members.len());
         for member in &self.members {
-            candidates.push(Candidate {
+            candidates.push(SeasonCandidate {
                 asset: member.asset.as_str(),
                 kind: member.kind,
                 closes: &member.history.closes,
@@ -165,7 +165,7 @@ pub(crate) fn get(
     let universe = Universe::of(services);
     let past = as_of.filter(|time| *time < now);
     let day = past.map_or_else(|| Day::of(now), Day::last_ended);
-    let parameters = Parameters { universe_size, window_days, as_of: day };
+    let parameters = SeasonParameters { universe_size, window_days, as_of: day };
     let (season, end_time) = match past {
         Some(_) => (universe.season(parameters), day.end()),
         None => (universe.season_now(parameters), now),
@@ -177,7 +177,7 @@ fn message(
     services: &Services,
     universe: &Universe,
     season: &Season,
-    parameters: Parameters,
+    parameters: SeasonParameters,
     end_time: Timestamp,
 ) -> v1::AltcoinSeason {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
@@ -260,7 +260,7 @@ pub(crate) fn list(
         .and_then(|btc| Some((btc.closes.first_day()?, btc.closes.last_day()?)));
     let mut response = v1::ListAltcoinSeasonHistoryResponse { simulated: services.simulated, ..Default::default() };
     let Some((first, last)) = btc_days else { return Ok(response) };
-    let parameters = Parameters { universe_size, window_days, as_of: last };
+    let parameters = SeasonParameters { universe_size, window_days, as_of: last };
     // A point's time is the end of its day: `start <= end of day < end`.
     let first = first.plus(i32::try_from(window_days).unwrap_or(i32::MAX));
     let from =

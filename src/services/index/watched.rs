@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::compare::{self, Benchmark, Outcome, Plan, Query};
+use super::compare::{self, Benchmark, Compared, ComparisonQuery, Plan};
 use super::derived::Derived;
 use super::leg::{Leg, key_of};
 use super::snapshot;
@@ -23,7 +23,7 @@ use crossmarket_telemetry::metrics::Calculation;
 pub(crate) struct WatchedComparison {
     subject: String,
     benchmark: String,
-    query: Query,
+    query: ComparisonQuery,
     keys: Vec<Key>,
     current: Result<Box<Current>, (v1::ItemState, String)>,
 }
@@ -34,14 +34,14 @@ struct Current {
     benchmark: Leg,
     plan: Plan,
     day: Day,
-    outcome: Outcome,
+    outcome: Compared,
     /// All but the last sample; `None` while the day has no sample on both legs.
     live: Option<LiveComparison>,
 }
 
 impl WatchedComparison {
     /// A comparison by the names that the client gave.
-    pub(crate) fn new(subject: &str, benchmark: &str, query: Query) -> Self {
+    pub(crate) fn new(subject: &str, benchmark: &str, query: ComparisonQuery) -> Self {
         let names = [subject, benchmark].into_iter().filter_map(Expression::parse);
         let mut keys: Vec<Key> = names.flat_map(|name| name.subjects().map(key_of).collect::<Vec<_>>()).collect();
         keys.sort_unstable();
@@ -71,7 +71,7 @@ impl Current {
     }
 
     /// Takes the newest states in. False when it must be prepared again.
-    fn follow(&mut self, services: &Services, query: &Query, now: Timestamp) -> bool {
+    fn follow(&mut self, services: &Services, query: &ComparisonQuery, now: Timestamp) -> bool {
         for operand in self.subject.operands.iter_mut().chain(&mut self.benchmark.operands) {
             operand.item = services.image.get(&key_of(&operand.subject));
         }

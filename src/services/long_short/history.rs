@@ -13,7 +13,7 @@ use crossmarket_image::LongShortSeries;
 const PAGES: PageSizes = PageSizes { default: 1_000, max: 10_000 };
 
 /// A request, checked.
-struct Query {
+struct HistoryQuery {
     asset: AssetCode,
     series: LongShortSeries,
     from: Timestamp,
@@ -68,12 +68,12 @@ impl LongShort {
         })
     }
 
-    fn query(&self, mut request: v1::ListLongShortRatioHistoryRequest) -> Result<Query, ServiceError> {
+    fn query(&self, mut request: v1::ListLongShortRatioHistoryRequest) -> Result<HistoryQuery, ServiceError> {
         let asset = paging::asset("asset", &request.asset)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         let pages = Pages::of(&mut request, PAGES)?;
         let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
-        Ok(Query { asset, series, from, until, pages })
+        Ok(HistoryQuery { asset, series, from, until, pages })
     }
 
     async fn points(

@@ -21,11 +21,11 @@ const ENDS: [&str; 5] = ["client", "drain", "age", "deadline", "error"];
 /// Registers the series of every stream at 0.
 pub(crate) fn expect() {
     for rpc_method in RPC_METHODS {
-        Series::of(rpc_method);
+        StreamMetrics::of(rpc_method);
     }
 }
 
-struct Series {
+struct StreamMetrics {
     open: Arc<Gauge>,
     frames: [Arc<Counter>; STATES.len()],
     delivered: Arc<Counter>,
@@ -34,7 +34,7 @@ struct Series {
     ends: [Arc<Counter>; ENDS.len()],
 }
 
-impl Series {
+impl StreamMetrics {
     fn of(rpc_method: &'static str) -> Self {
         Self {
             open: metrics::STREAMS_OPEN.with(&[rpc_method]),
@@ -49,7 +49,7 @@ impl Series {
 
 /// One open stream. Dropped without [`Measure::ended`] it was ended by its client.
 pub(super) struct Measure {
-    series: Series,
+    series: StreamMetrics,
     ended: bool,
     /// When the last frame was given out, until the reader asks for the next.
     given: Option<Instant>,
@@ -58,7 +58,7 @@ pub(super) struct Measure {
 impl Measure {
     /// A stream opens.
     pub(super) fn open(rpc_method: &'static str) -> Self {
-        let series = Series::of(rpc_method);
+        let series = StreamMetrics::of(rpc_method);
         series.open.increment();
         Self { series, ended: false, given: None }
     }
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_and_ends_are_counted() {
-        let series = Series::of("test-ends");
+        let series = StreamMetrics::of("test-ends");
         let mut drained = Measure::open("test-ends");
         let left = Measure::open("test-ends");
         assert_eq!(series.open.get(), 2);

@@ -30,7 +30,7 @@ pub const ALTCOIN_SEASON_SCORE_MIN: f64 = 75.0;
 pub const BITCOIN_SEASON_SCORE_MAX: f64 = 25.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Parameters {
+pub struct SeasonParameters {
     /// How many altcoins to compare.
     pub universe_size: usize,
     /// The length of the window in days, at least 1.
@@ -39,7 +39,7 @@ pub struct Parameters {
     pub as_of: Day,
 }
 
-impl Parameters {
+impl SeasonParameters {
     /// The first day of the window, at whose close returns begin.
     pub fn start(&self) -> Day {
         self.as_of.plus(i32::try_from(self.window_days).map_or(i32::MIN, |days| -days))
@@ -48,7 +48,7 @@ impl Parameters {
 
 /// An asset that may be a constituent.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct SeasonCandidate<'a> {
     /// The ticker, by which ties are broken.
     pub asset: &'a str,
     /// What it is.
@@ -71,7 +71,7 @@ pub struct Season {
     /// Bitcoin's return in per cent.
     pub btc_return_percent: Option<f64>,
     /// Those that were compared, by rank. Empty without Bitcoin's return.
-    pub constituents: Vec<Constituent>,
+    pub constituents: Vec<SeasonConstituent>,
     /// Those that were left out, by rank, those without one last.
     pub excluded: Vec<Excluded>,
     /// How many constituents beat Bitcoin.
@@ -104,7 +104,7 @@ impl Label {
 
 /// An altcoin that was compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Constituent {
+pub struct SeasonConstituent {
     /// Its index among the candidates.
     pub candidate: usize,
     /// Its place in the ranking used, 1 for the largest; Bitcoin and what is excluded have theirs.
@@ -162,7 +162,7 @@ impl Reason {
 }
 
 /// The score of one window. `btc` is Bitcoin's index among the candidates.
-pub fn season(candidates: &[Candidate<'_>], btc: Option<usize>, parameters: Parameters) -> Season {
+pub fn season(candidates: &[SeasonCandidate<'_>], btc: Option<usize>, parameters: SeasonParameters) -> Season {
     let (start, end) = (parameters.start(), parameters.as_of);
     let (ranking, ranked_at_end) = rank(candidates, btc, end);
     let btc_growth = btc.and_then(|index| candidates.get(index)).and_then(|candidate| {
@@ -190,7 +190,7 @@ pub fn season(candidates: &[Candidate<'_>], btc: Option<usize>, parameters: Para
                 place_count += 1;
                 if let Some(btc_growth) = btc_growth {
                     let growth = end_price / start_price;
-                    season.constituents.push(Constituent {
+                    season.constituents.push(SeasonConstituent {
                         candidate: *index,
                         market_cap_rank,
                         start_price,
@@ -223,9 +223,9 @@ pub fn season(candidates: &[Candidate<'_>], btc: Option<usize>, parameters: Para
 
 /// The seasons of every day from `from` to `until`. A day without a score has none; it is not filled in from its neighbours.
 pub fn history<'a>(
-    candidates: &'a [Candidate<'a>],
+    candidates: &'a [SeasonCandidate<'a>],
     btc: Option<usize>,
-    parameters: Parameters,
+    parameters: SeasonParameters,
     from: Day,
     until: Day,
 ) -> impl DoubleEndedIterator<Item = (Day, Season)> + 'a {
@@ -236,7 +236,7 @@ pub fn history<'a>(
     });
     let days = btc_days.into_iter().flat_map(|(first, last)| first.number()..=last.number());
     days.map(Day::from_number).filter_map(move |as_of| {
-        let season = season(candidates, btc, Parameters { as_of, ..parameters });
+        let season = season(candidates, btc, SeasonParameters { as_of, ..parameters });
         season.score.is_some().then_some((as_of, season))
     })
 }
@@ -246,7 +246,7 @@ fn percent(growth: f64) -> f64 {
 }
 
 /// The candidates that have a rank, by it, and whether it is that of `end`.
-fn rank(candidates: &[Candidate<'_>], btc: Option<usize>, end: Day) -> (Vec<usize>, bool) {
+fn rank(candidates: &[SeasonCandidate<'_>], btc: Option<usize>, end: Day) -> (Vec<usize>, bool) {
     let ticker = |index: usize| candidates.get(index).map(|candidate| candidate.asset);
     let mut by_cap: Vec<(f64, usize)> = candidates
         .iter()
@@ -268,8 +268,8 @@ fn rank(candidates: &[Candidate<'_>], btc: Option<usize>, end: Day) -> (Vec<usiz
 }
 
 /// Coins that have market caps, but none of `end`. Without any they are unknown to the listings and not worth naming.
-fn unranked<'a>(candidates: &'a [Candidate<'a>], end: Day) -> impl Iterator<Item = Excluded> + 'a {
-    let lacks_only_that_day = move |candidate: &Candidate<'_>| {
+fn unranked<'a>(candidates: &'a [SeasonCandidate<'a>], end: Day) -> impl Iterator<Item = Excluded> + 'a {
+    let lacks_only_that_day = move |candidate: &SeasonCandidate<'_>| {
         candidate.kind == AssetKind::Coin
             && !candidate.market_caps.is_empty()
             && candidate.market_caps.get(end).is_none()

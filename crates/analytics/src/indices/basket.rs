@@ -51,7 +51,7 @@ pub enum Schedule {
 
 /// How a basket is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
+pub struct RebalanceRule {
     /// How weights are set.
     pub weighting: Weighting,
     /// When.
@@ -66,7 +66,7 @@ pub struct Rule {
 
 /// An asset that may be held.
 #[derive(Clone, Copy, Debug)]
-pub struct Member<'a> {
+pub struct Constituent<'a> {
     /// Daily closes in US dollars.
     pub closes: &'a Daily,
     /// Daily market caps in US dollars. Needed on the day of a rebalancing unless weights are equal and all members are taken.
@@ -75,7 +75,7 @@ pub struct Member<'a> {
 
 /// A position in an asset.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Holding {
+pub struct Position {
     /// Its index among the members.
     pub member: usize,
     /// Units of it.
@@ -86,7 +86,7 @@ pub struct Holding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Composition {
     /// By their weight when they were set, largest first.
-    pub holdings: Vec<Holding>,
+    pub holdings: Vec<Position>,
     /// `level = Σ units × price / divisor`, greater than 0.
     pub divisor: f64,
     /// The day at whose close it was set.
@@ -108,11 +108,11 @@ impl Composition {
         sorted.sort_by(|(left, left_weight, _), (right, right_weight, _)| {
             right_weight.total_cmp(left_weight).then_with(|| left.cmp(right))
         });
-        let held = |(member, weight, price): &(usize, f64, f64)| Holding {
+        let held = |(member, weight, price): &(usize, f64, f64)| Position {
             member: *member,
             units: weight / weight_sum * notional / price,
         };
-        let holdings: Vec<Holding> = sorted.iter().map(held).collect();
+        let holdings: Vec<Position> = sorted.iter().map(held).collect();
         let value: f64 = holdings.iter().zip(&sorted).map(|(holding, (_, _, price))| holding.units * price).sum();
         let divisor = value / level;
         usable(divisor).then_some(Self { holdings, divisor, set_day })
@@ -144,7 +144,7 @@ impl Composition {
         mut now: impl FnMut(usize) -> Option<f64>,
     ) -> Option<Vec<f64>> {
         let level_before = self.level(&mut before)? * self.divisor;
-        let moved = |holding: &Holding| {
+        let moved = |holding: &Position| {
             Some(100.0 * holding.units * (now(holding.member)? - before(holding.member)?) / level_before)
         };
         self.holdings.iter().map(moved).collect()
@@ -153,7 +153,7 @@ impl Composition {
     /// The same basket without some members, with the same level at these prices. `None` when nothing is left.
     fn without(&self, gone: &[usize], day: Day, mut price: impl FnMut(usize) -> Option<f64>) -> Option<Self> {
         let level = self.level(&mut price)?;
-        let holdings: Vec<Holding> =
+        let holdings: Vec<Position> =
             self.holdings.iter().filter(|holding| !gone.contains(&holding.member)).copied().collect();
         let rest = Self { holdings, divisor: 1.0, set_day: day };
         let divisor = rest.level(price)? / level;
@@ -175,7 +175,7 @@ pub struct BasketHistory {
 }
 
 /// Computes a basket from its base day to `until`, included.
-pub fn history(members: &[Member<'_>], rule: &Rule, until: Day) -> BasketHistory {
+pub fn history(members: &[Constituent<'_>], rule: &RebalanceRule, until: Day) -> BasketHistory {
     let last_price = members.iter().filter_map(|member| member.closes.last_day()).max();
     let first_price = members.iter().filter_map(|member| member.closes.first_day()).min();
     let (Some(first), Some(last)) = (first_price, last_price) else { return BasketHistory::default() };
@@ -235,8 +235,8 @@ pub fn capped_weights(sizes: &[f64], weight_max: f64) -> Vec<f64> {
 
 /// A basket on its way through the days.
 struct Basket<'a> {
-    members: &'a [Member<'a>],
-    rule: &'a Rule,
+    members: &'a [Constituent<'a>],
+    rule: &'a RebalanceRule,
     history: BasketHistory,
     /// The last day that had a level, with it.
     complete: Option<(Day, f64)>,

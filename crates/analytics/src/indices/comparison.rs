@@ -55,7 +55,7 @@ pub enum WindowStart {
 
 /// The parameters of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameters {
+pub struct ComparisonParameters {
     /// How often to sample.
     pub frequency: Frequency,
     /// Where the window begins.
@@ -68,7 +68,7 @@ pub struct Parameters {
 
 /// The figures of one comparison. Percentages are per cent: 1.3 is 1.3 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figures {
+pub struct ComparisonFigures {
     /// The day of the first sample.
     pub start_day: Day,
     /// The day of the last sample.
@@ -99,7 +99,7 @@ pub struct Figures {
     pub observation_count: u32,
     /// Sessions of the window, for weekly samples weeks with a session, that have no sample because a side has no value. The window
     /// begins with the day of [`WindowStart::From`] or the first sample, and ends with the last session of the calendar that is not after
-    /// [`Parameters::end`].
+    /// [`ComparisonParameters::end`].
     pub missing_count: u32,
     /// By which figures were annualized.
     pub periods_per_year: f64,
@@ -141,7 +141,7 @@ pub struct Comparer {
     benchmark: Vec<f64>,
     /// The benchmark's log return from the session before, NaN where either is missing.
     returns: Vec<f64>,
-    parameters: Parameters,
+    parameters: ComparisonParameters,
 }
 
 /// A comparison of which only the last sample changes: an update takes the same few operations for any length of the window.
@@ -156,7 +156,7 @@ pub struct LiveComparison {
 impl Comparer {
     /// Prepares a benchmark. `sessions` is the calendar, ascending; days out of order are left out. It should end with the last session
     /// for which there can be a value, since sessions without one are counted as missing.
-    pub fn new(benchmark: &Daily, sessions: &[Day], parameters: Parameters) -> Self {
+    pub fn new(benchmark: &Daily, sessions: &[Day], parameters: ComparisonParameters) -> Self {
         let from = match parameters.start {
             WindowStart::Lookback(_) => Day::from_number(i32::MIN),
             WindowStart::From(day) => day,
@@ -174,7 +174,7 @@ impl Comparer {
     }
 
     /// Compares a subject with the benchmark.
-    pub fn compare(&self, subject: &Daily) -> Result<Figures, ComparisonError> {
+    pub fn compare(&self, subject: &Daily) -> Result<ComparisonFigures, ComparisonError> {
         let (sums, missing_count) = self.sum(subject, self.sessions.len(), 0);
         sums.figures(missing_count, self.parameters.periods_per_year)
     }
@@ -298,7 +298,7 @@ impl LiveComparison {
 
     /// The figures with these values as the last sample: the same, bit for bit, as [`Comparer::compare`] gives for series that end with
     /// them.
-    pub fn with(&self, subject: f64, benchmark: f64) -> Result<Figures, ComparisonError> {
+    pub fn with(&self, subject: f64, benchmark: f64) -> Result<ComparisonFigures, ComparisonError> {
         if ![subject, benchmark].into_iter().all(|value| value.is_finite() && value > 0.0) {
             return Err(ComparisonError::NotAValue);
         }
@@ -406,7 +406,7 @@ impl Sums {
         self.products += self.subject.add(above, is_first) * self.benchmark.add(below, is_first);
     }
 
-    fn figures(&self, missing_count: u32, periods_per_year: f64) -> Result<Figures, ComparisonError> {
+    fn figures(&self, missing_count: u32, periods_per_year: f64) -> Result<ComparisonFigures, ComparisonError> {
         if self.sample_count < COMMON_SESSION_COUNT_MIN {
             return Err(ComparisonError::TooFewCommonSessions { found: self.sample_count });
         }
@@ -419,7 +419,7 @@ impl Sums {
         let beta = varies(benchmark_deviation).then(|| covariance / benchmark.variance(length));
         let both_vary = varies(subject_deviation) && varies(benchmark_deviation);
         let annualized_percent = |deviation: f64| 100.0 * deviation * periods_per_year.sqrt();
-        Ok(Figures {
+        Ok(ComparisonFigures {
             start_day: self.start_day,
             end_day: self.end_day,
             subject_return_percent: subject.return_percent(),

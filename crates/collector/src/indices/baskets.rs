@@ -13,7 +13,7 @@ use super::figures::{HERE, decimal, fill_continuous};
 use super::sums::is_counted;
 use super::{BUDGET, Made};
 use crossmarket_analytics::basket::{
-    self, Composition, Holding, Member, Rule, Schedule, Weighting, capped_weights, period_end,
+    self, Composition, Constituent, Position, RebalanceRule, Schedule, Weighting, capped_weights, period_end,
 };
 use crossmarket_analytics::daily::Day;
 use crossmarket_domain::index::{
@@ -172,14 +172,14 @@ impl Baskets {
         if (with_history as f64) < WITH_HISTORY_SHARE * candidates.len() as f64 && waiting < PATIENCE {
             return None;
         }
-        let members: Vec<Member<'_>> = pasts
+        let members: Vec<Constituent<'_>> = pasts
             .iter()
             .map(|past| {
                 let past: &History = past;
-                Member { closes: &past.closes, market_caps: &past.market_caps }
+                Constituent { closes: &past.closes, market_caps: &past.market_caps }
             })
             .collect();
-        let rule = Rule {
+        let rule = RebalanceRule {
             weighting: definition.weighting,
             schedule: definition.schedule,
             base_day: until.plus(-PAST_DAYS_MAX),
@@ -257,7 +257,7 @@ impl Held {
         let mut holdings = Vec::new();
         let mut prices = Vec::new();
         for (member, constituent) in snapshot.constituents.iter().enumerate() {
-            holdings.push(Holding { member, units: constituent.units?.to_f64() });
+            holdings.push(Position { member, units: constituent.units?.to_f64() });
             assets.push(constituent.asset.clone());
             prices.push(constituent.price?.to_f64());
         }

@@ -28,12 +28,12 @@ fn asset(ticker: &'static str, cap: f64, growth: f64) -> Asset {
     }
 }
 
-fn parameters(universe_size: usize) -> Parameters {
-    Parameters { universe_size, window_days: 90, as_of: Day::from_number(END) }
+fn parameters(universe_size: usize) -> SeasonParameters {
+    SeasonParameters { universe_size, window_days: 90, as_of: Day::from_number(END) }
 }
 
-fn candidates<'a>(assets: &'a [Asset]) -> Vec<Candidate<'a>> {
-    let candidate = |one: &'a Asset| Candidate {
+fn candidates<'a>(assets: &'a [Asset]) -> Vec<SeasonCandidate<'a>> {
+    let candidate = |one: &'a Asset| SeasonCandidate {
         asset: one.ticker,
         kind: one.kind,
         closes: &one.closes,
@@ -44,7 +44,7 @@ fn candidates<'a>(assets: &'a [Asset]) -> Vec<Candidate<'a>> {
 }
 
 fn compared(season: &Season, assets: &[Asset]) -> Vec<(&'static str, u32, bool)> {
-    let of = |one: &Constituent| (assets[one.candidate].ticker, one.market_cap_rank, one.beat_btc);
+    let of = |one: &SeasonConstituent| (assets[one.candidate].ticker, one.market_cap_rank, one.beat_btc);
     season.constituents.iter().map(of).collect()
 }
 
@@ -150,7 +150,13 @@ fn history_has_the_days_that_can_be_computed() {
     let mut altcoin = walk(2.0);
     altcoin.set(Day::from_number(END + 11), 1.0);
     let bitcoin = walk(1.0);
-    let of = |asset, closes| Candidate { asset, kind: AssetKind::Coin, closes, market_caps: &caps, current_rank: None };
+    let of = |asset, closes| SeasonCandidate {
+        asset,
+        kind: AssetKind::Coin,
+        closes,
+        market_caps: &caps,
+        current_rank: None,
+    };
     let both = [of("BTC", &bitcoin), of("ETH", &altcoin)];
     let found: Vec<(i32, Option<f64>)> =
         history(&both, Some(0), parameters(50), Day::from_number(i32::MIN), Day::from_number(i32::MAX))
@@ -186,7 +192,7 @@ proptest! {
         let straight = season(&candidates(&assets), Some(0), parameters(universe_size));
         let other = season(&turned, btc, parameters(universe_size));
         prop_assert_eq!(straight.score, other.score);
-        let tickers = |season: &Season, all: &[Candidate<'_>]| -> Vec<String> {
+        let tickers = |season: &Season, all: &[SeasonCandidate<'_>]| -> Vec<String> {
             season.constituents.iter().map(|one| all[one.candidate].asset.to_owned()).collect()
         };
         prop_assert_eq!(tickers(&straight, &candidates(&assets)), tickers(&other, &turned));

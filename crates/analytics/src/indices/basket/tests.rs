@@ -15,12 +15,12 @@ fn series(first: Day, values: &[f64]) -> Daily {
     Daily::new((first.number()..).zip(values).map(|(number, value)| (day(number), *value)))
 }
 
-fn rule(weighting: Weighting, schedule: Schedule, base_day: Day) -> Rule {
-    Rule { weighting, schedule, base_day, base_level: 1000.0, constituent_count_max: None }
+fn rule(weighting: Weighting, schedule: Schedule, base_day: Day) -> RebalanceRule {
+    RebalanceRule { weighting, schedule, base_day, base_level: 1000.0, constituent_count_max: None }
 }
 
-fn members(series: &[(Daily, Daily)]) -> Vec<Member<'_>> {
-    series.iter().map(|(closes, market_caps)| Member { closes, market_caps }).collect()
+fn members(series: &[(Daily, Daily)]) -> Vec<Constituent<'_>> {
+    series.iter().map(|(closes, market_caps)| Constituent { closes, market_caps }).collect()
 }
 
 #[track_caller]
@@ -70,7 +70,7 @@ fn an_equal_basket_is_rebalanced_by_the_month() {
     let first = date(2026, 1, 30);
     let (none, one, other) =
         (Daily::default(), series(first, &[10.0, 20.0, 10.0, 20.0]), series(first, &[5.0, 5.0, 5.0, 5.0]));
-    let all = [Member { closes: &one, market_caps: &none }, Member { closes: &other, market_caps: &none }];
+    let all = [Constituent { closes: &one, market_caps: &none }, Constituent { closes: &other, market_caps: &none }];
     let found = history(&all, &rule(Weighting::Equal, Schedule::Monthly, first), date(2027, 1, 1));
     // 31 January: half doubled. Then half of 1,500 halves, and doubles again.
     let expected = [1000.0, 1500.0, 1125.0, 1500.0];
@@ -100,7 +100,7 @@ fn a_market_cap_basket_holds_the_largest_by_its_cap() {
         (series(first, &[1.0, 1.0, 9.0]), caps(9.0)),
         (series(first, &[1.0, 1.0, 9.0]), Daily::default()),
     ];
-    let three = Rule {
+    let three = RebalanceRule {
         constituent_count_max: Some(3),
         ..rule(Weighting::CappedMarketCap { weight_max: 0.4 }, Schedule::Never, first)
     };

@@ -15,8 +15,8 @@ fn days(range: std::ops::Range<i32>) -> Vec<Day> {
     range.map(day).collect()
 }
 
-fn parameters(start: WindowStart, end: i32) -> Parameters {
-    Parameters { frequency: Frequency::Daily, start, end: day(end), periods_per_year: DAYS_PER_YEAR }
+fn parameters(start: WindowStart, end: i32) -> ComparisonParameters {
+    ComparisonParameters { frequency: Frequency::Daily, start, end: day(end), periods_per_year: DAYS_PER_YEAR }
 }
 
 #[track_caller]
@@ -95,7 +95,7 @@ fn a_missing_session_lengthens_the_return_of_both() {
     };
     let found = compare(&with_hole, &whole, &calendar);
     assert_eq!((found.observation_count, found.missing_count), (11, 1));
-    assert_eq!(Figures { missing_count: 0, ..found }, compare(&with_hole, &whole, &without));
+    assert_eq!(ComparisonFigures { missing_count: 0, ..found }, compare(&with_hole, &whole, &without));
     let turned = compare(&whole, &with_hole, &calendar);
     assert_eq!((turned.observation_count, turned.missing_count), (11, 1));
     near(turned.correlation.expect("both vary"), found.correlation.expect("both vary"));
@@ -131,7 +131,7 @@ fn weeks_end_with_their_last_joint_session() {
     let benchmark = series(4, &values);
     let is_there = |number: &i32| (number - 4) / 7 % 2 == 0 || (number - 4) % 7 == 2;
     let subject = Daily::new((4..124).filter(is_there).map(|number| (day(number), 50.0 + f64::from(number % 13))));
-    let weekly = |start: WindowStart, end: i32| Parameters {
+    let weekly = |start: WindowStart, end: i32| ComparisonParameters {
         frequency: Frequency::Weekly,
         periods_per_year: WEEKS_PER_YEAR,
         ..parameters(start, end)
@@ -217,7 +217,7 @@ fn plain(above: &[f64], below: &[f64], periods_per_year: f64) -> [Option<f64>; 8
     ]
 }
 
-fn figures_of(found: &Figures) -> [Option<f64>; 8] {
+fn figures_of(found: &ComparisonFigures) -> [Option<f64>; 8] {
     [
         found.correlation,
         found.beta,
@@ -266,7 +266,7 @@ proptest! {
     fn a_live_update_is_the_whole_comparison((above, below) in two_series(), lookback in 9usize..90, weekly in any::<bool>()) {
         let length = above.len() as i32;
         let frequency = if weekly { Frequency::Weekly } else { Frequency::Daily };
-        let window = Parameters { frequency, ..parameters(WindowStart::Lookback(lookback), length) };
+        let window = ComparisonParameters { frequency, ..parameters(WindowStart::Lookback(lookback), length) };
         let (mut subject, mut benchmark) = (series(0, &above), series(0, &below));
         let calendar = days(0..length + 1);
         let live = Comparer::new(&benchmark, &calendar, window).live(&subject, day(length));
