@@ -179,7 +179,7 @@ metrics! {
             "Files: `certificates`, `clients`, `token_keys` (the issuer's). Outcomes: `ok`, `failed` (the old ones stay in use). Absent for files that are not configured.";
         read_counter AUTH_REJECTIONS "crossmarket_auth_rejections_total" ["reason"]
             "Calls refused for their credentials."
-            "Reasons: `missing`, `invalid`, `expired`, `scope`. The client is told less.";
+            "Reasons: `missing`, `invalid`, `expired`, `scope`. Clients learn no reason.";
         read_counter QUOTA_REJECTIONS "crossmarket_quota_rejections_total" ["limit"]
             "Calls and subscriptions refused for exceeding a quota."
             "Limits: `calls`, `streams`, `subscriptions`.";
