@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -105,14 +105,14 @@ impl Process {
     /// Leaves it to all tests of this binary. Statics are not dropped, so a shell kills it, by its id, when this process ends in whatever way and
     /// the pipe between them closes with it.
     pub fn shared(self) -> Shared {
-        let mut watcher = Command::new("sh")
+        let watcher = Command::new("sh")
             .args(["-c", "read -r _; kill -KILL \"$0\"", &self.id().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
-        Shared { process: self, _pipe: watcher.stdin.take().expect("piped") }
+        Shared { process: self, _watcher: watcher }
     }
 
     /// Everything logged so far.
@@ -202,7 +202,7 @@ impl Drop for Process {
 /// A process that the tests of a binary share.
 pub struct Shared {
     process: Process,
-    _pipe: ChildStdin,
+    _watcher: Child,
 }
 
 /// One test's hold on a shared process: shows its log when the test fails.
