@@ -9,9 +9,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crossmarket_domain::series::{Point, SeriesKey};
-use crossmarket_domain::state::{Epoch, Key, Revision, State};
+use crossmarket_domain::state::{Epoch, Revision};
 use crossmarket_domain::{Candle, ShardId, Shards, Timestamp, TraceContext};
-use crossmarket_store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail};
+use crossmarket_store::{Bootstrap, Lease, LeaseClaim, SeriesInfo, Store, StoreError, Tail, Update};
 use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
 use crossmarket_telemetry::trace::{self, Place};
@@ -172,12 +172,7 @@ impl Store for Measured {
         self.measure(Operation::Lease, self.store.release_lease(lease)).await
     }
 
-    async fn write(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
-    ) -> Result<Revision, StoreError> {
+    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
         self.write_traced(shard, epoch, updates, None).await
     }
 
@@ -185,7 +180,7 @@ impl Store for Measured {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let count = updates.len() as u64;

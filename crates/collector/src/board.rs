@@ -10,7 +10,6 @@ use super::history::{History, Source};
 use super::intake::{Intake, LongShortAnswer, Observed};
 use super::long_short::book::{AssetContext, Book, BookVenue, Row};
 use super::monitor::FeedMonitor;
-use super::publish::Update;
 use super::universe::{Listed, Universe};
 use crossmarket_analytics::aggregate::{ListingPrice, Quote};
 use crossmarket_analytics::plausibility::{self, LastGood};
@@ -21,6 +20,7 @@ use crossmarket_domain::{
     AssetCode, Candle, CandleInterval, Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
     Timestamp, VenueId,
 };
+use crossmarket_store::Update;
 
 /// Instruments kept of one asset at most, over all venues.
 const QUOTES_MAX: usize = 400;

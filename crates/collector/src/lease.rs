@@ -14,13 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::publish::Update;
 use crossmarket_backoff::{Backoff, Jitter};
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{Epoch, Key, Revision};
 use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{Shards, TraceContext};
-use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError};
+use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError, Update};
 use crossmarket_telemetry::metrics;
 
 /// How often a standby asks for the lease. A holder that ends releases its lease, so this is what a rolling restart waits.

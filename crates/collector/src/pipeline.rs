@@ -17,14 +17,14 @@ use super::intake::{Intake, LongShortAnswer, Observed};
 use super::lease::{Lead, Leads};
 use super::long_short;
 use super::monitor::FeedMonitor;
-use super::publish::{Publisher, Update, forget};
+use super::publish::{Publisher, forget};
 use super::retention::store_candles;
 use super::writer::{Outcome, Writer};
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::Key;
 use crossmarket_domain::{AssetCode, Candle, Instrument, ShardId, Shards, Timestamp};
-use crossmarket_store::{Store, StoreError};
+use crossmarket_store::{Store, StoreError, Update};
 use crossmarket_telemetry::metrics::Calculation;
 use crossmarket_telemetry::trace;
 

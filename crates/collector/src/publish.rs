@@ -19,6 +19,7 @@ use crossmarket_domain::state::{
 };
 use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_store::Update;
 use crossmarket_telemetry::metrics::Calculation;
 
 /// Snapshots made at one time at most; the rest follow as soon as these are written. A snapshot with what is behind it is about 10 kB of
@@ -31,9 +32,6 @@ const ASSET_BUDGET: Duration = DAY;
 /// How many of each interval's candles the figures need: the daily ones reach back to the turn of the year on any day of it.
 const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
     [(CandleInterval::OneDay, 368), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
-
-/// An update for the store.
-pub type Update = (Key, Option<State>);
 
 /// Makes states.
 pub struct Publisher {

@@ -9,11 +9,10 @@ use tracing::{info, warn};
 
 use super::heard::Heard;
 use super::lease::Lead;
-use super::publish::Update;
 use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_domain::state::{Epoch, Key, Revision};
 use crossmarket_domain::{AssetCode, ShardId, TraceContext};
-use crossmarket_store::StoreError;
+use crossmarket_store::{StoreError, Update};
 
 /// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), Duration::from_millis(500));

@@ -28,9 +28,11 @@ use super::heads::Heads;
 use super::history;
 use super::lease::{self, LocalLeases};
 use super::packing::{self, BlockNumber, Record};
-use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail};
+use super::{
+    Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail, Update,
+};
 use crossmarket_domain::series::{Point, SeriesKey};
-use crossmarket_domain::state::{Epoch, Key, Revision, State};
+use crossmarket_domain::state::{Epoch, Revision};
 use crossmarket_domain::{Candle, Timestamp, TraceContext};
 
 /// The database's name in the store's directory.
@@ -204,12 +206,7 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
-    ) -> Result<Revision, StoreError> {
+    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
         self.write_traced(shard, epoch, updates, None).await
     }
 
@@ -217,7 +214,7 @@ impl Store for EmbeddedStore {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let heads = Arc::clone(&self.heads);

@@ -22,6 +22,7 @@ mod heads;
 mod history;
 mod lease;
 mod open;
+mod update;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub use embedded::EmbeddedStore;
 pub use lease::{HOLDER_LEN_MAX, LEASE_LIFE_MAX, Lease, LeaseClaim};
 pub use memory::MemoryStore;
 pub use open::{ALLOWED, OpenOptions, is_store_url, kind_of, open};
+pub use update::Update;
 
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,19 +149,14 @@ pub trait Store: Send + Sync {
     /// right.
     /// An epoch other than the one that the last [`Store::open_writer`] gave out is refused as [`StoreError::Fenced`], and one that the store no
     /// longer knows, or whose last revisions it no longer has, as [`StoreError::Lost`].
-    async fn write(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
-    ) -> Result<Revision, StoreError>;
+    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError>;
 
     /// [`Store::write`] of a batch that is traced: readers of the feed are told of the span. A store that cannot tell only writes.
     async fn write_traced(
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         _trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         self.write(shard, epoch, updates).await

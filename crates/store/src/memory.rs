@@ -15,7 +15,7 @@ use super::lease::{self, LocalLeases};
 use super::packing::{self, Block, BlockNumber, Record};
 use super::{
     Bootstrap, Entry, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError,
-    TAIL_LEN_MAX, Tail, encoding, is_older,
+    TAIL_LEN_MAX, Tail, Update, encoding, is_older,
 };
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
@@ -209,12 +209,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
-    ) -> Result<Revision, StoreError> {
+    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
         self.write_traced(shard, epoch, updates, None).await
     }
 
@@ -222,7 +217,7 @@ impl Store for MemoryStore {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let revision = {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::packing::{self, Record};
-use super::{Bootstrap, Entry, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, encoding};
+use super::{Bootstrap, Entry, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Update, encoding};
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 use crossmarket_domain::state::{Key, State};
@@ -236,7 +236,7 @@ async fn copy_shard(
     let mut lease = claim(to, shard, holder, now).await?;
     let before = states_of(to.bootstrap(shard).await.map_err(MigrateError::To)?);
     let source = states_of(source);
-    let missing: Vec<(Key, Option<State>)> = source
+    let missing: Vec<Update> = source
         .iter()
         .filter(|(key, state)| !before.get(key).is_some_and(|there| is_as_good(there, state)))
         .map(|(key, state)| (key.clone(), Some(state.clone())))

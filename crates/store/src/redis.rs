@@ -28,9 +28,11 @@ use self::pool::Pool;
 use self::reader::Readers;
 use self::series::Histories;
 use self::writer::Writers;
-use super::{Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail};
+use super::{
+    Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail, Update,
+};
 use crossmarket_domain::series::{Point, SeriesKey};
-use crossmarket_domain::state::{Epoch, Key, Revision, State};
+use crossmarket_domain::state::{Epoch, Revision};
 use crossmarket_domain::{Candle, Timestamp, TraceContext};
 
 pub use address::{ALLOWED, Credentials, is_redis};
@@ -120,12 +122,7 @@ impl Store for RedisStore {
         }
     }
 
-    async fn write(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
-    ) -> Result<Revision, StoreError> {
+    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
         self.write_traced(shard, epoch, updates, None).await
     }
 
@@ -133,7 +130,7 @@ impl Store for RedisStore {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         self.writers.write(shard, epoch, updates, trace).await

@@ -12,7 +12,6 @@ use smol_str::SmolStr;
 
 use self::asset::{Aggregate, Asset, Interest, absent, key};
 use super::share_point;
-use crate::publish::Update;
 use crossmarket_analytics::long_short::{Pooled, Reading, pool};
 use crossmarket_domain::long_short::{LongShortKey, LongShortMethod, LongShortRatio, LongShortStatus, Shares};
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
@@ -20,6 +19,7 @@ use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesK
 use crossmarket_domain::state::{Body, Key, State};
 use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{AssetCode, Decimal, Instrument, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_store::Update;
 
 /// States made in one batch at most; the rest follow in the next.
 const UPDATES_MAX: usize = 256;

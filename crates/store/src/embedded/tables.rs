@@ -11,7 +11,9 @@ use redb::{
 use super::{DATABASE_FILE, EmbeddedOptions};
 use crate::history::{self, SeriesStats};
 use crate::packing::{Block, BlockNumber, Record};
-use crate::{Bootstrap, Entry, FeedLimits, SeriesInfo, ShardId, StoreError, TAIL_LEN_MAX, Tail, encoding, is_older};
+use crate::{
+    Bootstrap, Entry, FeedLimits, SeriesInfo, ShardId, StoreError, TAIL_LEN_MAX, Tail, Update, encoding, is_older,
+};
 use crossmarket_domain::series::SeriesKey;
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
 use crossmarket_domain::{Timestamp, TraceContext};
@@ -114,7 +116,7 @@ impl Tables {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let transaction = self.begin_buffered()?;

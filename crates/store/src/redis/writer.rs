@@ -18,7 +18,7 @@ use super::pool::{Failure, Identity, Pool, RESPONSE_TIMEOUT};
 use super::reader::check_shard_count;
 use super::value::{number_of, text_of, texts_of};
 use super::{SHARD_KEPT_SECONDS, script, value};
-use crate::{Entry, FeedLimits, Lease, LeaseClaim, ShardId, StoreError, encoding, lease};
+use crate::{Entry, FeedLimits, Lease, LeaseClaim, ShardId, StoreError, Update, encoding, lease};
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
 use crossmarket_domain::{Timestamp, TraceContext};
 
@@ -245,7 +245,7 @@ impl Writers {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let writer = self.writer(shard);
@@ -457,7 +457,7 @@ impl Batch {
 }
 
 /// The updates that count, as far as is known here: one that is older than an earlier one of its key, in the batch or noted as stored, does not.
-fn items(updates: Vec<(Key, Option<State>)>, stored: &HashMap<String, Timestamp>) -> Vec<Item> {
+fn items(updates: Vec<Update>, stored: &HashMap<String, Timestamp>) -> Vec<Item> {
     let mut earlier: HashMap<String, Option<Timestamp>> = HashMap::with_capacity(updates.len());
     let mut items = Vec::with_capacity(updates.len());
     for (key, state) in updates {

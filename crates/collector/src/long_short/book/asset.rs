@@ -7,7 +7,6 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::super::day::Day;
 use super::{AssetContext, OPEN_INTEREST_BUDGET};
-use crate::publish::Update;
 use crossmarket_analytics::long_short::Reading;
 use crossmarket_domain::long_short::{
     DayBefore, LongShortContribution, LongShortKey, LongShortMethod, LongShortRatio, LongShortStatus, Shares,
@@ -15,6 +14,7 @@ use crossmarket_domain::long_short::{
 use crossmarket_domain::observation::OpenInterestUnit;
 use crossmarket_domain::state::{Body, Key, State};
 use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_store::Update;
 
 /// One asset.
 #[derive(Default)]
