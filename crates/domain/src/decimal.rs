@@ -3,7 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use minicbor::data::Type;
+use minicbor::encode::Write;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use rust_decimal::prelude::ToPrimitive;
+
+use super::stored;
 
 /// Longest text accepted as a number, in bytes. Venues send at most about 40; anything longer is an attack or a mistake.
 pub const DECIMAL_TEXT_LEN_MAX: usize = 64;
@@ -188,6 +193,37 @@ impl From<i64> for Decimal {
         Self(value.into())
     }
 }
+
+/// Stored as mantissa and scale. A mantissa beyond 64 bits is 16 bytes, big-endian, two's complement.
+impl<C> Encode<C> for Decimal {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        let (mantissa, scale) = self.parts();
+        encoder.array(2)?;
+        match i64::try_from(mantissa) {
+            Ok(mantissa) => encoder.i64(mantissa)?,
+            Err(_) => encoder.bytes(&mantissa.to_be_bytes())?,
+        };
+        encoder.u32(scale)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Decimal {
+    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = decoder.position();
+        let wrong = || decode::Error::message("not a decimal").at(at);
+        if stored::array_len(decoder)? != 2 {
+            return Err(wrong());
+        }
+        let mantissa = if decoder.datatype()? == Type::Bytes {
+            i128::from_be_bytes(decoder.bytes()?.try_into().map_err(|_| wrong())?)
+        } else {
+            decoder.i64()?.into()
+        };
+        Self::from_parts(mantissa, decoder.u32()?).ok_or_else(wrong)
+    }
+}
+
+stored::in_tuples!(Decimal);
 
 /// Reads at most 19 digits with at most one point; `None` hands everything else to [`parse_long`].
 #[inline]

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use smol_str::SmolStr;
+
+use super::stored::{self, as_text, codes, in_tuples};
 
 /// An asset's code in the catalogue: an upper-case ticker such as `BTC`, unique there (on a collision the asset with
 /// the larger market cap keeps the bare ticker).
@@ -32,6 +35,8 @@ impl AssetCode {
         &self.0
     }
 }
+
+as_text!(AssetCode);
 
 impl fmt::Display for AssetCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +99,16 @@ pub enum Feed {
     Categories,
 }
 
+codes!(Feed {
+    Tickers = 0,
+    Candles = 1,
+    LongShortRatios = 2,
+    OpenInterest = 3,
+    MarketCaps = 4,
+    IndexLevels = 5,
+    Categories = 6,
+});
+
 impl Feed {
     /// Every feed, in the order of the documentation.
     pub const ALL: [Self; 7] = [
@@ -148,21 +163,30 @@ pub enum InstrumentKind {
     Index,
 }
 
+codes!(InstrumentKind { Spot = 0, PerpetualLinear = 1, PerpetualInverse = 2, Other = 3, Listing = 4, Index = 5 });
+
 /// Something with a price at a venue.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Instrument {
     /// The venue's own symbol, exactly as the venue writes it: `BTCUSDT`, `XXBTZUSD`, `1000PEPEUSDT`.
+    #[cbor(n(0), with = "stored")]
     pub symbol: SmolStr,
     /// The base asset's common ticker, upper case: `BTC` (never `XBT`), `PEPE` (never `1000PEPE`).
+    #[cbor(n(1), with = "stored")]
     pub base: SmolStr,
     /// The quote asset's ticker, upper case: `USDT`.
+    #[cbor(n(2), with = "stored")]
     pub quote: SmolStr,
     /// The kind of contract.
+    #[n(3)]
     pub kind: InstrumentKind,
     /// How many units of the base asset one unit of the symbol's price is for: 1000 for `1000PEPEUSDT`, else 1. An
     /// observation keeps the price as observed; whoever compares venues divides by this.
+    #[n(4)]
     pub multiplier: u32,
 }
+
+in_tuples!(Instrument);
 
 impl Instrument {
     /// A spot instrument.

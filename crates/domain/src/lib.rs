@@ -1,4 +1,5 @@
-//! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no serialization, no wire types.
+//! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no wire types. The one
+//! serialization here is the stored form of states, derived on the types that it is the form of.
 
 pub mod calendar;
 pub mod candle;
@@ -7,9 +8,11 @@ pub mod index;
 pub mod instrument;
 pub mod long_short;
 pub mod observation;
+pub mod provenance;
 pub mod series;
 pub mod shard;
 pub mod state;
+mod stored;
 pub mod time;
 pub mod trace;
 

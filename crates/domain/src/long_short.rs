@@ -1,29 +1,37 @@
 //! Long/short ratios as they are stored and answered: the share that is long, of one venue or of several together.
 
+use minicbor::{Decode, Encode};
 use smol_str::SmolStr;
 
 use super::observation::OpenInterestUnit;
+use super::stored::{self, codes};
 use super::{AssetCode, Decimal, LongShortKind, Period, Timestamp};
 
 /// What a long/short ratio is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LongShortKey {
     /// The asset.
+    #[n(0)]
     pub asset: AssetCode,
     /// Which population is counted.
+    #[n(1)]
     pub kind: LongShortKind,
     /// The interval that a reading covers.
+    #[n(2)]
     pub period: Period,
     /// The venue's id; `None` for the aggregate.
+    #[cbor(n(3), with = "stored", has_nil)]
     pub venue: Option<SmolStr>,
 }
 
 /// A long and a short share that sum to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 pub struct Shares {
     /// Share that is long, above 0 and below 1.
+    #[n(0)]
     pub long_share: f64,
     /// `long_share / short_share`, above 0 and finite.
+    #[n(1)]
     pub ratio: f64,
 }
 
@@ -42,23 +50,31 @@ impl Shares {
 
 /// The current state of one ratio. It is kept small, since there are thousands: what can be told from these fields (how a figure was
 /// derived) is told when it is encoded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct LongShortRatio {
     /// What it is of.
+    #[n(0)]
     pub key: LongShortKey,
     /// The shares; absent when no venue has any that can be used.
+    #[n(1)]
     pub shares: Option<Shares>,
     /// Open interest in US dollars; of an aggregate, the sum over the venues used.
+    #[n(2)]
     pub open_interest: Option<Decimal>,
     /// The asset's rank by market cap, from 1.
+    #[n(3)]
     pub market_cap_rank: Option<u32>,
     /// Wilder's relative strength index of the asset's 14 daily closes.
+    #[n(4)]
     pub rsi_14d: Option<f64>,
     /// The reading of 24 hours before, against which the change is taken.
+    #[n(5)]
     pub day_before: Option<DayBefore>,
     /// How the shares were made.
+    #[n(6)]
     pub method: LongShortMethod,
     /// One entry for each venue considered.
+    #[n(7)]
     pub contributions: Vec<LongShortContribution>,
 }
 
@@ -78,11 +94,13 @@ impl LongShortRatio {
 }
 
 /// A reading of 24 hours before.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 pub struct DayBefore {
     /// When it was.
+    #[n(0)]
     pub time: Timestamp,
     /// Its ratio.
+    #[n(1)]
     pub ratio: f64,
 }
 
@@ -98,6 +116,8 @@ pub enum LongShortMethod {
     /// No venue has a current value: the newest known ones are carried, weighted as before.
     LastKnown,
 }
+
+codes!(LongShortMethod { OpenInterestWeightedMean = 0, Mean = 1, SingleVenue = 2, LastKnown = 3 });
 
 /// What happened to one venue's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,28 +138,48 @@ pub enum LongShortStatus {
     Carried,
 }
 
+codes!(LongShortStatus {
+    Used = 0,
+    Stale = 1,
+    NoOpenInterest = 2,
+    NotOffered = 3,
+    NoValue = 4,
+    NotPooled = 5,
+    Carried = 6,
+});
+
 /// One venue's part in a ratio.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct LongShortContribution {
     /// The venue's id.
+    #[cbor(n(0), with = "stored")]
     pub venue: SmolStr,
     /// The instrument as `BASE/QUOTE:perpetual`; empty when the venue has none.
+    #[cbor(n(1), with = "stored")]
     pub instrument: SmolStr,
     /// The venue's own symbol.
+    #[cbor(n(2), with = "stored")]
     pub venue_symbol: SmolStr,
     /// The venue's shares.
+    #[n(3)]
     pub shares: Option<Shares>,
     /// Share of the total weight, 0 to 1; 0 when not used.
+    #[n(4)]
     pub weight: f64,
     /// What became of it.
+    #[n(5)]
     pub status: LongShortStatus,
     /// Its open interest in US dollars.
+    #[n(6)]
     pub open_interest: Option<Decimal>,
     /// Its open interest as the venue gave it.
+    #[n(7)]
     pub observed_open_interest: Option<(Decimal, OpenInterestUnit)>,
     /// The venue's time of the reading and the time at which it was received.
+    #[n(8)]
     pub times: Option<(Timestamp, Timestamp)>,
     /// True for a simulated venue.
+    #[n(9)]
     pub simulated: bool,
 }
 

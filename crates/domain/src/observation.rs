@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::stored::codes;
 use super::{Candle, CandleInterval, Decimal, Instrument, Timestamp};
 
 /// One decoded statement of a venue. Numbers are as observed: percentages are not recomputed, multipliers not applied.
@@ -68,6 +69,14 @@ pub enum LongShortKind {
     GlobalPosition,
 }
 
+codes!(LongShortKind {
+    GlobalAccount = 0,
+    TopTraderAccount = 1,
+    TopTraderPosition = 2,
+    TakerVolume = 3,
+    GlobalPosition = 4,
+});
+
 impl LongShortKind {
     /// Every kind.
     pub const ALL: [Self; 5] =
@@ -118,6 +127,8 @@ pub enum Period {
     /// 1 day.
     OneDay,
 }
+
+codes!(Period { FiveMinutes = 0, FifteenMinutes = 1, ThirtyMinutes = 2, OneHour = 3, FourHours = 4, OneDay = 5 });
 
 impl Period {
     /// Every period, shortest first.
@@ -179,6 +190,8 @@ pub enum OpenInterestUnit {
     /// The venue's contracts.
     Contracts,
 }
+
+codes!(OpenInterestUnit { Base = 0, Quote = 1, Contracts = 2 });
 
 /// Open interest of a derivative.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use minicbor::encode::Write;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+
+use super::stored;
 
 /// A UTC instant in microseconds since 1970-01-01T00:00:00Z, between the years 1 and 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -110,6 +114,21 @@ impl std::ops::Sub<Duration> for Timestamp {
         Self::from_micros(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 }
+
+/// Stored as microseconds.
+impl<C> Encode<C> for Timestamp {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.i64(self.as_micros())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Timestamp {
+    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        decoder.i64().map(Self::from_micros)
+    }
+}
+
+stored::in_tuples!(Timestamp);
 
 /// RFC 3339 in UTC, with as many fraction digits as the instant has.
 impl fmt::Display for Timestamp {

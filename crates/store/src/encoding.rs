@@ -5,37 +5,31 @@
 //! `feed:tickers:binance`; `candles:1d:BTC`, `market-cap:1d:BTC`, and for a sampled series its
 //! name with the name's length in bytes before it, `sampled:27:global-account:aggregate:1h:BTC`. What is free in its letters comes last.
 //!
-//! **Entries** are one format byte, [`FORMAT`], and then a Protocol Buffers message. Fields that a reader does not know
-//! are skipped, so a newer version may add some; a change that older readers must not misread is a new format byte.
-//! Everything of a [`State`] is kept exactly: the scale of decimals, the bits of floats, what is absent.
-//!
-//! One file for each kind of [`Body`]: `price`, `asset`, `long_short`, `index`, `feed`. A new kind is a file, a row in `BodyMessage` and
-//! its two lines in [`Body`]'s conversions; a new kind of [`Key`] is its line in [`key_name`] and in [`parse_key`].
+//! **Entries** are one format byte, [`FORMAT`], and a CBOR array of the key's text, the revision, the epoch of the writer, the state (null for a
+//! removal) and the trace. States are stored as the types in [`domain`](crossmarket_domain::state) say. Readers skip what they do not know, so a later
+//! version may append to these arrays; a change that older readers must not misread is a new format byte.
 
-mod asset;
-mod feed;
-mod index;
-mod long_short;
-mod price;
-mod scalar;
+use std::convert::Infallible;
 
-use prost::Message;
+use minicbor::bytes::ByteSlice;
+use minicbor::{Decode, Decoder, Encoder};
+use smol_str::SmolStr;
 
-use self::scalar::{DurationMessage, required};
 use super::{Entry, StoreError};
+use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
-use crossmarket_domain::state::{Body, Epoch, Key, State};
-use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, Timestamp, TraceContext};
+use crossmarket_domain::state::{Epoch, Key, State};
+use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, LongShortKind, Period, Timestamp, TraceContext};
 
-/// The first byte of an encoded entry.
-pub const FORMAT: u8 = 1;
+/// The first byte of an encoded entry. Format 1 was Protocol Buffers; no release wrote it.
+pub const FORMAT: u8 = 2;
 
 /// A key as text.
 pub fn key_name(key: &Key) -> String {
     match key {
         Key::Price(asset) => format!("price:{asset}"),
         Key::Asset(asset) => format!("asset:{asset}"),
-        Key::LongShort(key) => format!("long-short:{}", long_short::key_name(key)),
+        Key::LongShort(key) => format!("long-short:{}", long_short_name(key)),
         Key::Index(index) => format!("index:{index}"),
         Key::Feed(venue, feed) => format!("feed:{feed}:{venue}"),
     }
@@ -47,7 +41,7 @@ pub fn parse_key(name: &str) -> Result<Key, StoreError> {
     let key = match name.split_once(':') {
         Some(("price", code)) => asset(code).map(Key::Price),
         Some(("asset", code)) => asset(code).map(Key::Asset),
-        Some(("long-short", rest)) => long_short::parse_key(rest).map(Key::LongShort),
+        Some(("long-short", rest)) => parse_long_short(rest).map(Key::LongShort),
         Some(("index", code)) => IndexCode::parse(code).map(Key::Index),
         Some(("feed", rest)) => {
             rest.split_once(':').and_then(|(feed, venue)| Some(Key::Feed(venue.into(), Feed::parse(feed)?)))
@@ -55,6 +49,32 @@ pub fn parse_key(name: &str) -> Result<Key, StoreError> {
         _ => None,
     };
     key.ok_or_else(|| corrupt(format!("key {name:?}")))
+}
+
+/// The key as text, without its kind's word. A venue may have any letters, an asset no colon.
+fn long_short_name(key: &LongShortKey) -> String {
+    let LongShortKey { asset, kind, period, venue } = key;
+    let (kind, period) = (kind.series_word(), period.as_str());
+    match venue {
+        Some(venue) => format!("{kind}:{period}:{venue}:{asset}"),
+        None => format!("{kind}:{period}:{asset}"),
+    }
+}
+
+/// The key of that text.
+fn parse_long_short(name: &str) -> Option<LongShortKey> {
+    let (kind, rest) = name.split_once(':')?;
+    let (period, rest) = rest.split_once(':')?;
+    let (venue, asset) = match rest.rsplit_once(':') {
+        Some((venue, asset)) => (Some(SmolStr::new(venue)), asset),
+        None => (None, rest),
+    };
+    Some(LongShortKey {
+        asset: AssetCode::parse(asset)?,
+        kind: LongShortKind::ALL.into_iter().find(|known| known.series_word() == kind)?,
+        period: Period::parse(period)?,
+        venue,
+    })
 }
 
 /// A series as text.
@@ -88,157 +108,84 @@ pub fn parse_series(name: &str) -> Result<SeriesKey, StoreError> {
 
 /// An entry as bytes, with the epoch of the writer that made it.
 pub fn encode_entry(entry: &Entry, epoch: Epoch) -> Vec<u8> {
-    let message = EntryMessage {
-        key: key_name(&entry.key),
-        revision: entry.revision,
-        epoch,
-        state: entry.state.as_ref().map(StateMessage::from),
-        trace: entry.trace.map(|trace| trace.to_bytes().to_vec()),
-    };
-    let mut bytes = Vec::with_capacity(1 + message.encoded_len());
+    let mut bytes = Vec::with_capacity(ENTRY_LEN_TYPICAL);
     bytes.push(FORMAT);
-    message.encode_raw(&mut bytes);
+    // A vector takes everything, and no type of the domain refuses to be stored.
+    encode(entry, epoch, &mut Encoder::new(&mut bytes)).expect("states can be encoded");
     bytes
 }
 
+/// Key, revision, epoch, state and trace.
+const ENTRY_PARTS: u64 = 5;
+
+/// Bytes of a price snapshot of ten venues, roughly.
+const ENTRY_LEN_TYPICAL: usize = 2_048;
+
+fn encode(
+    entry: &Entry,
+    epoch: Epoch,
+    encoder: &mut Encoder<&mut Vec<u8>>,
+) -> Result<(), minicbor::encode::Error<Infallible>> {
+    encoder.array(ENTRY_PARTS)?.str(&key_name(&entry.key))?.u64(entry.revision)?.u64(epoch)?;
+    encoder.encode(&entry.state)?;
+    match entry.trace {
+        Some(trace) => encoder.bytes(&trace.to_bytes())?,
+        None => encoder.null()?,
+    };
+    Ok(())
+}
+
 /// The entry of those bytes and the epoch of its writer.
+// By hand, as the derive takes an optional field with an unknown value for an absent one: a state of an unknown kind would be a removal.
 pub fn decode_entry(bytes: &[u8]) -> Result<(Entry, Epoch), StoreError> {
-    let message: EntryMessage = decode(bytes)?;
-    let key = parse_key(&message.key)?;
-    let state = message.state.map(State::try_from).transpose()?;
-    let trace = message.trace.and_then(|bytes| TraceContext::from_bytes(&bytes));
-    Ok((Entry { key, revision: message.revision, state, trace }, message.epoch))
+    let mut decoder = entry_decoder(bytes)?;
+    let key = parse_key(decoder.str()?)?;
+    let (revision, epoch) = (decoder.u64()?, decoder.u64()?);
+    let state: Option<State> = decoder.decode()?;
+    let trace: Option<&ByteSlice> = decoder.decode()?;
+    Ok((Entry { key, revision, state, trace: trace.and_then(|bytes| TraceContext::from_bytes(bytes)) }, epoch))
 }
 
 /// Only the `receive_time` of an encoded entry and the epoch of its writer, without decoding its body; `None` for a removal.
 pub fn decode_receive_time(bytes: &[u8]) -> Result<Option<(Timestamp, Epoch)>, StoreError> {
-    let message: EntryTimeMessage = decode(bytes)?;
-    Ok(message.state.map(|state| (Timestamp::from_micros(state.receive_time), message.epoch)))
+    /// A [`State`] of which only this is read.
+    #[derive(Decode)]
+    struct Received {
+        #[n(1)]
+        receive_time: Timestamp,
+    }
+    let mut decoder = entry_decoder(bytes)?;
+    // The key and the revision.
+    decoder.skip()?;
+    decoder.skip()?;
+    let epoch = decoder.u64()?;
+    let received: Option<Received> = decoder.decode()?;
+    Ok(received.map(|state| (state.receive_time, epoch)))
 }
 
-fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
+/// A decoder that stands at the first element of an entry of this format.
+fn entry_decoder(bytes: &[u8]) -> Result<Decoder<'_>, StoreError> {
     match bytes.split_first() {
-        Some((&FORMAT, message)) => M::decode(message).map_err(|error| corrupt(error.to_string())),
+        Some((&FORMAT, entry)) => {
+            let mut decoder = Decoder::new(entry);
+            match decoder.array()? {
+                Some(ENTRY_PARTS..) => Ok(decoder),
+                _ => Err(corrupt("entry cut short")),
+            }
+        }
         Some((format, _)) => Err(corrupt(format!("entry of format {format}"))),
         None => Err(corrupt("entry without bytes")),
     }
 }
 
+impl From<minicbor::decode::Error> for StoreError {
+    fn from(error: minicbor::decode::Error) -> Self {
+        corrupt(error.to_string())
+    }
+}
+
 fn corrupt(what: impl Into<String>) -> StoreError {
     StoreError::Corrupt(what.into())
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct EntryMessage {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(uint64, tag = "2")]
-    revision: u64,
-    #[prost(uint64, tag = "3")]
-    epoch: u64,
-    #[prost(message, optional, tag = "4")]
-    state: Option<StateMessage>,
-    #[prost(bytes = "vec", optional, tag = "5")]
-    trace: Option<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct StateMessage {
-    #[prost(sint64, tag = "1")]
-    event_time: i64,
-    #[prost(sint64, tag = "2")]
-    receive_time: i64,
-    #[prost(sint64, tag = "3")]
-    publish_time: i64,
-    #[prost(message, optional, tag = "4")]
-    budget: Option<DurationMessage>,
-    #[prost(bool, tag = "5")]
-    simulated: bool,
-    #[prost(oneof = "BodyMessage", tags = "16, 17, 18, 19, 20")]
-    body: Option<BodyMessage>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum BodyMessage {
-    #[prost(message, tag = "16")]
-    Price(Box<price::PriceMessage>),
-    #[prost(message, tag = "17")]
-    Asset(asset::AssetMessage),
-    #[prost(message, tag = "18")]
-    Feed(feed::FeedMessage),
-    #[prost(message, tag = "19")]
-    LongShort(Box<long_short::LongShortMessage>),
-    #[prost(message, tag = "20")]
-    Index(Box<index::IndexMessage>),
-}
-
-/// The part of [`EntryMessage`] that holds the receive time and the epoch; the rest is skipped as unknown.
-#[derive(Clone, PartialEq, prost::Message)]
-struct EntryTimeMessage {
-    #[prost(uint64, tag = "3")]
-    epoch: u64,
-    #[prost(message, optional, tag = "4")]
-    state: Option<StateTimeMessage>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct StateTimeMessage {
-    #[prost(sint64, tag = "2")]
-    receive_time: i64,
-}
-
-impl From<&State> for StateMessage {
-    fn from(state: &State) -> Self {
-        Self {
-            event_time: state.event_time.as_micros(),
-            receive_time: state.receive_time.as_micros(),
-            publish_time: state.publish_time.as_micros(),
-            budget: Some(state.budget.into()),
-            simulated: state.simulated,
-            body: Some((&state.body).into()),
-        }
-    }
-}
-
-impl TryFrom<StateMessage> for State {
-    type Error = StoreError;
-
-    fn try_from(message: StateMessage) -> Result<Self, StoreError> {
-        Ok(Self {
-            event_time: Timestamp::from_micros(message.event_time),
-            receive_time: Timestamp::from_micros(message.receive_time),
-            publish_time: Timestamp::from_micros(message.publish_time),
-            budget: required(message.budget, "budget")?.try_into()?,
-            simulated: message.simulated,
-            body: required(message.body, "body of a known kind")?.try_into()?,
-        })
-    }
-}
-
-impl From<&Body> for BodyMessage {
-    fn from(body: &Body) -> Self {
-        match body {
-            Body::Price(price) => Self::Price(Box::new((&**price).into())),
-            Body::Asset(asset) => Self::Asset((&**asset).into()),
-            Body::Feed(feed) => Self::Feed((&**feed).into()),
-            Body::LongShort(ratio) => Self::LongShort(Box::new((&**ratio).into())),
-            Body::Index(index) => Self::Index(Box::new((&**index).into())),
-        }
-    }
-}
-
-impl TryFrom<BodyMessage> for Body {
-    type Error = StoreError;
-
-    fn try_from(message: BodyMessage) -> Result<Self, StoreError> {
-        Ok(match message {
-            BodyMessage::Price(price) => Self::Price(Box::new((*price).try_into()?)),
-            BodyMessage::Asset(asset) => Self::Asset(Box::new(asset.try_into()?)),
-            BodyMessage::Feed(feed) => Self::Feed(Box::new(feed.try_into()?)),
-            BodyMessage::LongShort(ratio) => Self::LongShort(Box::new((*ratio).try_into()?)),
-            BodyMessage::Index(index) => Self::Index(Box::new((*index).try_into()?)),
-        })
-    }
 }
 
 #[cfg(test)]

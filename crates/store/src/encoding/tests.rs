@@ -435,56 +435,69 @@ fn names_are_these() {
     check(SeriesKind::Sampled("global-account:aggregate:1h".into()), "sampled:27:global-account:aggregate:1h:BTC");
 }
 
+/// A state as a CBOR array of these parts; `None` for null.
+fn encoded(key: &str, state: Option<&dyn Fn(&mut Encoder<&mut Vec<u8>>)>, added: bool) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    let mut encoder = Encoder::new(&mut bytes);
+    let header = encoder.array(ENTRY_PARTS + u64::from(added)).and_then(|encoder| encoder.str(key)?.u64(7)?.u64(1));
+    header.expect("encoded");
+    match state {
+        Some(write) => write(&mut encoder),
+        None => encoder.null().and_then(Encoder::ok).expect("encoded"),
+    }
+    encoder.bytes(b"of another kind").expect("encoded");
+    if added {
+        encoder.str("new").expect("encoded");
+    }
+    bytes
+}
+
 /// What a later version adds is skipped, at the top and inside.
 #[test]
 fn unknown_fields_are_skipped() {
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct LaterEntry {
-        #[prost(string, tag = "1")]
-        key: String,
-        #[prost(message, optional, tag = "4")]
-        state: Option<LaterState>,
-        #[prost(string, tag = "900")]
-        added: String,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct LaterState {
-        #[prost(message, optional, tag = "4")]
-        budget: Option<DurationMessage>,
-        #[prost(message, optional, tag = "17")]
-        asset: Option<LaterAsset>,
-        #[prost(double, tag = "901")]
-        added: f64,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct LaterAsset {
-        #[prost(string, tag = "1")]
-        asset: String,
-        #[prost(uint32, tag = "3")]
-        kind: u32,
-        #[prost(uint64, repeated, tag = "902")]
-        added: Vec<u64>,
-    }
-    let asset = LaterAsset { asset: "BTC".into(), kind: 1, added: vec![1, 2, 3] };
-    let budget = Some(Duration::from_secs(1).into());
-    let state = LaterState { budget, asset: Some(asset), added: 1.5 };
-    let later = LaterEntry { key: "asset:BTC".into(), state: Some(state), added: "new".into() };
-    let mut bytes = vec![FORMAT];
-    later.encode_raw(&mut bytes);
+    let state = |encoder: &mut Encoder<&mut Vec<u8>>| {
+        // Three times, a budget, whether simulated, the body with its kind, and something new.
+        encoder.array(7).expect("encoded").i64(1).expect("encoded").i64(2).expect("encoded").i64(3).expect("encoded");
+        encoder.encode(Duration::from_secs(1)).expect("encoded").bool(false).expect("encoded");
+        encoder.array(2).expect("encoded").u8(1).expect("encoded");
+        let mut asset = Vec::new();
+        let made = Maker(SmallRng::seed_from_u64(1)).asset();
+        minicbor::encode(AssetInfo { kind: AssetKind::Coin, history_day_count: 9, ..made }, &mut asset)
+            .expect("encoded");
+        // The asset's array gets three more elements.
+        assert_eq!(asset[0], 0x80 + 9, "an array of nine");
+        asset[0] += 3;
+        encoder.writer_mut().extend_from_slice(&asset);
+        encoder.array(3).expect("encoded").u8(1).expect("encoded").u8(2).expect("encoded").u8(3).expect("encoded");
+        encoder.null().expect("encoded").str("added").expect("encoded").f64(1.5).expect("encoded");
+    };
+    let bytes = encoded("asset:BTC", Some(&state), true);
     let (entry, _) = decode_entry(&bytes).expect("readable");
-    assert!(matches!(entry.state.expect("a state").body, Body::Asset(asset) if asset.kind == AssetKind::Coin));
+    let is_coin = |asset: &AssetInfo| asset.kind == AssetKind::Coin && asset.history_day_count == 9;
+    assert!(matches!(entry.state.expect("a state").body, Body::Asset(asset) if is_coin(&asset)));
+    let receive_time = decode_receive_time(&bytes).expect("readable");
+    assert_eq!(receive_time, Some((Timestamp::from_micros(2), 1)));
+}
+
+/// What an earlier version did not have is absent.
+#[test]
+fn optional_fields_may_be_missing() {
+    let mut bytes = Vec::new();
+    let made = Maker(SmallRng::seed_from_u64(1)).asset();
+    minicbor::encode(AssetInfo { name: None, market_cap_rank: None, ..made.clone() }, &mut bytes).expect("encoded");
+    assert_eq!(minicbor::decode::<AssetInfo>(&bytes).expect("readable").name, None);
+    minicbor::encode(Shares { long_share: 0.5, ratio: 1.0 }, &mut bytes).expect("encoded");
+    let cut = [0x81, 0xfb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0];
+    assert!(minicbor::decode::<Shares>(&cut).expect_err("incomplete").is_missing_value());
+    let high = AllTimeHigh { price: Decimal::ONE, time: None, drawdown_percent: None, source: "history".into() };
+    let mut bytes = Vec::new();
+    minicbor::encode(&high, &mut bytes).expect("encoded");
+    assert_eq!(minicbor::decode::<AllTimeHigh>(&bytes).expect("readable"), high);
 }
 
 #[test]
 fn a_trace_that_is_none_is_passed_over() {
-    let message = EntryMessage {
-        key: "price:BTC".into(),
-        revision: 7,
-        epoch: 1,
-        state: None,
-        trace: Some(b"of another kind".to_vec()),
-    };
-    let (entry, _) = decode_entry(&[vec![FORMAT], message.encode_to_vec()].concat()).expect("readable");
+    let (entry, _) = decode_entry(&encoded("price:BTC", None, false)).expect("readable");
     assert_eq!((entry.revision, entry.trace), (7, None));
 }
 
@@ -496,19 +509,35 @@ fn what_is_missing_or_unknown_is_corrupt() {
     };
     refused(&[], "without bytes");
     refused(&[FORMAT + 1], "format");
-    refused(&[FORMAT], "key");
-    let mut message = EntryMessage {
-        key: "price:BTC".into(),
-        revision: 1,
-        epoch: 1,
-        state: Some(StateMessage::default()),
-        trace: None,
+    refused(&[1, 10, 9], "entry of format 1");
+    refused(&[FORMAT], "end of input");
+    refused(&encoded("something", None, false), "key");
+    let empty = |encoder: &mut Encoder<&mut Vec<u8>>| {
+        encoder.array(0).expect("encoded");
     };
-    let encode = |message: &EntryMessage| [vec![FORMAT], message.encode_to_vec()].concat();
-    refused(&encode(&message), "budget");
-    let state = StateMessage { budget: Some(Duration::ZERO.into()), ..Default::default() };
-    message.state = Some(state);
-    refused(&encode(&message), "body of a known kind");
+    refused(&encoded("price:BTC", Some(&empty), false), "missing value");
+    // A kind of body that is not known must not look like a removal.
+    let unknown_body = |encoder: &mut Encoder<&mut Vec<u8>>| {
+        let times = encoder.array(6).and_then(|encoder| encoder.i64(1)?.i64(2)?.i64(3));
+        times.and_then(|encoder| encoder.encode(Duration::ZERO)?.bool(false)).expect("encoded");
+        encoder.array(2).and_then(|encoder| encoder.u8(99)?.null()).expect("encoded");
+    };
+    refused(&encoded("price:BTC", Some(&unknown_body), false), "unknown");
+}
+
+/// An unknown value of an optional enum is no reason to misread what follows.
+#[test]
+fn unknown_values_of_enums_are_refused() {
+    let mut methodology = Maker(SmallRng::seed_from_u64(1)).methodology();
+    methodology.weighting = Some(IndexWeighting::Equal);
+    methodology.definition = "".into();
+    let mut bytes = Vec::new();
+    minicbor::encode(&methodology, &mut bytes).expect("encoded");
+    // The array's header, the empty text, the weighting.
+    assert_eq!(&bytes[1..3], &[0x60, 2]);
+    bytes[2] = 9;
+    let error = minicbor::decode::<IndexMethodology>(&bytes).expect_err("refused").to_string();
+    assert!(error.contains("unknown IndexWeighting 9"), "{error}");
 }
 
 /// The 100 MB for 1,000 assets of 10 venues depends on this.
