@@ -19,7 +19,7 @@ use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::{Decimal, Feed, LongShortKind, Period, Timestamp};
 use crossmarket_image::{Image, ImageSettings, Position};
-use crossmarket_store::{MemoryStore, Store};
+use crossmarket_store::{EmbeddedStore, Store};
 
 const ASSET_COUNT: u32 = 500;
 const POINT_COUNT: i64 = 30 * 288;
@@ -42,7 +42,7 @@ fn breadth_of_500(criterion: &mut Criterion) {
 
 fn history_of_30_days(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(EmbeddedStore::in_memory().expect("a store"));
     for (venue, label) in [(None, "aggregate"), (Some("bybit"), "one venue")] {
         let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, Period::FiveMinutes, venue);
         let point =

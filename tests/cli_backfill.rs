@@ -80,7 +80,7 @@ async fn list(directory: &Path, asset: &AssetCode, id: &str, now: Timestamp) {
     let key = Key::Asset(asset.clone());
     let shard = Shards::default().of_key(&key);
     let (epoch, _) = store.open_writer(shard, now).await.expect("a writer");
-    store.write(shard, epoch, vec![(key, Some(state))]).await.expect("written");
+    store.write(shard, epoch, vec![(key, Some(state))], None).await.expect("written");
     store.flush().await.expect("durable");
 }
 

@@ -11,7 +11,7 @@ use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
 use crossmarket_image::{Change, Collection, Image, ImageSettings, Position};
-use crossmarket_store::{MemoryStore, Store};
+use crossmarket_store::{EmbeddedStore, Store};
 
 const ASSET_COUNT: usize = 500;
 const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "htx"];
@@ -56,7 +56,7 @@ fn rows(number: usize, venue: usize) -> Vec<Row> {
 
 #[tokio::test]
 async fn ratios_of_500_assets_fit_in_60_megabytes() {
-    let store = MemoryStore::new();
+    let store = EmbeddedStore::in_memory().expect("a store");
     let image = Image::new(WireEncoder, ImageSettings::default());
     let (epoch, _) = store.open_writer(0, at(0)).await.expect("in memory");
     for shard in image.shards().all() {
@@ -91,7 +91,7 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
             let changes = updates.iter().cloned().zip(revision + 1..);
             let changes: Vec<Change> =
                 changes.map(|((key, state), revision)| Change { key, revision, state }).collect();
-            revision = store.write(0, epoch, updates).await.expect("in memory");
+            revision = store.write(0, epoch, updates, None).await.expect("in memory");
             image.apply(0, epoch, changes, at(25)).expect("continues");
         }
         // Points go to the store's histories, whose size is that of the time they are kept.

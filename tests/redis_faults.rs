@@ -99,24 +99,24 @@ async fn a_batch_whose_answer_is_lost_is_written_once() {
     let proxy = Proxy::start(server.port).await;
     let (through, direct) = (store(&proxy.redis_url()), store(&server.url()));
     let (epoch, _) = through.open_writer(0, now(1)).await.expect("a writer");
-    assert_eq!(through.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
+    assert_eq!(through.write(0, epoch, vec![update("A", 1)], None).await.expect("written"), 1);
 
     // Redis writes the batch and the writer never hears of it.
     proxy.set(Fault::LoseAnswers);
-    let given_up = through.write(0, epoch, vec![update("A", 2), update("B", 2)]).await;
+    let given_up = through.write(0, epoch, vec![update("A", 2), update("B", 2)], None).await;
     assert!(matches!(given_up, Err(StoreError::Unavailable(_))), "{given_up:?}");
     assert_eq!(ranks_after(&direct, epoch, 0).await, [1, 2, 2]);
 
     // The next batch finds the store further on than it was left, by the writer's own batch, and goes on from there.
     proxy.set(Fault::Pass);
-    let (revision, _) = succeeds("a write", async || through.write(0, epoch, vec![update("A", 3)]).await).await;
+    let (revision, _) = succeeds("a write", async || through.write(0, epoch, vec![update("A", 3)], None).await).await;
     assert_eq!(revision, 4);
     assert_eq!(ranks_after(&direct, epoch, 0).await, [1, 2, 2, 3]);
 
     // The same within one call: the answer comes back while the writer still tries, and the batch is not written again.
     proxy.set(Fault::LoseAnswers);
     let retried = tokio::spawn(async move {
-        let written = through.write(0, epoch, vec![update("A", 4), update("B", 4)]).await;
+        let written = through.write(0, epoch, vec![update("A", 4), update("B", 4)], None).await;
         (through, written)
     });
     let deadline = Instant::now() + PATIENCE;
@@ -128,7 +128,7 @@ async fn a_batch_whose_answer_is_lost_is_written_once() {
     if let Ok(revision) = written {
         assert_eq!(revision, 6);
     }
-    succeeds("a write", async || through.write(0, epoch, vec![update("A", 5)]).await).await;
+    succeeds("a write", async || through.write(0, epoch, vec![update("A", 5)], None).await).await;
     assert_eq!(ranks_after(&direct, epoch, 4).await, [4, 4, 5]);
 }
 
@@ -138,7 +138,7 @@ async fn a_half_open_connection_is_noticed_and_rebuilt() {
     let proxy = Proxy::start(server.port).await;
     let store = Arc::new(store(&proxy.redis_url()));
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A", 1)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     let reader = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.tail(0, epoch, 1, PATIENCE).await }
@@ -149,7 +149,7 @@ async fn a_half_open_connection_is_noticed_and_rebuilt() {
     proxy.set(Fault::BlackHole);
     let started = Instant::now();
     assert!(matches!(store.bootstrap(1).await, Err(StoreError::Unavailable(_))), "answered out of a black hole");
-    let write = store.write(0, epoch, vec![update("A", 2)]).await;
+    let write = store.write(0, epoch, vec![update("A", 2)], None).await;
     assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
     let noticed = started.elapsed();
     let waited = reader.await.expect("an outcome");
@@ -157,7 +157,7 @@ async fn a_half_open_connection_is_noticed_and_rebuilt() {
     let reader_noticed = started.elapsed();
 
     proxy.set(Fault::Pass);
-    let (_, rebuilt) = succeeds("a write", async || store.write(0, epoch, vec![update("A", 3)]).await).await;
+    let (_, rebuilt) = succeeds("a write", async || store.write(0, epoch, vec![update("A", 3)], None).await).await;
     let ranks = ranks_after(&store, epoch, 0).await;
     assert!(ranks == [1, 3] || ranks == [1, 2, 3], "{ranks:?}");
     println!("half-open: writer noticed in {noticed:?}, waiting reader in {reader_noticed:?}; rebuilt in {rebuilt:?}");
@@ -169,16 +169,16 @@ async fn a_stopped_redis_is_noticed_and_nothing_is_written_twice() {
     let server = RedisServer::start();
     let store = store(&server.url());
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A", 1)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     server.freeze();
     let started = Instant::now();
     for rank in [2, 3] {
-        let write = store.write(0, epoch, vec![update("A", rank)]).await;
+        let write = store.write(0, epoch, vec![update("A", rank)], None).await;
         assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
     }
     let noticed = started.elapsed();
     server.thaw();
-    let (_, rebuilt) = succeeds("a write", async || store.write(0, epoch, vec![update("A", 4)]).await).await;
+    let (_, rebuilt) = succeeds("a write", async || store.write(0, epoch, vec![update("A", 4)], None).await).await;
     // What waited in the stopped server's sockets may have been written once it went on: each batch at most once, and in order.
     let ranks = ranks_after(&store, epoch, 0).await;
     assert!(ranks.is_sorted_by(|a, b| a < b) && ranks.first() == Some(&1) && ranks.last() == Some(&4), "{ranks:?}");
@@ -195,13 +195,13 @@ async fn a_redis_that_comes_back_empty_is_told_and_a_new_epoch_goes_on() {
     else {
         panic!("nobody holds it");
     };
-    store.write(0, lease.epoch, vec![update("A", 1), update("B", 1)]).await.expect("written");
+    store.write(0, lease.epoch, vec![update("A", 1), update("B", 1)], None).await.expect("written");
     server.kill();
-    let refused = store.write(0, lease.epoch, vec![update("A", 2)]).await;
+    let refused = store.write(0, lease.epoch, vec![update("A", 2)], None).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     server.restart();
     let outcome = loop {
-        match store.write(0, lease.epoch, vec![update("A", 2)]).await {
+        match store.write(0, lease.epoch, vec![update("A", 2)], None).await {
             Err(StoreError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             other => break other,
         }
@@ -216,11 +216,11 @@ async fn a_redis_that_comes_back_empty_is_told_and_a_new_epoch_goes_on() {
         panic!("nobody holds it");
     };
     assert!(again.epoch > lease.epoch);
-    assert_eq!(store.write(0, again.epoch, vec![update("A", 3), update("B", 3)]).await.expect("written"), 2);
+    assert_eq!(store.write(0, again.epoch, vec![update("A", 3), update("B", 3)], None).await.expect("written"), 2);
 
     // FLUSHALL takes everything from a server that goes on.
     server.command(&["FLUSHALL"]);
-    let outcome = store.write(0, again.epoch, vec![update("A", 4)]).await;
+    let outcome = store.write(0, again.epoch, vec![update("A", 4)], None).await;
     assert!(matches!(outcome, Err(StoreError::Lost { .. })), "{outcome:?}");
     let (after, _) = store.open_writer(0, now(2_000)).await.expect("a writer");
     assert!(after > again.epoch);
@@ -232,10 +232,10 @@ async fn a_restart_that_keeps_the_data_still_costs_an_epoch() {
     let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = store(&server.url());
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A", 1)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     server.restart();
     let outcome = loop {
-        match store.write(0, epoch, vec![update("A", 2)]).await {
+        match store.write(0, epoch, vec![update("A", 2)], None).await {
             Err(StoreError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             other => break other,
         }
@@ -246,7 +246,7 @@ async fn a_restart_that_keeps_the_data_still_costs_an_epoch() {
     assert_eq!((again, revision), (epoch + 1, 1), "the data was kept");
     // The scripts are gone with the old process; they are given again.
     server.command(&["SCRIPT", "FLUSH"]);
-    assert_eq!(store.write(0, again, vec![update("A", 2)]).await.expect("written"), 2);
+    assert_eq!(store.write(0, again, vec![update("A", 2)], None).await.expect("written"), 2);
 }
 
 /// The longest check here: a master that is killed, a replica that takes over without the end of the feed.
@@ -255,18 +255,18 @@ async fn sentinels_fail_over_and_the_writer_starts_a_new_epoch() {
     let mut trio = SentinelTrio::start();
     let store = store(&trio.url());
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A", 1)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     let old_port = trio.master_port();
     // The replicas hear nothing of this batch.
     trio.servers[1].freeze();
     trio.servers[2].freeze();
-    store.write(0, epoch, vec![update("A", 2), update("B", 2)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 2), update("B", 2)], None).await.expect("written");
     trio.servers[0].kill();
     trio.servers[1].thaw();
     trio.servers[2].thaw();
     let started = Instant::now();
     let outcome = loop {
-        match store.write(0, epoch, vec![update("A", 3)]).await {
+        match store.write(0, epoch, vec![update("A", 3)], None).await {
             Err(StoreError::Unavailable(error)) => {
                 assert!(started.elapsed() < PATIENCE, "no failover: {error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -279,7 +279,7 @@ async fn sentinels_fail_over_and_the_writer_starts_a_new_epoch() {
     assert_ne!(trio.master_port(), old_port);
     let ((again, revision), _) = succeeds("a writer", async || store.open_writer(0, now(1)).await).await;
     assert!(again > epoch && revision <= 3, "{again} {revision}");
-    assert_eq!(store.write(0, again, vec![update("A", 4)]).await.expect("written"), revision + 1);
+    assert_eq!(store.write(0, again, vec![update("A", 4)], None).await.expect("written"), revision + 1);
     assert_eq!(store.tail(0, epoch, 3, Duration::ZERO).await.expect("a tail"), Tail::Gap, "a reader of the lost tail");
     assert_eq!(ranks_after(&store, again, revision).await, [4]);
 }
@@ -290,14 +290,14 @@ async fn a_demoted_master_is_left() {
     let proxy = Proxy::start(first.port).await;
     let store = store(&proxy.redis_url());
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A", 1)]).await.expect("written");
+    store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     // Its connection stays open, and from now on it answers READONLY.
     first.command(&["REPLICAOF", "127.0.0.1", &second.port.to_string()]);
-    let write = store.write(0, epoch, vec![update("A", 2)]).await;
+    let write = store.write(0, epoch, vec![update("A", 2)], None).await;
     assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
     proxy.redirect(second.port);
     let outcome = loop {
-        match store.write(0, epoch, vec![update("A", 2)]).await {
+        match store.write(0, epoch, vec![update("A", 2)], None).await {
             Err(StoreError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             other => break other,
         }
@@ -313,7 +313,7 @@ async fn a_deposed_writer_writes_nothing() {
     let LeaseClaim::Granted(one) = first.acquire_lease(0, "one", life, now(1)).await.expect("an answer") else {
         panic!("nobody holds it");
     };
-    first.write(0, one.epoch, vec![update("A", 1)]).await.expect("written");
+    first.write(0, one.epoch, vec![update("A", 1)], None).await.expect("written");
     let two = loop {
         match second.acquire_lease(0, "two", life, now(1)).await.expect("an answer") {
             LeaseClaim::Granted(lease) => break lease,
@@ -322,9 +322,9 @@ async fn a_deposed_writer_writes_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(Instant::now() >= one.ends_at().into_std(), "taken before its end");
-    let outcome = first.write(0, one.epoch, vec![update("A", 2)]).await;
+    let outcome = first.write(0, one.epoch, vec![update("A", 2)], None).await;
     assert!(matches!(outcome, Err(StoreError::Fenced { holder, .. }) if holder == two.epoch), "{outcome:?}");
-    second.write(0, two.epoch, vec![update("A", 3)]).await.expect("written");
+    second.write(0, two.epoch, vec![update("A", 3)], None).await.expect("written");
     assert_eq!(ranks_after(&second, two.epoch, 1).await, [3]);
 }
 
@@ -345,7 +345,7 @@ async fn users_of_access_control_lists_log_in_by_file() {
     options.password_file = Some(file);
     let store = crossmarket_store::open(&options).await.expect("opened");
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    assert_eq!(store.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
+    assert_eq!(store.write(0, epoch, vec![update("A", 1)], None).await.expect("written"), 1);
     options.password_file = None;
     options.credentials.password = Some("falsch".into());
     let store = crossmarket_store::open(&options).await.expect("opened");
@@ -389,7 +389,7 @@ async fn tls_trusts_the_authority_that_is_named() {
     options.tls_ca_file = Some(certificate.into());
     let store = crossmarket_store::open(&options).await.expect("opened");
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    assert_eq!(store.write(0, epoch, vec![update("A", 1)]).await.expect("written"), 1);
+    assert_eq!(store.write(0, epoch, vec![update("A", 1)], None).await.expect("written"), 1);
 }
 
 /// The same store in Valkey, where it is on the machine.
@@ -402,7 +402,7 @@ async fn valkey_is_as_good() {
     let server = RedisServer::start_program("valkey-server", &[]);
     let store = store(&server.url());
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    assert_eq!(store.write(0, epoch, vec![update("A", 1), update("B", 2)]).await.expect("written"), 2);
+    assert_eq!(store.write(0, epoch, vec![update("A", 1), update("B", 2)], None).await.expect("written"), 2);
     assert_eq!(ranks_after(&store, epoch, 0).await, [1, 2]);
     assert_eq!(store.bootstrap(0).await.expect("a bootstrap").entries.len(), 2);
 }

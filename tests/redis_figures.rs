@@ -202,11 +202,11 @@ async fn guarded_writes_keep_up_with_bare_ones() {
         let batch = |rank: usize| codes.iter().map(|code| make(code, rank as u32 + 1)).collect::<Vec<_>>();
         let item_len = encoded_len(&make("A1", 1));
         // Every key exists from here on, so that every update is compared with what was stored before it.
-        store.write(0, epoch, batch(0)).await.expect("written");
+        store.write(0, epoch, batch(0), None).await.expect("written");
         let batches: Vec<_> = (0..BATCHES).map(batch).collect();
         let started = Instant::now();
         for batch in batches {
-            store.write(0, epoch, batch).await.expect("written");
+            store.write(0, epoch, batch, None).await.expect("written");
         }
         let guarded = (BATCH_LEN * BATCHES) as f64 / started.elapsed().as_secs_f64();
         let script_seconds = script_seconds(&server);
@@ -237,7 +237,7 @@ async fn ten_thousand_keys_are_there_at_once() {
     let (epoch, _) = store.open_writer(0, Timestamp::from_millis(1)).await.expect("a writer");
     for part in codes(KEYS).chunks(500) {
         let batch = part.iter().map(|code| states::price(code, 1)).collect();
-        store.write(0, epoch, batch).await.expect("written");
+        store.write(0, epoch, batch, None).await.expect("written");
     }
     let client = redis::Client::open(server.url()).expect("a URL");
     let mut connection = client.get_connection().expect("connected");

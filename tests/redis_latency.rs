@@ -262,7 +262,7 @@ fn write_ours(run: Arc<Run>, store: Arc<RedisStore>, epoch: u64, mut made: mpsc:
         let mut batch = Vec::new();
         while made.recv_many(&mut batch, RATE as usize).await > 0 {
             let updates = batch.drain(..).map(|one| run.state(&one)).collect();
-            store.write(0, epoch, updates).await.expect("written");
+            store.write(0, epoch, updates, None).await.expect("written");
         }
     })
 }
@@ -276,7 +276,7 @@ async fn a_state_takes_little_longer_than_through_the_barest_chain() {
     let store = Arc::new(RedisStore::new(&redis.url(), RedisOptions::default()).expect("a URL"));
     let (epoch, _) = store.open_writer(0, Timestamp::from_millis(1)).await.expect("a writer");
     let all = (0..ASSETS).map(|asset| run.state(&Made { asset, stamp: 0 })).collect();
-    store.write(0, epoch, all).await.expect("written");
+    store.write(0, epoch, all, None).await.expect("written");
 
     let server = Process::serve(&["--role", "server", "--store", &redis.url()]);
     let mut client = server.prices().await;

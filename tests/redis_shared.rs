@@ -67,7 +67,7 @@ async fn processes_agree_on_the_number_of_shards() {
     let (two, four) = (store(&server.url(), Some(2)), store(&server.url(), Some(4)));
     let claim = async |store: &RedisStore, shard, holder| store.acquire_lease(shard, holder, LIFE, now(1)).await;
     let LeaseClaim::Granted(first) = claim(&two, 0, "two").await.expect("an answer") else { panic!("nobody holds it") };
-    two.write(0, first.epoch, vec![update("A")]).await.expect("written");
+    two.write(0, first.epoch, vec![update("A")], None).await.expect("written");
     assert!(matches!(claim(&two, 1, "two").await, Ok(LeaseClaim::Granted(_))));
 
     for shard in [0, 2] {
@@ -93,7 +93,7 @@ async fn what_was_begun_empty_is_incomplete_until_its_writer_says_otherwise() {
     let server = RedisServer::start();
     let store = Arc::new(store(&server.url(), None));
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
-    store.write(0, epoch, vec![update("A")]).await.expect("written");
+    store.write(0, epoch, vec![update("A")], None).await.expect("written");
     assert!(!store.bootstrap(0).await.expect("a bootstrap").complete);
 
     // A reader that has just begun waits for the rest.
@@ -104,7 +104,7 @@ async fn what_was_begun_empty_is_incomplete_until_its_writer_says_otherwise() {
     let before = calls();
     wait_until("it has looked", async || (calls() > before + 10).then_some(())).await;
     assert_eq!(image.position(0), None, "half of it passed for the whole");
-    store.write(0, epoch, vec![update("B")]).await.expect("written");
+    store.write(0, epoch, vec![update("B")], None).await.expect("written");
     store.published(0, epoch - 1).await.expect("an answer");
     assert!(!store.bootstrap(0).await.expect("a bootstrap").complete, "an older writer has no say");
     store.published(0, epoch).await.expect("an answer");
@@ -119,7 +119,7 @@ async fn what_was_begun_empty_is_incomplete_until_its_writer_says_otherwise() {
     let (next, _) = store.open_writer(0, now(1)).await.expect("a writer");
     assert!(store.bootstrap(0).await.expect("a bootstrap").complete);
     server.command(&["FLUSHALL"]);
-    store.write(0, next, vec![update("A")]).await.expect_err("lost");
+    store.write(0, next, vec![update("A")], None).await.expect_err("lost");
     store.open_writer(0, now(1)).await.expect("a writer");
     assert!(!store.bootstrap(0).await.expect("a bootstrap").complete);
 }

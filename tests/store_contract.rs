@@ -11,7 +11,7 @@ use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, 
 use crossmarket_store::embedded::EmbeddedOptions;
 use crossmarket_store::redis::RedisOptions;
 use crossmarket_store::{
-    Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, MemoryStore, RedisStore, Store, StoreError, TAIL_LEN_MAX,
+    Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, RedisStore, Store, StoreError, TAIL_LEN_MAX,
     Tail,
 };
 
@@ -29,7 +29,7 @@ where
     R: Future<Output = ()>,
 {
     eprintln!("memory");
-    test(Arc::new(MemoryStore::with_limits(limits))).await;
+    test(Arc::new(EmbeddedStore::in_memory_with(options(limits)).expect("a store"))).await;
     eprintln!("embedded");
     let directory = tempfile::tempdir().expect("a directory");
     test(Arc::new(embedded(directory.path(), limits).await)).await;
@@ -56,8 +56,11 @@ fn in_redis(url: &str, feed: FeedLimits) -> RedisStore {
 }
 
 async fn embedded(directory: &Path, feed: FeedLimits) -> EmbeddedStore {
-    let options = EmbeddedOptions { feed, ..EmbeddedOptions::default() };
-    EmbeddedStore::open_with(directory, options).await.expect("opens")
+    EmbeddedStore::open_with(directory, options(feed)).await.expect("opens")
+}
+
+fn options(feed: FeedLimits) -> EmbeddedOptions {
+    EmbeddedOptions { feed, ..EmbeddedOptions::default() }
 }
 
 fn key(code: &str) -> Key {
@@ -114,7 +117,7 @@ async fn an_empty_shard_is_empty() {
 #[tokio::test]
 async fn epochs_rise_and_fence() {
     on_every_store(LIMITS, |store| async move {
-        let write = |epoch, rank| store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))]);
+        let write = |epoch, rank| store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))], None);
         assert!(matches!(write(0, 1).await, Err(StoreError::Fenced { .. })), "nobody opened the shard");
         let (first, revision) = store.open_writer(0, now(1_000)).await.expect("a writer");
         assert_eq!((first, revision), (1_000, 0));
@@ -149,7 +152,7 @@ async fn a_lease_has_one_holder_and_opens_a_writer() {
             }
             granted => panic!("{granted:?}"),
         }
-        let write = |epoch, rank| store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))]);
+        let write = |epoch, rank| store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))], None);
         assert_eq!(write(first.epoch, 1).await.expect("written"), 1, "a refused claim deposes nobody");
 
         let LeaseClaim::Granted(again) = acquire("a").await else { panic!("its own") };
@@ -197,10 +200,10 @@ async fn revisions_are_dense_and_each_shard_has_its_own() {
         let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let (other_epoch, _) = store.open_writer(1, now(9)).await.expect("a writer");
         let batch = |codes: &[&str]| codes.iter().map(|code| (key(code), Some(state(1, 1)))).collect();
-        assert_eq!(store.write(0, epoch, batch(&["A", "B", "A"])).await.expect("written"), 3);
-        assert_eq!(store.write(1, other_epoch, batch(&["Z"])).await.expect("written"), 1);
-        assert_eq!(store.write(0, epoch, Vec::new()).await.expect("written"), 3);
-        assert_eq!(store.write(0, epoch, batch(&["C"])).await.expect("written"), 4);
+        assert_eq!(store.write(0, epoch, batch(&["A", "B", "A"]), None).await.expect("written"), 3);
+        assert_eq!(store.write(1, other_epoch, batch(&["Z"]), None).await.expect("written"), 1);
+        assert_eq!(store.write(0, epoch, Vec::new(), None).await.expect("written"), 3);
+        assert_eq!(store.write(0, epoch, batch(&["C"]), None).await.expect("written"), 4);
         let expected: Vec<Entry> =
             (1..).zip(["A", "B", "A", "C"]).map(|(revision, code)| entry(code, revision, Some(state(1, 1)))).collect();
         assert_eq!(tail_now(&*store, epoch, 0).await, Tail::Entries(expected.clone()));
@@ -218,13 +221,13 @@ async fn older_states_are_left_out_and_removals_count() {
     on_every_store(LIMITS, |store| async move {
         let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let write = async |received, rank| {
-            store.write(0, epoch, vec![(key("A"), Some(state(received, rank)))]).await.expect("written")
+            store.write(0, epoch, vec![(key("A"), Some(state(received, rank)))], None).await.expect("written")
         };
         assert_eq!(write(100, 1).await, 1);
         assert_eq!(write(99, 2).await, 1, "older");
         assert_eq!(write(100, 3).await, 2, "as old, and written later");
         let remove = vec![(key("A"), None), (key("NEVER"), None)];
-        assert_eq!(store.write(0, epoch, remove).await.expect("written"), 4);
+        assert_eq!(store.write(0, epoch, remove, None).await.expect("written"), 4);
         assert_eq!(store.bootstrap(0).await.expect("a bootstrap").entries, []);
         let expected = vec![
             entry("A", 1, Some(state(100, 1))),
@@ -244,16 +247,16 @@ async fn a_later_writer_is_heard_though_its_clock_is_behind() {
     on_every_store(LIMITS, |store| async move {
         let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let batch = vec![(key("A"), Some(state(9_000, 1))), (key("B"), Some(state(300, 1)))];
-        assert_eq!(store.write(0, epoch, batch).await.expect("written"), 2);
+        assert_eq!(store.write(0, epoch, batch, None).await.expect("written"), 2);
         let (later, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let behind = |received, rank| Some(State { publish_time: now(500), ..state(received, rank) });
         let batch = vec![(key("A"), behind(400, 2)), (key("B"), behind(200, 2))];
-        assert_eq!(store.write(0, later, batch).await.expect("written"), 3, "A is of the future, B is newer indeed");
+        assert_eq!(store.write(0, later, batch, None).await.expect("written"), 3, "A is of the future, B is newer indeed");
         let entries = store.bootstrap(0).await.expect("a bootstrap").entries;
         assert_eq!(entries, [entry("A", 3, behind(400, 2)), entry("B", 2, Some(state(300, 1)))]);
         // Its own states are compared as ever.
-        assert_eq!(store.write(0, later, vec![(key("A"), behind(399, 3))]).await.expect("written"), 3);
-        assert_eq!(store.write(0, later, vec![(key("A"), behind(400, 4))]).await.expect("written"), 4);
+        assert_eq!(store.write(0, later, vec![(key("A"), behind(399, 3))], None).await.expect("written"), 3);
+        assert_eq!(store.write(0, later, vec![(key("A"), behind(400, 4))], None).await.expect("written"), 4);
     })
     .await;
 }
@@ -264,8 +267,8 @@ async fn readers_of_the_feed_are_told_of_a_batch_s_trace() {
         let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let trace = Some(TraceContext { trace_id: 7, span_id: u64::MAX });
         let updates = vec![(key("A"), Some(state(1, 1))), (key("B"), None)];
-        assert_eq!(store.write_traced(0, epoch, updates, trace).await.expect("written"), 2);
-        store.write(0, epoch, vec![(key("C"), Some(state(1, 2)))]).await.expect("written");
+        assert_eq!(store.write(0, epoch, updates, trace).await.expect("written"), 2);
+        store.write(0, epoch, vec![(key("C"), Some(state(1, 2)))], None).await.expect("written");
         let Tail::Entries(entries) = tail_now(&*store, epoch, 0).await else { panic!("a gap") };
         assert_eq!(entries.iter().map(|entry| entry.trace).collect::<Vec<_>>(), [trace, trace, None]);
     })
@@ -279,7 +282,7 @@ async fn a_trimmed_tail_is_a_gap() {
             let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
             // Redis drops whole nodes of its streams, of some 4 KiB each.
             for rank in 0..400 {
-                store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))]).await.expect("written");
+                store.write(0, epoch, vec![(key("A"), Some(state(1, rank)))], None).await.expect("written");
             }
             assert_eq!(tail_now(&*store, epoch, 0).await, Tail::Gap);
             assert_eq!(tail_now(&*store, epoch, 399).await, Tail::Entries(vec![entry("A", 400, Some(state(1, 399)))]));
@@ -296,7 +299,7 @@ async fn long_tails_come_in_parts() {
         let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let count = TAIL_LEN_MAX as u64 + 10;
         let batch = (0..count).map(|rank| (key("A"), Some(state(1, rank as u32)))).collect();
-        assert_eq!(store.write(0, epoch, batch).await.expect("written"), count);
+        assert_eq!(store.write(0, epoch, batch, None).await.expect("written"), count);
         let mut after = 0;
         for expected in [TAIL_LEN_MAX, 10, 0] {
             let Tail::Entries(entries) = tail_now(&*store, epoch, after).await else { panic!("a gap") };
@@ -318,7 +321,7 @@ async fn a_waiting_tail_wakes_up() {
         });
         let nothing = store.tail(0, epoch, 0, Duration::from_millis(20)).await.expect("a tail");
         assert_eq!(nothing, Tail::Entries(Vec::new()));
-        store.write(0, epoch, vec![(key("A"), Some(state(1, 1)))]).await.expect("written");
+        store.write(0, epoch, vec![(key("A"), Some(state(1, 1)))], None).await.expect("written");
         assert_eq!(waiting.await.expect("answered"), Tail::Entries(vec![entry("A", 1, Some(state(1, 1)))]));
         let deposed = tokio::spawn({
             let store = Arc::clone(&store);
@@ -342,7 +345,7 @@ async fn bootstrap_and_tail_see_whole_batches_without_a_gap() {
             async move {
                 for rank in 1..=BATCHES {
                     let batch = ["A", "B", "C"].map(|code| (key(code), Some(state(1, rank)))).to_vec();
-                    store.write(0, epoch, batch).await.expect("written");
+                    store.write(0, epoch, batch, None).await.expect("written");
                     tokio::task::yield_now().await;
                 }
             }
@@ -474,7 +477,7 @@ async fn reopening_keeps_everything_and_raises_the_epoch() {
     let store = embedded(directory.path(), LIMITS).await;
     let (epoch, _) = store.open_writer(0, now(1_000)).await.expect("a writer");
     let batch = vec![(key("A"), Some(state(1, 1))), (key("B"), Some(state(1, 2))), (key("B"), None)];
-    store.write(0, epoch, batch).await.expect("written");
+    store.write(0, epoch, batch, None).await.expect("written");
     let caps = series("BTC", SeriesKind::DailyMarketCap);
     store.put_points(&caps, &[point(1, 1)]).await.expect("put");
     let before = store.bootstrap(0).await.expect("a bootstrap");
@@ -486,7 +489,7 @@ async fn reopening_keeps_everything_and_raises_the_epoch() {
     assert!(matches!(tail_now(&store, epoch, 1).await, Tail::Entries(entries) if entries.len() == 2));
     let (reopened, revision) = store.open_writer(0, now(1)).await.expect("a writer");
     assert_eq!((reopened, revision), (epoch + 1, 3));
-    assert!(matches!(store.write(0, epoch, Vec::new()).await, Err(StoreError::Fenced { .. })));
+    assert!(matches!(store.write(0, epoch, Vec::new(), None).await, Err(StoreError::Fenced { .. })));
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn write_batch(store: &EmbeddedStore, epoch: u64, after: u64) -> u64 {
     // The point comes first: a batch that survives has its point, also after the next child continues behind it.
     store.put_points(&series(), &[point(after + BATCH_LEN)]).await.expect("put");
     let batch = (1..=BATCH_LEN).map(|offset| update(after + offset)).map(|entry| (entry.key, entry.state));
-    let written = store.write(0, epoch, batch.collect()).await.expect("written");
+    let written = store.write(0, epoch, batch.collect(), None).await.expect("written");
     assert_eq!(written, after + BATCH_LEN);
     written
 }

@@ -47,7 +47,7 @@ async fn fill(store: &dyn Store) {
     for (shard, codes) in [(0, ["BTC", "ETH"]), (3, ["SOL", "XMR"])] {
         let (epoch, _) = store.open_writer(shard, now).await.expect("a writer");
         let batch = codes.iter().map(|code| states::price(code, 1)).collect();
-        store.write(shard, epoch, batch).await.expect("written");
+        store.write(shard, epoch, batch, None).await.expect("written");
     }
     store.flush().await.expect("flushed");
 }

@@ -14,7 +14,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
 use crossmarket_domain::{AssetCode, Timestamp};
 use crossmarket_image::{Change, Collection, Cursor, Image, ImageSettings, Position};
-use crossmarket_store::MemoryStore;
+use crossmarket_store::EmbeddedStore;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::service::Routes;
@@ -80,7 +80,7 @@ impl Catalogue {
         image.bootstrap(0, Position { epoch: 7, revision: 3 }, changes, Timestamp::EPOCH);
         let services = Services {
             image: Arc::new(image),
-            store: Arc::new(MemoryStore::new()),
+            store: Arc::new(EmbeddedStore::in_memory().expect("a store")),
             histories: Arc::default(),
             clock: Clock::simulated(Timestamp::EPOCH, 1e-9),
             drain: CancellationToken::new(),

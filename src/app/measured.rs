@@ -172,11 +172,7 @@ impl Store for Measured {
         self.measure(Operation::Lease, self.store.release_lease(lease)).await
     }
 
-    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
-        self.write_traced(shard, epoch, updates, None).await
-    }
-
-    async fn write_traced(
+    async fn write(
         &self,
         shard: ShardId,
         epoch: Epoch,
@@ -196,7 +192,7 @@ impl Store for Measured {
             crossmarket.epoch = epoch.cast_signed(),
             error.type = Empty,
         );
-        let written = self.store.write_traced(shard, epoch, updates, trace::context_of(&span));
+        let written = self.store.write(shard, epoch, updates, trace::context_of(&span));
         let result = self.measure(Operation::Write, written.instrument(span.clone())).await;
         if let Err(error) = &result {
             span.record("error.type", kind_of(error)).record("otel.status_code", "ERROR");
@@ -259,11 +255,11 @@ impl Store for Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossmarket_store::{MemoryStore, OpenOptions, open};
+    use crossmarket_store::{EmbeddedStore, OpenOptions, open};
 
     #[tokio::test]
     async fn a_collector_that_writes_no_more_is_told_by_its_other_operations() {
-        let store = Measured::new(Arc::new(MemoryStore::new()), "test-standby", None);
+        let store = Measured::new(Arc::new(EmbeddedStore::in_memory().expect("a store")), "test-standby", None);
         let gone = || StoreError::Unavailable("gone".into());
         for told_by in [Operation::Lease, Operation::Bootstrap, Operation::Tail] {
             for operation in [Operation::Write, Operation::HistoryWrite, Operation::Flush, told_by] {
@@ -287,9 +283,9 @@ mod tests {
         let down = Measured::new(down, "test-down", None);
         assert!(down.bootstrap(0).await.is_err());
         assert_eq!(down.up.get(), 0);
-        let up = Measured::new(Arc::new(MemoryStore::new()), "test-up", None);
+        let up = Measured::new(Arc::new(EmbeddedStore::in_memory().expect("a store")), "test-up", None);
         let fenced = metrics::STORE_FENCED.with(&["7"]);
-        assert!(matches!(up.write(7, 1, Vec::new()).await, Err(StoreError::Fenced { .. })));
+        assert!(matches!(up.write(7, 1, Vec::new(), None).await, Err(StoreError::Fenced { .. })));
         assert_eq!((up.up.get(), fenced.get()), (1, 1), "a refusal is an answer");
     }
 }

@@ -214,10 +214,10 @@ mod tests {
     use super::*;
     use crossmarket_domain::CandleInterval;
     use crossmarket_domain::series::{SeriesKey, SeriesKind};
-    use crossmarket_domain::state::{Epoch, Key, Revision, State};
-    use crossmarket_domain::{Decimal, Timestamp};
+    use crossmarket_domain::state::{Epoch, Revision};
+    use crossmarket_domain::{Decimal, Timestamp, TraceContext};
     use crossmarket_store::daily::DAYS_PER_WRITE;
-    use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail};
+    use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail, Update};
 
     /// What was imported: subject and kind of the series, and the number of values.
     #[derive(Default)]
@@ -236,7 +236,13 @@ mod tests {
             not_here()
         }
 
-        async fn write(&self, _: ShardId, _: Epoch, _: Vec<(Key, Option<State>)>) -> Result<Revision, StoreError> {
+        async fn write(
+            &self,
+            _: ShardId,
+            _: Epoch,
+            _: Vec<Update>,
+            _: Option<TraceContext>,
+        ) -> Result<Revision, StoreError> {
             not_here()
         }
 

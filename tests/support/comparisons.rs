@@ -21,7 +21,7 @@ use crossmarket_domain::state::{Aggregation, AggregationMethod, Body, Key, Price
 use crossmarket_domain::{AssetCode, Decimal, Timestamp, calendar};
 use crossmarket_image::histories::{Histories, History};
 use crossmarket_image::{Change, Image, ImageSettings, Position};
-use crossmarket_store::MemoryStore;
+use crossmarket_store::EmbeddedStore;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -137,7 +137,7 @@ impl World {
         held.put(histories.iter().map(|(name, history)| (name.as_str().into(), Arc::clone(history))));
         let services = Services {
             image: Arc::new(Image::new(WireEncoder, ImageSettings::default())),
-            store: Arc::new(MemoryStore::new()),
+            store: Arc::new(EmbeddedStore::in_memory().expect("a store")),
             histories: Arc::new(held),
             clock: Clock::simulated(start(), 1.0),
             drain: CancellationToken::new(),

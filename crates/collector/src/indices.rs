@@ -229,7 +229,7 @@ impl Round {
             return;
         }
         span.record("crossmarket.state_count", batch.len().cast_signed() as i64);
-        match lead.write_traced(batch, trace::context_of(&span)).await {
+        match lead.write(batch, trace::context_of(&span)).await {
             Ok(_) => lead.published().await,
             Err(error) => {
                 // Made again in the next round, as it is by then.

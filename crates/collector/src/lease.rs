@@ -112,12 +112,7 @@ impl Lead {
     }
 
     /// Writes a batch, unless the lease has come to the time at which work stops. A refusal ends the lead; the shard is competed for again.
-    pub async fn write(&self, updates: Vec<Update>) -> Result<Revision, StoreError> {
-        self.write_traced(updates, None).await
-    }
-
-    /// [`Lead::write`] below a span.
-    pub async fn write_traced(
+    pub async fn write(
         &self,
         updates: Vec<Update>,
         trace: Option<TraceContext>,
@@ -126,7 +121,7 @@ impl Lead {
         if Instant::now() >= stop_at || self.fenced.is_cancelled() || self.lost.is_cancelled() {
             return Err(StoreError::LeaseLost { shard: self.shard, holder: None });
         }
-        let written = self.store.write_traced(self.shard, self.epoch, updates, trace).await;
+        let written = self.store.write(self.shard, self.epoch, updates, trace).await;
         match &written {
             Err(StoreError::Fenced { .. }) => self.fenced.cancel(),
             Err(StoreError::Lost { .. }) => self.lost.cancel(),

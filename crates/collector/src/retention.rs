@@ -43,7 +43,7 @@ pub(super) async fn store_candles(
 mod tests {
     use super::*;
     use crossmarket_domain::Decimal;
-    use crossmarket_store::{EmbeddedStore, MemoryStore};
+    use crossmarket_store::{EmbeddedStore};
 
     fn candle(start: Timestamp) -> Candle {
         let price = Decimal::from(1);
@@ -75,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_grows_to_a_size() {
-        grows_to_a_size(&MemoryStore::new()).await;
+        grows_to_a_size(&EmbeddedStore::in_memory().expect("a store")).await;
         let directory = tempfile::tempdir().expect("a directory");
         grows_to_a_size(&EmbeddedStore::open(directory.path()).await.expect("opens")).await;
     }

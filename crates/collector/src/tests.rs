@@ -16,8 +16,8 @@ use super::*;
 use crossmarket_domain::observation::{MarketCap, Ticker};
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Body, Epoch, FeedState, FeedStatus, Key, PriceSnapshot, Revision, State};
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Observation, Payload, Timestamp};
-use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, Tail};
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Observation, Payload, Timestamp, TraceContext};
+use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, Tail, Update};
 use crossmarket_venues::{
     About, Parsed, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason, VenueError,
 };
@@ -231,7 +231,8 @@ impl Store for TestStore {
         &self,
         shard: ShardId,
         epoch: Epoch,
-        updates: Vec<(Key, Option<State>)>,
+        updates: Vec<Update>,
+        _: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
         let holder = self.holder.load(Ordering::Relaxed);
         if shard == 0 && epoch < holder {

@@ -104,7 +104,7 @@ impl Writer {
         self.writing = true;
         self.retry_at = None;
         writes.spawn(async move {
-            let result = lead.write_traced(batch, trace).await;
+            let result = lead.write(batch, trace).await;
             if last && result.is_ok() {
                 lead.published().await;
             }

@@ -12,9 +12,14 @@
 
 use std::io::{self, Read, Write};
 
-use super::migrate::Copied;
-use super::packing::{self, Block};
-use super::{Entry, MemoryStore, SeriesInfo, ShardId, Store, StoreError, encoding};
+use crate::embedded::EmbeddedStore;
+use crate::encoding;
+use crate::error::StoreError;
+use crate::migrate::Copied;
+use crate::packing::{self, Block};
+use crate::port::Store;
+use crate::update::{Entry, SeriesInfo};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 use crossmarket_domain::{Candle, Timestamp};
@@ -134,12 +139,12 @@ impl<W: Write> EntryWriter<'_, W> {
 }
 
 /// Reads a backup to its end and checks all of it. What comes out can be [migrated](super::migrate::migrate) into any store.
-pub async fn load(input: &mut impl Read, now: Timestamp) -> Result<(MemoryStore, Saved), BackupError> {
+pub async fn load(input: &mut impl Read, now: Timestamp) -> Result<(EmbeddedStore, Saved), BackupError> {
     let mut reader = EntryReader { input, at: 0 };
     if reader.bytes(HEADER.len())? != HEADER {
         return Err(reader.broken("this is no backup"));
     }
-    let store = MemoryStore::new();
+    let store = EmbeddedStore::in_memory()?;
     let (mut found, mut checksums) = (Saved::default(), crc32fast::Hasher::new());
     let mut latest: Vec<(ShardId, Entry)> = Vec::new();
     loop {
@@ -182,13 +187,13 @@ pub async fn load(input: &mut impl Read, now: Timestamp) -> Result<(MemoryStore,
         let Some((shard, _)) = part.first() else { continue };
         let (epoch, _) = store.open_writer(*shard, now).await?;
         let updates = part.iter().map(|(_, entry)| (entry.key.clone(), entry.state.clone())).collect();
-        store.write(*shard, epoch, updates).await?;
+        store.write(*shard, epoch, updates, None).await?;
     }
     Ok((store, found))
 }
 
 async fn put<R: Copied>(
-    store: &MemoryStore,
+    store: &EmbeddedStore,
     series: &SeriesKey,
     blocks: &[PackedBlock<'_>],
 ) -> Result<u64, StoreError> {
@@ -279,8 +284,8 @@ mod tests {
         SeriesKey { subject: "BTC".into(), kind }
     }
 
-    async fn filled() -> MemoryStore {
-        let store = MemoryStore::new();
+    async fn filled() -> EmbeddedStore {
+        let store = EmbeddedStore::in_memory().expect("a store");
         let point = |day: i64| Point { time: Timestamp::from_seconds(day * 86_400), value: Decimal::from(day) };
         let points: Vec<Point> = (-20..20).map(point).collect();
         store.put_points(&series(SeriesKind::DailyMarketCap), &points).await.expect("put");

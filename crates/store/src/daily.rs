@@ -2,7 +2,8 @@
 
 use smol_str::SmolStr;
 
-use super::{Store, StoreError};
+use crate::error::StoreError;
+use crate::port::Store;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::{Candle, CandleInterval};
 

@@ -1,4 +1,4 @@
-//! A store in a file of this machine, for one process at a time: `embedded:DIR`.
+//! A store in a file of this machine, for one process at a time: `embedded:DIR`. The same in memory, gone with the process: `memory:`.
 //!
 //! **What a crash costs.** A write is committed in memory, where every reader sees it, and made durable together with
 //! all others of its interval ([`EmbeddedOptions::flush_interval`], 100 ms) by one synchronous commit. So after `kill -9`
@@ -11,6 +11,7 @@
 //! few for reads, and a thread of its own for the durable commits.
 
 mod flusher;
+mod options;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -24,52 +25,26 @@ use tokio::time::Instant;
 
 use self::flusher::Flusher;
 use self::tables::Tables;
-use super::heads::Heads;
-use super::history;
-use super::lease::{self, LocalLeases};
-use super::packing::{self, BlockNumber, Record};
-use super::{
-    Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail, Update,
-};
+use crate::error::StoreError;
+use crate::feed_notifier::FeedNotifier;
+use crate::history;
+use crate::lease::{self, Lease, LeaseClaim, LocalLeases};
+use crate::packing::{self, BlockNumber, Record};
+use crate::port::Store;
+use crate::update::{Bootstrap, SeriesInfo, Tail, Update};
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Epoch, Revision};
-use crossmarket_domain::{Candle, Timestamp, TraceContext};
+use crossmarket_domain::{Candle, ShardId, Timestamp, TraceContext};
 
-/// The database's name in the store's directory.
-pub const DATABASE_FILE: &str = "crossmarket.redb";
-
-/// Most bytes of encoded entries in a shard's feed on disk.
-pub const EMBEDDED_FEED_BYTES_MAX: u64 = 64 << 20;
+pub use options::{DATABASE_FILE, EmbeddedOptions};
 
 /// Reads that may run at the same time; more wait.
 const CONCURRENT_READS_MAX: usize = 4;
 
-/// How an embedded store is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbeddedOptions {
-    /// Longest time from a write to the start of the commit that makes it durable.
-    pub flush_interval: Duration,
-    /// How much of each shard's feed is kept.
-    pub feed: FeedLimits,
-    /// Memory for pages of the file, in bytes.
-    pub cache_bytes: usize,
-}
-
-impl Default for EmbeddedOptions {
-    /// 100 ms, [`FEED_LEN_MAX`] entries, [`EMBEDDED_FEED_BYTES_MAX`] bytes of feed, 8 MiB of cache.
-    fn default() -> Self {
-        Self {
-            flush_interval: Duration::from_millis(100),
-            feed: FeedLimits { len_max: FEED_LEN_MAX, bytes_max: EMBEDDED_FEED_BYTES_MAX },
-            cache_bytes: 8 << 20,
-        }
-    }
-}
-
 /// A store in a directory. See the [module](self) for what is durable when.
 pub struct EmbeddedStore {
     tables: Arc<Tables>,
-    heads: Arc<Heads>,
+    feeds: Arc<FeedNotifier>,
     leases: LocalLeases,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
@@ -78,8 +53,8 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store in a directory, which is created when it is not there. [`StoreError::Unavailable`] names the
-    /// directory when another process (or this one) has it open already or when it cannot be written.
+    /// Opens the store in a directory, and creates the directory if needed. [`StoreError::Unavailable`] names the directory when a process has it
+    /// open already, or when it cannot be written.
     pub async fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_with(directory, EmbeddedOptions::default()).await
     }
@@ -87,11 +62,25 @@ impl EmbeddedStore {
     /// [`EmbeddedStore::open`] with other options.
     pub async fn open_with(directory: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
         let directory = directory.to_owned();
-        let tables = Arc::new(blocking(move || Tables::open(&directory, options)).await?);
+        Self::of(blocking(move || Tables::open(&directory, options)).await?, options)
+    }
+
+    /// An empty store in this process's memory.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::in_memory_with(EmbeddedOptions::in_memory())
+    }
+
+    /// [`EmbeddedStore::in_memory`] with other options. "Durable" commits free the pages of the ones before.
+    pub fn in_memory_with(options: EmbeddedOptions) -> Result<Self, StoreError> {
+        Self::of(Tables::in_memory(options)?, options)
+    }
+
+    fn of(tables: Tables, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let tables = Arc::new(tables);
         let flusher = Flusher::start(&tables, options.flush_interval)?;
         Ok(Self {
             tables,
-            heads: Arc::default(),
+            feeds: Arc::default(),
             leases: LocalLeases::default(),
             reads: Arc::new(Semaphore::new(CONCURRENT_READS_MAX)),
             writes: Arc::new(Semaphore::new(1)),
@@ -172,10 +161,10 @@ async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
-        let heads = Arc::clone(&self.heads);
+        let feeds = Arc::clone(&self.feeds);
         let job = move |tables: &Tables| {
             let (epoch, revision) = tables.open_writer(shard, now)?;
-            heads.announce(shard, epoch, revision);
+            feeds.announce(shard, epoch, revision);
             Ok((epoch, revision))
         };
         self.run(&self.writes, job).await
@@ -206,21 +195,17 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
-        self.write_traced(shard, epoch, updates, None).await
-    }
-
-    async fn write_traced(
+    async fn write(
         &self,
         shard: ShardId,
         epoch: Epoch,
         updates: Vec<Update>,
         trace: Option<TraceContext>,
     ) -> Result<Revision, StoreError> {
-        let heads = Arc::clone(&self.heads);
+        let feeds = Arc::clone(&self.feeds);
         let job = move |tables: &Tables| {
             let revision = tables.write(shard, epoch, updates, trace)?;
-            heads.announce(shard, epoch, revision);
+            feeds.announce(shard, epoch, revision);
             Ok(revision)
         };
         self.change(job).await
@@ -235,7 +220,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision, wait: Duration) -> Result<Tail, StoreError> {
-        self.heads.tail(shard, wait, || self.read(move |tables| tables.tail(shard, epoch, after))).await
+        self.feeds.tail(shard, wait, || self.read(move |tables| tables.tail(shard, epoch, after))).await
     }
 
     async fn put_candles(&self, series: &SeriesKey, candles: &[Candle]) -> Result<(), StoreError> {

@@ -15,7 +15,8 @@ use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Decoder, Encoder};
 use smol_str::SmolStr;
 
-use super::{Entry, StoreError};
+use crate::error::StoreError;
+use crate::update::Entry;
 use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::state::{Epoch, Key, State};
@@ -175,12 +176,6 @@ fn entry_decoder(bytes: &[u8]) -> Result<Decoder<'_>, StoreError> {
         }
         Some((format, _)) => Err(corrupt(format!("entry of format {format}"))),
         None => Err(corrupt("entry without bytes")),
-    }
-}
-
-impl From<minicbor::decode::Error> for StoreError {
-    fn from(error: minicbor::decode::Error) -> Self {
-        corrupt(error.to_string())
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the stores share about series: what a series may hold, and its bookkeeping.
 
-use super::packing::{self, Block, BlockNumber, Record};
-use super::{SeriesInfo, StoreError, encoding};
+use crate::encoding;
+use crate::error::StoreError;
+use crate::packing::{self, Block, BlockNumber, Record};
+use crate::update::SeriesInfo;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::{Candle, Timestamp};
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use super::{ShardId, StoreError};
+use crate::error::StoreError;
+use crossmarket_domain::ShardId;
 use crossmarket_domain::state::{Epoch, Revision};
 
 /// Longest name of a lease's holder, in bytes.

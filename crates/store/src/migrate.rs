@@ -6,8 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::packing::{self, Record};
-use super::{Bootstrap, Entry, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Update, encoding};
+use crate::encoding;
+use crate::error::StoreError;
+use crate::lease::{Lease, LeaseClaim};
+use crate::packing::{self, Record};
+use crate::port::Store;
+use crate::update::{Bootstrap, Entry, SeriesInfo, Update};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 use crossmarket_domain::state::{Key, State};
@@ -243,7 +248,7 @@ async fn copy_shard(
         .collect();
     let there_count = (source.len() - missing.len()) as u64;
     for part in missing.chunks(STATES_PER_WRITE) {
-        to.write(shard, lease.epoch, part.to_vec()).await.map_err(MigrateError::To)?;
+        to.write(shard, lease.epoch, part.to_vec(), None).await.map_err(MigrateError::To)?;
         lease = to.renew_lease(&lease).await.map_err(MigrateError::To)?;
     }
     let after = states_of(to.bootstrap(shard).await.map_err(MigrateError::To)?);
@@ -289,8 +294,8 @@ fn checksum_of(states: &BTreeMap<Key, State>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MemoryStore;
     use super::*;
+    use crate::embedded::EmbeddedStore;
     use crossmarket_domain::{CandleInterval, Decimal};
 
     fn series(kind: SeriesKind) -> SeriesKey {
@@ -301,8 +306,8 @@ mod tests {
         Point { time: Timestamp::from_seconds(day * 86_400), value: Decimal::from(value) }
     }
 
-    async fn filled() -> MemoryStore {
-        let store = MemoryStore::new();
+    async fn filled() -> EmbeddedStore {
+        let store = EmbeddedStore::in_memory().expect("a store");
         let points: Vec<Point> = (0..1_000).map(|day| point(day, day)).collect();
         store.put_points(&series(SeriesKind::DailyMarketCap), &points).await.expect("put");
         store
@@ -310,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_time_changes_nothing_and_what_the_target_has_besides_stays() {
-        let (from, to) = (filled().await, MemoryStore::new());
+        let (from, to) = (filled().await, EmbeddedStore::in_memory().expect("a store"));
         to.put_points(&series(SeriesKind::DailyMarketCap), &[point(2_000, 7)]).await.expect("put");
         let mut told = Vec::new();
         let now = Timestamp::from_seconds(1);
@@ -328,7 +333,7 @@ mod tests {
     async fn what_the_target_has_of_the_same_time_stays_where_it_should() {
         let (from, now) = (filled().await, Timestamp::from_seconds(1));
         for (existing, expected) in [(Existing::Kept, 7), (Existing::Replaced, 500)] {
-            let to = MemoryStore::new();
+            let to = EmbeddedStore::in_memory().expect("a store");
             to.put_points(&series(SeriesKind::DailyMarketCap), &[point(500, 7)]).await.expect("put");
             let migrated = migrate(&from, &to, "test", now, existing, |_| {}).await.expect("copied");
             assert_eq!(migrated.record_count, 1_000);

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::embedded::EmbeddedOptions;
-use super::redis::{Credentials, RedisOptions, RedisStore, is_redis};
-use super::{EmbeddedStore, MemoryStore, Store, StoreError};
+use crate::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::error::StoreError;
+use crate::port::Store;
+use crate::redis::{Credentials, RedisOptions, RedisStore, is_redis};
 
 /// What `store.url` may be, for people.
 pub const ALLOWED: &str =
@@ -67,7 +68,7 @@ pub fn kind_of(url: &str) -> &'static str {
 pub async fn open(options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     let url = options.url.as_str();
     match url.split_once(':') {
-        Some(("memory", "")) => Ok(Arc::new(MemoryStore::new())),
+        Some(("memory", "")) => Ok(Arc::new(EmbeddedStore::in_memory()?)),
         Some(("embedded", directory)) if !directory.is_empty() => {
             let options = EmbeddedOptions { flush_interval: options.flush_interval, ..EmbeddedOptions::default() };
             Ok(Arc::new(EmbeddedStore::open_with(Path::new(directory), options).await?))

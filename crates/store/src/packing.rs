@@ -1,29 +1,27 @@
 //! Packed series: histories as blocks of bytes, the same in every store.
 //!
 //! A block covers a fixed span of time, so that adding a point rewrites one small block and reading a range touches only
-//! the blocks in it. Its first byte is its format. `columns` has those that are written, at some 25 bytes for a daily candle with both volumes;
-//! `fixed` has the older ones, which are still read. A block is renewed when something is added to it.
+//! the blocks in it. Its first byte is its format. `columns` has the formats: a daily candle
+//! with both volumes takes about 25 bytes.
 //!
 //! What does not fit: times are rounded down to the second, and a number with more than 18 significant digits is rounded
 //! half to even to 18. Every other number keeps its digits and its scale.
 
 mod columns;
-mod fixed;
+mod number;
 
 use std::collections::BTreeMap;
 
-use super::StoreError;
+pub use self::number::{Number, PACKED_DIGITS_MAX};
+use self::number::{pack_decimal, unpack_decimal};
+use crate::error::StoreError;
 use crossmarket_domain::series::{Point, SeriesKind};
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
-
-/// Significant digits that a packed number keeps.
-pub const PACKED_DIGITS_MAX: u32 = 18;
 
 /// The number of a block within its series: it covers `[number × span, (number + 1) × span)` since 1970.
 pub type BlockNumber = i64;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-const MANTISSA_LIMIT: u128 = 10u128.pow(PACKED_DIGITS_MAX);
 
 /// Seconds that one block of a series covers. It is part of the stored format: a kind's span never changes.
 ///
@@ -65,16 +63,6 @@ pub trait Record: Clone + Send + Sync + 'static {
     fn from_numbers(time: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self>;
 }
 
-/// A decimal as it is packed: `mantissa × 10^-scale`, with at most [`PACKED_DIGITS_MAX`] digits. The scale is negative for an integer that
-/// lost digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Number {
-    /// The digits.
-    pub mantissa: i64,
-    /// How many of them come after the point.
-    pub scale: i8,
-}
-
 /// Packs records into one block for each block number. Of several with the same second the last one counts.
 pub fn pack_blocks<R: Record>(kind: &SeriesKind, records: &[R]) -> BTreeMap<BlockNumber, Vec<u8>> {
     let span = block_span_seconds(kind);
@@ -103,7 +91,7 @@ pub struct Block<'a> {
     start_seconds: i64,
     format: u8,
     offsets: Vec<u32>,
-    /// Everything behind the format byte, or behind the offsets where those stand apart.
+    /// Everything after the offsets.
     records: &'a [u8],
 }
 
@@ -117,13 +105,7 @@ impl<'a> Block<'a> {
             columns::CANDLES | columns::POINTS => {
                 columns::offsets(records).ok_or_else(|| corrupt("its offsets cannot be read"))?
             }
-            _ => {
-                let record_len = fixed::record_len(format).ok_or_else(|| corrupt("unknown format"))?;
-                if !records.len().is_multiple_of(record_len) {
-                    return Err(corrupt("a record is cut off"));
-                }
-                (records.chunks_exact(record_len).map(fixed::offset).collect(), records)
-            }
+            _ => return Err(corrupt("unknown format")),
         };
         let start_seconds = number.checked_mul(span).ok_or_else(|| corrupt("number out of range"))?;
         if !offsets.is_sorted_by(|earlier, later| earlier < later) {
@@ -157,7 +139,7 @@ impl<'a> Block<'a> {
 
     /// Appends the records with `from <= time < until`, oldest first.
     pub fn unpack<R: Record>(&self, from: Timestamp, until: Timestamp, records: &mut Vec<R>) -> Result<(), StoreError> {
-        if written_format(self.format) != R::FORMAT {
+        if self.format != R::FORMAT {
             return Err(StoreError::Corrupt(format!("a series block does not hold {}", R::NAME)));
         }
         // Of a block that the range does not touch the rows are not even read.
@@ -189,40 +171,30 @@ impl<'a> Block<'a> {
 
     /// The block with the records of a newer one added; where both have a record for one time the newer one's stays.
     pub fn merged_with(&self, newer: &Self) -> Result<Vec<u8>, StoreError> {
-        let format = written_format(self.format);
-        if format != written_format(newer.format) || self.start_seconds != newer.start_seconds {
+        if self.format != newer.format || self.start_seconds != newer.start_seconds {
             return Err(StoreError::Corrupt("a series changed its format".into()));
         }
         let mut rows: BTreeMap<u32, columns::Row> = self.rows()?.into_iter().collect();
         rows.extend(newer.rows()?);
-        Ok(pack(format, &rows.into_iter().collect::<Vec<_>>()))
+        Ok(pack(self.format, &rows.into_iter().collect::<Vec<_>>()))
     }
 
     /// The block without the records before a time; `None` when nothing is left.
     pub fn trimmed(&self, before: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
         let mut rows = self.rows()?;
         rows.retain(|(offset, _)| self.time_of(*offset) >= before);
-        Ok((!rows.is_empty()).then(|| pack(written_format(self.format), &rows)))
+        Ok((!rows.is_empty()).then(|| pack(self.format, &rows)))
     }
 
     fn rows(&self) -> Result<Vec<(u32, columns::Row)>, StoreError> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = match self.format {
-            columns::CANDLES => columns::candles(self.offsets.len(), self.records),
-            columns::POINTS => {
-                let numbers = columns::points(self.offsets.len(), self.records);
-                numbers.map(|numbers| numbers.into_iter().map(point_row).collect())
-            }
-            format => {
-                let record_len = fixed::record_len(format).ok_or_else(unreadable)?;
-                let row = |record: &[u8]| match format {
-                    fixed::CANDLES => fixed::candle(record),
-                    _ => fixed::point(record).map(point_row),
-                };
-                self.records.chunks_exact(record_len).map(row).collect()
-            }
+        let rows = if self.format == columns::CANDLES {
+            columns::candles(self.offsets.len(), self.records)
+        } else {
+            let numbers = columns::points(self.offsets.len(), self.records);
+            numbers.map(|numbers| numbers.into_iter().map(point_row).collect())
         };
         Ok(self.offsets.iter().copied().zip(rows.ok_or_else(unreadable)?).collect())
     }
@@ -239,15 +211,6 @@ fn point_row(number: Number) -> columns::Row {
 
 fn unreadable() -> StoreError {
     StoreError::Corrupt("the records of a series block cannot be read".into())
-}
-
-/// The format that a block of one is written in.
-fn written_format(format: u8) -> u8 {
-    match format {
-        fixed::CANDLES => columns::CANDLES,
-        fixed::POINTS => columns::POINTS,
-        written => written,
-    }
 }
 
 impl Record for Candle {
@@ -293,43 +256,6 @@ impl Record for Point {
 
     fn from_numbers(time: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self> {
         Some(Self { time, value: unpack_decimal(numbers[0]?)? })
-    }
-}
-
-/// A number as it is packed, rounded half to even to [`PACKED_DIGITS_MAX`] digits when it has more.
-fn pack_decimal(number: Decimal) -> Number {
-    let (mantissa, scale) = number.parts();
-    let mut magnitude = mantissa.unsigned_abs();
-    let mut dropped_digits = 0u32;
-    if magnitude >= MANTISSA_LIMIT {
-        dropped_digits = magnitude.ilog10() + 1 - PACKED_DIGITS_MAX;
-        let divisor = 10u128.pow(dropped_digits);
-        let (quotient, remainder) = (magnitude / divisor, magnitude % divisor);
-        let round_up = remainder * 2 > divisor || (remainder * 2 == divisor && quotient % 2 == 1);
-        magnitude = quotient + u128::from(round_up);
-        // Within half a unit of the largest decimal there is nothing to round up to.
-        if unpack_magnitude(magnitude, dropped_digits, scale).is_none() {
-            magnitude = quotient;
-        }
-    }
-    // At most 10^18 with a scale of -11 to 28, which both types hold.
-    let signed = i64::try_from(magnitude).unwrap_or(i64::MAX) * mantissa.signum() as i64;
-    Number { mantissa: signed, scale: (scale as i32 - dropped_digits as i32) as i8 }
-}
-
-fn unpack_magnitude(magnitude: u128, dropped_digits: u32, scale: u32) -> Option<Decimal> {
-    let scale = i8::try_from(i64::from(scale) - i64::from(dropped_digits)).ok()?;
-    unpack_decimal(Number { mantissa: i64::try_from(magnitude).ok()?, scale })
-}
-
-fn unpack_decimal(number: Number) -> Option<Decimal> {
-    let Number { mantissa, scale } = number;
-    match u32::try_from(scale) {
-        Ok(scale) => Decimal::from_parts(mantissa.into(), scale),
-        Err(_) => {
-            let factor = 10i128.checked_pow(u32::from(scale.unsigned_abs()))?;
-            Decimal::from_parts(i128::from(mantissa).checked_mul(factor)?, 0)
-        }
     }
 }
 
@@ -512,54 +438,16 @@ mod tests {
         check("79228162514264337593543950335", "79228162514264337500000000000");
     }
 
-    /// Blocks as the first version wrote them, byte by byte.
     #[test]
-    fn the_first_formats_are_read_and_renewed() {
+    fn candles_are_not_points_and_other_formats_are_refused() {
         let everything = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
-        let kind = SeriesKind::DailyMarketCap;
-        let mut bytes = vec![2];
-        for (offset, scale, mantissa) in [(0u32, 2i8, 123_456i64), (86_400, -1, -7)] {
-            bytes.extend_from_slice(&offset.to_be_bytes());
-            bytes.extend_from_slice(&[0, scale as u8]);
-            bytes.extend_from_slice(&mantissa.to_be_bytes());
-            bytes.extend_from_slice(&[0; 2]);
+        let point = Point { time: Timestamp::from_seconds(0), value: Decimal::ONE };
+        let packed = pack_blocks(&SeriesKind::DailyMarketCap, &[point]).remove(&0).expect("one block");
+        let block = Block::read(&SeriesKind::DailyMarketCap, 0, &packed).expect("packed");
+        assert!(block.unpack::<Candle>(everything.0, everything.1, &mut Vec::new()).is_err());
+        for format in [0, 1, 2, 5] {
+            assert!(Block::read(&SeriesKind::DailyMarketCap, 0, &[format, 0]).is_err(), "format {format}");
         }
-        let block = Block::read(&kind, 1, &bytes).expect("the first format");
-        let points = |block: &Block<'_>| {
-            let mut points: Vec<Point> = Vec::new();
-            block.unpack(everything.0, everything.1, &mut points).expect("points");
-            points.iter().map(|point| (point.time.as_seconds(), point.value.to_string())).collect::<Vec<_>>()
-        };
-        let start = 512 * SECONDS_PER_DAY;
-        let mut expected = vec![(start, "1234.56".to_owned()), (start + 86_400, "-70".to_owned())];
-        assert_eq!(points(&block), expected);
-        let newer = Point { time: Timestamp::from_seconds(start + 2 * 86_400), value: Decimal::ONE };
-        let newer = pack_blocks(&kind, &[newer]).remove(&1).expect("one block");
-        let merged = block.merged_with(&Block::read(&kind, 1, &newer).expect("packed")).expect("same kind");
-        assert_eq!(merged[0], Point::FORMAT);
-        expected.push((start + 2 * 86_400, "1".to_owned()));
-        assert_eq!(points(&Block::read(&kind, 1, &merged).expect("packed")), expected);
-
-        let kind = SeriesKind::Candles(CandleInterval::OneDay);
-        let mut bytes = vec![1];
-        bytes.extend_from_slice(&[0, 0, 0, 0, 0b10, 0]);
-        (1..=6i64).for_each(|number| bytes.extend_from_slice(&number.to_be_bytes()));
-        bytes.extend_from_slice(&[1; 6]);
-        bytes.extend_from_slice(&[0; 4]);
-        let mut candles: Vec<Candle> = Vec::new();
-        let block = Block::read(&kind, 0, &bytes).expect("the first format");
-        block.unpack(everything.0, everything.1, &mut candles).expect("candles");
-        assert_eq!(candles.len(), 1);
-        let candle = &candles[0];
-        let numbers = [candle.open, candle.high, candle.low, candle.close].map(|number| number.to_string());
-        assert_eq!(numbers, ["0.1", "0.2", "0.3", "0.4"]);
-        assert_eq!(
-            (candle.base_volume, candle.quote_volume.map(|volume| volume.to_string())),
-            (None, Some("0.6".into()))
-        );
-        let renewed = block.trimmed(everything.0).expect("rows").expect("something left");
-        assert_eq!(renewed[0], Candle::FORMAT);
-        assert!(block.unpack::<Point>(everything.0, everything.1, &mut Vec::new()).is_err(), "candles are not points");
     }
 
     /// A count or a run that claims more than there is must not ask for the memory.

@@ -3,13 +3,14 @@
 //! **Keys** (`keys`). A shard is a hash of its latest values with the position beside them, a stream of its changes with ids
 //! `EPOCH-REVISION`, and a lease. Every write is one script call, on one hash tag, so it is whole on a Cluster as well.
 //!
-//! **What is promised.** A batch is written once or not at all, whatever becomes of its answer (`writer`). Revisions are dense within what
-//! a reader follows, and a reader that cannot be served without a gap is told (`reader`). How much a crash of Redis costs is Redis' own
-//! persistence; a writer notices it and starts a new epoch.
+//! **Guarantees.** A batch is written once or not at all, even when its answer is lost (`writer`). Revisions are dense within what
+//! a reader follows, and a reader that cannot be served without a gap gets [`Tail::Gap`] (`reader`). How much a crash of Redis
+//! loses depends on its persistence settings; a writer notices the loss and starts a new epoch.
 //!
-//! **Outage.** Requests fail within their time-outs, and at once while nothing can be reached (`pool`). Nothing waits for Redis at start.
+//! **Outage.** Requests fail within their timeouts, and immediately while no server can be reached (`pool`). Nothing waits for Redis at start.
 
 mod address;
+mod connection;
 mod keys;
 mod pool;
 mod reader;
@@ -28,21 +29,19 @@ use self::pool::Pool;
 use self::reader::Readers;
 use self::series::Histories;
 use self::writer::Writers;
-use super::{
-    Bootstrap, FEED_LEN_MAX, FeedLimits, Lease, LeaseClaim, SeriesInfo, ShardId, Store, StoreError, Tail, Update,
-};
+use crate::error::StoreError;
+use crate::lease::{Lease, LeaseClaim};
+use crate::port::Store;
+use crate::update::{Bootstrap, FEED_LEN_MAX, FeedLimits, SeriesInfo, Tail, Update};
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Epoch, Revision};
-use crossmarket_domain::{Candle, Timestamp, TraceContext};
+use crossmarket_domain::{Candle, ShardId, Timestamp, TraceContext};
 
 pub use address::{ALLOWED, Credentials, is_redis};
 pub use keys::{PREFIX_LEN_MAX, SERIES_NAME_LEN_MAX};
 
 /// Most bytes of encoded entries in a shard's feed, by the mean length of the entries.
 pub const REDIS_FEED_BYTES_MAX: u64 = 64 << 20;
-
-/// How long a shard is kept after its last write. Only to clear away what nobody uses any more: nothing expires to mean stale.
-const SHARD_KEPT_SECONDS: u64 = 24 * 3_600;
 
 /// How a store in Redis is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +52,8 @@ pub struct RedisOptions {
     pub certificates: Option<Vec<u8>>,
     /// How much of each shard's feed is kept. Redis drops whole nodes of some 100 entries, so there may be a few more.
     pub feed: FeedLimits,
-    /// The number of shards that assets are divided into. A store that is divided otherwise is refused: nobody reads it, and no lease is claimed
-    /// while another holds that of the first shard. `None` neither looks nor tells.
+    /// The number of shards that assets are divided into. A store divided into another number is refused: it is not read, and no lease is
+    /// claimed while another process holds the first shard's. `None` skips the check.
     pub shard_count: Option<u16>,
 }
 
@@ -85,7 +84,7 @@ impl RedisStore {
             // Fails when a provider is installed already, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let pool = Arc::new(Pool::new(address.place, options.certificates));
+        let pool = Arc::new(Pool::new(address.endpoint, options.certificates));
         let keys = address.keys;
         Some(Self {
             writers: Writers::new(Arc::clone(&pool), keys.clone(), options.feed, options.shard_count),
@@ -122,11 +121,7 @@ impl Store for RedisStore {
         }
     }
 
-    async fn write(&self, shard: ShardId, epoch: Epoch, updates: Vec<Update>) -> Result<Revision, StoreError> {
-        self.write_traced(shard, epoch, updates, None).await
-    }
-
-    async fn write_traced(
+    async fn write(
         &self,
         shard: ShardId,
         epoch: Epoch,

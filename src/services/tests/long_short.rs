@@ -7,7 +7,7 @@ use crossmarket_domain::long_short::{
 };
 use crossmarket_domain::series::SeriesKind;
 use crossmarket_domain::{Decimal, Feed, LongShortKind, Period};
-use crossmarket_store::MemoryStore;
+use crossmarket_store::EmbeddedStore;
 
 fn ratio(asset: &str, long_share: f64, rank: Option<u32>) -> LongShortRatio {
     let contribution = LongShortContribution {
@@ -63,7 +63,7 @@ async fn fixture() -> Fixture {
         let ratios = vec![Feed::LongShortRatios, Feed::OpenInterest];
         services.venues =
             Arc::new([entry("bybit", ratios.clone()), entry("okx", ratios), entry("kraken", vec![Feed::Tickers])]);
-        services.store = Arc::new(MemoryStore::new());
+        services.store = Arc::new(EmbeddedStore::in_memory().expect("a store"));
     })
     .await;
     let at_okx = |asset: &str, long_share: f64, rank| {

@@ -12,7 +12,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::series::LongShortSeriesNames;
 use crossmarket_domain::state::FeedState;
 use crossmarket_domain::{AssetCode, LongShortKind};
-use crossmarket_store::MemoryStore;
+use crossmarket_store::EmbeddedStore;
 use crossmarket_venues::{self as venues, Response};
 
 const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "htx"];
@@ -424,7 +424,7 @@ async fn stored(store: &Arc<dyn Store>, venue: Option<&str>, now: Timestamp, hou
 #[tokio::test(start_paused = true)]
 async fn what_an_outage_left_out_is_filled_when_it_is_over() {
     let bench = Bench::start(2, |id| if id == "bybit" { Fault::Error } else { Fault::None });
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory().expect("a store"));
     bench.fill_past(&store);
     tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
     let now = bench.clock.now();

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::tables::Tables;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// Owns the thread; dropping it ends the thread, after a commit under way.
 pub(super) struct Flusher {

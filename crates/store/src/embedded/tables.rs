@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use redb::backends::InMemoryBackend;
 use redb::{
     Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
 
-use super::{DATABASE_FILE, EmbeddedOptions};
+use super::options::{DATABASE_FILE, EmbeddedOptions};
+use crate::encoding;
+use crate::error::StoreError;
 use crate::history::{self, SeriesStats};
 use crate::packing::{Block, BlockNumber, Record};
-use crate::{
-    Bootstrap, Entry, FeedLimits, SeriesInfo, ShardId, StoreError, TAIL_LEN_MAX, Tail, Update, encoding, is_older,
-};
+use crate::update::{Bootstrap, Entry, FeedLimits, SeriesInfo, TAIL_LEN_MAX, Tail, Update, is_older};
 use crossmarket_domain::series::SeriesKey;
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
-use crossmarket_domain::{Timestamp, TraceContext};
+use crossmarket_domain::{ShardId, Timestamp, TraceContext};
 
 /// (shard, key name) to the key's newest entry.
 const LATEST: TableDefinition<(u16, &str), &[u8]> = TableDefinition::new("latest");
@@ -69,7 +70,15 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Creates what is not there yet, and refuses a database of another version.
+    pub fn in_memory(options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let mut builder = Database::builder();
+        let database = builder.set_cache_size(options.cache_bytes).create_with_backend(InMemoryBackend::new());
+        let tables = Self { database: database.map_err(failed)?, feed_limits: options.feed };
+        tables.prepare()?;
+        Ok(tables)
+    }
+
+    /// Creates the tables that are missing, and refuses a database of another version.
     fn prepare(&self) -> Result<(), StoreError> {
         let transaction = self.begin_durable()?;
         {

@@ -21,7 +21,7 @@
 //!
 //! The expected number is first brought to the scale of the actual one, and is 0 where it does not fit. Differences wrap, so every mantissa comes back.
 
-use super::{Number, PACKED_DIGITS_MAX};
+use super::number::{Number, PACKED_DIGITS_MAX};
 
 /// Format of candles.
 pub(super) const CANDLES: u8 = 3;

@@ -30,7 +30,7 @@ impl fmt::Debug for Credentials {
 
 /// Where Redis is.
 #[derive(Clone)]
-pub enum Place {
+pub enum Endpoint {
     /// One server.
     Server(Box<ConnectionInfo>),
     /// The master of a name that any of the sentinels knows.
@@ -50,7 +50,7 @@ pub enum Place {
 #[derive(Clone)]
 pub struct Address {
     /// Where Redis is.
-    pub place: Place,
+    pub endpoint: Endpoint,
     /// The keys' names.
     pub keys: Keys,
 }
@@ -101,8 +101,8 @@ impl Address {
             }
             info.set_redis_settings(settings)
         };
-        let place = match kind {
-            "" if hosts.len() == 1 => Place::Server(Box::new(with_login(info(&user, hosts[0], path, ":6379")?))),
+        let endpoint = match kind {
+            "" if hosts.len() == 1 => Endpoint::Server(Box::new(with_login(info(&user, hosts[0], path, ":6379")?))),
             "sentinel" => {
                 let (master, database) = path.split_once('/').unwrap_or((path, ""));
                 let plain = master.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -113,16 +113,16 @@ impl Address {
                 let sentinels: Option<Vec<ConnectionInfo>> =
                     hosts.iter().map(|host| info("", host, "", ":26379")).collect();
                 let template = Box::new(with_login(info(&user, hosts[0], database, ":26379")?));
-                Place::Sentinel { sentinels: sentinels?, master: master.to_owned(), template }
+                Endpoint::Sentinel { sentinels: sentinels?, master: master.to_owned(), template }
             }
             "cluster" if path.is_empty() => {
                 let seeds: Option<Vec<ConnectionInfo>> =
                     hosts.iter().map(|host| info(&user, host, "", ":6379").map(with_login)).collect();
-                Place::Cluster(seeds?)
+                Endpoint::Cluster(seeds?)
             }
             _ => return None,
         };
-        Some(Self { place, keys: Keys::with_prefix(&prefix)? })
+        Some(Self { endpoint, keys: Keys::with_prefix(&prefix)? })
     }
 }
 
@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn reads_every_kind_of_url() {
-        let Some(Address { place: Place::Server(info), keys }) = parse("redis://me:p%40ss@cache/3?prefix=staging")
+        let Some(Address { endpoint: Endpoint::Server(info), keys }) =
+            parse("redis://me:p%40ss@cache/3?prefix=staging")
         else {
             panic!("a server");
         };
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(keys.lease(0), "staging:{0}:lease");
 
         let url = "redis+sentinel://me:secret@a:1,b,c:3/main/2";
-        let Some(Address { place: Place::Sentinel { sentinels, master, template }, .. }) = parse(url) else {
+        let Some(Address { endpoint: Endpoint::Sentinel { sentinels, master, template }, .. }) = parse(url) else {
             panic!("sentinels");
         };
         let addresses: Vec<String> = sentinels.iter().map(|info| info.addr().to_string()).collect();
@@ -156,10 +157,10 @@ mod tests {
         assert_eq!(sentinels[0].redis_settings().password(), None);
 
         assert!(
-            matches!(parse("redis+cluster://a:1,b:2"), Some(Address { place: Place::Cluster(seeds), .. }) if seeds.len() == 2)
+            matches!(parse("redis+cluster://a:1,b:2"), Some(Address { endpoint: Endpoint::Cluster(seeds), .. }) if seeds.len() == 2)
         );
         let apart = Credentials { username: Some("other".into()), password: Some("hidden".into()) };
-        let Some(Address { place: Place::Server(info), .. }) = Address::parse("rediss://me:secret@cache", &apart)
+        let Some(Address { endpoint: Endpoint::Server(info), .. }) = Address::parse("rediss://me:secret@cache", &apart)
         else {
             panic!("a server");
         };

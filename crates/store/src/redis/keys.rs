@@ -3,9 +3,10 @@
 //! Everything of one shard has one hash tag, and everything of one shelf of histories has one, so that every script's keys are on one node.
 //! The keys are `cm:{SHARD}:latest`, `…:feed` and `…:lease`; `cm:{hSHELF}:series` and `cm:{hSHELF}:blocks:NAME`.
 
-use crate::{ShardId, StoreError};
+use crate::error::StoreError;
+use crossmarket_domain::ShardId;
 
-/// Histories are spread over so many hash tags. It is part of the stored format.
+/// Histories are spread over this many hash tags. It is part of the stored format.
 pub const SHELVES: u16 = 16;
 
 /// Longest name of a series in a key, escaped, in bytes.
@@ -16,6 +17,9 @@ pub const PREFIX_LEN_MAX: usize = 32;
 
 /// What every key starts with, unless the URL says otherwise.
 pub const DEFAULT_PREFIX: &str = "cm";
+
+/// A shard expires this long after its last write, to remove what nobody uses any more. Expiry never means stale.
+pub const SHARD_KEPT_SECONDS: u64 = 24 * 3_600;
 
 const SLOTS: u16 = 16_384;
 

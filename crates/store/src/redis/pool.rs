@@ -1,37 +1,31 @@
-//! Connections to Redis, and the care for them.
+//! The pool of connections to Redis.
 //!
-//! A connection is lent to one request at a time, so an answer that does not come in time concerns nobody else, and a waiting `XREAD` holds up
-//! nothing. Whatever looks amiss (no answer in time, a closed socket, a server that is read-only or moved) throws away every connection and what
-//! was known of the servers: the next request finds the master anew. A half-open connection so costs one response time-out. While nothing can be
-//! reached, requests fail at once until the jittered back-off is over.
+//! A connection is lent to one request at a time, so a late answer affects nobody else and a waiting `XREAD` blocks nothing. Anything suspicious
+//! (no answer in time, a closed socket, a server that is read-only or moved) drops every connection and all knowledge of the servers: the next
+//! request looks for the master again. A half-open connection therefore costs one response timeout. While no server can be reached, requests fail
+//! immediately until the jittered back-off is over.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
-use smol_str::SmolStr;
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crossmarket_backoff::Backoff;
 
-use super::address::Place;
+use super::address::Endpoint;
+use super::connection::{Identity, RESPONSE_TIMEOUT, connect, identify};
 use super::route::{self, Routes};
-use crate::StoreError;
-
-/// Longest time to a connection, and to each answer while it is set up.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// Longest time to an answer, besides what its bytes take.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
+use crate::error::StoreError;
 
 /// Least speed at which bytes are taken to pass.
 const BYTES_PER_SECOND_MIN: u64 = 10 << 20;
 
-/// A request that may take longer than this is sent after a sign of life: a dead connection must not cost its whole time.
-const UNANNOUNCED_MAX: Duration = Duration::from_secs(2);
+/// A request that may take longer than this is sent after a `PING`: a dead connection must not cost its whole time.
+const UNCHECKED_MAX: Duration = Duration::from_secs(2);
 
 /// Connections at the same time; more requests wait.
 const CONNECTIONS_MAX: usize = 64;
@@ -41,9 +35,6 @@ const IDLE_MAX: usize = 8;
 
 /// After a failed connection.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(10), Duration::from_millis(500));
-
-/// Which server a connection leads to: it changes when a server is restarted and when another takes its place.
-pub(super) type Identity = SmolStr;
 
 /// How a request failed.
 #[derive(Debug)]
@@ -59,7 +50,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// What the caller is told in the end.
+    /// The caller's error.
     pub fn into_error(self) -> StoreError {
         match self {
             Self::NotDone(text) | Self::Unknown(text) | Self::Refused(text) => StoreError::Unavailable(text),
@@ -70,7 +61,7 @@ impl Failure {
 
 /// All connections of a store.
 pub(super) struct Pool {
-    place: Place,
+    endpoint: Endpoint,
     certificates: Option<Vec<u8>>,
     permits: Arc<Semaphore>,
     state: Mutex<State>,
@@ -82,7 +73,7 @@ pub(super) struct Pool {
 struct State {
     routes: Option<Routes>,
     idle: HashMap<String, Vec<Connection>>,
-    /// Rises whenever everything is thrown away; connections of an earlier one are not kept.
+    /// Rises with every reset; connections of an earlier generation are not kept.
     generation: u64,
     failures: u32,
     not_before: Option<Instant>,
@@ -104,9 +95,9 @@ pub(super) struct Lent<'p> {
 }
 
 impl Pool {
-    pub fn new(place: Place, certificates: Option<Vec<u8>>) -> Self {
+    pub fn new(endpoint: Endpoint, certificates: Option<Vec<u8>>) -> Self {
         Self {
-            place,
+            endpoint,
             certificates,
             permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             state: Mutex::default(),
@@ -139,7 +130,7 @@ impl Pool {
             }
             Err(text) => {
                 let mut state = self.state();
-                state.throw_away();
+                state.reset();
                 state.not_before = Some(Instant::now() + BACKOFF.pause(state.failures));
                 state.failures = state.failures.saturating_add(1);
                 state.last_failure.clone_from(&text);
@@ -154,7 +145,7 @@ impl Pool {
         loop {
             attempt += 1;
             let failure = match self.lend(slot).await {
-                Ok(mut lent) => match lent.send_after_sign_of_life(command, limit).await {
+                Ok(mut lent) => match lent.send_checked(command, limit).await {
                     Ok(value) => {
                         lent.give_back();
                         return Ok(value);
@@ -184,7 +175,7 @@ impl Pool {
         let info = match known {
             Some(info) => info,
             None => {
-                let routes = route::find(&self.place, self.certificates.as_deref()).await?;
+                let routes = route::find(&self.endpoint, self.certificates.as_deref()).await?;
                 let info = routes.info(slot).ok_or("redis cluster: no node has the slot")?;
                 self.state().routes = Some(routes);
                 info
@@ -203,7 +194,7 @@ impl Pool {
 }
 
 impl State {
-    fn throw_away(&mut self) {
+    fn reset(&mut self) {
         self.generation += 1;
         self.idle.clear();
         self.routes = None;
@@ -235,8 +226,8 @@ impl Lent<'_> {
         answer.map_err(|error| self.failed(&error))
     }
 
-    async fn send_after_sign_of_life(&mut self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
-        if limit > UNANNOUNCED_MAX {
+    async fn send_checked(&mut self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
+        if limit > UNCHECKED_MAX {
             self.send(&redis::cmd("PING"), RESPONSE_TIMEOUT).await?;
         }
         self.send(command, limit).await
@@ -275,58 +266,12 @@ impl Lent<'_> {
         }
     }
 
-    /// Throws every connection away: where one is dead the others are as well.
+    /// Drops every connection: where one is dead the others are as well.
     fn broken(&self, failure: Failure) -> Failure {
         let mut state = self.pool.state();
         if self.connection.generation == state.generation {
-            state.throw_away();
+            state.reset();
         }
         failure
     }
-}
-
-/// A new connection, logged in.
-pub(super) async fn connect(
-    info: redis::ConnectionInfo,
-    certificates: Option<&[u8]>,
-) -> Result<MultiplexedConnection, String> {
-    let client = match certificates.filter(|_| matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. })) {
-        Some(root) => {
-            let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(root.to_vec()) };
-            Client::build_with_tls(info, certificates)
-        }
-        None => Client::open(info),
-    };
-    // The crate's own time-outs stay off besides the connection's: each request has its own.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
-    let client = client.map_err(|error| error.to_string())?;
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    match tokio::time::timeout(2 * CONNECT_TIMEOUT, connecting).await {
-        Ok(connected) => connected.map_err(|error| error.to_string()),
-        Err(_) => Err("no connection in time".to_owned()),
-    }
-}
-
-/// The server's run id, which is new after every start; a replica is refused. Where `INFO` is not permitted every connection counts as
-/// another server, which costs a writer a new epoch with each.
-async fn identify(connection: &MultiplexedConnection) -> Result<Identity, String> {
-    let mut connection = connection.clone();
-    let mut both = redis::pipe();
-    both.cmd("INFO").arg("server").cmd("INFO").arg("replication");
-    let answer = tokio::time::timeout(RESPONSE_TIMEOUT, both.query_async::<(String, String)>(&mut connection)).await;
-    let (server, replication) = match answer {
-        Err(_) => return Err("no answer in time".to_owned()),
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            return Ok(format!("unknown-{:016x}", rand::random::<u64>()).into());
-        }
-        Ok(Err(error)) => return Err(error.to_string()),
-    };
-    let line = |text: &str, name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name).map(|rest| SmolStr::new(rest.trim())))
-    };
-    if line(&replication, "role:").is_some_and(|role| role != "master") {
-        return Err("it is a replica, and only a master takes writes".to_owned());
-    }
-    line(&server, "run_id:").ok_or_else(|| "it does not tell its run_id".to_owned())
 }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
+use super::connection::RESPONSE_TIMEOUT;
 use super::keys::{Keys, slot};
-use super::pool::{Pool, RESPONSE_TIMEOUT};
+use super::pool::Pool;
 use super::value::{self, bytes_of, head_of, number_of, pairs_of, strange, text_of};
-use crate::{Bootstrap, Entry, ShardId, StoreError, TAIL_LEN_MAX, Tail};
+use crate::error::StoreError;
+use crate::update::{Bootstrap, Entry, TAIL_LEN_MAX, Tail};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::state::{Epoch, Revision};
 
 /// Longest time to all of a shard.

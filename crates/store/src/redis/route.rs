@@ -1,12 +1,12 @@
-//! Which server has which slot: found by asking, again after everything that looks amiss.
+//! Which server has which slot. Asked again after every suspicious answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, FromRedisValue, Value};
 
-use super::address::Place;
-use super::pool::{RESPONSE_TIMEOUT, connect};
+use super::address::Endpoint;
+use super::connection::{RESPONSE_TIMEOUT, connect};
 
 /// Ranges of slots in a Cluster at most; one slot each.
 const RANGES_MAX: usize = 16_384;
@@ -38,10 +38,10 @@ impl Routes {
 }
 
 /// Asks who has what. The error is a text for people.
-pub(super) async fn find(place: &Place, certificates: Option<&[u8]>) -> Result<Routes, String> {
-    match place {
-        Place::Server(info) => Ok(Routes::one((**info).clone())),
-        Place::Sentinel { sentinels, master, template } => {
+pub(super) async fn find(endpoint: &Endpoint, certificates: Option<&[u8]>) -> Result<Routes, String> {
+    match endpoint {
+        Endpoint::Server(info) => Ok(Routes::one((**info).clone())),
+        Endpoint::Sentinel { sentinels, master, template } => {
             let mut last_error = String::new();
             for sentinel in sentinels {
                 let mut command = redis::cmd("SENTINEL");
@@ -54,7 +54,7 @@ pub(super) async fn find(place: &Place, certificates: Option<&[u8]>) -> Result<R
             }
             Err(last_error)
         }
-        Place::Cluster(seeds) => {
+        Endpoint::Cluster(seeds) => {
             let mut last_error = String::new();
             for seed in seeds {
                 let mut command = redis::cmd("CLUSTER");

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use redis::Value;
 
+use super::connection::RESPONSE_TIMEOUT;
 use super::keys::{Keys, SHELVES, shelf, slot};
-use super::pool::{Failure, Pool, RESPONSE_TIMEOUT};
+use super::pool::{Failure, Pool};
 use super::script;
 use super::value::{bytes_of, number_of, pairs_of, strange, text_of, texts_of};
+use crate::encoding;
+use crate::error::StoreError;
 use crate::history::{self, SeriesStats};
 use crate::packing::{self, Block, BlockNumber, Record};
-use crate::{SeriesInfo, StoreError, encoding};
+use crate::update::SeriesInfo;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 

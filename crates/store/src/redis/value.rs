@@ -5,7 +5,9 @@
 
 use redis::Value;
 
-use crate::{Entry, StoreError, encoding};
+use crate::encoding;
+use crate::error::StoreError;
+use crate::update::Entry;
 use crossmarket_domain::state::{Epoch, Revision};
 
 const TIME_LEN: usize = 8;

@@ -1,4 +1,4 @@
-//! Writing a shard: opening, leases, and batches that are written once, whatever becomes of their answers.
+//! Writing a shard: opening, leases, and batches that are written once, even when their answers are lost.
 //!
 //! A batch carries the newest revision that the writer knows of, and the script writes it only there. So a batch that arrives twice, or
 //! late, is written once or not at all. When no answer came the writer cannot know where the store is; it asks again, and the store's `#batch`, the
@@ -10,15 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::keys::{Keys, slot};
-use super::pool::{Failure, Identity, Pool, RESPONSE_TIMEOUT};
+use super::connection::{Identity, RESPONSE_TIMEOUT};
+use super::keys::{Keys, SHARD_KEPT_SECONDS, slot};
+use super::pool::{Failure, Pool};
 use super::reader::check_shard_count;
 use super::value::{number_of, text_of, texts_of};
-use super::{SHARD_KEPT_SECONDS, script, value};
-use crate::{Entry, FeedLimits, Lease, LeaseClaim, ShardId, StoreError, Update, encoding, lease};
+use super::{script, value};
+use crate::encoding;
+use crate::error::StoreError;
+use crate::lease::{self, Lease, LeaseClaim};
+use crate::update::{Entry, FeedLimits, Update};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::state::{Epoch, Key, Revision, State};
 use crossmarket_domain::{Timestamp, TraceContext};
 
@@ -28,7 +33,7 @@ const ATTEMPTS_MAX: usize = 3;
 /// Longest pause between two attempts.
 const ATTEMPT_PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// Times that a batch is made anew, since the store left out older updates or had an earlier batch.
+/// Times that a batch is built again, because the store left out older updates or had an earlier batch.
 const REMADE_MAX: usize = 8;
 
 /// How much the newest batch counts in the mean length of an entry.
@@ -39,7 +44,7 @@ pub(super) struct Writers {
     pool: Arc<Pool>,
     keys: Keys,
     feed: FeedLimits,
-    /// The number of shards that this process goes by.
+    /// The number of shards that this process uses.
     shard_count: Option<u16>,
     /// Tells this process' batches from another's.
     instance: u64,
@@ -114,7 +119,7 @@ impl Writers {
     }
 
     /// Refuses to claim a shard of a store that is divided otherwise. Whoever holds the first shard has divided it; when nobody does, the next
-    /// holder of the first shard may divide it anew, and the other shards wait for that.
+    /// holder of the first shard may divide it again, and the other shards wait for that.
     async fn check_division(&self, shard: ShardId, holder: &str) -> Result<(), StoreError> {
         if self.shard_count.is_none() {
             return Ok(());
@@ -138,7 +143,7 @@ impl Writers {
         }
     }
 
-    /// Tells that everything is in a shard. Said twice it means the same.
+    /// Marks a shard as complete. Repeating it changes nothing.
     pub async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
         let (latest, feed) = (self.keys.latest(shard), self.keys.feed(shard));
         let mut call = script::PUBLISHED.call(&[&latest, &feed]);
@@ -270,7 +275,7 @@ impl Writers {
                 Ok(Step::Written(revision)) => {
                     writer.revision = Some(revision);
                     writer.settled_number = writer.batch_number;
-                    writer.note(batch);
+                    writer.record(batch);
                     return Ok(revision);
                 }
                 Ok(Step::Again) if remade < REMADE_MAX => {
@@ -290,17 +295,12 @@ impl Writers {
     }
 
     async fn attempt(&self, writer: &mut Writer, batch: &mut Batch) -> Result<Step, AttemptError> {
-        let (latest, feed) = (self.keys.latest(batch.shard), self.keys.feed(batch.shard));
+        let latest = self.keys.latest(batch.shard);
         let epoch = writer.epoch;
         let mut lent = self.pool.lend(slot(&latest)).await?;
-        let shard = batch.shard;
-        let lost = |writer: &Writer, found: &str| {
-            let revision = writer.revision.unwrap_or(0);
-            Err(AttemptError::Final(StoreError::Lost { shard, epoch, revision, found: found.to_owned() }))
-        };
         if writer.identity.as_ref().is_some_and(|identity| identity != lent.identity()) {
             lent.give_back();
-            return lost(writer, "and now it is another server, or was restarted");
+            return Err(writer.lost(batch.shard, "and now it is another server, or was restarted"));
         }
         let Some(base) = writer.revision else {
             let mut ask = redis::cmd("HMGET");
@@ -319,9 +319,17 @@ impl Writers {
             lent.give_back();
             return Ok(Step::Written(base));
         }
-        let mut call = script::WRITE.call(&[&latest, &feed]);
-        call.arg(epoch).arg(base).arg(&batch.token);
-        let (encoded, mean) = batch.encoded(base, epoch);
+        let call = self.write_call(writer, batch, base);
+        let answer = script::WRITE.run(&mut lent, &call, RESPONSE_TIMEOUT).await?;
+        lent.give_back();
+        self.conclude(writer, batch, answer)
+    }
+
+    /// The call of `write.lua` that writes the batch after `base`.
+    fn write_call(&self, writer: &mut Writer, batch: &mut Batch, base: Revision) -> Cmd {
+        let mut call = script::WRITE.call(&[self.keys.latest(batch.shard), self.keys.feed(batch.shard)]);
+        call.arg(writer.epoch).arg(base).arg(&batch.token);
+        let (encoded, mean) = batch.encoded(base, writer.epoch);
         writer.entry_len_mean +=
             (mean - writer.entry_len_mean) * if writer.entry_len_mean == 0.0 { 1.0 } else { MEAN_WEIGHT };
         let len_of_bytes = (self.feed.bytes_max as f64 / writer.entry_len_mean.max(1.0)) as u64;
@@ -335,19 +343,23 @@ impl Writers {
             };
             call.arg(bytes.as_slice());
         }
-        let answer = script::WRITE.run(&mut lent, &call, RESPONSE_TIMEOUT).await?;
-        lent.give_back();
+        call
+    }
+
+    /// What an answer of `write.lua` means for the batch.
+    fn conclude(&self, writer: &mut Writer, batch: &mut Batch, answer: Value) -> Result<Step, AttemptError> {
+        let epoch = writer.epoch;
         let Value::Array(parts) = answer else { return Err(value::strange("the answer of write.lua").into()) };
         let word = parts.first().map(text_of).transpose()?.unwrap_or_default();
         let part = |index: usize| parts.get(index).map(text_of).transpose().map(Option::unwrap_or_default);
         match word.as_str() {
             "written" => Ok(Step::Written(number_of(&part(1)?)?)),
             "fenced" => Err(AttemptError::Final(StoreError::Fenced { epoch, holder: number_of(&part(1)?)? })),
-            "empty" => lost(writer, "and now it is empty"),
+            "empty" => Err(writer.lost(batch.shard, "and now it is empty")),
             "older" => {
-                let places: Result<HashSet<usize>, StoreError> =
-                    parts.iter().skip(1).map(|place| Ok(number_of(&text_of(place)?)? as usize)).collect();
-                batch.leave_out(&places?);
+                let indices: Result<HashSet<usize>, StoreError> =
+                    parts.iter().skip(1).map(|index| Ok(number_of(&text_of(index)?)? as usize)).collect();
+                batch.leave_out(&indices?);
                 Ok(Step::Again)
             }
             "moved" => {
@@ -362,12 +374,15 @@ impl Writers {
                     Some(number) => {
                         writer.settled_number = number;
                         writer.revision = Some(stored_revision);
-                        // What it stored is not noted, so the script looks again.
+                        // What it stored is not recorded, so the script looks again.
                         writer.received.clear();
                         batch.look_again();
                         Ok(Step::Again)
                     }
-                    None => lost(writer, &format!("and now it is at epoch {stored_epoch} revision {stored_revision}")),
+                    None => {
+                        let found = format!("and now it is at epoch {stored_epoch} revision {stored_revision}");
+                        Err(writer.lost(batch.shard, &found))
+                    }
                 }
             }
             _ => Err(value::strange("the answer of write.lua").into()),
@@ -376,8 +391,13 @@ impl Writers {
 }
 
 impl Writer {
-    /// Notes what a written batch has stored.
-    fn note(&mut self, batch: Batch) {
+    fn lost(&self, shard: ShardId, found: &str) -> AttemptError {
+        let revision = self.revision.unwrap_or(0);
+        AttemptError::Final(StoreError::Lost { shard, epoch: self.epoch, revision, found: found.to_owned() })
+    }
+
+    /// Records what a written batch has stored.
+    fn record(&mut self, batch: Batch) {
         for item in batch.items {
             match &item.state {
                 Some(state) => self.received.insert(item.name, state.receive_time),
@@ -389,7 +409,7 @@ impl Writer {
 
 enum Step {
     Written(Revision),
-    /// Something was learnt; the batch is sent anew.
+    /// Something was learnt: send the batch again.
     Again,
 }
 
@@ -438,7 +458,7 @@ impl Batch {
         times.max().unwrap_or(Timestamp::from_micros(0))
     }
 
-    /// Has the script compare what was compared with notes that no longer hold.
+    /// Makes the script compare what was compared with records that no longer hold.
     fn look_again(&mut self) {
         for item in &mut self.items {
             if let (Guard::Known, Some(state)) = (&item.guard, &item.state) {
@@ -447,16 +467,16 @@ impl Batch {
         }
     }
 
-    fn leave_out(&mut self, places: &HashSet<usize>) {
-        let mut place = 0;
+    fn leave_out(&mut self, indices: &HashSet<usize>) {
+        let mut index = 0;
         self.items.retain(|_| {
-            place += 1;
-            !places.contains(&(place - 1))
+            index += 1;
+            !indices.contains(&(index - 1))
         });
     }
 }
 
-/// The updates that count, as far as is known here: one that is older than an earlier one of its key, in the batch or noted as stored, does not.
+/// The updates that count, as far as is known here: one that is older than an earlier one of its key, in the batch or recorded as stored, does not.
 fn items(updates: Vec<Update>, stored: &HashMap<String, Timestamp>) -> Vec<Item> {
     let mut earlier: HashMap<String, Option<Timestamp>> = HashMap::with_capacity(updates.len());
     let mut items = Vec::with_capacity(updates.len());

@@ -1,4 +1,4 @@
-//! Where each shard's feed stands, for those who wait for its next entry in this process.
+//! Wakes the readers of this process that wait for a shard's next entry.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{ShardId, StoreError, Tail};
+use crate::error::StoreError;
+use crate::update::Tail;
+use crossmarket_domain::ShardId;
 use crossmarket_domain::state::{Epoch, Revision};
 
 /// One channel for each shard that was written or waited for; at most as many as there are shard numbers.
 #[derive(Default)]
-pub(super) struct Heads(Mutex<HashMap<ShardId, watch::Sender<(Epoch, Revision)>>>);
+pub(super) struct FeedNotifier(Mutex<HashMap<ShardId, watch::Sender<(Epoch, Revision)>>>);
 
-impl Heads {
-    /// Wakes everyone who waits for the shard. A head of an older epoch, or behind the known one, changes nothing.
+impl FeedNotifier {
+    /// Wakes everyone who waits for the shard. A position of an older epoch, or behind the known one, changes nothing.
     pub fn announce(&self, shard: ShardId, epoch: Epoch, revision: Revision) {
         self.with(shard, |head| {
             head.send_if_modified(|known| {
@@ -27,8 +29,8 @@ impl Heads {
         });
     }
 
-    /// Reads until there is something to answer or the time is over. Whoever announces first makes its entries readable,
-    /// so nothing slips between a read and the wait that follows.
+    /// Reads until there is something to return or `wait` is over. Entries are readable before they are announced, so nothing is missed
+    /// between a read and the wait that follows.
     pub async fn tail<F, R>(&self, shard: ShardId, wait: Duration, read: F) -> Result<Tail, StoreError>
     where
         F: Fn() -> R,
@@ -41,7 +43,7 @@ impl Heads {
             return Ok(first);
         }
         let next = async {
-            // The sender lives as long as the store; were it gone, the answer would still be right: nothing came.
+            // The sender lives as long as the store; without it the answer would still be right: nothing came.
             while head.changed().await.is_ok() {
                 let tail = read().await?;
                 if !nothing(&tail) {
