@@ -1,6 +1,7 @@
 //! Cursors: positions in the shared change feed, so that any replica can continue a stream of another.
 
-use super::{Collection, opaque};
+use crate::collection::Collection;
+use crate::opaque;
 use crossmarket_domain::state::{Epoch, Revision};
 
 /// A position in one shard's feed. Positions order by epoch, then by revision.

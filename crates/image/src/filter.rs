@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::Item;
+use crate::item::Item;
 use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::state::{Body, Key};
 use crossmarket_domain::{LongShortKind, Period};

@@ -7,9 +7,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info, warn};
 
-use crate::{Change, Image, Position, ShardId};
+use crate::cursor::Position;
+use crate::image::Image;
+use crate::item::Change;
 use crossmarket_backoff::Backoff;
 use crossmarket_clock::Clock;
+use crossmarket_domain::ShardId;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::Epoch;
 use crossmarket_store::{Bootstrap, Entry, Store, StoreError, Tail};

@@ -356,7 +356,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn values_that_are_replaced_are_noticed_and_what_stays_is_not_told_of() {
-        let (store, histories, mut loader) = (EmbeddedStore::in_memory().expect("a store"), Histories::default(), Loader::default());
+        let (store, histories, mut loader) =
+            (EmbeddedStore::in_memory().expect("a store"), Histories::default(), Loader::default());
         let assets: Vec<String> = (0..30).map(|number| format!("A{number}")).collect();
         for asset in &assets {
             store
@@ -383,7 +384,8 @@ mod tests {
 
     #[tokio::test]
     async fn days_that_are_added_anywhere_are_read_at_once() {
-        let (store, histories, mut loader) = (EmbeddedStore::in_memory().expect("a store"), Histories::default(), Loader::default());
+        let (store, histories, mut loader) =
+            (EmbeddedStore::in_memory().expect("a store"), Histories::default(), Loader::default());
         store.put_candles(&key("BTC"), &[close(20, 1), close(10, 2)]).await.expect("stored");
         assert_eq!(loader.look(&histories, &store, now()).await.expect("read"), 1);
         for (candle, expected) in [

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::cursor::Position;
-use super::{Encoder, Freshness, Item, ShardId};
+use crate::cursor::Position;
+use crate::item::{Encoder, Freshness, Item};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::{Key, Revision};
 

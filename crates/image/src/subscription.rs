@@ -5,9 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::cursor::{Cursor, Position};
-use super::slots::{Slot, Slots};
-use super::{Collection, Filter, Image, Item, ShardId, View};
+use crate::collection::Collection;
+use crate::cursor::{Cursor, Position};
+use crate::filter::Filter;
+use crate::image::Image;
+use crate::item::{Item, View};
+use crate::slots::{Slot, Slots};
+use crossmarket_domain::ShardId;
 use crossmarket_domain::TraceContext;
 use crossmarket_domain::state::Key;
 
@@ -123,7 +127,7 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// When a shard has advanced by more than [`super::ImageSettings::resume_revisions_max`] since.
+    /// When a shard has advanced by more than [`ImageSettings::resume_revisions_max`](crate::ImageSettings) since.
     pub fn resume(
         image: &Arc<Image>,
         collection: Collection,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crossmarket_domain::state::{Aggregation, AggregationMethod, Body, Key, PriceSnapshot, Revision, State};
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 
-use crate::{Change, Encoder, Encoding, Freshness};
+use crate::item::{Change, Encoder, Encoding, Freshness};
 
 /// How long the states of these tests are fresh.
 pub const BUDGET: Duration = Duration::from_secs(60);

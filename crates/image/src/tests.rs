@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::testing::{TextEncoder, at, code, priced, snapshot, state};
 use super::*;
+use crossmarket_domain::Shards;
+use crossmarket_domain::state::{Body, Epoch, Key, Revision};
 
 const EPOCH: Epoch = 7;
 const ALL: usize = usize::MAX;
