@@ -11,8 +11,7 @@ use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, 
 use crossmarket_store::embedded::EmbeddedOptions;
 use crossmarket_store::redis::RedisOptions;
 use crossmarket_store::{
-    Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, RedisStore, Store, StoreError, TAIL_LEN_MAX,
-    Tail,
+    Bootstrap, EmbeddedStore, Entry, FeedLimits, LeaseClaim, RedisStore, Store, StoreError, TAIL_LEN_MAX, Tail,
 };
 
 #[path = "support/redis.rs"]
@@ -251,7 +250,11 @@ async fn a_later_writer_is_heard_though_its_clock_is_behind() {
         let (later, _) = store.open_writer(0, now(1)).await.expect("a writer");
         let behind = |received, rank| Some(State { publish_time: now(500), ..state(received, rank) });
         let batch = vec![(key("A"), behind(400, 2)), (key("B"), behind(200, 2))];
-        assert_eq!(store.write(0, later, batch, None).await.expect("written"), 3, "A is of the future, B is newer indeed");
+        assert_eq!(
+            store.write(0, later, batch, None).await.expect("written"),
+            3,
+            "A is of the future, B is newer indeed"
+        );
         let entries = store.bootstrap(0).await.expect("a bootstrap").entries;
         assert_eq!(entries, [entry("A", 3, behind(400, 2)), entry("B", 2, Some(state(300, 1)))]);
         // Its own states are compared as ever.

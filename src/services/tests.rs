@@ -18,7 +18,7 @@ use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
-use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision, State};
+use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision};
 use crossmarket_domain::{Candle, Timestamp, TraceContext};
 use crossmarket_image::histories::Histories;
 use crossmarket_image::testing::{at, code, priced, state};
@@ -180,13 +180,7 @@ impl Store for CandleStore {
         Err(not_here())
     }
 
-    async fn write(
-        &self,
-        _: u16,
-        _: Epoch,
-        _: Vec<Update>,
-        _: Option<TraceContext>,
-    ) -> Result<Revision, StoreError> {
+    async fn write(&self, _: u16, _: Epoch, _: Vec<Update>, _: Option<TraceContext>) -> Result<Revision, StoreError> {
         Err(not_here())
     }
 

@@ -112,11 +112,7 @@ impl Lead {
     }
 
     /// Writes a batch, unless the lease has come to the time at which work stops. A refusal ends the lead; the shard is competed for again.
-    pub async fn write(
-        &self,
-        updates: Vec<Update>,
-        trace: Option<TraceContext>,
-    ) -> Result<Revision, StoreError> {
+    pub async fn write(&self, updates: Vec<Update>, trace: Option<TraceContext>) -> Result<Revision, StoreError> {
         let stop_at = *self.stop_at.borrow();
         if Instant::now() >= stop_at || self.fenced.is_cancelled() || self.lost.is_cancelled() {
             return Err(StoreError::LeaseLost { shard: self.shard, holder: None });

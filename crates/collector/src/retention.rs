@@ -43,7 +43,7 @@ pub(super) async fn store_candles(
 mod tests {
     use super::*;
     use crossmarket_domain::Decimal;
-    use crossmarket_store::{EmbeddedStore};
+    use crossmarket_store::EmbeddedStore;
 
     fn candle(start: Timestamp) -> Candle {
         let price = Decimal::from(1);

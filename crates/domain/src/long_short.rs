@@ -10,7 +10,6 @@ use super::{AssetCode, Decimal, LongShortKind, Period, Timestamp};
 /// What a long/short ratio is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LongShortKey {
-    /// The asset.
     #[n(0)]
     pub asset: AssetCode,
     /// Which population is counted.
@@ -48,14 +47,13 @@ impl Shares {
     }
 }
 
-/// The current state of one ratio. It is kept small, since there are thousands: what can be told from these fields (how a figure was
-/// derived) is told when it is encoded.
+/// The current state of one ratio. It is small, since there are thousands: derivations are computed from these fields when it is
+/// encoded.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct LongShortRatio {
-    /// What it is of.
     #[n(0)]
     pub key: LongShortKey,
-    /// The shares; absent when no venue has any that can be used.
+    /// Absent when no venue has usable shares.
     #[n(1)]
     pub shares: Option<Shares>,
     /// Open interest in US dollars; of an aggregate, the sum over the venues used.
@@ -70,7 +68,6 @@ pub struct LongShortRatio {
     /// The reading of 24 hours before, against which the change is taken.
     #[n(5)]
     pub day_before: Option<DayBefore>,
-    /// How the shares were made.
     #[n(6)]
     pub method: LongShortMethod,
     /// One entry for each venue considered.
@@ -96,10 +93,8 @@ impl LongShortRatio {
 /// A reading of 24 hours before.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 pub struct DayBefore {
-    /// When it was.
     #[n(0)]
     pub time: Timestamp,
-    /// Its ratio.
     #[n(1)]
     pub ratio: f64,
 }
@@ -119,22 +114,22 @@ pub enum LongShortMethod {
 
 codes!(LongShortMethod { OpenInterestWeightedMean = 0, Mean = 1, SingleVenue = 2, LastKnown = 3 });
 
-/// What happened to one venue's value.
+/// Whether and why one venue's value counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LongShortStatus {
     /// It counts.
     Used,
-    /// Older than its budget.
+    /// Older than its TTL.
     Stale,
-    /// It came without open interest where others have one, so it has no weight.
+    /// Without open interest while others have it, so without weight.
     NoOpenInterest,
     /// The venue has no such series of the asset.
     NotOffered,
     /// The venue has the series and gave no usable value.
     NoValue,
-    /// The venue's own definition: it stands for itself and enters no aggregate.
+    /// Defined by the venue in its own way: not aggregated.
     NotPooled,
-    /// Nothing is current, and this is what is carried.
+    /// Nothing is current, and this value is carried.
     Carried,
 }
 
@@ -166,7 +161,6 @@ pub struct LongShortContribution {
     /// Share of the total weight, 0 to 1; 0 when not used.
     #[n(4)]
     pub weight: f64,
-    /// What became of it.
     #[n(5)]
     pub status: LongShortStatus,
     /// Its open interest in US dollars.

@@ -12,7 +12,7 @@ use super::{Candle, CandleInterval, Decimal, Instrument, Timestamp};
 pub struct Observation {
     /// What it is about.
     pub instrument: Instrument,
-    /// The venue's own time of the event; absent when the payload has none (then the receive time stands in).
+    /// The venue's own time of the event; absent when the payload has none (then the receive time is used).
     pub event_time: Option<Timestamp>,
     /// What was said.
     pub payload: Payload,

@@ -23,12 +23,12 @@ pub enum AggregationMethod {
 
 codes!(AggregationMethod { VolumeWeightedMedian = 0, Median = 1, SingleVenue = 2, LastKnown = 3, Listing = 4 });
 
-/// What happened to one venue's price.
+/// Whether and why one venue's price counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContributionStatus {
     /// It counts.
     Used,
-    /// Older than its feed's budget.
+    /// Older than its feed's TTL.
     Stale,
     /// Too far from the others.
     Outlier,
@@ -38,11 +38,11 @@ pub enum ContributionStatus {
     NoPrice,
     /// It gives no volume where the others do, so it has no weight.
     NoVolume,
-    /// Nothing is fresh, and this is the price that is carried.
+    /// Nothing is fresh, and this price is carried.
     Carried,
     /// It differs from the preferred source by more than the tolerance.
     Disagrees,
-    /// It agrees with the preferred source, which was taken instead.
+    /// It agrees with the preferred source, which was used.
     Standby,
 }
 
@@ -61,7 +61,6 @@ codes!(ContributionStatus {
 /// How a price was aggregated.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Aggregation {
-    /// The method.
     #[n(0)]
     pub method: AggregationMethod,
     /// Number of venues used.
@@ -96,7 +95,6 @@ pub struct Contribution {
     /// The venue's own symbol.
     #[cbor(n(2), with = "stored")]
     pub venue_symbol: SmolStr,
-    /// The quote asset.
     #[cbor(n(3), with = "stored")]
     pub quote_asset: SmolStr,
     /// The price as observed, in the quote asset and for the venue's unit.
@@ -117,13 +115,11 @@ pub struct Contribution {
     /// `price / aggregate price − 1`, in per cent.
     #[n(9)]
     pub deviation_percent: Option<f64>,
-    /// When it was, by the venue's clock.
+    /// By the venue's clock.
     #[n(10)]
     pub event_time: Timestamp,
-    /// When it was received.
     #[n(11)]
     pub receive_time: Timestamp,
-    /// What became of it.
     #[n(12)]
     pub status: ContributionStatus,
     /// True for a simulated venue.
@@ -140,7 +136,7 @@ pub struct Derivation {
     /// The method in words.
     #[cbor(n(1), with = "stored")]
     pub method: SmolStr,
-    /// Its parameters, name and value.
+    /// Name and value.
     #[cbor(n(2), with = "stored")]
     pub parameters: Vec<(SmolStr, SmolStr)>,
     /// The figures that it started from: name and value.

@@ -21,17 +21,16 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// So many asset shards, from 1 to [`ASSET_SHARDS_MAX`]; numbers beyond are taken for the nearest of these.
+    /// With this many asset shards, clamped to 1 to [`ASSET_SHARDS_MAX`].
     pub fn new(asset_shard_count: u16) -> Self {
         Self { asset_shard_count: asset_shard_count.clamp(1, ASSET_SHARDS_MAX) }
     }
 
-    /// How many shards there are, the cross-asset shard included.
+    /// The number of shards, including the cross-asset shard.
     pub fn count(self) -> u16 {
         self.asset_shard_count + 1
     }
 
-    /// Every shard.
     pub fn all(self) -> Range<ShardId> {
         0..self.count()
     }
@@ -55,8 +54,8 @@ impl Shards {
 
     /// The shard that a key is in.
     ///
-    /// A feed's health is one key although several processes may poll the feed, each for its own shards: the writer of the first shard tells how
-    /// it fares for it, and for the levels of indices the writer of the cross-asset shard.
+    /// A feed's health is one key although several processes may poll the feed, each for its own shards: the writer of the first shard reports it,
+    /// and for index levels the writer of the cross-asset shard.
     pub fn of_key(self, key: &Key) -> ShardId {
         match key {
             Key::Price(asset) | Key::Asset(asset) => self.of_asset(asset),

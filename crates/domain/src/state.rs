@@ -52,7 +52,6 @@ pub struct State {
     /// True when it comes from simulated venues.
     #[n(4)]
     pub simulated: bool,
-    /// The value.
     #[n(5)]
     pub body: Body,
 }
@@ -68,19 +67,14 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(flat)]
 pub enum Body {
-    /// A price snapshot.
     #[n(0)]
     Price(#[n(0)] Box<PriceSnapshot>),
-    /// A catalogue entry.
     #[n(1)]
     Asset(#[n(0)] Box<AssetInfo>),
-    /// A long/short ratio.
     #[n(2)]
     LongShort(#[n(0)] Box<LongShortRatio>),
-    /// An index's snapshot.
     #[n(3)]
     Index(#[n(0)] Box<IndexSnapshot>),
-    /// A feed's health.
     #[n(4)]
     Feed(#[n(0)] Box<FeedStatus>),
 }

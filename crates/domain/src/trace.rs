@@ -1,6 +1,6 @@
-//! Where something stands in a distributed trace.
+//! A position in a distributed trace.
 
-/// A span that is being recorded, as the next one in its trace needs to know it. What is not recorded has none.
+/// A recorded span, as the next span in its trace refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     /// The trace, not 0.

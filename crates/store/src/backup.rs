@@ -1,4 +1,4 @@
-//! A store as one file: every history and every latest value, to be put into any store again.
+//! A store as one file: every history and every latest value, to load into any store.
 //!
 //! ```text
 //! file    "crossmarket-backup 1\n", entries, the last of them an end
@@ -8,7 +8,7 @@
 //! end     'E': series, records and latest values u64 each, CRC-32 over the checksums of all entries before it u32
 //! ```
 //!
-//! Numbers are big-endian. A file that was cut off has no end, and one that was changed has another checksum: nothing of it is taken.
+//! Numbers are big-endian. A truncated file has no end and a changed one has another checksum: nothing of either is loaded.
 
 use std::io::{self, Read, Write};
 
@@ -30,7 +30,7 @@ const SERIES: u8 = b'S';
 const LATEST: u8 = b'L';
 const END: u8 = b'E';
 
-/// An entry's length at most: far more than the longest series has.
+/// Longest entry: far more than the longest series needs.
 const ENTRY_LEN_MAX: u32 = 256 << 20;
 
 /// A block's number and bytes.
@@ -49,7 +49,7 @@ pub struct Saved {
     pub checksum: u32,
 }
 
-/// Why there is no backup, or none that can be taken.
+/// Why a backup cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The store does not answer.
@@ -58,7 +58,7 @@ pub enum BackupError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] io::Error),
-    /// The file is no backup, or one that was cut off or changed.
+    /// The file is not a backup, or it was truncated or changed.
     #[error("not a whole backup: at byte {at}: {what}")]
     Broken {
         /// Where.
@@ -68,7 +68,7 @@ pub enum BackupError {
     },
 }
 
-/// Writes everything that a store holds. `tell` hears of each series.
+/// Writes everything that a store holds. Calls `tell` for each series.
 pub async fn save(
     store: &dyn Store,
     out: &mut impl Write,
@@ -138,7 +138,7 @@ impl<W: Write> EntryWriter<'_, W> {
     }
 }
 
-/// Reads a backup to its end and checks all of it. What comes out can be [migrated](super::migrate::migrate) into any store.
+/// Reads a whole backup and checks all of it. The resulting store can be [migrated](super::migrate::migrate) into any store.
 pub async fn load(input: &mut impl Read, now: Timestamp) -> Result<(EmbeddedStore, Saved), BackupError> {
     let mut reader = EntryReader { input, at: 0 };
     if reader.bytes(HEADER.len())? != HEADER {

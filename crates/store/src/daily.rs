@@ -1,4 +1,4 @@
-//! Daily histories that are brought in from outside: the same way for a file that is imported and for the past of a simulated market.
+//! Storing daily histories that come from outside: an imported file, or the history of a simulated market.
 
 use smol_str::SmolStr;
 
@@ -10,8 +10,8 @@ use crossmarket_domain::{Candle, CandleInterval};
 /// Days written at once.
 pub const DAYS_PER_WRITE: usize = 500;
 
-/// Stores daily candles and market caps of a subject, and makes them durable. Days that are stored already are replaced. `progress` is told how many
-/// more days have been written.
+/// Stores daily candles and market caps of a subject, and makes them durable. Days that are stored already are replaced. `progress` gets the
+/// number of days of each write.
 pub async fn put_days(
     store: &dyn Store,
     subject: &SmolStr,

@@ -1,14 +1,13 @@
 //! A store in a file of this machine, for one process at a time: `embedded:DIR`. The same in memory, gone with the process: `memory:`.
 //!
-//! **What a crash costs.** A write is committed in memory, where every reader sees it, and made durable together with
-//! all others of its interval ([`EmbeddedOptions::flush_interval`], 100 ms) by one synchronous commit. So after `kill -9`
-//! or a power cut at any moment the store holds everything that was written before the last durable commit began, whole
-//! batches only, and has lost at most what was written during the last interval and that commit itself.
-//! [`Store::flush`] makes everything durable before it returns, [`Store::open_writer`] its new epoch, and dropping the
-//! store whatever is left. A writer that reopens gets a larger epoch, so that a reader who saw a lost entry bootstraps.
+//! **What a crash loses.** A write is committed in memory, where every reader sees it, and made durable together with the others of its interval
+//! ([`EmbeddedOptions::flush_interval`], 100 ms) by one synchronous commit. After `kill -9` or a power cut at any moment the store holds everything
+//! written before the last durable commit began, in whole batches, and loses at most what was written during the last interval and that commit.
+//! [`Store::flush`] makes everything durable before it returns, [`Store::open_writer`] its new epoch, and dropping the store the rest. A writer that
+//! reopens gets a larger epoch, so a reader that saw a lost entry bootstraps again.
 //!
-//! The file is a redb database. redb blocks, so that all of it runs on the runtime's blocking threads: one for writes, a
-//! few for reads, and a thread of its own for the durable commits.
+//! The file is a redb database. redb blocks, so it runs on the runtime's blocking threads: one for writes, a few for reads, and a separate thread for
+//! the durable commits.
 
 mod flusher;
 mod options;
@@ -95,8 +94,8 @@ impl EmbeddedStore {
         self.run(&self.reads, job).await
     }
 
-    /// Runs a job that commits without durability, and has the flusher make it durable. The job runs to its end even when
-    /// the caller goes away, so a batch is never half written.
+    /// Runs a job that commits without durability; the flusher makes it durable. The job finishes even when the caller goes away, so a batch is
+    /// never half written.
     async fn change<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Tables) -> Result<T, StoreError> + Send + 'static,
@@ -146,8 +145,7 @@ impl EmbeddedStore {
     }
 }
 
-/// Runs what blocks on a thread for that. redb gives up with a panic on some damage to its file, which must not end more
-/// than the call.
+/// Runs a job on a blocking thread. redb panics on some damage to its file, which must only fail the call.
 async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -1,4 +1,4 @@
-//! What the stores share about series: what a series may hold, and its bookkeeping.
+//! What the stores share about series: the kinds of records and the statistics.
 
 use crate::encoding;
 use crate::error::StoreError;
@@ -35,7 +35,7 @@ pub(super) struct SeriesStats {
 }
 
 impl SeriesStats {
-    /// What a series' statistics are after a block was replaced by one that has more records.
+    /// The statistics after a block was replaced by one with more records.
     pub fn after_merge(before: Option<Self>, old: Option<&Block<'_>>, merged: &Block<'_>) -> Option<Self> {
         let (first, last) = (merged.first()?, merged.last()?);
         let added = merged.len().saturating_sub(old.map_or(0, Block::len));
@@ -49,12 +49,11 @@ impl SeriesStats {
         })
     }
 
-    /// What they are after records were dropped from the start; `None` when nothing is left.
+    /// The statistics after records were dropped from the start; `None` when nothing is left.
     pub fn after_trim(self, dropped: u64, first: Option<Timestamp>) -> Option<Self> {
         Some(Self { count: self.count.saturating_sub(dropped), first: first?, last: self.last })
     }
 
-    /// The public form.
     pub fn info(self, key: SeriesKey) -> SeriesInfo {
         SeriesInfo { key, count: self.count, first: self.first, last: self.last }
     }

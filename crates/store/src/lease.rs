@@ -1,8 +1,8 @@
 //! Leases: who may write a shard, and for how long.
 //!
-//! A lease's life is counted by the holder's monotonic clock from the moment *before* it was asked for, so that the holder's idea of
-//! its end is never later than the store's. The holder renews at a third of its life and stops writing at two thirds, which leaves
-//! the last third for what is under way. The epoch fences all the same: a write of a deposed holder is refused, whatever its clock said.
+//! The holder's monotonic clock counts a lease's life from the moment *before* the request, so the holder never expects it to last longer than
+//! the store does. The holder renews after a third of its life and stops writing after two thirds, which leaves the last third for writes in
+//! flight. The epoch fences in any case: a deposed holder's write is refused, whatever its clock says.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crossmarket_domain::state::{Epoch, Revision};
 /// Longest name of a lease's holder, in bytes.
 pub const HOLDER_LEN_MAX: usize = 128;
 
-/// Longest life of a lease: a holder that is gone without a word is missed for no longer than this.
+/// Longest life of a lease: a holder that dies without releasing it blocks the shard for no longer than this.
 pub const LEASE_LIFE_MAX: Duration = Duration::from_secs(60);
 
 /// A granted lease. It is a value, not a guard: dropping it releases nothing, since releasing is a request to the store.
@@ -34,7 +34,7 @@ pub struct Lease {
     pub revision: Revision,
     /// Its life from each renewal.
     pub life: Duration,
-    /// When the request was sent that it was granted or last renewed with.
+    /// When the request that granted or last renewed it was sent.
     pub since: Instant,
 }
 
@@ -44,27 +44,27 @@ impl Lease {
         self.since + self.life / 3
     }
 
-    /// When to stop working, if it could not be renewed by then: after two thirds of its life.
+    /// When to stop writing, unless it was renewed: after two thirds of its life.
     pub fn stop_at(&self) -> Instant {
         self.since + self.life * 2 / 3
     }
 
-    /// When it is over, and another may hold it.
+    /// When it expires, and another may hold it.
     pub fn ends_at(&self) -> Instant {
         self.since + self.life
     }
 }
 
-/// What a request for a lease came to.
+/// The answer to a request for a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseClaim {
     /// The caller holds it.
     Granted(Lease),
-    /// Somebody else does.
+    /// Another process holds it.
     Held {
         /// Who.
         holder: SmolStr,
-        /// How much of its life is left, if it is not renewed.
+        /// The time left, unless it is renewed.
         remaining: Duration,
     },
 }
@@ -96,7 +96,7 @@ impl LocalLeases {
         })
     }
 
-    /// Notes a lease whose epoch the store has just opened. Of two claimants at the same moment the one with the larger epoch has it.
+    /// Records a lease whose epoch the store has just opened. Of two simultaneous claimants the one with the larger epoch gets it.
     pub fn grant(&self, lease: Lease) -> LeaseClaim {
         let now = Instant::now();
         self.with(|leases| match leases.get(&lease.shard) {

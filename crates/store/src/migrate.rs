@@ -1,7 +1,7 @@
 //! Copying one store into another: every history and every latest value, each verified by count and checksum.
 //!
-//! It is safe to repeat, also after it was broken off: histories are merged by time, and a state is written only where the target has none or
-//! another one that is not newer. What the target has besides stays.
+//! It is safe to repeat, also after an interruption: histories are merged by time, and a state is written only where the target has none or
+//! one that is not newer. Everything else in the target stays.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Migrated {
 /// What has been done so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// So many series are to be copied.
+    /// The number of series to copy.
     Series(u64),
     /// A series is copied and verified.
     Copied(SeriesKey, u64),
@@ -54,7 +54,7 @@ pub enum Progress {
     Shard(ShardId, u64),
 }
 
-/// Why it ended early. What was copied stays; it can be repeated.
+/// Why it ended early. What was copied stays; run it again.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The source does not answer.
@@ -71,7 +71,7 @@ pub enum MigrateError {
         /// The collector.
         holder: String,
     },
-    /// What the target answers is not what was copied.
+    /// The target returns something else than what was copied.
     #[error(
         "{what} differs after it was copied: {copied} with checksum {copied_checksum:08x}, and {found} with {found_checksum:08x} in the target"
     )]
@@ -89,16 +89,16 @@ pub enum MigrateError {
     },
 }
 
-/// What becomes of a record of a history that the target has of the same time.
+/// What happens to a record that the target already has for the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It is replaced: the target becomes what the source is.
+    /// Replaced: the target becomes what the source is.
     Replaced,
-    /// It stays: what the source has may be older, such as the candle of a day that went on.
+    /// Kept: the source's may be older, such as the candle of a day that went on.
     Kept,
 }
 
-/// Copies everything. `holder` is who the target's collectors see meanwhile. Latest values never replace newer ones.
+/// Copies everything. The target's collectors see `holder` as the holder of its leases. Latest values never replace newer ones.
 pub async fn migrate(
     from: &dyn Store,
     to: &dyn Store,
@@ -108,7 +108,7 @@ pub async fn migrate(
     mut tell: impl FnMut(Progress),
 ) -> Result<Migrated, MigrateError> {
     let mut migrated = Migrated::default();
-    // Whoever writes there is noticed before anything is changed.
+    // Fail before any change if a collector writes to the target.
     for shard in 0..=ASSET_SHARDS_MAX {
         if !from.bootstrap(shard).await.map_err(MigrateError::From)?.entries.is_empty() {
             let lease = claim(to, shard, holder, now).await?;
@@ -202,7 +202,7 @@ async fn copy_series<R: Copied>(
     R::put(to, &info.key, &records).await.map_err(MigrateError::To)?;
     let times: HashSet<Timestamp> = records.iter().map(Record::time).collect();
     let mut found = R::read(to, info).await.map_err(MigrateError::To)?;
-    // The target may have had more, in between.
+    // The target may have more records in between.
     found.retain(|record| times.contains(&record.time()));
     let (copied_checksum, found_checksum) = (checksum(&info.key.kind, &records), checksum(&info.key.kind, &found));
     if is_whole && records.len() == found.len() && copied_checksum == found_checksum {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::port::Store;
 use crate::redis::{Credentials, RedisOptions, RedisStore, is_redis};
 
-/// What `store.url` may be, for people.
+/// The forms of `store.url`, for messages.
 pub const ALLOWED: &str =
     "memory:, embedded:DIR, or redis://, rediss://, redis+sentinel:// or redis+cluster:// with their addresses";
 
@@ -18,15 +18,15 @@ pub const ALLOWED: &str =
 pub struct OpenOptions {
     /// Where the store is. It may hold a password: [`OpenOptions`] is for opening, not for printing.
     pub url: String,
-    /// How long what was written may wait to become durable, in the embedded store.
+    /// Longest time from a write to its durable commit, in the embedded store.
     pub flush_interval: Duration,
     /// The user and password of Redis, where they are not in the URL.
     pub credentials: Credentials,
-    /// A file with the password, read at opening; its last line end does not count.
+    /// A file with the password, read when the store opens. A final line end is ignored.
     pub password_file: Option<PathBuf>,
     /// A file with certificates (PEM) to trust instead of the public ones, with `rediss`.
     pub tls_ca_file: Option<PathBuf>,
-    /// The number of shards that assets are divided into, where a store that is shared is to refuse another.
+    /// The number of shards that assets are divided into; a shared store refuses a different one.
     pub shard_count: Option<u16>,
 }
 
@@ -44,7 +44,7 @@ impl OpenOptions {
     }
 }
 
-/// True for what [`open`] can open, as far as the text tells.
+/// True for a URL that [`open`] can open, judging by its text.
 pub fn is_store_url(url: &str) -> bool {
     match url.split_once(':') {
         Some(("memory", "")) => true,
@@ -62,8 +62,8 @@ pub fn kind_of(url: &str) -> &'static str {
     }
 }
 
-/// Opens the store that `store.url` names: `memory:`, `embedded:DIR`, whose directory is created, or one in Redis, to which nothing is
-/// connected yet: it may be down. Anything else is [`StoreError::Url`]; a directory that another process has open, or that cannot be written,
+/// Opens the store that `store.url` names: `memory:`, `embedded:DIR`, whose directory is created, or one in Redis, which is not
+/// connected yet and may be down. Anything else is [`StoreError::Url`]; a directory that another process has open, or that cannot be written,
 /// and a file of the options that cannot be read, are [`StoreError::Unavailable`].
 pub async fn open(options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     let url = options.url.as_str();

@@ -4,7 +4,7 @@
 //! the blocks in it. Its first byte is its format. `columns` has the formats: a daily candle
 //! with both volumes takes about 25 bytes.
 //!
-//! What does not fit: times are rounded down to the second, and a number with more than 18 significant digits is rounded
+//! What is lost: times are rounded down to the second, and a number with more than 18 significant digits is rounded
 //! half to even to 18. Every other number keeps its digits and its scale.
 
 mod columns;
@@ -16,7 +16,7 @@ pub use self::number::{Number, PACKED_DIGITS_MAX};
 use self::number::{pack_decimal, unpack_decimal};
 use crate::error::StoreError;
 use crossmarket_domain::series::{Point, SeriesKind};
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
 /// The number of a block within its series: it covers `[number × span, (number + 1) × span)` since 1970.
 pub type BlockNumber = i64;
@@ -63,7 +63,7 @@ pub trait Record: Clone + Send + Sync + 'static {
     fn from_numbers(time: Timestamp, numbers: &[Option<Number>; 6]) -> Option<Self>;
 }
 
-/// Packs records into one block for each block number. Of several with the same second the last one counts.
+/// Packs records into one block for each block number. The last of several with the same second counts.
 pub fn pack_blocks<R: Record>(kind: &SeriesKind, records: &[R]) -> BTreeMap<BlockNumber, Vec<u8>> {
     let span = block_span_seconds(kind);
     let mut by_second = BTreeMap::new();
@@ -80,7 +80,7 @@ pub fn pack_blocks<R: Record>(kind: &SeriesKind, records: &[R]) -> BTreeMap<Bloc
 fn pack(format: u8, rows: &[(u32, columns::Row)]) -> Vec<u8> {
     let mut bytes = vec![format];
     columns::pack(format, rows, &mut bytes);
-    // It is kept for long: what the vector has too much would be kept with it.
+    // It lives long, so spare capacity would too.
     bytes.shrink_to_fit();
     bytes
 }
@@ -142,7 +142,7 @@ impl<'a> Block<'a> {
         if self.format != R::FORMAT {
             return Err(StoreError::Corrupt(format!("a series block does not hold {}", R::NAME)));
         }
-        // Of a block that the range does not touch the rows are not even read.
+        // Skip blocks outside the range without reading their rows.
         if self.first().is_none_or(|first| first >= until) || self.last().is_none_or(|last| last < from) {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    /// The block with the records of a newer one added; where both have a record for one time the newer one's stays.
+    /// The block with the records of a newer one added; at equal times the newer record wins.
     pub fn merged_with(&self, newer: &Self) -> Result<Vec<u8>, StoreError> {
         if self.format != newer.format || self.start_seconds != newer.start_seconds {
             return Err(StoreError::Corrupt("a series changed its format".into()));
@@ -266,6 +266,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crossmarket_domain::Decimal;
 
     fn kinds() -> impl Strategy<Value = SeriesKind> {
         prop_oneof![

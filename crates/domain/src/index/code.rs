@@ -19,7 +19,7 @@ pub struct IndexCode(SmolStr);
 pub enum IndexKind {
     /// An index of shares, in points.
     Equity,
-    /// A fund that stands in for an index, in US dollars a share.
+    /// A fund that replaces an index, in US dollars a share.
     EtfProxy,
     /// An index of implied volatility, in per cent a year.
     Volatility,
@@ -55,13 +55,11 @@ codes!(IndexKind {
 /// An index that has a name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownIndex {
-    /// Its code.
     pub code: &'static str,
     /// Its name for people.
     pub title: &'static str,
-    /// What it is.
     pub kind: IndexKind,
-    /// The index that a fund stands in for.
+    /// The index that a fund replaces.
     pub proxy_for: Option<&'static str>,
 }
 

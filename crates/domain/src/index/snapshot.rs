@@ -87,13 +87,11 @@ codes!(ExclusionReason {
 /// An asset that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Exclusion {
-    /// The asset.
     #[n(0)]
     pub asset: AssetCode,
-    /// Why.
     #[n(1)]
     pub reason: ExclusionReason,
-    /// The same for people.
+    /// The reason in words.
     #[cbor(n(2), with = "stored")]
     pub message: SmolStr,
 }
@@ -101,13 +99,11 @@ pub struct Exclusion {
 /// An index's level and everything derived from it. Percentages are per cent; what is unknown is absent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct IndexSnapshot {
-    /// The index.
     #[n(0)]
     pub index: IndexCode,
     /// Its name for people.
     #[cbor(n(1), with = "stored")]
     pub title: SmolStr,
-    /// What it is.
     #[n(2)]
     pub kind: IndexKind,
     /// The level, in the unit of `kind`.
@@ -143,7 +139,6 @@ pub struct IndexSnapshot {
     /// The market is closed and the level is its last: nothing newer is due before this time.
     #[n(13)]
     pub closed_until: Option<Timestamp>,
-    /// How the index is made.
     #[n(14)]
     pub methodology: IndexMethodology,
     /// The constituents by weight, the largest first.
@@ -160,7 +155,6 @@ pub struct IndexSnapshot {
 /// The highest level ever seen of an index.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct IndexHigh {
-    /// That level.
     #[n(0)]
     pub level: Decimal,
     /// When it was reached; for daily history the session's close.
@@ -189,7 +183,7 @@ pub struct MarketCapReference {
     /// The level at the same time.
     #[n(1)]
     pub level: Decimal,
-    /// When both were.
+    /// The time of both.
     #[n(2)]
     pub time: Timestamp,
     /// Who published it.
@@ -200,13 +194,12 @@ pub struct MarketCapReference {
 /// How an index is made.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct IndexMethodology {
-    /// The definition in sentences.
+    /// In sentences.
     #[cbor(n(0), with = "stored")]
     pub definition: SmolStr,
     /// How weights are set; `None` for an index that somebody else computes.
     #[n(1)]
     pub weighting: Option<IndexWeighting>,
-    /// Number of constituents.
     #[n(2)]
     pub constituent_count: Option<u32>,
     /// The most that one constituent may weigh, in per cent.
@@ -215,10 +208,9 @@ pub struct IndexMethodology {
     /// `level = Σ units × price / divisor`.
     #[n(4)]
     pub divisor: Option<Decimal>,
-    /// The level at the start.
+    /// The level at `base_time`.
     #[n(5)]
     pub base_level: Option<Decimal>,
-    /// The start.
     #[n(6)]
     pub base_time: Option<Timestamp>,
     /// When the constituents were last set.
@@ -233,13 +225,13 @@ pub struct IndexMethodology {
     /// Where the level is from: a venue's id, or `crossmarket`.
     #[cbor(n(10), with = "stored")]
     pub source: SmolStr,
-    /// The index that a fund stands in for.
+    /// The index that a fund replaces.
     #[cbor(n(11), with = "stored", has_nil)]
     pub proxy_for: Option<SmolStr>,
     /// The sides of a quotient, the numerator first.
     #[cbor(n(12), with = "stored")]
     pub operands: Vec<SmolStr>,
-    /// What would belong and was left out.
+    /// Assets that belong to it and were left out.
     #[n(13)]
     pub excluded: Vec<Exclusion>,
 }
@@ -247,7 +239,6 @@ pub struct IndexMethodology {
 /// One constituent of an index computed here.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct IndexConstituent {
-    /// The asset.
     #[n(0)]
     pub asset: AssetCode,
     /// Its share, 0 to 1.
@@ -288,7 +279,6 @@ pub struct IndexSource {
     /// `level / level of the source used − 1`, in per cent.
     #[n(4)]
     pub deviation_percent: Option<f64>,
-    /// What became of it.
     #[n(5)]
     pub status: ContributionStatus,
     /// True when its closes are adjusted for splits and dividends.

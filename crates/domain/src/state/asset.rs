@@ -9,13 +9,10 @@ use crate::{AssetCode, Instrument, Timestamp};
 /// A catalogue entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AssetInfo {
-    /// The asset.
     #[n(0)]
     pub asset: AssetCode,
-    /// Its name.
     #[cbor(n(1), with = "stored", has_nil)]
     pub name: Option<SmolStr>,
-    /// What it is.
     #[n(2)]
     pub kind: AssetKind,
     /// Rank by market cap, from 1.

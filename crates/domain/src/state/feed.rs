@@ -55,7 +55,6 @@ pub struct RateBudget {
     /// Weight used in the last window.
     #[n(2)]
     pub used: u64,
-    /// The window.
     #[n(3)]
     pub window: Duration,
     /// Weight that crossmarket allows itself in a window.
@@ -92,22 +91,19 @@ pub struct FeedStatus {
     /// The venue's id.
     #[cbor(n(0), with = "stored")]
     pub venue: SmolStr,
-    /// The feed.
     #[n(1)]
     pub feed: Feed,
     /// True when it arrives by WebSocket.
     #[n(2)]
     pub streaming: bool,
-    /// Whether it works.
     #[n(3)]
     pub state: FeedState,
     /// Since when it is in that state.
     #[n(4)]
     pub state_time: Timestamp,
-    /// The last success.
     #[n(5)]
     pub last_success: Option<Timestamp>,
-    /// The last error.
+    /// Its time, kind and text.
     #[cbor(n(6), with = "stored", has_nil)]
     pub last_error: Option<(Timestamp, FeedErrorKind, SmolStr)>,
     /// Requests (or frames) so far.

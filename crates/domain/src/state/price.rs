@@ -9,10 +9,8 @@ use crate::{AssetCode, Decimal, Timestamp, stored};
 /// An asset's price and everything derived from it. Percentages are per cent (1.3 is 1.3 %); what is unknown is absent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct PriceSnapshot {
-    /// The asset.
     #[n(0)]
     pub asset: AssetCode,
-    /// The asset's name.
     #[cbor(n(1), with = "stored", has_nil)]
     pub name: Option<SmolStr>,
     /// Aggregate price of one unit, in US dollars.
@@ -69,7 +67,6 @@ pub struct PriceSnapshot {
     /// Circulating supply, in units of the asset.
     #[n(19)]
     pub circulating_supply: Option<Decimal>,
-    /// All-time high.
     #[n(20)]
     pub all_time_high: Option<AllTimeHigh>,
     /// Categories by id: `layer-1`, `privacy-coins`.
@@ -86,10 +83,9 @@ pub struct PriceSnapshot {
 /// The highest price ever seen.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct AllTimeHigh {
-    /// That price, in US dollars.
+    /// In US dollars.
     #[n(0)]
     pub price: Decimal,
-    /// When it was, if known.
     #[n(1)]
     pub time: Option<Timestamp>,
     /// `price now / all-time high − 1`, in per cent; 0 or less.

@@ -13,7 +13,7 @@ pub(super) struct Flusher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells the thread that something was written.
+/// Wakes the thread after a write.
 pub(super) struct DirtyMark(Arc<Signal>);
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Wanted {
 }
 
 impl Flusher {
-    /// Starts the thread. It does not keep the tables open.
+    /// Starts the thread. It holds the tables weakly, so it does not keep them open.
     pub fn start(tables: &Arc<Tables>, interval: Duration) -> Result<Self, StoreError> {
         let signal = Arc::new(Signal::default());
         let thread = std::thread::Builder::new().name("store-flush".into()).spawn({
@@ -40,7 +40,7 @@ impl Flusher {
         Ok(Self { signal, thread: Some(thread) })
     }
 
-    /// A mark to set after a commit.
+    /// To be set after a commit.
     pub fn dirty_mark(&self) -> DirtyMark {
         DirtyMark(Arc::clone(&self.signal))
     }
@@ -51,14 +51,13 @@ impl Drop for Flusher {
         self.signal.lock().stop = true;
         self.signal.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It ends with an error only after a panic inside redb, which was printed then.
+            // An error means a panic inside redb, which was printed when it happened.
             let _ = thread.join();
         }
     }
 }
 
 impl DirtyMark {
-    /// Something was written.
     pub fn set(self) {
         self.0.lock().flush = true;
         self.0.changed.notify_all();

@@ -435,8 +435,10 @@ fn names_are_these() {
     check(SeriesKind::Sampled("global-account:aggregate:1h".into()), "sampled:27:global-account:aggregate:1h:BTC");
 }
 
-/// A state as a CBOR array of these parts; `None` for null.
-fn encoded(key: &str, state: Option<&dyn Fn(&mut Encoder<&mut Vec<u8>>)>, added: bool) -> Vec<u8> {
+type WriteState<'a> = &'a dyn Fn(&mut Encoder<&mut Vec<u8>>);
+
+/// An entry with a state written by hand; `None` for null.
+fn encoded(key: &str, state: Option<WriteState<'_>>, added: bool) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     let mut encoder = Encoder::new(&mut bytes);
     let header = encoder.array(ENTRY_PARTS + u64::from(added)).and_then(|encoder| encoder.str(key)?.u64(7)?.u64(1));

@@ -18,27 +18,27 @@ use crossmarket_domain::state::{Epoch, Revision};
 /// Longest time to all of a shard.
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest `XREAD BLOCK`: so often a waiting reader looks whether the shard is still where it was, and so soon a dead connection is noticed.
+/// Longest `XREAD BLOCK`: how often a waiting reader checks the shard's position, and how soon it notices a dead connection.
 const BLOCK_MAX: Duration = Duration::from_secs(1);
 
-/// What a waiting answer may take on top, before the connection counts as dead.
+/// Extra time for a blocking answer before the connection counts as dead.
 const BLOCK_MARGIN: Duration = Duration::from_millis(500);
 
-/// Entries that are decoded where they arrive; more go to a thread for that, so that the runtime is not held up.
+/// Up to this many entries are decoded on the runtime; more go to a blocking thread.
 const DECODED_HERE_MAX: usize = 256;
 
 /// Reads shards.
 pub(super) struct Readers {
     pub pool: Arc<Pool>,
     pub keys: Keys,
-    /// The number of shards that this process goes by.
+    /// The number of shards that this process uses.
     pub shard_count: Option<u16>,
 }
 
 /// An entry's id in the feed.
 type FeedId = (Epoch, Revision);
 
-/// What a feed holds at one place.
+/// One entry of the stream.
 enum Fed {
     Opened,
     Entry(Vec<u8>),
@@ -75,7 +75,7 @@ impl Readers {
                 return Ok(self.look(shard, epoch, after).await?.unwrap_or(Tail::Entries(Vec::new())));
             }
             let mut command = redis::cmd("XREAD");
-            // A block of 0 would be for ever.
+            // A block of 0 would last indefinitely.
             command.arg("COUNT").arg(TAIL_LEN_MAX).arg("BLOCK").arg((left.as_millis() as u64).max(1));
             command.arg("STREAMS").arg(&feed).arg(format!("{epoch}-{after}"));
             let fed = fed_of(self.pool.read(slot(&feed), &command, left + BLOCK_MARGIN).await?)?;
@@ -172,7 +172,7 @@ fn tail_of(fed: Vec<(FeedId, Fed)>, epoch: Epoch, after: Revision) -> Result<Tai
         let revision = after.saturating_add(1 + entries.len() as u64);
         match fed {
             Fed::Entry(bytes) if position == (epoch, revision) => entries.push(value::decode(&bytes)?),
-            // What came in order is told; the gap behind it, by the next call.
+            // Return what came in order; the next call reports the gap after it.
             _ if !entries.is_empty() => break,
             _ => return Ok(Tail::Gap),
         }

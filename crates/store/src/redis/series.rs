@@ -28,7 +28,7 @@ const NUMBERED_BLOCKS_MAX: i64 = 64;
 /// Blocks changed by one script call at most.
 const CHANGED_BLOCKS_MAX: usize = 64;
 
-/// Times that a change is made anew after somebody else's.
+/// Times that a change is built again after a concurrent one.
 const CHANGES_MAX: usize = 32;
 
 /// Reads and writes histories.
