@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Read, Write};
 
-use crossmarket_analytics::altcoin_season::{self, Candidate};
-use crossmarket_analytics::basket::{self, Member, Rule, Schedule, Weighting};
+use crossmarket_analytics::altcoin_season::{self, SeasonCandidate};
+use crossmarket_analytics::basket::{self, Constituent, RebalanceRule, Schedule, Weighting};
 use crossmarket_analytics::cap_index::{self, CapIndex};
-use crossmarket_analytics::comparison::{Comparer, Figures, Frequency, Parameters, WindowStart};
+use crossmarket_analytics::comparison::{Comparer, ComparisonFigures, ComparisonParameters, Frequency, WindowStart};
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_analytics::patterns::{self, Outcome};
 use crossmarket_analytics::{cycles, index_level, levels};
@@ -98,7 +98,7 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
                 Some(name) => of(name).iter().map(|(day, _)| day).collect(),
                 None => (*start..=*end).map(Day::from_number).collect(),
             };
-            let parameters = Parameters {
+            let parameters = ComparisonParameters {
                 frequency: if *weekly { Frequency::Weekly } else { Frequency::Daily },
                 start: lookback.map_or(WindowStart::From(Day::from_number(*start)), WindowStart::Lookback),
                 end: Day::from_number(*end),
@@ -112,15 +112,15 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
         }
         Job::Level { series, day, previous_session } => level(of(series), *day, *previous_session),
         Job::Season { assets, universe_size, window_days, as_of } => {
-            let candidate = |name: &'a String| Candidate {
+            let candidate = |name: &'a String| SeasonCandidate {
                 asset: name,
                 kind: AssetKind::Coin,
                 closes: of(name),
                 market_caps: of(&format!("{name}:cap")),
                 current_rank: None,
             };
-            let candidates: Vec<Candidate<'_>> = assets.iter().map(candidate).collect();
-            let parameters = altcoin_season::Parameters {
+            let candidates: Vec<SeasonCandidate<'_>> = assets.iter().map(candidate).collect();
+            let parameters = altcoin_season::SeasonParameters {
                 universe_size: *universe_size,
                 window_days: *window_days,
                 as_of: Day::from_number(*as_of),
@@ -152,9 +152,9 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
         }
         Job::Basket { assets, weight_max, base, until } => {
             let caps: Vec<&Daily> = assets.iter().map(|name| of(&format!("{name}:cap"))).collect();
-            let member = |(name, market_caps): (&'a String, &&'a Daily)| Member { closes: of(name), market_caps };
-            let members: Vec<Member<'_>> = assets.iter().zip(&caps).map(member).collect();
-            let rule = Rule {
+            let member = |(name, market_caps): (&'a String, &&'a Daily)| Constituent { closes: of(name), market_caps };
+            let members: Vec<Constituent<'_>> = assets.iter().zip(&caps).map(member).collect();
+            let rule = RebalanceRule {
                 weighting: weight_max.map_or(Weighting::Equal, |weight_max| Weighting::CappedMarketCap { weight_max }),
                 schedule: Schedule::Monthly,
                 base_day: Day::from_number(*base),
@@ -228,7 +228,7 @@ fn level(closes: &Daily, day: i32, previous_session: Option<i32>) -> Value {
     })
 }
 
-fn figures(found: &Figures) -> Value {
+fn figures(found: &ComparisonFigures) -> Value {
     json!({
         "start": found.start_day.number(),
         "end": found.end_day.number(),
