@@ -8,15 +8,20 @@ use crossmarket_image::Freshness;
 
 pub(super) fn wire_freshness(state: &State, freshness: Freshness) -> v1::Freshness {
     v1::Freshness {
-        state: match freshness {
-            Freshness::Fresh => v1::FreshnessState::Fresh,
-            Freshness::Stale => v1::FreshnessState::Stale,
-            Freshness::Closed => v1::FreshnessState::Closed,
-        }
-        .into(),
         budget: Some(span(state.budget)),
         stale_since_time: (freshness != Freshness::Closed).then(|| time(state.stale_since())),
+        ..freshness_only(freshness)
     }
+}
+
+/// Freshness without times, for values that are computed from several states.
+pub(crate) fn freshness_only(freshness: Freshness) -> v1::Freshness {
+    let state = match freshness {
+        Freshness::Fresh => v1::FreshnessState::Fresh,
+        Freshness::Stale => v1::FreshnessState::Stale,
+        Freshness::Closed => v1::FreshnessState::Closed,
+    };
+    v1::Freshness { state: state.into(), budget: None, stale_since_time: None }
 }
 
 pub(super) fn contribution_status(status: ContributionStatus) -> v1::ContributionStatus {

@@ -379,7 +379,7 @@ pub(crate) fn point(plan: Plan, sample: &Sample) -> v1::ComparisonPoint {
 
 /// The freshness of the older of two last samples.
 pub(crate) fn freshness(above: &Live, below: &Live) -> v1::Freshness {
-    super::snapshot::state_only(worse(above.freshness, below.freshness))
+    convert::freshness_only(worse(above.freshness, below.freshness))
 }
 
 /// Reads how often to sample.

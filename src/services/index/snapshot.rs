@@ -117,7 +117,7 @@ fn computed(services: &Services, leg: &Leg) -> Option<v1::IndexSnapshot> {
         all_time_high: all_time_high(&closes, day, live.level, close_time),
         event_time: Some(convert::time(live.event_time)),
         receive_time: Some(convert::time(live.event_time)),
-        freshness: Some(state_only(live.freshness)),
+        freshness: Some(convert::freshness_only(live.freshness)),
         revision: i64::try_from(live.revision).unwrap_or(i64::MAX),
         derivations: derivations(&changes, &closes, &leg.sources()),
         ..base(services, leg, definition, session)
@@ -220,18 +220,4 @@ pub(crate) fn without_level(services: &Services, leg: &Leg) -> v1::IndexSnapshot
         false => MarketSession::Continuous,
     };
     base(services, leg, "No level is known yet.".to_owned(), session)
-}
-
-/// A state of freshness without the times behind it, of what several states enter into.
-pub(crate) fn state_only(freshness: Freshness) -> v1::Freshness {
-    v1::Freshness {
-        state: match freshness {
-            Freshness::Fresh => v1::FreshnessState::Fresh,
-            Freshness::Stale => v1::FreshnessState::Stale,
-            Freshness::Closed => v1::FreshnessState::Closed,
-        }
-        .into(),
-        budget: None,
-        stale_since_time: None,
-    }
 }
