@@ -44,18 +44,29 @@ impl Catalog {
     pub(super) fn new(services: Services) -> Self {
         Self { services }
     }
+}
 
-    fn assets(&self, mut request: v1::ListAssetsRequest) -> Result<Encoded<v1::ListAssetsResponse>, ServiceError> {
+#[tonic::async_trait]
+impl CatalogService for Catalog {
+    async fn list_assets(
+        &self,
+        request: Request<v1::ListAssetsRequest>,
+    ) -> Result<Response<Encoded<v1::ListAssetsResponse>>, Status> {
+        let mut request = request.into_inner();
         let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
         let wanted = AssetFilter::of(&request)?;
         self.services.check_serving()?;
         let items = self.services.image.select(Collection::Assets, |item| wanted.admits(item));
         let mut response: Encoded<v1::ListAssetsResponse> = query.answer(items);
         response.rest.simulated = self.services.simulated;
-        Ok(response)
+        Ok(Response::new(response))
     }
 
-    fn venues(&self, mut request: v1::ListVenuesRequest) -> Result<v1::ListVenuesResponse, ServiceError> {
+    async fn list_venues(
+        &self,
+        request: Request<v1::ListVenuesRequest>,
+    ) -> Result<Response<v1::ListVenuesResponse>, Status> {
+        let mut request = request.into_inner();
         let pages = Pages::of(&mut request, PageSizes::STATES)?;
         self.services.check_serving()?;
 
@@ -64,27 +75,33 @@ impl Catalog {
         venues.sort_by_key(|venue| venue.id.as_str());
         let feeds = self.services.image.select(Collection::Feeds, |_| true);
         let (page, next_page_token) = pages.page(&venues, |_| 0);
-        Ok(v1::ListVenuesResponse {
+        Ok(Response::new(v1::ListVenuesResponse {
             venues: page.iter().map(|venue| wire_venue(venue, &feeds)).collect(),
             next_page_token,
             total_size: total(venues.len()),
             simulated: self.services.simulated,
-        })
+        }))
     }
 
-    fn feeds(&self, mut request: v1::ListFeedsRequest) -> Result<v1::ListFeedsResponse, ServiceError> {
+    async fn list_feeds(
+        &self,
+        request: Request<v1::ListFeedsRequest>,
+    ) -> Result<Response<v1::ListFeedsResponse>, Status> {
+        let mut request = request.into_inner();
         paging::check_filter_len("venues", request.venues.len())?;
         paging::check_filter_len("feeds", request.feeds.len())?;
         paging::check_filter_len("states", request.states.len())?;
         for (index, name) in request.feeds.iter().enumerate() {
             if Feed::parse(name).is_none() {
                 let allowed = format!("must be one of {}", Feed::ALL.map(Feed::as_str).join(", "));
-                return Err(ServiceError::invalid(format!("feeds[{index}]"), name, allowed));
+                return Err(ServiceError::invalid(format!("feeds[{index}]"), name, allowed).into());
             }
         }
         for (index, state) in request.states.iter().enumerate() {
             if v1::FeedState::try_from(*state).is_err() {
-                return Err(ServiceError::invalid(format!("states[{index}]"), state, "must be a FeedState (1 to 5)"));
+                return Err(
+                    ServiceError::invalid(format!("states[{index}]"), state, "must be a FeedState (1 to 5)").into()
+                );
             }
         }
         let pages = Pages::of(&mut request, PageSizes::STATES)?;
@@ -95,36 +112,12 @@ impl Catalog {
         let now = self.services.clock.now();
         let (page, next_page_token) = pages.page(&items, |_| 0);
         let feed = |item: &Arc<Item>| Some(convert::feed(feed_status(item)?, &item.state, now));
-        Ok(v1::ListFeedsResponse {
+        Ok(Response::new(v1::ListFeedsResponse {
             feeds: page.iter().filter_map(feed).collect(),
             next_page_token,
             total_size: total(items.len()),
             simulated: self.services.simulated,
-        })
-    }
-}
-
-#[tonic::async_trait]
-impl CatalogService for Catalog {
-    async fn list_assets(
-        &self,
-        request: Request<v1::ListAssetsRequest>,
-    ) -> Result<Response<Encoded<v1::ListAssetsResponse>>, Status> {
-        Ok(Response::new(self.assets(request.into_inner())?))
-    }
-
-    async fn list_venues(
-        &self,
-        request: Request<v1::ListVenuesRequest>,
-    ) -> Result<Response<v1::ListVenuesResponse>, Status> {
-        Ok(Response::new(self.venues(request.into_inner())?))
-    }
-
-    async fn list_feeds(
-        &self,
-        request: Request<v1::ListFeedsRequest>,
-    ) -> Result<Response<v1::ListFeedsResponse>, Status> {
-        Ok(Response::new(self.feeds(request.into_inner())?))
+        }))
     }
 }
 

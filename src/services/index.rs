@@ -40,25 +40,6 @@ impl Index {
         Self { services }
     }
 
-    fn get(
-        &self,
-        request: &v1::GetIndexSnapshotRequest,
-    ) -> Result<Encoded<v1::GetIndexSnapshotResponse>, ServiceError> {
-        let view = paging::view(request.view)?;
-        leg::parse("index", &request.index)?;
-        self.services.check_serving()?;
-        Ok(Encoded::one(self.entry("index", &request.index, view)?))
-    }
-
-    fn batch_get(
-        &self,
-        request: &v1::BatchGetIndexSnapshotsRequest,
-    ) -> Result<Encoded<v1::BatchGetIndexSnapshotsResponse>, ServiceError> {
-        let v1::BatchGetIndexSnapshotsRequest { indices, view, allow_partial } = request;
-        let batch = Batch { field: ("indices", "index"), names: indices, view: *view, allow_partial: *allow_partial };
-        collection::batch_get(&self.services, &batch, |field, name, view| self.entry(field, name, view))
-    }
-
     /// One snapshot as an entry: the image's own bytes where it has them.
     fn entry(&self, field: &str, name: &str, view: View) -> Result<bytes::Bytes, ServiceError> {
         if let Expression::Single(Subject::Index(code)) = leg::parse(field, name)?
@@ -68,19 +49,6 @@ impl Index {
         }
         let leg = Leg::resolve(&self.services, field, name)?;
         Ok(snapshot::entry(snapshot::of(&self.services, &leg)?, view))
-    }
-
-    fn list(&self, mut request: v1::ListIndicesRequest) -> Result<Encoded<v1::ListIndicesResponse>, ServiceError> {
-        let query = ListQuery::of(&mut request, COLUMNS, &["kind", "index"])?;
-        let known_kind =
-            |kind: &i32| v1::IndexKind::try_from(*kind).is_ok_and(|kind| kind != v1::IndexKind::Unspecified);
-        if let Some((at, kind)) = request.kinds.iter().enumerate().find(|(_, kind)| !known_kind(kind)) {
-            return Err(ServiceError::invalid(format!("kinds[{at}]"), kind, "must be a kind of index, from 1 to 10"));
-        }
-        self.services.check_serving()?;
-        let mut rows: Vec<IndexRow> = self.catalogue().into_iter().map(|code| self.row(code, query.view)).collect();
-        rows.retain(|row| request.kinds.is_empty() || request.kinds.contains(&row.message.kind));
-        Ok(query.answer(rows))
     }
 
     /// Every index that there is: those with a name of their own, and the categories and baskets that have a state.
@@ -114,22 +82,6 @@ impl Index {
         IndexRow { entry: snapshot::entry(message.clone(), view), message }
     }
 
-    fn watch(
-        &self,
-        request: Request<v1::WatchIndexSnapshotsRequest>,
-    ) -> Result<ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>, ServiceError> {
-        let (request, pace) = Pace::of(request)?;
-        let key = |name: &str| match Expression::parse(name) {
-            Some(Expression::Single(Subject::Index(code))) => Some(Key::Index(code)),
-            _ => None,
-        };
-        let items = watch::requested("indices", &request.indices, key)?;
-        if request.indices.iter().any(|name| Expression::parse(name).is_some() && key(name).is_none()) {
-            return self.watch_derived(&request.indices, &pace);
-        }
-        watch::open(&self.services, Collection::Indices, Filter::default(), items, &pace)
-    }
-
     /// A stream with assets or quotients in it, which are computed when their states change.
     fn watch_derived(
         &self,
@@ -140,29 +92,6 @@ impl Index {
         let cursor = pace.cursor(Collection::Indices)?;
         let items = derived::each_once(names, |name| watched::WatchedSnapshot::new(name, pace.view));
         watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), pace)
-    }
-
-    fn watch_comparisons_of(
-        &self,
-        request: Request<v1::WatchComparisonsRequest>,
-    ) -> Result<ServerStream<Encoded<v1::WatchComparisonsResponse>>, ServiceError> {
-        let (request, pace) = Pace::of(request)?;
-        compare::check_subjects(&request.subjects)?;
-        let query = compare::ComparisonQuery {
-            start: compare::Start::Lookback(compare::lookback(request.lookback_observations)?),
-            end: None,
-            frequency: compare::frequency(request.frequency)?,
-            alignment: compare::alignment(request.alignment)?,
-            include_points: request.include_points,
-        };
-        leg::parse("benchmark", &request.benchmark)?;
-        self.services.check_histories()?;
-        Leg::resolve(&self.services, "benchmark", &request.benchmark)?;
-        let cursor = pace.cursor(Collection::Indices)?;
-        let benchmark = &request.benchmark;
-        let items =
-            derived::each_once(&request.subjects, |name| watched::WatchedComparison::new(name, benchmark, query));
-        watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), &pace)
     }
 }
 
@@ -206,21 +135,42 @@ impl IndexService for Index {
         &self,
         request: Request<v1::ListIndicesRequest>,
     ) -> Result<Response<Encoded<v1::ListIndicesResponse>>, Status> {
-        Ok(Response::new(self.list(request.into_inner())?))
+        let mut request = request.into_inner();
+        let query = ListQuery::of(&mut request, COLUMNS, &["kind", "index"])?;
+        let known_kind =
+            |kind: &i32| v1::IndexKind::try_from(*kind).is_ok_and(|kind| kind != v1::IndexKind::Unspecified);
+        if let Some((at, kind)) = request.kinds.iter().enumerate().find(|(_, kind)| !known_kind(kind)) {
+            return Err(
+                ServiceError::invalid(format!("kinds[{at}]"), kind, "must be a kind of index, from 1 to 10").into()
+            );
+        }
+        self.services.check_serving()?;
+        let mut rows: Vec<IndexRow> = self.catalogue().into_iter().map(|code| self.row(code, query.view)).collect();
+        rows.retain(|row| request.kinds.is_empty() || request.kinds.contains(&row.message.kind));
+        Ok(Response::new(query.answer(rows)))
     }
 
     async fn get_index_snapshot(
         &self,
         request: Request<v1::GetIndexSnapshotRequest>,
     ) -> Result<Response<Encoded<v1::GetIndexSnapshotResponse>>, Status> {
-        Ok(Response::new(self.get(request.get_ref())?))
+        let request = request.get_ref();
+        let view = paging::view(request.view)?;
+        leg::parse("index", &request.index)?;
+        self.services.check_serving()?;
+        Ok(Response::new(Encoded::one(self.entry("index", &request.index, view)?)))
     }
 
     async fn batch_get_index_snapshots(
         &self,
         request: Request<v1::BatchGetIndexSnapshotsRequest>,
     ) -> Result<Response<Encoded<v1::BatchGetIndexSnapshotsResponse>>, Status> {
-        Ok(Response::new(self.batch_get(request.get_ref())?))
+        let request = request.get_ref();
+        let v1::BatchGetIndexSnapshotsRequest { indices, view, allow_partial } = request;
+        let batch = Batch { field: ("indices", "index"), names: indices, view: *view, allow_partial: *allow_partial };
+        Ok(Response::new(collection::batch_get(&self.services, &batch, |field, name, view| {
+            self.entry(field, name, view)
+        })?))
     }
 
     type WatchIndexSnapshotsStream = ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>;
@@ -229,7 +179,16 @@ impl IndexService for Index {
         &self,
         request: Request<v1::WatchIndexSnapshotsRequest>,
     ) -> Result<Response<Self::WatchIndexSnapshotsStream>, Status> {
-        Ok(Response::new(self.watch(request)?))
+        let (request, pace) = Pace::of(request)?;
+        let key = |name: &str| match Expression::parse(name) {
+            Some(Expression::Single(Subject::Index(code))) => Some(Key::Index(code)),
+            _ => None,
+        };
+        let items = watch::requested("indices", &request.indices, key)?;
+        if request.indices.iter().any(|name| Expression::parse(name).is_some() && key(name).is_none()) {
+            return Ok(Response::new(self.watch_derived(&request.indices, &pace)?));
+        }
+        Ok(Response::new(watch::open(&self.services, Collection::Indices, Filter::default(), items, &pace)?))
     }
 
     async fn list_index_history(
@@ -252,7 +211,27 @@ impl IndexService for Index {
         &self,
         request: Request<v1::WatchComparisonsRequest>,
     ) -> Result<Response<Self::WatchComparisonsStream>, Status> {
-        Ok(Response::new(self.watch_comparisons_of(request)?))
+        let (request, pace) = Pace::of(request)?;
+        compare::check_subjects(&request.subjects)?;
+        let query = compare::ComparisonQuery {
+            start: compare::Start::Lookback(compare::lookback(request.lookback_observations)?),
+            end: None,
+            frequency: compare::frequency(request.frequency)?,
+            alignment: compare::alignment(request.alignment)?,
+            include_points: request.include_points,
+        };
+        leg::parse("benchmark", &request.benchmark)?;
+        self.services.check_histories()?;
+        Leg::resolve(&self.services, "benchmark", &request.benchmark)?;
+        let cursor = pace.cursor(Collection::Indices)?;
+        let benchmark = &request.benchmark;
+        let items =
+            derived::each_once(&request.subjects, |name| watched::WatchedComparison::new(name, benchmark, query));
+        Ok(Response::new(watch::run(
+            &self.services,
+            derived::DerivedSource::new(&self.services, items, cursor),
+            &pace,
+        )?))
     }
 
     async fn get_altcoin_season(

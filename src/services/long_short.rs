@@ -85,19 +85,6 @@ impl LongShort {
         Ok(LongShortSeries { kind, period, venue: Some(SmolStr::from(lower)) })
     }
 
-    fn get(
-        &self,
-        request: &v1::GetLongShortRatioRequest,
-    ) -> Result<Encoded<v1::GetLongShortRatioResponse>, ServiceError> {
-        let view = paging::view(request.view)?;
-        let asset = paging::asset("asset", &request.asset)?;
-        let series = self.series(request.kind, request.period, &request.venue)?;
-        self.services.check_serving()?;
-        let item = self.services.image.get(&key_of(&series, asset.clone()));
-        let item = item.ok_or_else(|| self.missing(&asset, &request.asset, &series))?;
-        Ok(Encoded::one(item.entry(view).clone()))
-    }
-
     /// Why there is no such ratio.
     fn missing(&self, asset: &AssetCode, name: &str, series: &LongShortSeries) -> ServiceError {
         if !self.services.is_known_asset(asset) {
@@ -110,30 +97,6 @@ impl LongShort {
             venue: series.venue.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
-
-    fn list(
-        &self,
-        mut request: v1::ListLongShortRatiosRequest,
-    ) -> Result<Encoded<v1::ListLongShortRatiosResponse>, ServiceError> {
-        let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
-        let series = self.series(request.kind, request.period, &request.venue)?;
-        let keys = paging::assets(&request.assets)?.into_iter().map(|asset| key_of(&series, asset)).collect();
-        let filter = filter(series, request.market_cap_rank_min, request.market_cap_rank_max)?;
-        self.services.check_serving()?;
-        Ok(query.answer(collection::select(&self.services.image, Collection::LongShortRatios, keys, &filter)))
-    }
-
-    fn watch(
-        &self,
-        request: Request<v1::WatchLongShortRatiosRequest>,
-    ) -> Result<ServerStream<Encoded<v1::WatchLongShortRatiosResponse>>, ServiceError> {
-        let (request, pace) = Pace::of(request)?;
-        let series = self.series(request.kind, request.period, &request.venue)?;
-        let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
-        let key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
-        let items = watch::requested("assets", &request.assets, key)?;
-        watch::open(&self.services, Collection::LongShortRatios, filter, items, &pace)
-    }
 }
 
 #[tonic::async_trait]
@@ -142,14 +105,32 @@ impl LongShortService for LongShort {
         &self,
         request: Request<v1::GetLongShortRatioRequest>,
     ) -> Result<Response<Encoded<v1::GetLongShortRatioResponse>>, Status> {
-        Ok(Response::new(self.get(request.get_ref())?))
+        let request = request.get_ref();
+        let view = paging::view(request.view)?;
+        let asset = paging::asset("asset", &request.asset)?;
+        let series = self.series(request.kind, request.period, &request.venue)?;
+        self.services.check_serving()?;
+        let item = self.services.image.get(&key_of(&series, asset.clone()));
+        let item = item.ok_or_else(|| self.missing(&asset, &request.asset, &series))?;
+        Ok(Response::new(Encoded::one(item.entry(view).clone())))
     }
 
     async fn list_long_short_ratios(
         &self,
         request: Request<v1::ListLongShortRatiosRequest>,
     ) -> Result<Response<Encoded<v1::ListLongShortRatiosResponse>>, Status> {
-        Ok(Response::new(self.list(request.into_inner())?))
+        let mut request = request.into_inner();
+        let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
+        let series = self.series(request.kind, request.period, &request.venue)?;
+        let keys = paging::assets(&request.assets)?.into_iter().map(|asset| key_of(&series, asset)).collect();
+        let filter = filter(series, request.market_cap_rank_min, request.market_cap_rank_max)?;
+        self.services.check_serving()?;
+        Ok(Response::new(query.answer(collection::select(
+            &self.services.image,
+            Collection::LongShortRatios,
+            keys,
+            &filter,
+        ))))
     }
 
     type WatchLongShortRatiosStream = ServerStream<Encoded<v1::WatchLongShortRatiosResponse>>;
@@ -158,7 +139,12 @@ impl LongShortService for LongShort {
         &self,
         request: Request<v1::WatchLongShortRatiosRequest>,
     ) -> Result<Response<Self::WatchLongShortRatiosStream>, Status> {
-        Ok(Response::new(self.watch(request)?))
+        let (request, pace) = Pace::of(request)?;
+        let series = self.series(request.kind, request.period, &request.venue)?;
+        let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
+        let key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
+        let items = watch::requested("assets", &request.assets, key)?;
+        Ok(Response::new(watch::open(&self.services, Collection::LongShortRatios, filter, items, &pace)?))
     }
 
     async fn list_long_short_ratio_history(

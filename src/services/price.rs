@@ -44,70 +44,6 @@ impl Price {
         Self { services }
     }
 
-    fn get(
-        &self,
-        request: &v1::GetPriceSnapshotRequest,
-    ) -> Result<Encoded<v1::GetPriceSnapshotResponse>, ServiceError> {
-        let view = paging::view(request.view)?;
-        let asset = paging::asset("asset", &request.asset)?;
-        self.services.check_serving()?;
-        Ok(Encoded::one(self.find(&asset, &request.asset)?.entry(view).clone()))
-    }
-
-    fn batch_get(
-        &self,
-        request: &v1::BatchGetPriceSnapshotsRequest,
-    ) -> Result<Encoded<v1::BatchGetPriceSnapshotsResponse>, ServiceError> {
-        let v1::BatchGetPriceSnapshotsRequest { assets, view, allow_partial } = request;
-        let batch = Batch { field: ("assets", "asset"), names: assets, view: *view, allow_partial: *allow_partial };
-        collection::batch_get(&self.services, &batch, |field, name, view| {
-            let asset = paging::asset(field, name)?;
-            Ok(self.find(&asset, name)?.entry(view).clone())
-        })
-    }
-
-    fn list(
-        &self,
-        mut request: v1::ListPriceSnapshotsRequest,
-    ) -> Result<Encoded<v1::ListPriceSnapshotsResponse>, ServiceError> {
-        let query = ListQuery::of(&mut request, &COLUMNS, &["market_cap_rank"])?;
-        let keys = paging::assets(&request.assets)?.into_iter().map(Key::Price).collect();
-        let filter = filter(&request.categories, request.market_cap_rank_max)?;
-        self.services.check_serving()?;
-        Ok(query.answer(collection::select(&self.services.image, Collection::Prices, keys, &filter)))
-    }
-
-    fn watch(
-        &self,
-        request: Request<v1::WatchPriceSnapshotsRequest>,
-    ) -> Result<ServerStream<Encoded<v1::WatchPriceSnapshotsResponse>>, ServiceError> {
-        let (request, pace) = Pace::of(request)?;
-        let filter = filter(&request.categories, request.market_cap_rank_max)?;
-        let items = watch::requested("assets", &request.assets, |name| AssetCode::parse(name).map(Key::Price))?;
-        watch::open(&self.services, Collection::Prices, filter, items, &pace)
-    }
-
-    async fn candles(&self, request: v1::ListCandlesRequest) -> Result<v1::ListCandlesResponse, ServiceError> {
-        let query = CandleQuery::of(request)?;
-        self.services.check_serving()?;
-        let CandleQuery { asset, interval, pages, .. } = &query;
-        let series = SeriesKey { subject: self.candle_subject(asset), kind: SeriesKind::Candles(*interval) };
-        let candles = self.services.store.candles(&series, query.from, query.until).await?;
-        if candles.is_empty() && !self.services.is_known_asset(asset) {
-            return Err(ServiceError::unknown_asset(&query.name));
-        }
-        let now = self.services.clock.now();
-        let next = candles.get(pages.size).map(|candle| pages.token(candle.start.as_micros()));
-        Ok(v1::ListCandlesResponse {
-            candles: candles.iter().take(pages.size).map(|candle| convert::candle(candle, *interval, now)).collect(),
-            next_page_token: next.unwrap_or_default(),
-            asset: asset.to_string(),
-            quote_currency: convert::QUOTE_CURRENCY.to_owned(),
-            interval: convert::wire_interval(*interval).into(),
-            simulated: self.services.simulated,
-        })
-    }
-
     /// The subject under which candles are stored: an index if its code is the name and no asset has that name.
     fn candle_subject(&self, asset: &AssetCode) -> SmolStr {
         match IndexCode::parse(asset.as_str()) {
@@ -131,21 +67,36 @@ impl PriceService for Price {
         &self,
         request: Request<v1::GetPriceSnapshotRequest>,
     ) -> Result<Response<Encoded<v1::GetPriceSnapshotResponse>>, Status> {
-        Ok(Response::new(self.get(request.get_ref())?))
+        let request = request.get_ref();
+        let view = paging::view(request.view)?;
+        let asset = paging::asset("asset", &request.asset)?;
+        self.services.check_serving()?;
+        Ok(Response::new(Encoded::one(self.find(&asset, &request.asset)?.entry(view).clone())))
     }
 
     async fn batch_get_price_snapshots(
         &self,
         request: Request<v1::BatchGetPriceSnapshotsRequest>,
     ) -> Result<Response<Encoded<v1::BatchGetPriceSnapshotsResponse>>, Status> {
-        Ok(Response::new(self.batch_get(request.get_ref())?))
+        let request = request.get_ref();
+        let v1::BatchGetPriceSnapshotsRequest { assets, view, allow_partial } = request;
+        let batch = Batch { field: ("assets", "asset"), names: assets, view: *view, allow_partial: *allow_partial };
+        Ok(Response::new(collection::batch_get(&self.services, &batch, |field, name, view| {
+            let asset = paging::asset(field, name)?;
+            Ok(self.find(&asset, name)?.entry(view).clone())
+        })?))
     }
 
     async fn list_price_snapshots(
         &self,
         request: Request<v1::ListPriceSnapshotsRequest>,
     ) -> Result<Response<Encoded<v1::ListPriceSnapshotsResponse>>, Status> {
-        Ok(Response::new(self.list(request.into_inner())?))
+        let mut request = request.into_inner();
+        let query = ListQuery::of(&mut request, &COLUMNS, &["market_cap_rank"])?;
+        let keys = paging::assets(&request.assets)?.into_iter().map(Key::Price).collect();
+        let filter = filter(&request.categories, request.market_cap_rank_max)?;
+        self.services.check_serving()?;
+        Ok(Response::new(query.answer(collection::select(&self.services.image, Collection::Prices, keys, &filter))))
     }
 
     type WatchPriceSnapshotsStream = ServerStream<Encoded<v1::WatchPriceSnapshotsResponse>>;
@@ -154,14 +105,36 @@ impl PriceService for Price {
         &self,
         request: Request<v1::WatchPriceSnapshotsRequest>,
     ) -> Result<Response<Self::WatchPriceSnapshotsStream>, Status> {
-        Ok(Response::new(self.watch(request)?))
+        let (request, pace) = Pace::of(request)?;
+        let filter = filter(&request.categories, request.market_cap_rank_max)?;
+        let items = watch::requested("assets", &request.assets, |name| AssetCode::parse(name).map(Key::Price))?;
+        Ok(Response::new(watch::open(&self.services, Collection::Prices, filter, items, &pace)?))
     }
 
     async fn list_candles(
         &self,
         request: Request<v1::ListCandlesRequest>,
     ) -> Result<Response<v1::ListCandlesResponse>, Status> {
-        Ok(Response::new(self.candles(request.into_inner()).await?))
+        let request = request.into_inner();
+        let query = CandleQuery::of(request)?;
+        self.services.check_serving()?;
+        let CandleQuery { asset, interval, pages, .. } = &query;
+        let series = SeriesKey { subject: self.candle_subject(asset), kind: SeriesKind::Candles(*interval) };
+        let candles =
+            self.services.store.candles(&series, query.from, query.until).await.map_err(ServiceError::from)?;
+        if candles.is_empty() && !self.services.is_known_asset(asset) {
+            return Err(ServiceError::unknown_asset(&query.name).into());
+        }
+        let now = self.services.clock.now();
+        let next = candles.get(pages.size).map(|candle| pages.token(candle.start.as_micros()));
+        Ok(Response::new(v1::ListCandlesResponse {
+            candles: candles.iter().take(pages.size).map(|candle| convert::candle(candle, *interval, now)).collect(),
+            next_page_token: next.unwrap_or_default(),
+            asset: asset.to_string(),
+            quote_currency: convert::QUOTE_CURRENCY.to_owned(),
+            interval: convert::wire_interval(*interval).into(),
+            simulated: self.services.simulated,
+        }))
     }
 }
 
