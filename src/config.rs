@@ -1,16 +1,19 @@
 //! Settings: defaults, then a TOML file, then environment variables, then flags. Each part is a struct in a file of its own.
 //!
-//! Every setting is read once through the [`Reader`], which remembers its value and where that came from (for `config show`) and
-//! collects what is wrong, so that all problems are told at once. What no part has asked for is an unknown setting and is refused.
+//! A setting is declared once, where it is read: name, default, range and help. The [`Reader`] remembers each with its value and origin (for
+//! `config show`) and collects what is wrong, so that all problems are reported at once. What no part has read is an unknown setting and
+//! is refused. docs/configuration.md is generated from the same declarations.
 
 use std::path::Path;
 
 mod baskets;
 mod collector;
+mod origin;
 mod reader;
 mod security;
 mod server;
 mod source;
+mod spec;
 mod store;
 mod telemetry;
 mod venues;
@@ -19,10 +22,11 @@ pub use baskets::{
     BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, BasketsConfig, IndexReference, IndexReferencesConfig,
 };
 pub use collector::{CollectorConfig, UniverseConfig};
+pub use origin::{Flag, Origin};
 pub use reader::{Problem, Reader, Setting};
 pub use security::{ClientsFile, SecurityConfig};
 pub use server::{AdminConfig, GrpcConfig, ShutdownConfig};
-pub use source::{ENVIRONMENT_PREFIX, Flag, Origin, STANDARD_PREFIX};
+pub use source::{ENVIRONMENT_PREFIX, STANDARD_PREFIX};
 pub use store::StoreConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use venues::{VenueConfig, VenuesConfig};
@@ -72,6 +76,14 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The declarations of every setting that reading comes across.
+    fn declared(mut reader: Reader) -> Vec<Setting> {
+        Self::read(&mut reader);
+        reader.finish().0
+    }
+}
+
 impl Default for Config {
     /// The defaults alone: no file, no environment, no flag.
     fn default() -> Self {
@@ -107,7 +119,8 @@ pub fn load(
     if let Some(path) = file {
         source::read_file(path, &mut reader);
     }
-    source::read_environment(environment, &mut reader);
+    let declared = Config::declared(Reader::default());
+    source::read_environment(environment, &declared, &mut reader);
     source::read_flags(flags, &mut reader);
     let config = Config::read(&mut reader);
     let (settings, problems) = reader.finish();

@@ -55,6 +55,17 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    pub(crate) const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// How the process tells of itself.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions {

@@ -110,6 +110,8 @@ fn setting_json(setting: &Setting) -> Json {
     object.put("value", setting.value.as_ref().map_or(Json::Null, |value| Json::Text(value.clone())));
     object.text("origin", origin);
     object.text("from", setting.origin.to_string());
+    object.put("default", setting.default.as_ref().map_or(Json::Null, |value| Json::Text(value.clone())));
     object.text("allowed", &setting.allowed);
+    object.text("help", &setting.help);
     Json::Object(object)
 }

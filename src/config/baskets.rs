@@ -1,6 +1,7 @@
 //! `baskets.<name>.*`: indices of assets of one's own; `index_references.<index>.*`: dated market caps of equity indices.
 
 use super::Reader;
+use super::spec::{choice, list, optional, text};
 use crossmarket_domain::index::{IndexCode, IndexKind};
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 
@@ -10,18 +11,27 @@ const BASKETS_MAX: usize = 50;
 /// Most assets that a basket names.
 const MEMBERS_MAX: usize = 500;
 
-/// How weights within a basket are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BasketWeighting {
-    /// By market cap.
     MarketCap,
-    /// By market cap with a cap for each.
+    /// By market cap, with an upper limit for each constituent.
     CappedMarketCap,
-    /// The same for each.
     Equal,
 }
 
-/// When a basket's weights are set anew.
+impl BasketWeighting {
+    const ALL: [Self; 3] = [Self::MarketCap, Self::CappedMarketCap, Self::Equal];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::MarketCap => "market-cap",
+            Self::CappedMarketCap => "capped-market-cap",
+            Self::Equal => "equal",
+        }
+    }
+}
+
+/// When a basket's weights are set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BasketRebalance {
     /// Only at the start.
@@ -32,6 +42,19 @@ pub enum BasketRebalance {
     Monthly,
     /// At the end of each quarter.
     Quarterly,
+}
+
+impl BasketRebalance {
+    const ALL: [Self; 4] = [Self::Never, Self::Weekly, Self::Monthly, Self::Quarterly];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+            Self::Quarterly => "quarterly",
+        }
+    }
 }
 
 /// What a basket is made of.
@@ -46,17 +69,12 @@ pub enum BasketMembers {
 /// `baskets.<name>.*`: one basket, whose index is `basket:<name>`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BasketConfig {
-    /// The index's code.
     pub index: IndexCode,
-    /// What it is made of: `assets` or `category`, and not both.
     pub members: BasketMembers,
-    /// How weights are set, default by market cap.
     pub weighting: BasketWeighting,
-    /// The most that one constituent may weigh when weights are set, in per cent; only for capped weights, which need it.
+    /// Upper limit for one constituent's weight, in per cent; set exactly for capped weights.
     pub cap_percent: Option<f64>,
-    /// When weights are set anew, default monthly.
     pub rebalance: BasketRebalance,
-    /// The first level, default 1000.
     pub base_level: f64,
 }
 
@@ -105,74 +123,56 @@ impl BasketConfig {
     fn read(reader: &mut Reader, section: &str, index: IndexCode) -> Option<Self> {
         let key = |name: &str| format!("{section}.{name}");
         let allowed = "at most 500 asset codes such as BTC: an array in a file, elsewhere separated by commas";
-        let assets = reader.list(&key("assets"), MEMBERS_MAX, allowed, AssetCode::parse, AssetCode::to_string);
-        let category = reader.optional(
-            &key("category"),
-            "the id of a category, such as privacy-coins",
-            |text| IndexCode::category(text).map(|_| text.to_lowercase()),
-            Clone::clone,
-        );
-        let weighting = reader.parsed(
-            &key("weighting"),
-            BasketWeighting::MarketCap,
-            "market-cap, capped-market-cap or equal",
-            |text| match text {
-                "market-cap" => Some(BasketWeighting::MarketCap),
-                "capped-market-cap" => Some(BasketWeighting::CappedMarketCap),
-                "equal" => Some(BasketWeighting::Equal),
-                _ => None,
-            },
-            |weighting| {
-                match weighting {
-                    BasketWeighting::MarketCap => "market-cap",
-                    BasketWeighting::CappedMarketCap => "capped-market-cap",
-                    BasketWeighting::Equal => "equal",
-                }
-                .to_owned()
-            },
-        );
+        let assets = list(MEMBERS_MAX, allowed, AssetCode::parse, AssetCode::to_string);
+        let assets = reader.read(&key("assets"), "The assets in it; or give a category.", assets);
+        let parse = |text: &str| IndexCode::category(text).map(|_| text.to_lowercase());
+        let category = optional("the id of a category, such as privacy-coins", parse, Clone::clone);
+        let category = reader.read(&key("category"), "The category whose assets are in it.", category);
+        let weighting = choice(BasketWeighting::MarketCap, &BasketWeighting::ALL, BasketWeighting::as_str);
+        let weighting = reader.read(&key("weighting"), "How constituents are weighted.", weighting);
         let percent = |text: &str| text.parse().ok().filter(|percent: &f64| *percent > 0.0 && *percent <= 100.0);
-        let cap_percent =
-            reader.optional(&key("cap_percent"), "a number greater than 0 and at most 100", percent, f64::to_string);
-        let rebalance = reader.parsed(
-            &key("rebalance"),
-            BasketRebalance::Monthly,
-            "never, weekly, monthly or quarterly",
-            |text| match text {
-                "never" => Some(BasketRebalance::Never),
-                "weekly" => Some(BasketRebalance::Weekly),
-                "monthly" => Some(BasketRebalance::Monthly),
-                "quarterly" => Some(BasketRebalance::Quarterly),
-                _ => None,
-            },
-            |rebalance| format!("{rebalance:?}").to_lowercase(),
-        );
+        let cap_percent = optional("a number greater than 0 and at most 100", percent, f64::to_string);
+        let help =
+            "Upper limit for one constituent's weight when weights are set, in per cent. Capped weights need it.";
+        let cap_percent = reader.read(&key("cap_percent"), help, cap_percent);
+        let rebalance = choice(BasketRebalance::Monthly, &BasketRebalance::ALL, BasketRebalance::as_str);
+        let rebalance = reader.read(&key("rebalance"), "When weights are set again: at the end of each.", rebalance);
         let level = |text: &str| text.parse().ok().filter(|level: &f64| level.is_finite() && *level > 0.0);
-        let base_level = reader.parsed(&key("base_level"), 1_000.0, "a number greater than 0", level, f64::to_string);
-        let members = match (assets.is_empty(), category) {
-            (false, None) => BasketMembers::Assets(assets),
-            (true, Some(category)) => BasketMembers::Category(category),
-            (false, Some(category)) => {
-                reader.refuse(&key("category"), &category, "assets or category, and not both");
-                return None;
-            }
-            (true, None) => {
-                reader.refuse(&key("assets"), "", "assets or category must say what the basket is made of");
-                return None;
-            }
-        };
+        let base_level = text(1_000.0, "a number greater than 0", level, f64::to_string);
+        let base_level = reader.read(&key("base_level"), "The first level.", base_level);
+        let members = members(reader, &key, assets, category)?;
         match (weighting, cap_percent) {
             (BasketWeighting::CappedMarketCap, None) => {
                 reader.refuse(&key("cap_percent"), "", "a number, which capped-market-cap needs");
-                return None;
+                None
             }
             (BasketWeighting::MarketCap | BasketWeighting::Equal, Some(cap)) => {
                 reader.refuse(&key("cap_percent"), &cap.to_string(), "only with weighting = \"capped-market-cap\"");
-                return None;
+                None
             }
-            _ => {}
+            _ => Some(Self { index, members, weighting, cap_percent, rebalance, base_level }),
         }
-        Some(Self { index, members, weighting, cap_percent, rebalance, base_level })
+    }
+}
+
+/// Exactly one of the two must say what a basket is made of.
+fn members(
+    reader: &mut Reader,
+    key: impl Fn(&str) -> String,
+    assets: Vec<AssetCode>,
+    category: Option<String>,
+) -> Option<BasketMembers> {
+    match (assets.is_empty(), category) {
+        (false, None) => Some(BasketMembers::Assets(assets)),
+        (true, Some(category)) => Some(BasketMembers::Category(category)),
+        (false, Some(category)) => {
+            reader.refuse(&key("category"), &category, "assets or category, and not both");
+            None
+        }
+        (true, None) => {
+            reader.refuse(&key("assets"), "", "assets or category must say what the basket is made of");
+            None
+        }
     }
 }
 
@@ -188,21 +188,14 @@ impl IndexReferencesConfig {
             };
             let key = |name: &str| format!("{section}.{name}");
             let positive = |text: &str| Decimal::parse(text).ok().filter(|value| value.is_positive());
-            let market_cap = reader.optional(
-                &key("market_cap"),
-                "an amount in US dollars greater than 0",
-                positive,
-                Decimal::to_string,
-            );
+            let market_cap = optional("an amount in US dollars greater than 0", positive, Decimal::to_string);
+            let market_cap = reader.read(&key("market_cap"), "The published market cap in US dollars.", market_cap);
             let date = |text: &str| Timestamp::parse(&format!("{text}T00:00:00Z"));
-            let date = reader
-                .optional(&key("date"), "a date such as 2025-12-31", date, |date| date.civil().date().to_string());
-            let source = reader.optional(
-                &key("source"),
-                "who published it, in at most 200 characters",
-                |text| (!text.is_empty() && text.len() <= 200).then(|| text.to_owned()),
-                Clone::clone,
-            );
+            let date = optional("a date such as 2025-12-31", date, |date| date.civil().date().to_string());
+            let date = reader.read(&key("date"), "The date of the close that it is for.", date);
+            let source = |text: &str| (!text.is_empty() && text.len() <= 200).then(|| text.to_owned());
+            let source = optional("who published it, in at most 200 characters", source, Clone::clone);
+            let source = reader.read(&key("source"), "Who published it.", source);
             match (market_cap, date, source) {
                 (Some(market_cap), Some(date), Some(source)) => {
                     references.push(IndexReference { index, market_cap, date, source });

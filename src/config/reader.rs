@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::source::Origin;
+use super::origin::Origin;
+use super::spec::Spec;
 
-/// What stands in place of a secret.
-const REDACTED: &str = "[redacted]";
+/// Replaces a secret.
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// One setting as it is in effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,14 @@ pub struct Setting {
     pub value: Option<String>,
     /// Where the value came from.
     pub origin: Origin,
+    /// Shown like `value`.
+    pub default: Option<String>,
     /// What is allowed, in words.
     pub allowed: String,
+    /// What it is for.
+    pub help: String,
+    /// The standard environment variable that sets it too.
+    pub variable: Option<&'static str>,
 }
 
 /// Something wrong with a configuration.
@@ -88,7 +94,7 @@ pub(super) enum Raw {
 }
 
 impl Raw {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text.trim()) } else { None }
     }
 
@@ -127,30 +133,6 @@ impl Reader {
         self.problems.push(problem);
     }
 
-    /// Reads one text setting. `parse` gives `None` for what is not allowed; `show` is what `config show` prints.
-    pub(super) fn parsed<T>(
-        &mut self,
-        key: &str,
-        default: T,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        show: impl Fn(&T) -> String,
-    ) -> T {
-        self.raw(key, default, allowed, |raw| raw.text().and_then(&parse), |value| Some(show(value)), redact_url)
-    }
-
-    /// Reads one text setting that has no default.
-    pub(super) fn optional<T>(
-        &mut self,
-        key: &str,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        show: impl Fn(&T) -> String,
-    ) -> Option<T> {
-        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
-        self.raw(key, None, allowed, parse, |value| value.as_ref().map(&show), redact_url)
-    }
-
     /// The names of the sections right below a section that were given, in their order.
     pub(super) fn names_under(&self, section: &str) -> Vec<String> {
         let names = self.given.keys().filter_map(|key| {
@@ -171,93 +153,10 @@ impl Reader {
         self.problems.push(problem);
     }
 
-    /// Reads a text that is never shown.
-    pub(super) fn secret(&mut self, key: &str, allowed: &str) -> Option<String> {
-        let parse = |raw: &Raw| raw.text().filter(|text| !text.is_empty()).map(|text| Some(text.to_owned()));
-        let show = |secret: &Option<String>| secret.as_ref().map(|_| REDACTED.to_owned());
-        self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())
-    }
-
-    /// Reads a whole number within a range. `unit` is added to what is allowed, for people.
-    pub(super) fn integer(&mut self, key: &str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
-        let allowed = format!("a whole number from {} to {}, {unit}", range.start(), range.end());
-        let parse = |text: &str| text.parse().ok().filter(|number| range.contains(number));
-        self.parsed(key, default, &allowed, parse, u64::to_string)
-    }
-
-    /// Reads `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
-        self.parsed(key, default, "true or false", |text| text.parse().ok(), bool::to_string)
-    }
-
-    /// Reads a list of at most `count_max`: an array in a file, elsewhere texts separated by commas.
-    pub(super) fn list<T>(
-        &mut self,
-        key: &str,
-        count_max: usize,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        show: impl Fn(&T) -> String,
-    ) -> Vec<T> {
-        self.listed(key, count_max, allowed, parse, show, str::to_owned)
-    }
-
-    /// The same of what is not shown when it cannot be read.
-    pub(super) fn hidden_list<T>(
-        &mut self,
-        key: &str,
-        count_max: usize,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        show: impl Fn(&T) -> String,
-    ) -> Vec<T> {
-        self.listed(key, count_max, allowed, parse, show, |_| REDACTED.to_owned())
-    }
-
-    fn listed<T>(
-        &mut self,
-        key: &str,
-        count_max: usize,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        show: impl Fn(&T) -> String,
-        redact: impl Fn(&str) -> String,
-    ) -> Vec<T> {
-        let parse_all = |raw: &Raw| match raw {
-            Raw::Text(text) => {
-                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(&parse).collect::<Option<Vec<T>>>()
-            }
-            Raw::List(items) => items.iter().map(|item| parse(item.trim())).collect(),
-            Raw::Nested => None,
-        };
-        let show_all = |items: &Vec<T>| Some(items.iter().map(&show).collect::<Vec<_>>().join(","));
-        let parse_few = |raw: &Raw| parse_all(raw).filter(|items| items.len() <= count_max);
-        self.raw(key, Vec::new(), allowed, parse_few, show_all, redact)
-    }
-
-    /// Reads something that is never shown, as `parse` has it.
-    pub(super) fn hidden<T>(&mut self, key: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let parse = |raw: &Raw| raw.text().and_then(&parse).map(Some);
-        let show = |value: &Option<T>| value.as_ref().map(|_| REDACTED.to_owned());
-        self.raw(key, None, allowed, parse, show, |_| REDACTED.to_owned())
-    }
-
-    /// Reads the name of a file and what `read` makes of it; the name is shown, what is in the file is not.
-    pub(super) fn file_of<T>(&mut self, key: &str, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let parse = |raw: &Raw| raw.text().and_then(|name| Some(Some((name.to_owned(), read(name)?))));
-        let show = |value: &Option<(String, T)>| value.as_ref().map(|(name, _)| name.clone());
-        self.raw(key, None, allowed, parse, show, str::to_owned).map(|(_, content)| content)
-    }
-
-    fn raw<T>(
-        &mut self,
-        key: &str,
-        default: T,
-        allowed: &str,
-        parse: impl Fn(&Raw) -> Option<T>,
-        show: impl Fn(&T) -> Option<String>,
-        redact: impl Fn(&str) -> String,
-    ) -> T {
+    /// Reads one setting.
+    pub(super) fn read<T>(&mut self, key: &str, help: &str, spec: Spec<T>) -> T {
+        let Spec { default, allowed, parse, show, redact, variable } = spec;
+        let shown_default = show(&default);
         let mut value = default;
         let mut origin = Origin::Default;
         if let Some((raw, given_by)) = self.given.remove(key) {
@@ -267,13 +166,21 @@ impl Reader {
                 self.problems.push(Problem::Value {
                     key: key.to_owned(),
                     value: redact(&raw.shown()),
-                    allowed: allowed.to_owned(),
+                    allowed: allowed.clone(),
                     origin: given_by.clone(),
                 });
             }
             origin = given_by;
         }
-        self.settings.push(Setting { key: key.to_owned(), value: show(&value), origin, allowed: allowed.to_owned() });
+        self.settings.push(Setting {
+            key: key.to_owned(),
+            value: show(&value),
+            origin,
+            default: shown_default,
+            allowed,
+            help: help.trim().to_owned(),
+            variable,
+        });
         value
     }
 

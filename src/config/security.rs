@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::reader::Problem;
+use super::spec::{self, list, optional, whole};
 use super::{ConfigError, Reader, source};
 use crate::security::{ClientSettings, KeyEntry, Quotas, Scopes, TlsSettings, TokenAlgorithm, TokenSettings};
 
@@ -80,7 +81,9 @@ impl SecurityConfig {
 
     pub(super) fn read(reader: &mut Reader) -> Self {
         let tls = tls(reader);
-        let clients_file = path(reader, "security.clients_file", "a readable TOML file of clients");
+        let help = "Further clients: `[NAME]` and the settings of `security.clients.<name>` in it. Read again when it changes.";
+        let clients_file = spec::path("a readable TOML file of clients");
+        let clients_file = reader.read("security.clients_file", help, clients_file);
         let quotas = quotas(reader, "security.quotas", Quotas::default());
         let clients = clients(reader, quotas);
         refuse_shared(reader, &[], &clients);
@@ -90,10 +93,13 @@ impl SecurityConfig {
 }
 
 fn tls(reader: &mut Reader) -> Option<TlsSettings> {
-    let certificate = path(reader, "security.tls.certificate_file", "a file with the server's certificates in PEM");
-    let key = path(reader, "security.tls.key_file", "a file with the certificate's private key in PEM");
-    let client_ca_file =
-        path(reader, "security.tls.client_ca_file", "a file with the certificates of clients' authorities in PEM");
+    let mut path =
+        |name: &str, help: &str, allowed: &str| reader.read(&format!("security.tls.{name}"), help, spec::path(allowed));
+    let help = "The server's certificates. With it and `key_file` the gRPC port speaks TLS. All files are PEM and are read again when they change.";
+    let certificate = path("certificate_file", help, "a file with the server's certificates in PEM");
+    let key = path("key_file", "The private key.", "a file with the certificate's private key in PEM");
+    let help = "Authorities of clients. With it, clients must have a certificate of one of them.";
+    let client_ca_file = path("client_ca_file", help, "a file with the certificates of clients' authorities in PEM");
     match (certificate, key) {
         (Some(certificate_file), Some(key_file)) => Some(TlsSettings { certificate_file, key_file, client_ca_file }),
         (None, None) => {
@@ -167,16 +173,15 @@ fn clients(reader: &mut Reader, quotas: Quotas) -> Vec<ClientSettings> {
 fn client(reader: &mut Reader, section: &str, name: String, quotas_of_all: Quotas) -> Option<ClientSettings> {
     let key = |name: &str| format!("{section}.{name}");
     let allowed = "at most 4 hashes of keys as `crossmarket config hash-key` prints them, each with ` until ` and a date behind it if the key ends";
-    let keys = reader.hidden_list(&key("key_hashes"), KEYS_MAX, allowed, KeyEntry::parse, KeyEntry::shown);
-    let certificate_names = reader.list(
-        &key("certificate_names"),
-        CERTIFICATE_NAMES_MAX,
-        "at most 16 DNS names or URIs of clients' certificates",
-        certificate_name,
-        Clone::clone,
-    );
+    let keys = list(KEYS_MAX, allowed, KeyEntry::parse, KeyEntry::shown).hidden();
+    let keys = reader.read(&key("key_hashes"), "Hashes of the client's keys.", keys);
+    let allowed = "at most 16 DNS names or URIs of clients' certificates";
+    let certificate_names = list(CERTIFICATE_NAMES_MAX, allowed, certificate_name, Clone::clone);
+    let help = "Names in the client's certificates, if clients have any.";
+    let certificate_names = reader.read(&key("certificate_names"), help, certificate_names);
     let allowed = "at least one of prices, long_short, indices, signals, overview, catalog, reflection; or all";
-    let scopes = reader.list(&key("scopes"), 16, allowed, Scopes::parse, Scopes::to_string);
+    let scopes = list(16, allowed, Scopes::parse, Scopes::to_string);
+    let scopes = reader.read(&key("scopes"), "What the client may call.", scopes);
     let scopes = scopes.into_iter().fold(Scopes::default(), Scopes::and);
     let quotas = quotas(reader, section, quotas_of_all);
     if keys.is_empty() && certificate_names.is_empty() {
@@ -191,33 +196,40 @@ fn client(reader: &mut Reader, section: &str, name: String, quotas_of_all: Quota
 }
 
 fn quotas(reader: &mut Reader, section: &str, default: Quotas) -> Quotas {
-    let mut read = |name: &str, default: Option<u32>, unit: &str| {
-        let default = u64::from(default.unwrap_or_default());
-        let number = reader.integer(&format!("{section}.{name}"), default, 0..=1_000_000, unit);
-        u32::try_from(number).ok().filter(|number| *number > 0)
+    let mut read = |name: &str, default: Option<u32>, help: &str, unit: &str| {
+        let unit = format!("{unit}; 0 means no limit");
+        let number = whole(default.unwrap_or_default(), 0..=1_000_000, &unit);
+        Some(reader.read(&format!("{section}.{name}"), help, number)).filter(|number| *number > 0)
     };
     Quotas {
-        calls_per_second: read("calls_per_second", default.calls_per_second, "calls; 0 means no limit"),
-        streams_max: read("streams_max", default.streams_max, "open streams; 0 means no limit"),
-        subscriptions_max: read("subscriptions_max", default.subscriptions_max, "subscriptions; 0 means no limit"),
+        calls_per_second: read("calls_per_second", default.calls_per_second, "Calls per second.", "calls"),
+        streams_max: read("streams_max", default.streams_max, "Open streams.", "open streams"),
+        subscriptions_max: read(
+            "subscriptions_max",
+            default.subscriptions_max,
+            "Subscriptions over all streams.",
+            "subscriptions",
+        ),
     }
 }
 
 fn jwt(reader: &mut Reader) -> Option<TokenSettings> {
-    let mut text = |name: &str, allowed: &str| {
+    let mut text = |name: &str, help: &str, allowed: &str| {
         let parse = |text: &str| (!text.is_empty() && text.len() <= 512).then(|| text.to_owned());
-        reader.optional(&format!("security.jwt.{name}"), allowed, parse, Clone::clone)
+        reader.read(&format!("security.jwt.{name}"), help, optional(allowed, parse, Clone::clone))
     };
-    let issuer = text("issuer", "what the tokens' iss must be");
-    let audience = text("audience", "what the tokens' aud must be or hold");
-    let algorithms = reader.list(
-        "security.jwt.algorithms",
+    let issuer = text("issuer", "Who issues the tokens.", "what the tokens' iss must be");
+    let audience = text("audience", "Whom the tokens are for.", "what the tokens' aud must be or hold");
+    let algorithms = list(
         TokenAlgorithm::ALL.len(),
         "some of RS256, PS256, ES256, ES384, EdDSA",
         |text| TokenAlgorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == text),
         |algorithm| algorithm.as_str().to_owned(),
     );
-    let jwks_file = path(reader, "security.jwt.jwks_file", "a file with the issuer's JSON Web Key Set");
+    let algorithms = reader.read("security.jwt.algorithms", "Signature algorithms that are accepted.", algorithms);
+    let help = "The issuer's keys. Read again when the file changes.";
+    let jwks_file = spec::path("a file with the issuer's JSON Web Key Set");
+    let jwks_file = reader.read("security.jwt.jwks_file", help, jwks_file);
     match (issuer, audience, jwks_file) {
         (None, None, None) if algorithms.is_empty() => None,
         (Some(issuer), Some(audience), Some(jwks_file)) if !algorithms.is_empty() => {
@@ -238,9 +250,4 @@ fn is_name(name: &str) -> bool {
 fn certificate_name(text: &str) -> Option<String> {
     let plain = !text.is_empty() && text.len() <= 512 && text.bytes().all(|c| c.is_ascii_graphic());
     plain.then(|| if text.contains("://") { text.to_owned() } else { text.to_ascii_lowercase() })
-}
-
-fn path(reader: &mut Reader, key: &str, allowed: &str) -> Option<PathBuf> {
-    let parse = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
-    reader.optional(key, allowed, parse, |path| path.display().to_string())
 }

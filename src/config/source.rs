@@ -1,13 +1,12 @@
 //! The layers that settings come from: a TOML file, the environment, flags.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Problem, Raw, Reader};
-use super::telemetry::STANDARD_VARIABLES;
+use super::origin::{Flag, Origin};
+use super::reader::{Problem, Raw, Reader, Setting};
 use crossmarket_venues::REGISTRY;
 
 /// What the names of environment variables start with; further double underscores nest.
@@ -15,41 +14,6 @@ pub const ENVIRONMENT_PREFIX: &str = "CROSSMARKET__";
 
 /// What the names of OpenTelemetry's own variables start with, some of which are settings too.
 pub const STANDARD_PREFIX: &str = "OTEL_";
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody said anything else.
-    Default,
-    /// A line of a file, from 1.
-    File(PathBuf, usize),
-    /// An environment variable.
-    Environment(String),
-    /// A flag on the command line.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path, line) => write!(f, "file {} line {line}", path.display()),
-            Self::Environment(name) => write!(f, "env {name}"),
-            Self::Flag(name) => write!(f, "flag {name}"),
-        }
-    }
-}
-
-/// A setting given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flag {
-    /// The setting: `grpc.listen`.
-    pub key: String,
-    /// Its value as text.
-    pub value: String,
-    /// The flag that gave it: `--listen`.
-    pub name: String,
-}
 
 /// Adds a file's settings. A file that cannot be read, or is not TOML, is one problem.
 pub(super) fn read_file(path: &Path, reader: &mut Reader) {
@@ -110,16 +74,20 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
     }
 }
 
-/// Adds what the environment says: `CROSSMARKET__GRPC__LISTEN` is `grpc.listen`. Venue ids have hyphens, which names of variables cannot:
+/// Adds the environment's values: `CROSSMARKET__GRPC__LISTEN` is `grpc.listen`. Venue ids have hyphens, which names of variables cannot:
 /// `CROSSMARKET__VENUES__BINANCE_USDM__ENABLED` is `venues.binance-usdm.enabled`.
 ///
-/// OpenTelemetry's own variables are settings too, below those of this program. An empty one is none, as its standard says.
-pub(super) fn read_environment(environment: impl IntoIterator<Item = (String, String)>, reader: &mut Reader) {
+/// OpenTelemetry's own variables are settings too, below those of this program. An empty one counts as unset, as its standard says.
+pub(super) fn read_environment(
+    environment: impl IntoIterator<Item = (String, String)>,
+    declared: &[Setting],
+    reader: &mut Reader,
+) {
     let environment: Vec<(String, String)> = environment.into_iter().collect();
     let is_disabled = environment.iter().any(|(name, value)| name == "OTEL_SDK_DISABLED" && value == "true");
     for (name, value) in environment.iter().filter(|(_, value)| !is_disabled && !value.is_empty()) {
-        if let Some((_, key)) = STANDARD_VARIABLES.iter().find(|(variable, _)| variable == name) {
-            reader.put((*key).to_owned(), Raw::Text(value.clone()), Origin::Environment(name.clone()));
+        if let Some(setting) = declared.iter().find(|setting| setting.variable == Some(name)) {
+            reader.put(setting.key.clone(), Raw::Text(value.clone()), Origin::Environment(name.clone()));
         }
     }
     for (name, value) in environment {
@@ -137,7 +105,6 @@ pub(super) fn read_environment(environment: impl IntoIterator<Item = (String, St
     }
 }
 
-/// Adds what the command line says.
 pub(super) fn read_flags(flags: &[Flag], reader: &mut Reader) {
     for flag in flags {
         reader.put(flag.key.clone(), Raw::Text(flag.value.clone()), Origin::Flag(flag.name.clone()));

@@ -5,114 +5,52 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::Reader;
+use super::spec::{Spec, boolean, choice, milliseconds, optional, secret, settings, text, word};
 pub use crate::telemetry::LogFormat;
 use crate::telemetry::TelemetryOptions;
 use crate::telemetry::otlp::{OtlpOptions, Protocol};
 use crossmarket_telemetry::trace::Sampler;
 
-/// The standard variables of OpenTelemetry that are read, and the settings that they are.
-pub(super) const STANDARD_VARIABLES: &[(&str, &str)] = &[
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "telemetry.otlp_protocol"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "telemetry.otlp_timeout_ms"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "telemetry.otlp_metrics_interval_ms"),
-    ("OTEL_TRACES_SAMPLER", "telemetry.sampler"),
-    ("OTEL_TRACES_SAMPLER_ARG", "telemetry.sample_ratio"),
-    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
-];
-
-/// `telemetry.*`: logs, metrics and traces.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TelemetryConfig {
-    /// What is logged: a level, or levels by target as in `info,crossmarket::collector=debug`; default `info`. With `info` and
-    /// `warn` alone the HTTP/2 library tells errors only: its warnings are of what peers do, who could so fill the log.
-    pub log: String,
-    /// How a log line looks, default text.
-    pub log_format: LogFormat,
-    /// Whether every call is counted and timed, default true. False is for finding out what that costs.
-    pub metrics: bool,
-    /// Where traces and metrics are sent over OTLP: `http://HOST:PORT` or `https://HOST:PORT`. Nowhere by default.
-    pub otlp_endpoint: Option<String>,
-    /// How, default gRPC.
-    pub otlp_protocol: Protocol,
-    /// Sent with every request, as `name=value,…`; percent-encoded, as W3C Baggage is.
-    pub otlp_headers: Option<String>,
-    /// The time for one request, 100 ms to 60 s, default 10 s.
-    pub otlp_timeout: Duration,
-    /// The time between two pages of metrics, default 60 s; 0 to send none.
-    pub otlp_metrics_interval: Duration,
-    /// Who decides which traces are recorded: the caller, and a share of what begins here, by default.
-    pub sampler: Sampler,
-    /// That share, 0 to 1, default 0.01.
-    pub sample_ratio: f64,
-    /// The name under which the process is known there, default `crossmarket`.
-    pub service_name: Option<String>,
+settings! {
+    /// `telemetry.*`: logs, metrics and traces.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct TelemetryConfig in "telemetry" {
+        /// What is logged: a level, or levels by target. With `info` and `warn` alone the HTTP/2 library logs errors only: its warnings are about
+        /// what peers do, and peers could fill the log with them.
+        log: String = text("info".to_owned(), FILTERS, filter, String::clone);
+        /// Format of a log line.
+        log_format: LogFormat = choice(LogFormat::Text, &LogFormat::ALL, LogFormat::as_str);
+        /// Whether every call is counted and timed. `false` is for measuring what that costs.
+        metrics: bool = boolean(true);
+        /// Where traces and metrics are sent over OTLP. Over HTTP a path may follow, before `/v1/traces`.
+        otlp_endpoint: Option<String> = endpoint();
+        /// Transport of OTLP.
+        otlp_protocol: Protocol = choice(Protocol::Grpc, &Protocol::ALL, Protocol::as_str)
+            .variable("OTEL_EXPORTER_OTLP_PROTOCOL");
+        /// Sent with every request; percent-encoded, as W3C Baggage is.
+        otlp_headers: Option<String> = secret("name=value, several separated by commas", given)
+            .variable("OTEL_EXPORTER_OTLP_HEADERS");
+        /// Time limit of one request.
+        otlp_timeout as otlp_timeout_ms: Duration = milliseconds(Duration::from_millis(10_000), 100..=60_000)
+            .variable("OTEL_EXPORTER_OTLP_TIMEOUT");
+        /// Time between two pages of metrics.
+        otlp_metrics_interval as otlp_metrics_interval_ms: Duration = milliseconds(Duration::from_millis(60_000), 0..=3_600_000)
+            .note("0 sends none")
+            .variable("OTEL_METRIC_EXPORT_INTERVAL");
+        /// Which traces are recorded.
+        sampler: Sampler = choice(Sampler::ParentBasedTraceIdRatio, &Sampler::ALL, Sampler::as_str)
+            .variable("OTEL_TRACES_SAMPLER");
+        /// Share of traces recorded by the samplers with a ratio.
+        sample_ratio: f64 = text(0.01, "a number from 0 to 1", ratio, f64::to_string).variable("OTEL_TRACES_SAMPLER_ARG");
+        /// Name of the process in traces and metrics; `crossmarket` if neither this nor `OTEL_RESOURCE_ATTRIBUTES` names it.
+        service_name: Option<String> = word("a name").variable("OTEL_SERVICE_NAME");
+    }
 }
 
-impl TelemetryConfig {
-    pub(super) fn read(reader: &mut Reader) -> Self {
-        let filter_allowed =
-            "off, error, warn, info, debug, trace, or such by target: info,crossmarket::collector=debug";
-        let filter = |text: &str| (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned());
-        let name = |format: &LogFormat| match format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        };
-        let format = |text: &str| [LogFormat::Text, LogFormat::Json].into_iter().find(|format| name(format) == text);
-        let given = |text: &str| (!text.is_empty()).then(|| Some(text.to_owned()));
-        let shown = |text: &Option<String>| text.clone().unwrap_or_default();
-        let protocol = |text: &str| Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == text);
-        let sampler = |text: &str| Sampler::ALL.into_iter().find(|sampler| sampler.as_str() == text);
-        let samplers = Sampler::ALL.map(Sampler::as_str).join(", ");
-        let ratio = |text: &str| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-        Self {
-            log: reader.parsed("telemetry.log", "info".to_owned(), filter_allowed, filter, String::clone),
-            log_format: reader.parsed("telemetry.log_format", LogFormat::Text, "text or json", format, |format| {
-                name(format).to_owned()
-            }),
-            metrics: reader.boolean("telemetry.metrics", true),
-            otlp_endpoint: reader.parsed(
-                "telemetry.otlp_endpoint",
-                None,
-                "http:// or https:// with host and port, without user and password",
-                endpoint,
-                shown,
-            ),
-            otlp_protocol: reader.parsed(
-                "telemetry.otlp_protocol",
-                Protocol::Grpc,
-                "grpc or http/protobuf",
-                protocol,
-                |protocol| protocol.as_str().to_owned(),
-            ),
-            otlp_headers: reader.secret("telemetry.otlp_headers", "name=value, several separated by commas"),
-            otlp_timeout: Duration::from_millis(reader.integer(
-                "telemetry.otlp_timeout_ms",
-                10_000,
-                100..=60_000,
-                "milliseconds",
-            )),
-            otlp_metrics_interval: Duration::from_millis(reader.integer(
-                "telemetry.otlp_metrics_interval_ms",
-                60_000,
-                0..=3_600_000,
-                "milliseconds, 0 for none",
-            )),
-            sampler: reader.parsed(
-                "telemetry.sampler",
-                Sampler::ParentBasedTraceIdRatio,
-                &samplers,
-                sampler,
-                |sampler| sampler.as_str().to_owned(),
-            ),
-            sample_ratio: reader.parsed("telemetry.sample_ratio", 0.01, "a number from 0 to 1", ratio, f64::to_string),
-            service_name: reader.parsed("telemetry.service_name", None, "a name", given, shown),
-        }
-    }
+const FILTERS: &str = "off, error, warn, info, debug, trace, or such by target: info,crossmarket::collector=debug";
 
-    /// How the process tells of itself.
+impl TelemetryConfig {
+    /// What telemetry is set up with.
     pub fn options(&self) -> TelemetryOptions {
         let otlp = self.otlp_endpoint.clone().map(|endpoint| OtlpOptions {
             endpoint,
@@ -131,17 +69,34 @@ impl TelemetryConfig {
     }
 }
 
-fn endpoint(text: &str) -> Option<Option<String>> {
-    let url = Url::parse(text).ok()?;
-    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && bare).then(|| Some(text.to_owned()))
+fn filter(text: &str) -> Option<String> {
+    (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned())
 }
 
-/// What is not `name=value` is passed over, as the standard says.
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn ratio(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+}
+
+fn endpoint() -> Spec<Option<String>> {
+    let allowed = "http:// or https:// with host and port, without user and password";
+    optional(allowed, bare_url, Clone::clone).variable("OTEL_EXPORTER_OTLP_ENDPOINT")
+}
+
+fn bare_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && bare).then(|| text.to_owned())
+}
+
+/// Skips what is not `name=value`, as the standard says.
 fn headers(text: &str) -> Vec<(String, String)> {
     let header = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
-        // What a form has a meaning for is itself here.
+        // "+" and "&" have a meaning in forms and none here.
         let field = format!("value={}", value.trim().replace('+', "%2B").replace('&', "%26"));
         let (_, value) = url::form_urlencoded::parse(field.as_bytes()).next()?;
         Some((name.trim().to_ascii_lowercase(), value.into_owned())).filter(|(name, _)| !name.is_empty())
@@ -169,7 +124,7 @@ mod tests {
             ("https://otlp.example.com?key=1", false),
             ("otlp.example.com:4317", false),
         ] {
-            assert_eq!(endpoint(text).is_some(), allowed, "{text}");
+            assert_eq!(bare_url(text).is_some(), allowed, "{text}");
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Reader;
+use super::reader::redact_url;
+use super::spec::{Spec, boolean, optional, secret, text};
 use crossmarket_domain::VenueId;
-use crossmarket_venues::{REGISTRY, Secret};
+use crossmarket_venues::{REGISTRY, Secret, Venue};
 
 /// `venues.*`: one part for every venue of the registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,49 +26,50 @@ impl VenuesConfig {
 /// `venues.<id>.*`: one venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VenueConfig {
-    /// Whether the venue is asked at all, default true.
+    /// False for a venue that is switched off.
     pub enabled: bool,
-    /// Where its HTTP API is: an absolute `http` or `https` URL without a trailing slash; default the venue's own. Feeds that live on other
-    /// hosts are asked there only while this is the default.
+    /// Without a trailing slash.
     pub rest_url: String,
-    /// Where its stream is: an absolute `ws` or `wss` URL without a trailing slash; default the venue's own. `None` for a venue without a stream.
+    /// Without a trailing slash; `None` for a venue without a stream.
     pub ws_url: Option<String>,
-    /// Its key, for a venue that answers nothing without one; it may stand in the file that `api_key_file` names. Without a key the venue is not asked.
+    /// For a venue that needs one; without a key the venue is not asked.
     pub api_key: Option<Secret>,
 }
 
 impl VenueConfig {
-    fn read(reader: &mut Reader, venue: &dyn crossmarket_venues::Venue) -> Self {
-        let id = venue.id();
-        Self {
-            enabled: reader.boolean(&format!("venues.{id}.enabled"), true),
-            rest_url: url(reader, &format!("venues.{id}.rest_url"), venue.rest_url(), ["http", "https"]),
-            ws_url: venue
-                .stream()
-                .map(|stream| url(reader, &format!("venues.{id}.ws_url"), stream.ws_url(), ["ws", "wss"])),
-            api_key: venue.api_key().and_then(|_| api_key(reader, &id.to_string())),
-        }
+    fn read(reader: &mut Reader, venue: &dyn Venue) -> Self {
+        let key = |name: &str| format!("venues.{}.{name}", venue.id());
+        let enabled = reader.read(&key("enabled"), "Whether the venue is asked at all.", boolean(true));
+        let help = "Its HTTP API. Feeds on the venue's other hosts are asked there only while this is the default.";
+        let rest_url = reader.read(&key("rest_url"), help, url(venue.rest_url(), ["http", "https"]));
+        let ws_url = venue
+            .stream()
+            .map(|stream| reader.read(&key("ws_url"), "Its stream.", url(stream.ws_url(), ["ws", "wss"])));
+        let api_key = venue.api_key().and_then(|_| api_key(reader, key));
+        Self { enabled, rest_url, ws_url, api_key }
     }
 }
 
-/// `api_key`, else the first line of `api_key_file`, so that a key need not stand in a configuration.
-fn api_key(reader: &mut Reader, id: &str) -> Option<Secret> {
-    let given = reader.hidden(&format!("venues.{id}.api_key"), "a key: up to 256 printable characters", Secret::parse);
-    let read = |text: &str| {
-        let content = std::fs::read_to_string(text).ok()?;
-        Secret::parse(content.lines().next()?)
+/// `api_key`, else the first line of `api_key_file`, so that no key has to be in a configuration.
+fn api_key(reader: &mut Reader, key: impl Fn(&str) -> String) -> Option<Secret> {
+    let help = "Its key, for a venue that needs one. Without a key the venue is not asked.";
+    let allowed = "a key: up to 256 printable characters";
+    let given = reader.read(&key("api_key"), help, secret(allowed, Secret::parse));
+    let parse = |name: &str| {
+        let content = std::fs::read_to_string(name).ok()?;
+        Some((name.to_owned(), Secret::parse(content.lines().next()?)?))
     };
-    let of_file =
-        reader.file_of(&format!("venues.{id}.api_key_file"), "a readable file whose first line is a key", read);
-    given.or(of_file)
+    let of_file = optional("a readable file whose first line is a key", parse, |(name, _)| name.clone());
+    let of_file = reader.read(&key("api_key_file"), "A file that holds the key.", of_file);
+    given.or(of_file.map(|(_, secret)| secret))
 }
 
-fn url(reader: &mut Reader, key: &str, default: &str, schemes: [&str; 2]) -> String {
+fn url(default: &str, schemes: [&'static str; 2]) -> Spec<String> {
     let allowed = format!("an absolute {} or {} URL without query or fragment", schemes[0], schemes[1]);
-    let parse = |text: &str| {
+    let parse = move |text: &str| {
         let url = url::Url::parse(text).ok()?;
         let plain = schemes.contains(&url.scheme()) && url.has_host() && url.query().is_none();
         (plain && url.fragment().is_none()).then(|| text.trim_end_matches('/').to_owned())
     };
-    reader.parsed(key, default.to_owned(), &allowed, parse, |url| super::reader::redact_url(url))
+    text(default.to_owned(), &allowed, parse, |url| redact_url(url))
 }

@@ -82,6 +82,15 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(3);
 /// How long a lease of a shard lasts, unless it is set: with the time that a standby needs for its first prices well under 5 s.
 pub const LEASE_LIFE: Duration = Duration::from_millis(2_500);
 
+/// Default number of the largest assets that are tracked.
+pub const UNIVERSE_SIZE: usize = 200;
+
+/// Default number of venues that a new aggregate price needs.
+pub const REQUIRED_VENUE_COUNT: u32 = 1;
+
+/// Default time between batches.
+pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Always tracked, since their prices convert the others.
 const QUOTE_ASSETS: &[&str] = &["USDT", "USDC", "FDUSD", "DAI", "EUR", "GBP", "BTC", "ETH"];
 
@@ -150,14 +159,14 @@ pub struct CollectorSettings {
 }
 
 impl Default for CollectorSettings {
-    /// Every registered venue at its own address, 500 assets, one venue required, a batch every 250 ms.
+    /// Every registered venue at its own address.
     fn default() -> Self {
         Self {
             venues: crossmarket_venues::REGISTRY.iter().map(|venue| VenueSettings::of(*venue)).collect(),
-            universe_size: 500,
+            universe_size: UNIVERSE_SIZE,
             extra_assets: Vec::new(),
-            required_venue_count: 1,
-            publish_interval: Duration::from_millis(250),
+            required_venue_count: REQUIRED_VENUE_COUNT,
+            publish_interval: PUBLISH_INTERVAL,
             simulated: false,
             seed: 0,
             fetch_limits: FetchLimits::default(),
