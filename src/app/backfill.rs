@@ -7,14 +7,15 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use smol_str::SmolStr;
 
-use super::{AppError, BackfillOptions, collector_settings};
+use super::error::AppError;
+use super::settings;
 use crate::config::Config;
 use crossmarket_clock::Clock;
 use crossmarket_collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
 use crossmarket_collector::{self as collector, BackfillProgress};
 use crossmarket_domain::state::{Body, Key};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{AssetCode, Shards, VenueId};
+use crossmarket_domain::{AssetCode, Shards, Timestamp, VenueId};
 use crossmarket_store as store;
 
 /// How far back a backfill goes when it is not told: ten years.
@@ -22,6 +23,15 @@ const SPAN_DEFAULT: Duration = DAY.saturating_mul(10 * 365);
 
 /// Fetched when no asset is named and the store knows none yet.
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
+
+/// What is fetched by a backfill.
+#[derive(Clone, Debug)]
+pub struct BackfillOptions {
+    /// From which day on; `None` takes as much as the venues give.
+    pub since: Option<Timestamp>,
+    /// Of which assets; empty means the universe.
+    pub codes: Vec<AssetCode>,
+}
 
 /// How many series a backfill was about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +54,7 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<Backfi
         codes = known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?;
         codes.extend(collector::equity::indices().filter_map(|index| AssetCode::parse(index.as_str())));
     }
-    let settings = collector_settings(&config);
+    let settings = settings::collector(&config);
     let bar = progress_bar();
     // A series is told of with each of its pieces.
     let (series, unanswered) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));

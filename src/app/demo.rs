@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{AppError, Process, collector_settings, run, venue_entries};
+use super::error::AppError;
+use super::run::{Process, run};
+use super::settings;
 use crate::config::{Config, IndexReference};
 use crate::telemetry::Telemetry;
 use crossmarket_clock::Clock;
@@ -30,7 +32,7 @@ pub struct DemoOptions {
     pub config: Config,
     /// The seed of the simulated market: the same seed gives the same market.
     pub seed: u64,
-    /// How many times as fast as life, above 0.
+    /// Speed of the simulated clock relative to wall-clock time, above 0.
     pub speed: f64,
     /// Where values are kept, when the command line says so.
     pub store: Option<String>,
@@ -44,16 +46,16 @@ pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppE
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
     let mut options = options;
     give_references(&mut options.config);
-    let mut settings = collector_settings(&options.config);
-    settings.simulated = true;
-    settings.seed = options.seed;
-    settings.universe_size = settings.universe_size.max(UNIVERSE_SIZE_MIN);
-    let venues = venue_entries(&options.config, true);
+    let mut collector = settings::collector(&options.config);
+    collector.simulated = true;
+    collector.seed = options.seed;
+    collector.universe_size = collector.universe_size.max(UNIVERSE_SIZE_MIN);
+    let venues = settings::venue_entries(&options.config, true);
     let clock = Clock::simulated(simulator::start_time(), options.speed);
     let simulator_options = SimulatorOptions::new(options.seed, clock);
     let simulator =
         simulator::start(crossmarket_venues::SIMULATED, simulator_options).await.map_err(AppError::Simulator)?;
-    redirect(&mut settings, &simulator.endpoints());
+    redirect(&mut collector, &simulator.endpoints());
     let past = tokio::spawn(preload::preload(Arc::clone(&store), simulator.shared_market()));
     let process = Process {
         telemetry,
@@ -62,7 +64,7 @@ pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppE
         store,
         store_kind,
         serves: true,
-        collector: Some(settings),
+        collector: Some(collector),
         venues,
         simulated: true,
         banner,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::admin::{Admin, feed_of};
+use super::process_view::{ProcessView, feed_of};
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::FeedState;
 use crossmarket_image::{Collection, Item, View};
@@ -23,18 +23,18 @@ const COLLECTIONS: [(Collection, &str); 5] = [
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The page.
-pub(super) fn page(admin: &Admin) -> Page {
+pub(super) fn page(view: &ProcessView) -> Page {
     let mut page = Page::default();
-    page.add(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), admin.role], 1.0);
-    page.add(&names::SIMULATED, &[], flag(admin.simulated));
-    page.add(&names::READY, &[], flag(admin.is_ready(false).is_ok()));
-    process(&mut page, admin.started);
-    leases(&mut page, admin);
-    tls(&mut page, admin);
-    reloads(&mut page, admin);
-    refusals(&mut page, admin);
-    image(&mut page, admin);
-    feeds(&mut page, admin);
+    page.add(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), view.role], 1.0);
+    page.add(&names::SIMULATED, &[], flag(view.simulated));
+    page.add(&names::READY, &[], flag(view.is_ready(false).is_ok()));
+    process(&mut page, view.started);
+    leases(&mut page, view);
+    tls(&mut page, view);
+    reloads(&mut page, view);
+    refusals(&mut page, view);
+    image(&mut page, view);
+    feeds(&mut page, view);
     names::collect(&mut page);
     page
 }
@@ -73,16 +73,16 @@ fn number_after(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-fn leases(page: &mut Page, admin: &Admin) {
-    let Some(leading) = &admin.leading else { return };
+fn leases(page: &mut Page, view: &ProcessView) {
+    let Some(leading) = &view.leading else { return };
     let held = leading.shards();
-    for shard in admin.image.shards().all() {
+    for shard in view.image.shards().all() {
         page.add(&names::LEASE_HELD, &[&shard.to_string()], flag(held.contains(&shard)));
     }
 }
 
-fn tls(page: &mut Page, admin: &Admin) {
-    let Some(status) = admin.tls.as_ref().map(|tls| tls.status()) else { return };
+fn tls(page: &mut Page, view: &ProcessView) {
+    let Some(status) = view.tls.as_ref().map(|tls| tls.status()) else { return };
     let ends = [("server", Some(status.certificate_end)), ("client_ca", status.client_ca_end)];
     for (certificate, end) in ends {
         if let Some(end) = end {
@@ -91,16 +91,16 @@ fn tls(page: &mut Page, admin: &Admin) {
     }
 }
 
-fn reloads(page: &mut Page, admin: &Admin) {
-    for (files, reloads) in admin.reloads.iter() {
+fn reloads(page: &mut Page, view: &ProcessView) {
+    for (files, reloads) in view.reloads.iter() {
         for (outcome, count) in reloads.counts() {
             page.add(&names::FILE_RELOADS, &[files, outcome], count);
         }
     }
 }
 
-fn refusals(page: &mut Page, admin: &Admin) {
-    let Some(refusals) = admin.guard.as_ref().map(|guard| guard.refusals()) else { return };
+fn refusals(page: &mut Page, view: &ProcessView) {
+    let Some(refusals) = view.guard.as_ref().map(|guard| guard.refusals()) else { return };
     for (reason, count) in refusals.of_credentials() {
         page.add(&names::AUTH_REJECTIONS, &[reason], count);
     }
@@ -109,8 +109,8 @@ fn refusals(page: &mut Page, admin: &Admin) {
     }
 }
 
-fn image(page: &mut Page, admin: &Admin) {
-    let image = &admin.image;
+fn image(page: &mut Page, view: &ProcessView) {
+    let image = &view.image;
     let collections = COLLECTIONS.map(|(collection, name)| (image.select(collection, |_| true), name));
     for (items, name) in &collections {
         page.add(&names::IMAGE_KEYS, &[name], items.len() as f64);
@@ -132,11 +132,11 @@ fn image(page: &mut Page, admin: &Admin) {
 }
 
 /// The feeds' health as the image has it. A feed that is switched off shows nothing: it is neither up nor down.
-fn feeds(page: &mut Page, admin: &Admin) {
-    let items = admin.feeds();
+fn feeds(page: &mut Page, view: &ProcessView) {
+    let items = view.feeds();
     let enabled = |item: &'_ Arc<Item>| feed_of(item).is_some_and(|feed| feed.state != FeedState::Disabled);
     let items: Vec<&Arc<Item>> = items.iter().filter(|item| enabled(item)).collect();
-    let now = admin.clock.now();
+    let now = view.clock.now();
     let mut scopes = BTreeMap::new();
     for item in items {
         let Some(feed) = feed_of(item) else { continue };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tracing::{error, info, warn};
 
-use super::AppError;
+use super::error::AppError;
 use crate::config::{Config, SecurityConfig};
 use crate::security::{FileError, Guard, Reloads, ServerTls, Tokens, WatchedFiles};
 
