@@ -8,7 +8,9 @@ use std::path::Path;
 
 mod baskets;
 mod collector;
+mod error;
 mod origin;
+mod raw;
 mod reader;
 mod security;
 mod server;
@@ -22,6 +24,7 @@ pub use baskets::{
     BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, BasketsConfig, IndexReference, IndexReferencesConfig,
 };
 pub use collector::{CollectorConfig, UniverseConfig};
+pub use error::ConfigError;
 pub use origin::{Flag, Origin};
 pub use reader::{Problem, Reader, Setting};
 pub use security::{ClientsFile, SecurityConfig};
@@ -98,14 +101,6 @@ pub struct Loaded {
     pub config: Config,
     /// Every setting in the order of the documentation, with its value and origin.
     pub settings: Vec<Setting>,
-}
-
-/// Everything that is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct ConfigError {
-    /// At least one problem, in the order of the settings, unknown ones last.
-    pub problems: Vec<Problem>,
 }
 
 /// Reads the configuration from its layers: the file if there is one, then those of the environment's variables (name and value) that start

@@ -23,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crossmarket_telemetry::trace::{self, Sampler};
+pub use logs::LogFormat;
 use logs::WithTrace;
 use otlp::{Otlp, OtlpError, OtlpOptions, Queue, TakePage};
 
@@ -44,26 +45,6 @@ pub enum TelemetryError {
     /// Something else has set up logs in this process.
     #[error("logs are already set up")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl LogFormat {
-    pub(crate) const ALL: [Self; 2] = [Self::Text, Self::Json];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
 }
 
 /// How the process tells of itself.

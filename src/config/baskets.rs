@@ -1,6 +1,6 @@
 //! `baskets.<name>.*`: indices of assets of one's own; `index_references.<index>.*`: dated market caps of equity indices.
 
-use super::Reader;
+use super::reader::Reader;
 use super::spec::{choice, list, optional, text};
 use crossmarket_domain::index::{IndexCode, IndexKind};
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
@@ -140,7 +140,7 @@ impl BasketConfig {
         let level = |text: &str| text.parse().ok().filter(|level: &f64| level.is_finite() && *level > 0.0);
         let base_level = text(1_000.0, "a number greater than 0", level, f64::to_string);
         let base_level = reader.read(&key("base_level"), "The first level.", base_level);
-        let members = members(reader, &key, assets, category)?;
+        let members = members(reader, key, assets, category)?;
         match (weighting, cap_percent) {
             (BasketWeighting::CappedMarketCap, None) => {
                 reader.refuse(&key("cap_percent"), "", "a number, which capped-market-cap needs");

@@ -5,10 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::origin::Origin;
+use super::raw::{REDACTED, Raw, redact_url};
 use super::spec::Spec;
-
-/// Replaces a secret.
-pub(super) const REDACTED: &str = "[redacted]";
 
 /// One setting as it is in effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,31 +76,6 @@ impl fmt::Display for Problem {
                 write!(f, "file {} line {line}: {message}", path.display())
             }
             Self::File { path, line: None, message } => write!(f, "file {}: {message}", path.display()),
-        }
-    }
-}
-
-/// A value as a layer gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Raw {
-    /// A scalar, as text.
-    Text(String),
-    /// A list of scalars.
-    List(Vec<String>),
-    /// Something nested, which no setting takes.
-    Nested,
-}
-
-impl Raw {
-    pub(super) fn text(&self) -> Option<&str> {
-        if let Self::Text(text) = self { Some(text.trim()) } else { None }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::List(items) => items.join(", "),
-            Self::Nested => "a nested value".to_owned(),
         }
     }
 }
@@ -195,17 +168,6 @@ impl Reader {
     }
 }
 
-/// A text with the password of a URL's user part taken out.
-pub(super) fn redact_url(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(authority_end);
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{REDACTED}@{host}{tail}"),
-        None => text.to_owned(),
-    }
-}
-
 /// Whether a name has a word for secrets in it, be it misspelt.
 fn may_be_secret(key: &str) -> bool {
     let words = ["key", "secret", "password", "token"];
@@ -280,12 +242,5 @@ mod tests {
         for key in ["grpc.lissten", "universe.sise", "store.flush_interval"] {
             assert!(!may_be_secret(key), "{key}");
         }
-    }
-
-    #[test]
-    fn urls_lose_their_passwords() {
-        assert_eq!(redact_url("redis://user:pa@ss@host:6379/0"), "redis://[redacted]@host:6379/0");
-        assert_eq!(redact_url("redis://host/0"), "redis://host/0");
-        assert_eq!(redact_url("embedded:./data"), "embedded:./data");
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::reader::Problem;
+use super::error::ConfigError;
+use super::reader::{Problem, Reader};
+use super::source;
 use super::spec::{self, list, optional, whole};
-use super::{ConfigError, Reader, source};
 use crate::security::{ClientSettings, KeyEntry, Quotas, Scopes, TlsSettings, TokenAlgorithm, TokenSettings};
 
 /// Most clients.

@@ -6,7 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::origin::{Flag, Origin};
-use super::reader::{Problem, Raw, Reader, Setting};
+use super::raw::Raw;
+use super::reader::{Problem, Reader, Setting};
 use crossmarket_venues::REGISTRY;
 
 /// What the names of environment variables start with; further double underscores nest.

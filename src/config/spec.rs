@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{REDACTED, Raw, redact_url};
+use super::raw::{REDACTED, Raw, redact_url};
+
+type Parse<T> = Box<dyn Fn(&Raw) -> Option<T>>;
+type Show<T> = Box<dyn Fn(&T) -> Option<String>>;
 
 /// How one setting is read and shown.
 pub(super) struct Spec<T> {
@@ -13,9 +16,9 @@ pub(super) struct Spec<T> {
     /// In words, for people who gave something else.
     pub(super) allowed: String,
     /// `None` for a value that is not allowed.
-    pub(super) parse: Box<dyn Fn(&Raw) -> Option<T>>,
+    pub(super) parse: Parse<T>,
     /// `None` for a value that is not set.
-    pub(super) show: Box<dyn Fn(&T) -> Option<String>>,
+    pub(super) show: Show<T>,
     /// Makes a refused value safe to print.
     pub(super) redact: fn(&str) -> String,
     /// The standard environment variable that sets it too.

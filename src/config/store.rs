@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::redact_url;
+use super::raw::redact_url;
 use super::spec::{milliseconds, path, secret, settings, text, word};
 use crossmarket_store::redis::Credentials;
 use crossmarket_store::{ALLOWED, OpenOptions, is_store_url};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Reader;
-use super::reader::redact_url;
+use super::raw::redact_url;
+use super::reader::Reader;
 use super::spec::{Spec, boolean, optional, secret, text};
 use crossmarket_domain::VenueId;
 use crossmarket_venues::{REGISTRY, Secret, Venue};

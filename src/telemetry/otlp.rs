@@ -23,11 +23,13 @@ use crossmarket_telemetry::metrics::{SPANS_DROPPED, SPANS_EXPORTED};
 use crossmarket_telemetry::registry::{Counter, Page};
 
 mod metrics;
+mod options;
 mod queue;
 mod sender;
 
+pub use options::{OtlpOptions, Protocol};
 pub(super) use queue::Queue;
-pub use sender::{OtlpError, Protocol};
+pub use sender::OtlpError;
 
 /// Spans sent in one request at most.
 const BATCH_LEN_MAX: usize = 512;
@@ -41,21 +43,6 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the end of the process waits for what is still to be sent.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// Where telemetry is sent, and how.
-#[derive(Clone, Debug)]
-pub struct OtlpOptions {
-    /// `http://HOST:PORT` or `https://HOST:PORT`; over HTTP a path may follow, before `/v1/traces`.
-    pub endpoint: String,
-    /// How.
-    pub protocol: Protocol,
-    /// Sent with every request, as `name=value`; values may be secret.
-    pub headers: Vec<(String, String)>,
-    /// The time for one request.
-    pub timeout: Duration,
-    /// The time between two pages of metrics; `None` to send none.
-    pub metrics_interval: Option<Duration>,
-}
 
 /// Takes a page of metrics.
 pub type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;

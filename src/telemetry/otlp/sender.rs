@@ -12,35 +12,13 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
-use super::OtlpOptions;
+use super::options::{OtlpOptions, Protocol};
 
 /// The time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest answer that is looked into, in bytes.
 const ANSWER_LEN_MAX: usize = 64 << 10;
-
-/// How OTLP is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// gRPC.
-    Grpc,
-    /// Protocol Buffers in HTTP requests.
-    HttpProtobuf,
-}
-
-impl Protocol {
-    /// Every protocol.
-    pub const ALL: [Self; 2] = [Self::Grpc, Self::HttpProtobuf];
-
-    /// Its name, as in `OTEL_EXPORTER_OTLP_PROTOCOL`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::HttpProtobuf => "http/protobuf",
-        }
-    }
-}
 
 /// Why nothing can be sent to an endpoint.
 #[derive(Debug, thiserror::Error)]
