@@ -1,4 +1,4 @@
-//! What the process tells of itself: log lines on standard error (standard output stays for results), metrics, and traces.
+//! The process's log lines on standard error (standard output is for results), metrics and traces.
 //!
 //! The instruments and spans themselves are in `crossmarket-telemetry`.
 //!
@@ -27,7 +27,7 @@ pub use logs::LogFormat;
 use logs::WithTrace;
 use otlp::{Otlp, OtlpError, OtlpOptions, Queue, TakePage};
 
-/// The name under which the process is known, unless it is given another.
+/// Default name of the process.
 const SERVICE_NAME: &str = "crossmarket";
 
 /// Why logs could not be set up.
@@ -38,7 +38,6 @@ pub enum TelemetryError {
     Filter {
         /// The setting's value.
         filter: String,
-        /// What the filter's parser says.
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
@@ -47,39 +46,37 @@ pub enum TelemetryError {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// How the process tells of itself.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions {
     /// What is logged: a level, or levels by target.
     pub log: String,
-    /// How a line looks.
     pub log_format: LogFormat,
-    /// Who decides which traces are recorded, and of which share; `None` when none is.
+    /// The sampler and its ratio; `None` to record no traces.
     pub traces: Option<(Sampler, f64)>,
-    /// Where traces and metrics are sent; `None` when nowhere.
+    /// `None` to send nothing.
     pub otlp: Option<OtlpOptions>,
     /// The name under which the process is known there; `None` for what `OTEL_RESOURCE_ATTRIBUTES` says, or the program's name.
     pub service_name: Option<String>,
 }
 
-/// What waits for the program's runtime. The default sends nothing.
+/// Telemetry that waits for the program's runtime. The default sends nothing.
 #[derive(Default)]
 pub struct Telemetry {
     otlp: Option<(OtlpOptions, Resource)>,
     spans: Option<mpsc::Receiver<SpanData>>,
 }
 
-/// Sets up the process's logs and traces. To be called once.
+/// Sets up the process's logs and traces. Call it once.
 pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     let TelemetryOptions { log, log_format, traces, otlp, service_name } = options;
     let directives = match log.as_str() {
-        // It warns of what a peer does, frame by frame, who could so fill the log.
+        // Its warnings are about what peers do, frame by frame: peers could fill the log with them.
         level @ ("info" | "warn") => format!("{level},h2=error"),
         directives => directives.to_owned(),
     };
     let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::Filter { filter: log, source })?;
-    // Spans of traces are for their own layer: a line has their ids, not their fields.
-    // Without a hint of its own the second filter would hide the first one's, and no line would be off by its level alone.
+    // Spans of traces are for their own layer: a line has their ids, not their fields. Without a hint of its own the second filter would hide the
+    // first one's, and no line would be off by its level alone.
     let not_traces = filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(not_traces);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -100,7 +97,7 @@ pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
         None => (None, None),
         Some(_) => {
             let (queue, spans) = Queue::new();
-            // What comes to the provider was decided on before.
+            // Sampling was decided before a span reaches the provider.
             let provider = SdkTracerProvider::builder()
                 .with_span_processor(queue)
                 .with_sampler(SdkSampler::AlwaysOn)
@@ -117,8 +114,8 @@ pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
             .with_target(false)
             .with_tracked_inactivity(false)
     });
-    // The filter is there without a tracer too: beside a layer that has none nothing is off for good, and every line and span of every
-    // dependency is asked about whenever it is passed (20 µs of processor time a call).
+    // The filter stays without a tracer: next to a layer without a filter, no callsite is ever disabled for good, and every line and span of every
+    // dependency is checked each time (20 µs of processor time per call).
     let recorded = recorded.with_filter(Targets::new().with_target(trace::TARGET, LevelFilter::INFO));
     let subscriber = tracing_subscriber::registry().with(recorded).with(lines);
     subscriber.try_init().map_err(TelemetryError::AlreadySet)?;
@@ -128,12 +125,12 @@ pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     Ok(Telemetry { otlp: otlp.map(|otlp| (otlp, resource)), spans })
 }
 
-/// Who this process is, to those who see many. What `OTEL_RESOURCE_ATTRIBUTES` says goes before what is made up here.
+/// Identifies this process among others. Attributes in `OTEL_RESOURCE_ATTRIBUTES` take precedence over the defaults here.
 fn resource(service_name: Option<String>) -> Resource {
     let said = Resource::builder().build();
     let missing = |key: &'static str| {
         let value = said.get(&Key::from_static_str(key));
-        // The detector's word for a process that nobody has named.
+        // The detector's word for a process without a name.
         value.is_none_or(|value| value.as_str().starts_with("unknown_service"))
     };
     let name = service_name.or_else(|| missing("service.name").then(|| SERVICE_NAME.to_owned()));
@@ -147,7 +144,7 @@ fn resource(service_name: Option<String>) -> Resource {
 }
 
 impl Telemetry {
-    /// Begins to send, in the program's runtime; `page` takes the metrics. `None` when nothing is sent.
+    /// Begins to send; call it in the program's runtime. `page` takes the metrics. `None` when nothing is sent.
     pub fn start(self, page: TakePage) -> Result<Option<Otlp>, OtlpError> {
         let Some((options, resource)) = self.otlp else { return Ok(None) };
         Otlp::start(&options, &resource, self.spans, page).map(Some)

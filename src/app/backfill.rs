@@ -18,13 +18,12 @@ use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Shards, Timestamp, VenueId};
 use crossmarket_store as store;
 
-/// How far back a backfill goes when it is not told: ten years.
+/// How far back a backfill goes by default: ten years.
 const SPAN_DEFAULT: Duration = DAY.saturating_mul(10 * 365);
 
-/// Fetched when no asset is named and the store knows none yet.
+/// Fetched when no asset is named and the store has none yet.
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
 
-/// What is fetched by a backfill.
 #[derive(Clone, Debug)]
 pub struct BackfillOptions {
     /// From which day on; `None` takes as much as the venues give.
@@ -42,9 +41,9 @@ pub struct BackfillReport {
     pub unanswered_count: usize,
 }
 
-/// Fetches history from the venues into the store. What the store has is not fetched again. Each series without an answer is told on standard error.
+/// Fetches history from the venues into the store. What the store has is not fetched again. Each series without an answer is printed on standard error.
 pub async fn backfill(config: Config, options: BackfillOptions) -> Result<BackfillReport, AppError> {
-    // Another part of the program may have installed it before, which is as good.
+    // Another part of the program may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = store::open(&config.store.open_options()).await?;
     let clock = Clock::system();
@@ -56,7 +55,7 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<Backfi
     }
     let settings = settings::collector(&config);
     let bar = progress_bar();
-    // A series is told of with each of its pieces.
+    // Progress comes with each piece of a series.
     let (series, unanswered) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
     let note = |set: &Mutex<BTreeSet<String>>, name: &str| {
         set.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())

@@ -25,7 +25,6 @@ const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 /// Where clients look for the service by themselves.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
-/// What the demo runs with.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
     /// The settings; the venues' addresses are the demo's own, and the store is `memory:` unless `store` is set.
@@ -38,9 +37,9 @@ pub struct DemoOptions {
     pub store: Option<String>,
 }
 
-/// Runs the whole service against simulated venues until it is told to stop.
+/// Runs the whole service against simulated venues until a signal.
 pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
-    // Nothing of a demo outlives it, unless somebody says where.
+    // A demo leaves nothing behind, unless a store is named.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store_kind = store::kind_of(&url);
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;

@@ -1,4 +1,4 @@
-//! What a connection's HTTP/2 frames are, counted as their bytes pass: a peer that keeps the server busy with frames that carry no call is cut off.
+//! Counts a connection's HTTP/2 frames as their bytes pass: a peer that keeps the server busy with frames without calls is cut off.
 //!
 //! Frames that cost a peer nothing and the server something are free in number up to a burst, then in proportion to what the server sends and to
 //! time: clients do answer data with pings and window updates, and cancel calls.
@@ -19,7 +19,7 @@ const END_STREAM: u8 = 0x1;
 /// Data frames of fewer bytes count as overhead: a gRPC message with its prefix is rarely smaller, and never often.
 const TINY_DATA_LEN: u32 = 16;
 
-/// How many frames of a kind are let pass.
+/// How many frames of a kind may pass.
 struct Allowance {
     /// At once.
     burst: u64,
@@ -57,7 +57,7 @@ struct Frame {
 struct Frames {
     header: [u8; HEADER_LEN],
     header_len: usize,
-    /// What is left of the payload.
+    /// Bytes left of the payload.
     payload: usize,
 }
 
@@ -108,7 +108,7 @@ impl FrameMeter {
         }
     }
 
-    /// Whether the peer has said which version of HTTP it speaks: all of the preface of HTTP/2 was seen, or something else.
+    /// True once the peer's HTTP version is known: either the whole HTTP/2 preface was seen, or something else.
     pub(super) fn is_version_known(&self) -> bool {
         self.preface.is_none_or(|seen| seen == PREFACE.len())
     }
@@ -130,7 +130,7 @@ impl FrameMeter {
             RST_STREAM => resets += 1,
             HEADERS => {}
             DATA if frame.len >= TINY_DATA_LEN || frame.flags & END_STREAM != 0 => {}
-            // Kinds that nobody knows are skipped by the server, which is work too.
+            // The server skips frames of unknown kinds, which is work too.
             _ => overhead += 1,
         });
         self.overhead += overhead;

@@ -1,6 +1,6 @@
-//! The gRPC port's accept loop: limits on connections in all and from one address, a deadline on the handshake and the first words, and a pause
-//! when the process runs out of file descriptors, which tonic's own loop has not. Who opens connections and says nothing makes room for others
-//! before the deadline; who sends frames that carry nothing is cut off.
+//! The gRPC port's accept loop. It limits connections in total and per address, sets a deadline for the handshake and the preface, and pauses
+//! when the process runs out of file descriptors, which tonic's own loop does not. Silent connections make room for others before the deadline;
+//! peers that send frames without calls are cut off.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -32,7 +32,7 @@ const READY_CONNECTIONS_MAX: usize = 64;
 /// Connections that have not done their handshake yet, at most: with further ones the oldest is closed.
 const WAITING_MAX: usize = 1_024;
 
-/// How long accepting rests after an error such as "too many open files".
+/// Pause of the loop after an error such as "too many open files".
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why connections are turned away.
@@ -45,12 +45,11 @@ pub struct ListenerLimits {
     pub connections_max: usize,
     /// Open connections of one address, or one network of IPv6, at most; further ones are closed.
     pub connections_per_address_max: usize,
-    /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after so long is closed: nothing
+    /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after this time is closed: nothing
     /// else would end it, and probes that only connect would hold up a shutdown.
     pub handshake_timeout: Duration,
 }
 
-/// What is counted of connections.
 #[derive(Clone, Debug)]
 struct Measures {
     open: Arc<Gauge>,
@@ -88,7 +87,7 @@ impl Drop for Open {
     }
 }
 
-/// Accepts until cancelled; what comes out has sent its first byte, and fails if the rest of its first words does not follow in time.
+/// Accepts until cancelled. Connections that come out have sent their first byte; they fail if the rest of the preface is late.
 pub fn accept(
     listener: TcpListener,
     limits: ListenerLimits,
@@ -144,7 +143,7 @@ async fn accept_for_ever(
 struct Waiting(VecDeque<AbortHandle>);
 
 impl Waiting {
-    /// Whether there are as many as may be. Those that have done theirs do not count.
+    /// True at the limit. Connections that have finished their handshake do not count.
     fn is_full(&mut self) -> bool {
         if self.0.len() >= WAITING_MAX {
             self.0.retain(|connection| !connection.is_finished());
@@ -171,12 +170,12 @@ impl Waiting {
     }
 }
 
-/// How many connections each address has, or each network of IPv6: as quotas are counted.
+/// Connections by address or IPv6 network, like quotas.
 #[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Addresses {
-    /// Counts a connection until it is dropped; `None` when the address has as many as it may.
+    /// Counts a connection until it is dropped; `None` when the address is at its limit.
     fn enter(&self, address: IpAddr, max: usize) -> Option<OfAddress> {
         let address = network(address);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +206,7 @@ impl Drop for OfAddress {
     }
 }
 
-/// What a connection counts against until it is dropped.
+/// The limits that a connection counts against until it is dropped.
 #[derive(Debug)]
 struct Held {
     _place: OwnedSemaphorePermit,
@@ -240,7 +239,7 @@ async fn hand_over(
             let connection = Connection { stream, peer, frames: FrameMeter::new(), opening, measures, _held: held };
             // A send fails only when the server has ended.
             drop(ready.send(Ok(connection)).await);
-            // It waits with the others until it has said its first words, and may still have to make room.
+            // Until its preface is complete it may still have to make room.
             kept.closed().await;
         }
         Ok(Err(error)) => {
@@ -254,7 +253,7 @@ async fn hand_over(
     }
 }
 
-/// Does the handshake where TLS is spoken.
+/// Does the TLS handshake, if the port speaks TLS.
 async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Transport, Peer)> {
     // Small frames must not wait for more to come.
     stream.set_nodelay(true)?;
@@ -271,18 +270,18 @@ pub struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,
-    /// `None` once the peer has said which version of HTTP it speaks. Whoever reads the connection waits for that without a limit.
+    /// `None` once the peer has said which version of HTTP it speaks. Reads then have no time limit.
     opening: Option<Opening>,
     measures: Measures,
     _held: Held,
 }
 
-/// A connection that has not said its first words.
+/// A connection whose preface is incomplete.
 #[derive(Debug)]
 struct Opening {
-    /// When it must have.
+    /// When the preface must be complete.
     end: Pin<Box<Sleep>>,
-    /// Comes to its end when it has to make room.
+    /// Ends when the connection has to make room.
     keep: oneshot::Receiver<()>,
 }
 
@@ -325,7 +324,7 @@ impl AsyncRead for Connection {
             && let Some(opening) = &mut self.opening
             && let Poll::Ready(kind) = opening.poll_end(context)
         {
-            // What makes room is counted where room is made.
+            // Counted where the room is made.
             if kind == io::ErrorKind::TimedOut {
                 self.measures.silent.increment();
             }

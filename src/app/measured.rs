@@ -1,4 +1,4 @@
-//! The store with what it does counted: how long, how often in vain, and why.
+//! A store whose operations are counted: duration, failures and their kinds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge, Histogram};
 use crossmarket_telemetry::trace::{self, Place};
 
-/// What a store is asked to do.
+/// An operation of the store.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Bootstrap,
@@ -43,8 +43,8 @@ impl Operation {
         1 << self as u32
     }
 
-    /// The operations of which an answer to this one tells that they reach the store again. A collector that has lost its lead writes no more, so
-    /// that nothing else would tell it; a standby asks for leases and follows all the time.
+    /// Operations that reach the store again if this one is answered. A collector that has lost its lease no longer writes, so nothing else would
+    /// show that; a standby requests leases and follows all the time.
     fn answered(self) -> u32 {
         let writers = [Self::Write, Self::HistoryWrite, Self::Flush].into_iter().fold(0, |bits, one| bits | one.bit());
         match self {
@@ -56,7 +56,7 @@ impl Operation {
 
 const ERROR_KINDS: [&str; 5] = ["unavailable", "fenced", "lost", "corrupt", "other"];
 
-/// An error as labels and spans name it.
+/// The name of an error in labels and spans.
 fn kind_of(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) => "unavailable",
@@ -75,18 +75,17 @@ struct Measures {
     errors: [Arc<Counter>; ERROR_KINDS.len()],
 }
 
-/// A store that counts.
 pub(super) struct Measured {
     store: Arc<dyn Store>,
     kind: &'static str,
     up: Arc<Gauge>,
-    /// A bit for every operation whose last attempt did not reach the store, until it or one that tells as much is answered.
+    /// A bit for every operation whose last attempt did not reach the store, until it or one that proves as much is answered.
     failing: AtomicU32,
     operations: [Measures; Operation::ALL.len()],
 }
 
 impl Measured {
-    /// Counts what `store` does, which is of that kind. What is written is counted by shard where there are collectors.
+    /// Counts the operations of `store`. `written` are the shards whose writes are counted; `None` without a collector.
     pub fn new(store: Arc<dyn Store>, kind: &'static str, written: Option<Shards>) -> Self {
         for shard in written.into_iter().flat_map(Shards::all) {
             metrics::STORE_WRITTEN.with(&[&shard.to_string()]);
@@ -112,7 +111,7 @@ impl Measured {
         result
     }
 
-    /// [`Measured::measure`] of what a call asks for, with a span in its trace.
+    /// [`Measured::measure`] for a read on behalf of a call, with a span in its trace.
     async fn read<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let span = trace::span!(
             trace::within(),
@@ -137,7 +136,7 @@ impl Measured {
         if let Some((_, counter)) = ERROR_KINDS.iter().zip(&measures.errors).find(|(known, _)| Some(**known) == kind) {
             counter.increment();
         }
-        // A refusal is an answer: the store is there.
+        // A refusal is an answer: the store is up.
         let failing = match error {
             Some(StoreError::Unavailable(_)) => {
                 self.failing.fetch_or(operation.bit(), Ordering::Relaxed) | operation.bit()
@@ -214,7 +213,7 @@ impl Store for Measured {
         self.measure(Operation::Bootstrap, self.store.bootstrap(shard)).await
     }
 
-    /// The wait for something to come is not time that the store takes: it is in no histogram, but for the tails that ask without waiting.
+    /// Waiting for data is not the store's time: the histogram has only tails that do not wait.
     async fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision, wait: Duration) -> Result<Tail, StoreError> {
         let since = Instant::now();
         let result = self.store.tail(shard, epoch, after, wait).await;

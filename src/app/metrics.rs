@@ -1,4 +1,4 @@
-//! The page of metrics: what the image and the system know already, read when it is asked for. docs/metrics.md names them all.
+//! The page of metrics. Values that the image and the system already know are read when a page is requested.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crossmarket_image::{Collection, Item, View};
 use crossmarket_telemetry::metrics as names;
 use crossmarket_telemetry::registry::Page;
 
-/// Collections with the names that they have in labels.
+/// Collections with their names in labels.
 const COLLECTIONS: [(Collection, &str); 5] = [
     (Collection::Prices, "prices"),
     (Collection::Assets, "assets"),
@@ -22,7 +22,6 @@ const COLLECTIONS: [(Collection, &str); 5] = [
 /// Linux counts processor time in hundredths of a second for programs, whatever its own clock is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The page.
 pub(super) fn page(view: &ProcessView) -> Page {
     let mut page = Page::default();
     page.add(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), view.role], 1.0);
@@ -43,7 +42,7 @@ fn flag(is_set: bool) -> f64 {
     f64::from(u8::from(is_set))
 }
 
-/// The names that Prometheus's own client libraries use. What the system does not tell is absent.
+/// The names that Prometheus's own client libraries use. A value that the system does not provide is absent.
 fn process(page: &mut Page, started: Timestamp) {
     let start = started.as_micros() as f64 / 1e6;
     page.add(&names::PROCESS_START, &[], start);
@@ -62,7 +61,7 @@ fn process(page: &mut Page, started: Timestamp) {
     }
 }
 
-/// Of `/proc/self/stat`. The program's name stands in brackets and may hold anything.
+/// Of `/proc/self/stat`. The program's name is in brackets and may contain anything.
 fn processor_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().ok());
@@ -131,7 +130,7 @@ fn image(page: &mut Page, view: &ProcessView) {
     }
 }
 
-/// The feeds' health as the image has it. A feed that is switched off shows nothing: it is neither up nor down.
+/// The feeds' health as the image has it. A disabled feed is absent: it is neither up nor down.
 fn feeds(page: &mut Page, view: &ProcessView) {
     let items = view.feeds();
     let enabled = |item: &'_ Arc<Item>| feed_of(item).is_some_and(|feed| feed.state != FeedState::Disabled);

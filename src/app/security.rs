@@ -1,4 +1,4 @@
-//! Puts together who may connect and call, as configured.
+//! Certificates, keys and quotas of the gRPC port, as configured.
 
 use std::sync::Arc;
 
@@ -9,19 +9,18 @@ use super::error::AppError;
 use crate::config::{Config, SecurityConfig};
 use crate::security::{FileError, Guard, Reloads, ServerTls, Tokens, WatchedFiles};
 
-/// What the gRPC port stands behind.
+/// What protects the gRPC port.
 pub(super) struct Security {
     /// `None` without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Decides about every call.
     pub(super) guard: Guard,
-    /// To be run beside the listener; they never end.
+    /// Tasks that run beside the listener and never end.
     pub(super) rotations: Vec<BoxFuture<'static, ()>>,
-    /// What becomes of files that change meanwhile, by kind of file.
     pub(super) reloads: FileReloads,
 }
 
-/// What becomes of files that change, by kind of file.
+/// Reloads of changed files, by kind of file.
 pub(super) type FileReloads = Vec<(&'static str, Arc<Reloads>)>;
 
 /// Reads certificates and keys.

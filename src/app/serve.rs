@@ -20,7 +20,7 @@ pub enum Role {
     Collector,
 }
 
-/// Runs the service until it is told to stop.
+/// Runs the service until a signal, or until a part of it fails.
 pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(), AppError> {
     let part = match role {
         Role::All => None,

@@ -168,7 +168,7 @@ impl Reader {
     }
 }
 
-/// Whether a name has a word for secrets in it, be it misspelt.
+/// Whether a name contains a word for secrets, even misspelt.
 fn may_be_secret(key: &str) -> bool {
     let words = ["key", "secret", "password", "token"];
     let resembles = |part: &str, word: &str| part.contains(word) || distance(part, word) <= word.len() / 3;

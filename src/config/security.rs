@@ -25,9 +25,9 @@ const CLIENTS: &str = "security.clients";
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecurityConfig {
     /// `security.tls.*`: TLS on the gRPC port; `None` means that it speaks plain HTTP/2. `certificate_file` and `key_file` belong together;
-    /// with `client_ca_file` clients must have a certificate of one of the authorities in it. All are PEM, and read anew when they change.
+    /// with `client_ca_file` clients must have a certificate of one of the authorities in it. All are PEM, and read again when they change.
     pub tls: Option<TlsSettings>,
-    /// A TOML file of further clients, `[NAME]` and the settings of `security.clients.<name>` in it; read anew when it changes.
+    /// A TOML file of further clients, `[NAME]` and the settings of `security.clients.<name>` in it; read again when it changes.
     pub clients_file: Option<ClientsFile>,
     /// `security.clients.<name>.*`: who may call what.
     pub clients: Vec<ClientSettings>,
@@ -75,7 +75,7 @@ impl SecurityConfig {
         if problems.is_empty() { Ok([self.clients.clone(), of_file].concat()) } else { Err(ConfigError { problems }) }
     }
 
-    /// Whether callers must say who they are. As soon as one way to do so is configured, nobody gets in without.
+    /// Whether callers must authenticate: as soon as one way to do so is configured.
     pub fn asks_who_calls(&self) -> bool {
         self.clients_file.is_some() || !self.clients.is_empty() || self.jwt.is_some()
     }

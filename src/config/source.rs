@@ -10,10 +10,10 @@ use super::raw::Raw;
 use super::reader::{Problem, Reader, Setting};
 use crossmarket_venues::REGISTRY;
 
-/// What the names of environment variables start with; further double underscores nest.
+/// Prefix of the program's environment variables; further double underscores nest.
 pub const ENVIRONMENT_PREFIX: &str = "CROSSMARKET__";
 
-/// What the names of OpenTelemetry's own variables start with, some of which are settings too.
+/// Prefix of OpenTelemetry's own variables, some of which are settings too.
 pub const STANDARD_PREFIX: &str = "OTEL_";
 
 /// Adds a file's settings. A file that cannot be read, or is not TOML, is one problem.

@@ -1,8 +1,8 @@
 //! Sends spans and metrics to an OTLP endpoint, over gRPC or HTTP.
 //!
-//! One sender has both, so that they share the endpoint, its headers and its time limits. Finished spans go through a bounded queue that drops
-//! rather than waits: whoever makes them never notices an endpoint that is down or does not answer. All of it runs as tasks of the program's
-//! runtime and ends within `END_WAIT_MAX`.
+//! Both signals share one sender with the endpoint, its headers and its time limits. Finished spans go through a bounded queue that drops rather
+//! than waits, so a dead or silent endpoint does not slow anything down. All of it runs as tasks of the program's runtime and ends within
+//! `END_WAIT_MAX`. docs/adr/014-own-otlp-sender.md says why this is not `opentelemetry-otlp`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,10 +31,10 @@ pub use options::{OtlpOptions, Protocol};
 pub(super) use queue::Queue;
 pub use sender::OtlpError;
 
-/// Spans sent in one request at most.
+/// Most spans in one request.
 const BATCH_LEN_MAX: usize = 512;
 
-/// How long spans wait for others to be sent with.
+/// How long a span waits for others to share its request.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// Attempts for one batch of spans, and the pause before the second, which doubles.
@@ -44,17 +44,16 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 /// How long the end of the process waits for what is still to be sent.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Takes a page of metrics.
 pub type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;
 
-/// What runs beside the program until it ends.
+/// The tasks that send.
 pub struct Otlp {
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Otlp {
-    /// Begins to send. To be called in the program's runtime.
+    /// Begins to send. Call it in the program's runtime.
     pub(super) fn start(
         options: &OtlpOptions,
         resource: &Resource,
@@ -77,7 +76,7 @@ impl Otlp {
         Ok(Self { tasks, stop })
     }
 
-    /// Sends what is left, as far as that goes in a short time.
+    /// Sends what is left, within `END_WAIT_MAX`.
     pub async fn end(mut self) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -120,7 +119,7 @@ impl SpanExporter {
                         }
                     }
                 };
-                // What has come by then is sent.
+                // A timeout sends what has arrived.
                 let _ = tokio::time::timeout(BATCH_WAIT, full).await;
             };
             let stop = self.stop.clone();
@@ -180,7 +179,7 @@ impl SpanExporter {
     }
 }
 
-/// Sends pages of metrics until the end, and a last one then. A page that is not taken is not sent again: the next has all of it.
+/// Sends pages of metrics until the end, and a last one then. A page that fails is not sent again: the next one contains all of it.
 async fn send_pages(
     sender: Arc<Sender>,
     resource: Arc<ResourceAttributesWithSchema>,

@@ -25,7 +25,7 @@ pub struct Section {
     pub rows: &'static [&'static dyn Row],
 }
 
-/// What a row's type word stands for. The value of a `read_…` metric is read from elsewhere when a page is taken; the others are counted as
+/// Expands a row's type word. The value of a `read_…` metric is read elsewhere when a page is taken; the others count as
 /// things happen.
 macro_rules! form {
     (type counter) => { Family<Counter> };
@@ -197,7 +197,7 @@ pub fn collect(page: &mut Page) {
     }
 }
 
-/// What analytics compute, as a label.
+/// A calculation, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are named after what they make")]
 pub enum Calculation {

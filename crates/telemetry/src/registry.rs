@@ -1,5 +1,5 @@
-//! Instruments: counters, gauges and histograms that cost a few atomic additions, in families by label. A page of all of them is taken when
-//! somebody asks, and written as text ([`super::exposition`]) or sent over OTLP.
+//! Instruments: counters, gauges and histograms that cost a few atomic additions, in families by label. A page of all of them is taken on
+//! request, and written as text ([`super::exposition`]) or sent over OTLP.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -58,16 +58,16 @@ pub enum Value {
     Whole(u64),
     /// Anything else that is one number.
     Number(f64),
-    /// What a histogram holds.
+    /// The state of a histogram.
     Distribution(Distribution),
 }
 
-/// What a histogram holds.
+/// The state of a histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
     /// The buckets' upper bounds.
     pub bounds: &'static [f64],
-    /// How many were in each bucket alone; one more than there are bounds.
+    /// Observations by bucket, not cumulative; one more than there are bounds.
     pub counts: Vec<u64>,
     /// The sum of all.
     pub sum: f64,
@@ -94,12 +94,12 @@ pub struct Samples {
     pub samples: Vec<(Vec<SmolStr>, Value)>,
 }
 
-/// Everything that was measured, at one time.
+/// All samples at one time.
 #[derive(Debug, Default)]
 pub struct Page(Vec<Samples>);
 
 impl Page {
-    /// Adds a sample, beside the others of its metric.
+    /// Adds a sample next to the others of its metric.
     pub fn add(&mut self, metric: &'static Metric, labels: &[&str], value: impl Into<Value>) {
         self.put(metric, labels.iter().map(SmolStr::new).collect(), value.into());
     }
@@ -193,7 +193,7 @@ impl Histogram {
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Counts the time since `since`, and returns what `of` does meanwhile.
+    /// Runs `of`, and counts its time.
     pub fn time<T>(&self, of: impl FnOnce() -> T) -> T {
         let since = Instant::now();
         let result = of();
@@ -202,22 +202,22 @@ impl Histogram {
     }
 }
 
-/// The time since something happened last; not known before it has happened.
+/// Time since an event last happened; unknown before the first.
 #[derive(Debug, Default)]
 pub struct Age(RwLock<Option<Instant>>);
 
 impl Age {
-    /// It happens now.
+    /// The event happens now.
     pub fn mark(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
-/// What a family holds.
+/// An instrument of a family.
 pub trait Instrument {
-    /// One that has counted nothing yet.
+    /// An instrument without observations.
     fn new(kind: Kind) -> Self;
-    /// What it has counted; `None` while nothing is known.
+    /// `None` while the value is unknown.
     fn value(&self) -> Option<Value>;
 }
 
@@ -269,7 +269,7 @@ impl Instrument for Histogram {
     }
 }
 
-/// The instruments of one metric, one for each set of labels that was asked for. Whoever counts often keeps what [`Family::with`] gives.
+/// The instruments of one metric, one for each set of labels that was asked for. Code that counts often keeps the result of [`Family::with`].
 #[derive(Debug)]
 pub struct Family<T> {
     metric: &'static Metric,
@@ -277,12 +277,12 @@ pub struct Family<T> {
 }
 
 impl<T: Instrument> Family<T> {
-    /// A family without instruments: its metric is not shown.
+    /// A family without instruments: its metric is not exposed.
     pub const fn new(metric: &'static Metric) -> Self {
         Self { metric, series: RwLock::new(BTreeMap::new()) }
     }
 
-    /// The instrument of these values of the metric's labels, which must come from closed sets: it is there from now on.
+    /// The instrument of these values of the metric's labels, which must come from closed sets. It is exposed from now on.
     pub fn with(&self, labels: &[&str]) -> Arc<T> {
         let labels: Vec<SmolStr> = labels.iter().map(SmolStr::new).collect();
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();

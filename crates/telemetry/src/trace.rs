@@ -1,8 +1,8 @@
-//! Spans: what begins a trace, what goes on in one, and who decides that it is recorded.
+//! Spans: where a trace begins or continues, and whether it is recorded.
 //!
-//! The decision is made once, where a trace begins or enters the process, before any span is: what is not recorded has no span at all, and
-//! costs a load and, for calls, a look for one header. Everything further down asks for [`current`] or for the [`TraceContext`] that came with
-//! its data, and makes a span only where there is one.
+//! The decision is made once, where a trace begins or enters the process, before there is a span: a trace that is not recorded has no span at
+//! all, and costs a load and, for calls, a look for one header. Code further down uses [`current`] or the [`TraceContext`] that came with its
+//! data, and makes a span only where there is one.
 
 use std::sync::OnceLock;
 
@@ -13,10 +13,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use crossmarket_domain::TraceContext;
 
-/// The target of every span, by which the layers of [`super`] tell them from others.
+/// The target of every span, by which the service's log layers recognise them.
 pub const TARGET: &str = "crossmarket::trace";
 
-/// Who decides which traces are recorded. The names are those of `OTEL_TRACES_SAMPLER`.
+/// Decides which traces are recorded. The names are those of `OTEL_TRACES_SAMPLER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampler {
     /// All, whatever callers decided.
@@ -88,7 +88,7 @@ impl Sampling {
         let caller = traceparent.and_then(|header| caller(header.to_str().ok()?, headers));
         let sampled = match &caller {
             Some(caller) if self.follows_callers => caller.is_sampled(),
-            // The low half of the id, as everybody else who samples by it.
+            // The low half of the id, as in other implementations.
             Some(caller) => self.takes(u128::from_be_bytes(caller.trace_id().to_bytes()) as u64),
             None => self.takes(rand::random()),
         };
@@ -98,16 +98,16 @@ impl Sampling {
 
 static SAMPLING: OnceLock<Sampling> = OnceLock::new();
 
-/// Begins to record. Before, nothing is.
+/// Begins to record.
 pub fn enable(sampler: Sampler, ratio: f64) {
-    // A second subscriber of one process is refused before it comes to this.
+    // A process refuses a second subscriber before it gets here.
     let _ = SAMPLING.set(Sampling::new(sampler, ratio));
 }
 
 /// Where a span that is recorded hangs in its trace.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// It begins one.
+    /// It begins a trace.
     Root,
     /// Below a span of this process.
     Below(TraceContext),
@@ -123,7 +123,7 @@ impl Place {
             Self::Below(context) => span_context(context, false),
             Self::BelowRemote(parent) => parent,
         };
-        // It fails for a span that nobody records, as in tests without a tracer.
+        // It fails for a span that is not recorded, as in tests without a tracer.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         span
     }
@@ -149,14 +149,14 @@ macro_rules! trace_span {
 
 pub use trace_span as span;
 
-/// Whether a trace begins here: decided anew every time.
+/// A place for a new trace, if it is recorded; drawn again every time.
 pub fn begin() -> Option<Place> {
     let sampling = SAMPLING.get()?;
     sampling.takes(rand::random()).then_some(Place::Root)
 }
 
-/// Whether a call is recorded, by its caller's headers if there are any. Headers that are not well formed count as none, and so do those of
-/// strangers, who would decide how much is recorded, by the flag or by an id of their choice. Who calls is asked only where that matters.
+/// A place for a call's span, if the call is recorded. Its caller's headers decide, if there are any. Malformed headers are ignored, and so are
+/// those of strangers, who could decide how much is recorded by the flag or by their choice of id. `is_stranger` is called only if it matters.
 pub fn accept(headers: &http::HeaderMap, is_stranger: impl FnOnce() -> bool) -> Option<Place> {
     let sampling = SAMPLING.get()?;
     sampling.accept(headers, headers.contains_key("traceparent") && is_stranger())
@@ -185,7 +185,7 @@ fn caller(traceparent: &str, headers: &http::HeaderMap) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Below what came with data from another process.
+/// Below a span of another process that came with data.
 pub fn continued(context: TraceContext) -> Option<Place> {
     SAMPLING.get()?;
     Some(Place::BelowRemote(span_context(context, true)))
@@ -207,7 +207,7 @@ pub fn current() -> Option<TraceContext> {
     context_of(&Span::current())
 }
 
-/// A span as those below it need to know it; `None` for one that is not recorded.
+/// What spans below this one need; `None` for a span that is not recorded.
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     if span.is_none() {
         return None;

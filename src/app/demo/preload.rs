@@ -1,4 +1,4 @@
-//! The demo's past: daily histories of years, invented like the rest of its market, brought in as an import of files would be.
+//! The demo's history: years of daily candles, invented like the rest of its market and stored the way an import of files is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crossmarket_simulator::{DailyRecord, Market, start_time};
 use crossmarket_store::daily::put_days;
 use crossmarket_store::{Store, StoreError};
 
-/// The first answers come first: the past waits for so long, in life.
+/// Wall-clock time to wait, so that the first answers do not compete with the history.
 const DELAY: Duration = Duration::from_secs(3);
 
-/// Histories that wait to be stored at most.
+/// Most histories waiting to be stored.
 const WAITING_MAX: usize = 2;
 
 /// Digits of a price.
@@ -28,13 +28,13 @@ enum Part {
     MarketCaps(Vec<(Timestamp, f64)>),
 }
 
-/// Stores the past of every simulated asset: first the prices, the largest asset first, then the market caps, the largest last. Sums of market caps
-/// are so not taken for whole before they are. Days that the venues serve candles of are left to them; the market caps go up to yesterday.
+/// Stores the history of every simulated asset: first prices, the largest asset first, then market caps, the largest last, so that sums of
+/// market caps do not look complete too early. Days for which the venues serve candles are left to them; market caps go up to yesterday.
 pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     tokio::time::sleep(DELAY).await;
     let begun = tokio::time::Instant::now();
     let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
-    // A thread of its own: it is a second or two of work, and nobody waits for it when the demo ends.
+    // A thread of its own: it is a second or two of work, and the end of the demo does not wait for it.
     let told = std::thread::Builder::new().name("past".to_owned()).spawn(move || {
         let past = market.daily_history();
         let tickers = past.tickers();
@@ -64,7 +64,7 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
     tracing::info!(day_count, taken = ?begun.elapsed(), "the simulated past is stored");
 }
 
-/// Stores a part, and tells of how many days it is.
+/// Stores a part; returns its number of days.
 async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> Result<usize, StoreError> {
     let Some(asset) = AssetCode::parse(ticker) else { return Ok(0) };
     let (candles, market_caps): (Vec<Candle>, Vec<Point>) = match part {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Counter;
 
-/// Spans that wait at most. A thousand are a megabyte or two.
+/// Most spans that wait. A thousand are a megabyte or two.
 const WAITING_MAX: usize = 2_048;
 
 /// Takes every finished span, or drops it when too many wait.
@@ -38,7 +38,7 @@ impl SpanProcessor for Queue {
         }
     }
 
-    /// The other end sends what waits, and is told to by its owner.
+    /// The owner of the receiver sends what waits.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }

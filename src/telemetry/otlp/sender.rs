@@ -14,19 +14,18 @@ use tonic_prost::ProstCodec;
 
 use super::options::{OtlpOptions, Protocol};
 
-/// The time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest answer that is looked into, in bytes.
+/// Longest answer that is read, in bytes.
 const ANSWER_LEN_MAX: usize = 64 << 10;
 
 /// Why nothing can be sent to an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// The address is none.
+    /// The address is invalid.
     #[error("telemetry.otlp_endpoint {0:?} is not an address of an endpoint")]
     Endpoint(String),
-    /// A header is none.
+    /// A header is invalid.
     #[error("telemetry.otlp_headers: {0:?} is not a header, or its value is not one's")]
     Header(String),
     /// The HTTP client cannot be built.
@@ -66,7 +65,6 @@ impl SendError {
     }
 }
 
-/// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signal {
     Traces,
@@ -75,10 +73,9 @@ pub(super) enum Signal {
 
 /// A message to the endpoint.
 pub(super) trait Export: Message + Clone + 'static {
-    /// What is answered.
     type Answer: Message + Default + 'static;
 
-    /// How many of the message's spans or data points were not taken, though the message was.
+    /// Spans or data points that were rejected from an accepted message.
     fn rejected(answer: &Self::Answer) -> u64;
 }
 
@@ -112,7 +109,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Nothing is connected yet.
+    /// Does not connect yet.
     pub fn new(options: &OtlpOptions) -> Result<Self, OtlpError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
@@ -148,7 +145,7 @@ impl Sender {
         Ok(Self { transport, timeout: options.timeout })
     }
 
-    /// Sends a message and waits until it is taken. Returns how much of it was not.
+    /// Sends a message and waits until it is accepted. Returns how many of its items were rejected.
     pub async fn send<M: Export>(&self, signal: Signal, message: &M) -> Result<u64, SendError> {
         let sent = async {
             match &self.transport {
@@ -184,16 +181,16 @@ async fn call<M: Export>(
     message: M,
 ) -> Result<u64, SendError> {
     let mut client = tonic::client::Grpc::new(channel);
-    // An endpoint that is not there is told by its readiness.
+    // Readiness shows an endpoint that is not there.
     client.ready().await.map_err(|_| SendError::Unreachable)?;
     let mut request = tonic::Request::new(message);
     *request.metadata_mut() = metadata.clone();
     let answer: Result<tonic::Response<M::Answer>, Status> = client.unary(request, path, ProstCodec::default()).await;
-    // The text may repeat what was sent.
+    // The status text may repeat what was sent.
     answer.map(|answer| M::rejected(answer.get_ref())).map_err(|status| SendError::Status { code: status.code() })
 }
 
-/// How much of a message was not taken. An answer that cannot be read says nothing of it.
+/// Items rejected from a message. An unreadable answer counts as none.
 async fn rejected_over_http<M: Export>(mut answer: reqwest::Response) -> u64 {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
@@ -205,7 +202,7 @@ async fn rejected_over_http<M: Export>(mut answer: reqwest::Response) -> u64 {
     M::Answer::decode(body.as_slice()).map_or(0, |answer| M::rejected(&answer))
 }
 
-/// An endpoint without what may be secret in it.
+/// An endpoint without the parts that may be secret.
 pub(super) fn shown(endpoint: &str) -> String {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
