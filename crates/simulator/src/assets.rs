@@ -1,231 +1,269 @@
-//! What is simulated: the assets and how each of them has moved up to the start.
+//! The simulated assets: real names and tickers, figures of mid January 2026 from general knowledge, rounded, some of them guessed.
 
-mod table;
+use super::asset::{Asset, coin};
 
-/// One simulated asset at the simulated market's start.
-#[derive(Clone, Copy, Debug)]
-pub struct Asset {
-    /// Upper-case ticker, unique among the simulated assets.
-    pub ticker: &'static str,
-    /// CoinGecko's id; empty for a currency of a state, which that listing does not have.
-    pub listing_id: &'static str,
-    /// Name in full.
-    pub name: &'static str,
-    /// Price in USD at the start.
-    pub price: f64,
-    /// Market capitalization at the start, in millions of USD.
-    pub market_cap_millions: f64,
-    /// Volume of the 24 hours before the start over all markets, in millions of USD.
-    pub volume_millions: f64,
-    /// Highest price ever up to the start, in USD.
-    pub all_time_high: f64,
-    /// The UTC date of that price, `YYYY-MM-DD`.
-    pub all_time_high_date: &'static str,
-    /// CoinGecko's category ids.
-    pub categories: &'static [&'static str],
-}
+const L1: &[&str] = &["layer-1", "smart-contract-platform"];
+const POW: &[&str] = &["layer-1", "proof-of-work-pow"];
+const L2: &[&str] = &["layer-2", "smart-contract-platform"];
+const PAY: &[&str] = &["payment-solutions", "layer-1"];
+const PRIVACY: &[&str] = &["privacy-coins", "layer-1"];
+const PRIVACY_TOKEN: &[&str] = &["privacy-coins"];
+const MEME: &[&str] = &["meme-token"];
+const MEME_L1: &[&str] = &["meme-token", "layer-1", "proof-of-work-pow"];
+const DEFI: &[&str] = &["decentralized-finance-defi"];
+const PERP: &[&str] = &["decentralized-finance-defi", "decentralized-perpetuals"];
+const EXCHANGE: &[&str] = &["exchange-based-tokens"];
+const EXCHANGE_L1: &[&str] = &["exchange-based-tokens", "layer-1", "smart-contract-platform"];
+const STABLE: &[&str] = &["stablecoins"];
+const WRAPPED: &[&str] = &["wrapped-tokens"];
+const STAKED: &[&str] = &["liquid-staking-tokens", "liquid-staked-ethereum"];
+const GOLD: &[&str] = &["tokenized-gold", "real-world-assets-rwa"];
+const ORACLE: &[&str] = &["oracle", "infrastructure"];
+const AI: &[&str] = &["artificial-intelligence"];
+const AI_L1: &[&str] = &["artificial-intelligence", "layer-1"];
+const DEPIN: &[&str] = &["depin", "infrastructure"];
+const STORAGE: &[&str] = &["storage", "depin"];
+const GAME: &[&str] = &["gaming", "metaverse"];
+const RWA: &[&str] = &["real-world-assets-rwa", "decentralized-finance-defi"];
+const INFRA: &[&str] = &["infrastructure"];
+const LSD: &[&str] = &["liquid-staking", "decentralized-finance-defi"];
 
-/// Every simulated asset. The order means nothing and stays: it seeds the paths.
-pub const ASSETS: &[Asset] = table::TABLE;
-
-/// Shorthand for the table's rows.
-#[expect(clippy::too_many_arguments, reason = "one row of a table, one argument a column")]
-const fn coin(
-    ticker: &'static str,
-    listing_id: &'static str,
-    name: &'static str,
-    price: f64,
-    market_cap_millions: f64,
-    volume_millions: f64,
-    all_time_high: f64,
-    all_time_high_date: &'static str,
-    categories: &'static [&'static str],
-) -> Asset {
-    Asset {
-        ticker,
-        listing_id,
-        name,
-        price,
-        market_cap_millions,
-        volume_millions,
-        all_time_high,
-        all_time_high_date,
-        categories,
-    }
-}
-
-impl Asset {
-    /// Whether the asset is in that category.
-    pub fn has_category(&self, category: &str) -> bool {
-        self.categories.contains(&category)
-    }
-
-    /// Whether it is a currency of a state and not a coin.
-    pub fn is_fiat(&self) -> bool {
-        self.listing_id.is_empty()
-    }
-
-    /// Units in circulation: market cap by price.
-    pub fn supply(&self) -> f64 {
-        self.market_cap_millions * 1e6 / self.price
-    }
-
-    /// Largest number of units there can ever be, where one is fixed.
-    pub fn max_supply(&self) -> Option<f64> {
-        const FIXED: &[(&str, f64)] = &[
-            ("BTC", 21e6),
-            ("BCH", 21e6),
-            ("BSV", 21e6),
-            ("ZEC", 21e6),
-            ("LTC", 84e6),
-            ("XRP", 100e9),
-            ("ADA", 45e9),
-            ("LINK", 1e9),
-            ("AVAX", 720e6),
-            ("HBAR", 50e9),
-            ("UNI", 1e9),
-            ("SUI", 10e9),
-            ("TAO", 21e6),
-            ("DASH", 18.92e6),
-        ];
-        FIXED.iter().find(|(ticker, _)| *ticker == self.ticker).map(|(_, supply)| *supply)
-    }
-
-    /// How its price moves.
-    pub(super) fn behaviour(&self) -> Behaviour {
-        if let Some((_, tracked)) = TRACKED.iter().find(|(ticker, _)| *ticker == self.ticker) {
-            return Behaviour::Tracks(tracked);
-        }
-        if self.has_category("stablecoins") {
-            return Behaviour::Pegged;
-        }
-        Behaviour::Free(Past::of(self))
-    }
-}
-
-/// How a price moves.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Behaviour {
-    /// In a fixed proportion to another asset's price.
-    Tracks(&'static str),
-    /// Within a few basis points of where it is.
-    Pegged,
-    /// On its own path.
-    Free(Past),
-}
-
-/// What stands on another asset's price.
-const TRACKED: &[(&str, &str)] = &[
-    ("WBTC", "BTC"),
-    ("CBBTC", "BTC"),
-    ("STETH", "ETH"),
-    ("WSTETH", "ETH"),
-    ("WEETH", "ETH"),
-    ("XAUT", "PAXG"),
-    ("EURC", "EUR"),
-];
-
-/// An asset's way to its price at the start.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Past {
-    /// Realized volatility of the last 24 hours, as a fraction; exact.
-    pub volatility_24h: f64,
-    /// Typical volatility of a day, as a fraction.
-    pub volatility_day: f64,
-    /// Share of its movement that is the whole market's, 0 to 1.
-    pub market_share: f64,
-    /// Changes from so many days ago to the start, as fractions; where absent, they are drawn.
-    pub changes: Option<[f64; CHANGE_DAYS.len()]>,
-    /// The mean of the drawn change over [`CHANGE_DAYS`], as logarithms.
-    pub drift: [f64; CHANGE_DAYS.len()],
-    /// Days before the start on which it began to trade, when it is young.
-    pub age_days: Option<i64>,
-}
-
-/// How many days before the start the known changes begin: 24 hours, a week, the new year's eve, a month, a quarter, Bitcoin's high
-/// of 2025-10-06, a year.
-pub(super) const CHANGE_DAYS: [i64; 7] = [1, 7, 15, 30, 90, 101, 365];
-
-/// Changes of the assets whose January 2026 is told in the documentation, and of those that led.
-const KNOWN: &[(&str, f64, f64, [f64; CHANGE_DAYS.len()])] = &[
-    ("BTC", 0.013, 0.021, [-0.0182, 0.0483, 0.0889, 0.0865, -0.104, -0.24411, -0.041]),
-    ("ETH", 0.005, 0.030, [-0.0101, 0.0614, 0.1114, 0.1152, -0.140, -0.2970, -0.029]),
-    ("BNB", 0.004, 0.024, [-0.0082, 0.0499, 0.0827, 0.0765, -0.143, -0.2380, 0.305]),
-    ("SOL", 0.013, 0.036, [-0.0213, 0.0445, 0.1494, 0.1180, -0.214, -0.3870, -0.295]),
-    ("XRP", 0.016, 0.034, [-0.0251, 0.0121, 0.1230, 0.0710, -0.117, -0.3080, -0.338]),
-    ("DOGE", 0.021, 0.041, [-0.0401, -0.0152, 0.1910, 0.0690, -0.244, -0.4690, -0.640]),
-    ("ADA", 0.020, 0.039, [-0.0411, 0.0031, 0.1720, 0.0010, -0.381, -0.5460, -0.640]),
-    ("XMR", 0.041, 0.043, [0.0051, 0.5612, 0.6510, 0.7420, 1.310, 1.1900, 2.310]),
-    ("ZEC", 0.047, 0.075, [-0.0410, 0.0151, -0.2100, -0.0310, 0.740, 1.3400, 6.300]),
-    ("DASH", 0.068, 0.070, [0.0210, 1.1910, 1.0800, 1.1100, 0.790, 1.4100, 1.180]),
-    ("DCR", 0.044, 0.060, [0.0110, 0.1910, 0.2300, 0.0700, 0.450, 0.2500, 0.480]),
-    ("ZEN", 0.052, 0.065, [0.0090, 0.3110, 0.4100, 0.4800, -0.080, 0.5200, -0.520]),
-    ("DUSK", 0.083, 0.080, [0.1510, 0.7110, 0.9100, 1.0800, 0.900, 0.7200, -0.460]),
-    ("TRX", 0.006, 0.014, [0.0081, 0.0402, 0.0830, 0.1010, -0.022, -0.1010, 0.372]),
-    ("LEO", 0.005, 0.011, [0.0021, -0.0102, 0.0310, -0.0420, -0.061, -0.0650, 0.001]),
-    ("PAXG", 0.006, 0.010, [-0.0041, 0.0301, 0.0620, 0.0710, 0.098, 0.1640, 0.712]),
-    ("EUR", 0.002, 0.004, [-0.0021, -0.0041, -0.0123, -0.0131, -0.0051, -0.0081, 0.127]),
-];
-
-impl Past {
-    /// The past of what stays where it is.
-    pub const PEGGED: Self = Self {
-        volatility_24h: 0.0002,
-        volatility_day: 0.0001,
-        market_share: 0.0,
-        changes: Some([0.0; CHANGE_DAYS.len()]),
-        drift: [0.0; CHANGE_DAYS.len()],
-        age_days: None,
-    };
-
-    /// What is known of an asset's past, and how to draw the rest.
-    fn of(asset: &Asset) -> Self {
-        let market_share = match asset.ticker {
-            "BTC" => 0.95,
-            "PAXG" | "EUR" => 0.0,
-            _ if asset.has_category("privacy-coins") => 0.35,
-            _ => 0.7,
-        };
-        let age_days = YOUNG.iter().find(|(ticker, _)| *ticker == asset.ticker).map(|(_, days)| *days);
-        if let Some((_, volatility_24h, volatility_day, changes)) =
-            KNOWN.iter().copied().find(|(ticker, ..)| *ticker == asset.ticker)
-        {
-            let drift = [0.0; CHANGE_DAYS.len()];
-            return Self { volatility_24h, volatility_day, market_share, changes: Some(changes), drift, age_days };
-        }
-        let (volatility_day, drift) = if asset.has_category("exchange-based-tokens") {
-            (0.022, [-0.008, 0.015, 0.04, 0.0, -0.20, -0.28, -0.15])
-        } else if asset.has_category("privacy-coins") {
-            (0.050, [0.012, 0.22, 0.32, 0.28, 0.30, 0.25, 0.20])
-        } else if asset.has_category("meme-token") {
-            (0.052, [-0.028, 0.01, 0.19, 0.02, -0.48, -0.62, -1.20])
-        } else {
-            (0.042, [-0.022, 0.02, 0.12, -0.02, -0.42, -0.55, -0.95])
-        };
-        Self { volatility_24h: volatility_day * 0.7, volatility_day, market_share, changes: None, drift, age_days }
-    }
-}
-
-/// Assets that began to trade so many days before the start.
-const YOUNG: &[(&str, i64)] = &[
-    ("LIT", 16),
-    ("NIGHT", 37),
-    ("MON", 52),
-    ("CC", 66),
-    ("2Z", 105),
-    ("XPL", 112),
-    ("ASTER", 120),
-    ("LINEA", 127),
-    ("WLFI", 136),
-    ("M", 196),
-    ("PUMP", 185),
-    ("SYRUP", 280),
-    ("WAL", 294),
-    ("ZORA", 267),
-    ("A", 242),
-    ("SKY", 480),
-    ("S", 380),
-    ("KAITO", 329),
-    ("BERA", 343),
-    ("IP", 336),
+/// Every asset: ticker, CoinGecko id, name, price (USD), market cap and 24-hour volume (millions of USD), all-time high (USD) and
+/// its date, categories. The order means nothing and stays: it seeds the paths.
+#[rustfmt::skip]
+pub const ASSETS: &[Asset] = &[
+    coin("BTC", "bitcoin", "Bitcoin", 95_391.0, 1_904_300.0, 52_640.0, 126_198.0, "2025-10-06", POW),
+    coin("ETH", "ethereum", "Ethereum", 3_301.0, 398_320.0, 25_920.0, 4_946.0, "2025-08-24", L1),
+    coin("USDT", "tether", "Tether", 1.0, 186_800.0, 108_400.0, 1.32, "2018-07-24", STABLE),
+    coin("BNB", "binancecoin", "BNB", 934.4, 127_320.0, 1_430.0, 1_369.99, "2025-10-13", EXCHANGE_L1),
+    coin("XRP", "ripple", "XRP", 2.07, 125_700.0, 3_420.0, 3.65, "2025-07-18", PAY),
+    coin("SOL", "solana", "Solana", 143.1, 80_900.0, 4_380.0, 293.31, "2025-01-19", L1),
+    coin("USDC", "usd-coin", "USDC", 1.0, 75_600.0, 14_900.0, 1.17, "2019-05-08", STABLE),
+    coin("TRX", "tron", "TRON", 0.308, 29_170.0, 720.0, 0.431, "2024-12-03", L1),
+    coin("STETH", "staked-ether", "Lido Staked Ether", 3_299.0, 28_900.0, 31.0, 4_932.89, "2025-08-24", STAKED),
+    coin("DOGE", "dogecoin", "Dogecoin", 0.1402, 23_620.0, 1_310.0, 0.7316, "2021-05-08", MEME_L1),
+    coin("ADA", "cardano", "Cardano", 0.394, 14_440.0, 640.0, 3.09, "2021-09-02", L1),
+    coin("WBTC", "wrapped-bitcoin", "Wrapped Bitcoin", 95_210.0, 11_900.0, 210.0, 125_976.0, "2025-10-06", WRAPPED),
+    coin("XMR", "monero", "Monero", 715.0, 13_190.0, 331.0, 797.73, "2026-01-14", PRIVACY),
+    coin("BCH", "bitcoin-cash", "Bitcoin Cash", 597.0, 11_930.0, 412.0, 3_785.82, "2017-12-20", POW),
+    coin("LINK", "chainlink", "Chainlink", 13.72, 9_715.0, 561.0, 52.70, "2021-05-10", ORACLE),
+    coin("HYPE", "hyperliquid", "Hyperliquid", 24.9, 8_320.0, 311.0, 59.30, "2025-09-18", PERP),
+    coin("LEO", "leo-token", "LEO Token", 9.02, 8_310.0, 3.1, 10.14, "2025-07-18", EXCHANGE),
+    coin("XLM", "stellar", "Stellar", 0.2268, 7_360.0, 171.0, 0.8756, "2018-01-03", PAY),
+    coin("ZEC", "zcash", "Zcash", 405.0, 6_680.0, 602.0, 3_191.93, "2016-10-29", PRIVACY),
+    coin("SUI", "sui", "Sui", 1.778, 6_740.0, 802.0, 5.35, "2025-01-04", L1),
+    coin("USDE", "ethena-usde", "Ethena USDe", 0.9995, 6_310.0, 92.0, 1.032, "2023-12-20", STABLE),
+    coin("DAI", "dai", "Dai", 0.9998, 4_310.0, 88.0, 1.22, "2020-03-13", STABLE),
+    coin("LTC", "litecoin", "Litecoin", 71.9, 5_520.0, 512.0, 410.26, "2021-05-10", POW),
+    coin("AVAX", "avalanche-2", "Avalanche", 13.81, 5_960.0, 391.0, 144.96, "2021-11-21", L1),
+    coin("HBAR", "hedera-hashgraph", "Hedera", 0.1189, 5_090.0, 131.0, 0.5692, "2021-09-15", L1),
+    coin("SHIB", "shiba-inu", "Shiba Inu", 0.00000846, 4_985.0, 152.0, 0.00008616, "2021-10-28", MEME),
+    coin("TON", "the-open-network", "Toncoin", 1.72, 4_190.0, 101.0, 8.25, "2024-06-15", L1),
+    coin("CRO", "crypto-com-chain", "Cronos", 0.0987, 3_790.0, 21.0, 0.9654, "2021-11-24", EXCHANGE_L1),
+    coin("DOT", "polkadot", "Polkadot", 2.14, 3_550.0, 182.0, 54.98, "2021-11-04", L1),
+    coin("UNI", "uniswap", "Uniswap", 5.34, 3_390.0, 231.0, 44.92, "2021-05-03", DEFI),
+    coin("MNT", "mantle", "Mantle", 0.961, 3_130.0, 71.0, 2.86, "2025-10-08", L2),
+    coin("PYUSD", "paypal-usd", "PayPal USD", 0.9999, 3_700.0, 142.0, 1.021, "2023-10-23", STABLE),
+    coin("USD1", "usd1-wlfi", "USD1", 0.9997, 3_420.0, 1_210.0, 1.007, "2025-05-13", STABLE),
+    coin("WLFI", "world-liberty-financial", "World Liberty Financial", 0.1691, 4_520.0, 162.0, 0.331, "2025-09-01", DEFI),
+    coin("CC", "canton-network", "Canton", 0.131, 4_850.0, 24.0, 0.1770, "2025-11-10", L1),
+    coin("TAO", "bittensor", "Bittensor", 276.4, 2_650.0, 171.0, 757.60, "2024-04-11", AI_L1),
+    coin("BGB", "bitget-token", "Bitget Token", 3.59, 2_510.0, 42.0, 8.45, "2024-12-27", EXCHANGE),
+    coin("AAVE", "aave", "Aave", 172.6, 2_640.0, 302.0, 661.69, "2021-05-18", DEFI),
+    coin("OKB", "okb", "OKB", 114.8, 2_410.0, 28.0, 255.50, "2025-08-21", EXCHANGE),
+    coin("M", "memecore", "MemeCore", 1.63, 2_790.0, 17.0, 2.96, "2025-09-18", MEME),
+    coin("XAUT", "tether-gold", "Tether Gold", 4_601.0, 2_360.0, 310.0, 4_652.0, "2026-01-14", GOLD),
+    coin("PAXG", "pax-gold", "PAX Gold", 4_612.0, 1_830.0, 241.0, 4_674.0, "2026-01-14", GOLD),
+    coin("PEPE", "pepe", "Pepe", 0.00000594, 2_495.0, 512.0, 0.00002803, "2024-12-09", MEME),
+    coin("NEAR", "near", "NEAR Protocol", 1.742, 2_240.0, 191.0, 20.44, "2022-01-16", AI_L1),
+    coin("ICP", "internet-computer", "Internet Computer", 4.12, 2_250.0, 262.0, 700.65, "2021-05-10", L1),
+    coin("ETC", "ethereum-classic", "Ethereum Classic", 12.71, 1_970.0, 112.0, 167.09, "2021-05-06", POW),
+    coin("ASTER", "aster-2", "Aster", 0.702, 1_740.0, 161.0, 2.41, "2025-09-24", PERP),
+    coin("ENA", "ethena", "Ethena", 0.2181, 1_710.0, 182.0, 1.52, "2024-04-11", DEFI),
+    coin("PI", "pi-network", "Pi Network", 0.2051, 1_715.0, 11.0, 2.99, "2025-02-26", L1),
+    coin("POL", "polygon-ecosystem-token", "POL (ex-MATIC)", 0.1491, 1_570.0, 121.0, 1.29, "2024-03-13", L2),
+    coin("ONDO", "ondo-finance", "Ondo", 0.3921, 1_241.0, 81.0, 2.14, "2024-12-16", RWA),
+    coin("WLD", "worldcoin-wld", "Worldcoin", 0.5621, 1_490.0, 121.0, 11.74, "2024-03-10", AI),
+    coin("KAS", "kaspa", "Kaspa", 0.0462, 1_241.0, 24.0, 0.2074, "2024-08-01", POW),
+    coin("KCS", "kucoin-shares", "KuCoin", 11.42, 1_490.0, 7.1, 28.83, "2021-12-01", EXCHANGE),
+    coin("ATOM", "cosmos", "Cosmos Hub", 2.51, 1_230.0, 61.0, 44.45, "2022-01-17", L1),
+    coin("APT", "aptos", "Aptos", 1.791, 1_340.0, 102.0, 19.92, "2023-01-26", L1),
+    coin("ALGO", "algorand", "Algorand", 0.1312, 1_161.0, 52.0, 3.56, "2019-06-20", L1),
+    coin("QNT", "quant-network", "Quant", 78.3, 1_139.0, 17.0, 427.42, "2021-09-11", INFRA),
+    coin("ARB", "arbitrum", "Arbitrum", 0.2081, 1_190.0, 112.0, 2.39, "2024-01-12", L2),
+    coin("TRUMP", "official-trump", "Official Trump", 5.31, 1_062.0, 131.0, 73.43, "2025-01-19", MEME),
+    coin("FIL", "filecoin", "Filecoin", 1.521, 1_121.0, 141.0, 236.84, "2021-04-01", STORAGE),
+    coin("RENDER", "render-token", "Render", 2.31, 1_198.0, 92.0, 13.53, "2024-03-17", DEPIN),
+    coin("VET", "vechain", "VeChain", 0.01182, 1_016.0, 31.0, 0.2804, "2021-04-17", L1),
+    coin("GT", "gatechain-token", "Gate", 10.21, 1_020.0, 8.1, 25.94, "2025-01-25", EXCHANGE),
+    coin("NEXO", "nexo", "NEXO", 0.981, 981.0, 16.0, 4.07, "2021-05-12", DEFI),
+    coin("FLR", "flare-networks", "Flare", 0.01132, 941.0, 7.1, 0.1501, "2023-01-10", L1),
+    coin("BONK", "bonk", "Bonk", 0.00001071, 901.0, 171.0, 0.00005825, "2024-11-20", MEME),
+    coin("XDC", "xdce-crowd-sale", "XDC Network", 0.0441, 831.0, 31.0, 0.1928, "2021-08-21", L1),
+    coin("SKY", "sky", "Sky", 0.0601, 1_401.0, 21.0, 0.1006, "2025-07-24", DEFI),
+    coin("JUP", "jupiter-exchange-solana", "Jupiter", 0.2071, 661.0, 41.0, 2.00, "2024-01-31", DEFI),
+    coin("SEI", "sei-network", "Sei", 0.1192, 771.0, 81.0, 1.14, "2024-03-16", L1),
+    coin("PUMP", "pump-fun", "Pump.fun", 0.00261, 1_541.0, 212.0, 0.01214, "2025-07-16", MEME),
+    coin("DASH", "dash", "Dash", 82.4, 1_031.0, 691.0, 1_493.59, "2017-12-20", PRIVACY),
+    coin("VIRTUAL", "virtual-protocol", "Virtuals Protocol", 0.981, 643.0, 142.0, 5.07, "2025-01-02", AI),
+    coin("STX", "blockstack", "Stacks", 0.3821, 691.0, 28.0, 3.86, "2024-04-01", L2),
+    coin("SPX", "spx6900", "SPX6900", 0.5401, 502.0, 28.0, 2.27, "2025-07-28", MEME),
+    coin("FTN", "fasttoken", "Fasttoken", 1.081, 471.0, 48.0, 4.61, "2025-04-05", L1),
+    coin("IMX", "immutable-x", "Immutable", 0.2711, 221.0, 16.0, 9.52, "2021-11-26", GAME),
+    coin("MORPHO", "morpho", "Morpho", 1.251, 681.0, 19.0, 4.17, "2025-01-20", DEFI),
+    coin("OP", "optimism", "Optimism", 0.3271, 641.0, 92.0, 4.84, "2024-03-06", L2),
+    coin("INJ", "injective-protocol", "Injective", 5.21, 521.0, 61.0, 52.62, "2024-03-14", L1),
+    coin("CRV", "curve-dao-token", "Curve DAO", 0.4101, 591.0, 71.0, 15.37, "2020-08-14", DEFI),
+    coin("LDO", "lido-dao", "Lido DAO", 0.6221, 521.0, 61.0, 7.30, "2021-08-20", LSD),
+    coin("AERO", "aerodrome-finance", "Aerodrome Finance", 0.5921, 541.0, 31.0, 2.32, "2024-12-07", DEFI),
+    coin("GRT", "the-graph", "The Graph", 0.0421, 451.0, 21.0, 2.84, "2021-02-12", INFRA),
+    coin("TIA", "celestia", "Celestia", 0.5721, 491.0, 71.0, 20.85, "2024-02-10", L1),
+    coin("FLOKI", "floki", "FLOKI", 0.0000512, 489.0, 61.0, 0.0003449, "2024-06-05", MEME),
+    coin("FET", "fetch-ai", "Artificial Superintelligence Alliance", 0.2811, 641.0, 91.0, 3.45, "2024-03-28", AI),
+    coin("PYTH", "pyth-network", "Pyth Network", 0.0671, 385.0, 31.0, 1.20, "2024-03-16", ORACLE),
+    coin("STRK", "starknet", "Starknet", 0.0861, 441.0, 51.0, 4.41, "2024-02-20", L2),
+    coin("XTZ", "tezos", "Tezos", 0.5921, 634.0, 31.0, 9.12, "2021-10-04", L1),
+    coin("IOTA", "iota", "IOTA", 0.0951, 401.0, 17.0, 5.25, "2017-12-19", L1),
+    coin("ETHFI", "ether-fi", "Ether.fi", 0.7021, 451.0, 41.0, 8.53, "2024-03-27", LSD),
+    coin("CFX", "conflux-token", "Conflux", 0.0781, 403.0, 33.0, 1.70, "2021-03-27", L1),
+    coin("DCR", "decred", "Decred", 21.4, 369.0, 6.1, 247.35, "2021-04-17", PRIVACY),
+    coin("ENS", "ethereum-name-service", "Ethereum Name Service", 10.11, 384.0, 31.0, 83.40, "2021-11-11", INFRA),
+    coin("PENDLE", "pendle", "Pendle", 2.01, 333.0, 41.0, 7.50, "2024-04-11", DEFI),
+    coin("BSV", "bitcoin-cash-sv", "Bitcoin SV", 20.1, 401.0, 21.0, 489.75, "2021-04-16", POW),
+    coin("SAND", "the-sandbox", "The Sandbox", 0.1271, 339.0, 41.0, 8.40, "2021-11-25", GAME),
+    coin("HNT", "helium", "Helium", 1.421, 265.0, 9.1, 54.88, "2021-11-12", DEPIN),
+    coin("THETA", "theta-token", "Theta Network", 0.3121, 312.0, 11.0, 15.72, "2021-04-16", DEPIN),
+    coin("MANA", "decentraland", "Decentraland", 0.1551, 303.0, 31.0, 5.85, "2021-11-25", GAME),
+    coin("JASMY", "jasmycoin", "JasmyCoin", 0.00802, 397.0, 31.0, 4.79, "2021-02-16", INFRA),
+    coin("GALA", "gala", "GALA", 0.00671, 317.0, 51.0, 0.8248, "2021-11-26", GAME),
+    coin("NEO", "neo", "NEO", 3.92, 276.0, 19.0, 198.38, "2018-01-15", L1),
+    coin("FLOW", "flow", "Flow", 0.0921, 152.0, 31.0, 42.40, "2021-04-05", L1),
+    coin("S", "sonic-3", "Sonic", 0.0831, 313.0, 31.0, 1.03, "2025-01-04", L1),
+    coin("COMP", "compound-governance-token", "Compound", 27.1, 262.0, 17.0, 910.54, "2021-05-12", DEFI),
+    coin("WIF", "dogwifcoin", "dogwifhat", 0.3921, 391.0, 91.0, 4.83, "2024-03-31", MEME),
+    coin("PENGU", "pudgy-penguins", "Pudgy Penguins", 0.01241, 780.0, 191.0, 0.06845, "2024-12-17", MEME),
+    coin("FARTCOIN", "fartcoin", "Fartcoin", 0.3911, 391.0, 81.0, 2.48, "2025-01-19", MEME),
+    coin("RAY", "raydium", "Raydium", 1.151, 309.0, 31.0, 16.83, "2021-09-12", DEFI),
+    coin("JTO", "jito-governance-token", "Jito", 0.4011, 171.0, 28.0, 6.01, "2023-12-07", LSD),
+    coin("DYDX", "dydx-chain", "dYdX", 0.1991, 163.0, 14.0, 4.52, "2024-03-07", PERP),
+    coin("ZK", "zksync", "ZKsync", 0.0341, 301.0, 41.0, 0.3213, "2024-06-17", L2),
+    coin("EGLD", "elrond-erd-2", "MultiversX", 6.41, 187.0, 11.0, 545.64, "2021-11-23", L1),
+    coin("AXS", "axie-infinity", "Axie Infinity", 1.121, 188.0, 61.0, 164.90, "2021-11-06", GAME),
+    coin("CHZ", "chiliz", "Chiliz", 0.0521, 531.0, 81.0, 0.8786, "2021-03-13", INFRA),
+    coin("SYRUP", "syrup", "Maple Finance", 0.3721, 431.0, 31.0, 0.6575, "2025-06-25", RWA),
+    coin("CAKE", "pancakeswap-token", "PancakeSwap", 1.991, 662.0, 61.0, 43.96, "2021-04-30", DEFI),
+    coin("A", "vaulta", "Vaulta", 0.1721, 277.0, 21.0, 0.7711, "2025-05-22", L1),
+    coin("AR", "arweave", "Arweave", 3.81, 250.0, 21.0, 89.24, "2021-11-05", STORAGE),
+    coin("MINA", "mina-protocol", "Mina", 0.0831, 106.0, 11.0, 9.09, "2021-06-01", L1),
+    coin("RUNE", "thorchain", "THORChain", 0.6121, 215.0, 21.0, 20.87, "2021-05-19", DEFI),
+    coin("KAIA", "kaia", "Kaia", 0.0621, 366.0, 9.1, 0.4074, "2024-12-02", L1),
+    coin("SUPER", "superfarm", "SuperVerse", 0.2021, 129.0, 12.0, 4.73, "2021-03-31", GAME),
+    coin("GNO", "gnosis", "Gnosis", 131.0, 346.0, 3.1, 644.61, "2021-11-09", INFRA),
+    coin("ZRO", "layerzero", "LayerZero", 1.521, 310.0, 41.0, 7.47, "2024-12-06", INFRA),
+    coin("BTT", "bittorrent", "BitTorrent", 0.000000421, 415.0, 14.0, 0.00000343, "2022-01-21", STORAGE),
+    coin("TWT", "trust-wallet-token", "Trust Wallet", 0.9021, 376.0, 14.0, 2.72, "2022-12-11", INFRA),
+    coin("W", "wormhole", "Wormhole", 0.0361, 190.0, 19.0, 1.66, "2024-04-03", INFRA),
+    coin("EIGEN", "eigenlayer", "EigenCloud", 0.4021, 205.0, 41.0, 5.65, "2024-12-17", INFRA),
+    coin("AXL", "axelar", "Axelar", 0.0821, 95.0, 14.0, 2.64, "2024-03-01", INFRA),
+    coin("KAVA", "kava", "Kava", 0.0821, 89.0, 7.1, 9.12, "2021-08-30", DEFI),
+    coin("1INCH", "1inch", "1INCH", 0.1521, 213.0, 14.0, 8.65, "2021-10-27", DEFI),
+    coin("SNX", "havven", "Synthetix", 0.4521, 155.0, 17.0, 28.53, "2021-02-14", PERP),
+    coin("ROSE", "oasis-network", "Oasis", 0.0131, 98.0, 9.1, 0.5974, "2022-01-15", PRIVACY),
+    coin("ZEN", "zencash", "Horizen", 11.81, 208.0, 61.0, 165.92, "2021-05-08", PRIVACY),
+    coin("SCRT", "secret", "Secret", 0.1521, 51.0, 4.1, 10.38, "2021-10-28", PRIVACY),
+    coin("XVG", "verge", "Verge", 0.00721, 119.0, 12.0, 0.2615, "2017-12-23", PRIVACY),
+    coin("BEAM", "beam-2", "Beam", 0.00321, 165.0, 8.1, 0.0441, "2024-03-10", GAME),
+    coin("ARRR", "pirate-chain", "Pirate Chain", 0.3421, 67.0, 0.51, 16.76, "2021-04-23", PRIVACY),
+    coin("FIRO", "zcoin", "Firo", 1.821, 33.0, 1.9, 139.95, "2018-01-17", PRIVACY),
+    coin("NYM", "nym", "Nym", 0.0421, 34.0, 3.1, 5.26, "2022-04-14", PRIVACY_TOKEN),
+    coin("DUSK", "dusk-network", "Dusk", 0.0981, 49.0, 31.0, 1.09, "2021-12-30", PRIVACY_TOKEN),
+    coin("MASK", "mask-network", "Mask Network", 0.6021, 60.0, 14.0, 41.45, "2021-02-24", INFRA),
+    coin("LRC", "loopring", "Loopring", 0.0581, 79.0, 8.1, 3.75, "2021-11-10", L2),
+    coin("BAT", "basic-attention-token", "Basic Attention", 0.2121, 317.0, 21.0, 1.90, "2021-11-28", INFRA),
+    coin("ZRX", "0x", "0x Protocol", 0.1381, 117.0, 14.0, 2.50, "2018-01-13", DEFI),
+    coin("YFI", "yearn-finance", "yearn.finance", 3_421.0, 117.0, 9.1, 90_787.0, "2021-05-12", DEFI),
+    coin("SUSHI", "sushi", "Sushi", 0.3121, 90.0, 14.0, 23.38, "2021-03-13", DEFI),
+    coin("ANKR", "ankr", "Ankr Network", 0.00671, 67.0, 7.1, 0.2135, "2021-04-15", INFRA),
+    coin("ENJ", "enjincoin", "Enjin Coin", 0.0281, 54.0, 6.1, 4.82, "2021-11-25", GAME),
+    coin("CELO", "celo", "Celo", 0.1281, 76.0, 9.1, 9.82, "2021-08-30", L2),
+    coin("ONE", "harmony", "Harmony", 0.00341, 51.0, 5.1, 0.3798, "2021-10-26", L1),
+    coin("ZIL", "zilliqa", "Zilliqa", 0.00541, 106.0, 8.1, 0.2555, "2021-05-06", L1),
+    coin("QTUM", "qtum", "Qtum", 1.321, 140.0, 14.0, 100.22, "2018-01-07", L1),
+    coin("ONT", "ontology", "Ontology", 0.0671, 61.0, 5.1, 10.92, "2018-05-03", L1),
+    coin("RVN", "ravencoin", "Ravencoin", 0.00761, 122.0, 8.1, 0.2852, "2021-02-20", POW),
+    coin("DGB", "digibyte", "DigiByte", 0.00611, 110.0, 3.1, 0.1825, "2021-05-01", POW),
+    coin("ICX", "icon", "ICON", 0.0581, 63.0, 4.1, 12.64, "2018-01-09", L1),
+    coin("SC", "siacoin", "Siacoin", 0.00171, 97.0, 4.1, 0.1117, "2018-01-06", STORAGE),
+    coin("STORJ", "storj", "Storj", 0.1381, 59.0, 11.0, 3.81, "2021-03-27", STORAGE),
+    coin("GLM", "golem", "Golem", 0.2521, 252.0, 12.0, 1.32, "2018-04-13", DEPIN),
+    coin("LPT", "livepeer", "Livepeer", 3.11, 152.0, 21.0, 99.03, "2021-11-09", DEPIN),
+    coin("AKT", "akash-network", "Akash Network", 0.4321, 124.0, 9.1, 8.07, "2021-04-06", DEPIN),
+    coin("API3", "api3", "API3", 0.4621, 64.0, 14.0, 10.30, "2021-04-07", ORACLE),
+    coin("BAND", "band-protocol", "Band", 0.3521, 60.0, 6.1, 22.83, "2021-04-15", ORACLE),
+    coin("TRB", "tellor", "Tellor", 20.1, 55.0, 17.0, 593.09, "2024-01-01", ORACLE),
+    coin("UMA", "uma", "UMA", 0.7321, 65.0, 7.1, 41.56, "2021-02-04", ORACLE),
+    coin("RPL", "rocket-pool", "Rocket Pool", 2.01, 44.0, 3.1, 61.90, "2023-04-16", LSD),
+    coin("SSV", "ssv-network", "SSV Network", 3.71, 53.0, 9.1, 65.88, "2024-03-09", LSD),
+    coin("WOO", "woo-network", "WOO", 0.0281, 54.0, 9.1, 1.78, "2021-11-15", DEFI),
+    coin("GMX", "gmx", "GMX", 8.11, 84.0, 6.1, 91.07, "2023-04-18", PERP),
+    coin("BLUR", "blur", "Blur", 0.0291, 78.0, 14.0, 5.02, "2023-02-14", DEFI),
+    coin("MAGIC", "magic", "Treasure", 0.1021, 33.0, 8.1, 6.32, "2022-02-19", GAME),
+    coin("APE", "apecoin", "ApeCoin", 0.2121, 160.0, 21.0, 26.70, "2022-04-28", GAME),
+    coin("ORDI", "ordinals", "ORDI", 4.61, 97.0, 41.0, 96.17, "2024-03-05", MEME),
+    coin("SATS", "sats-ordinals", "SATS", 0.0000000181, 38.0, 11.0, 0.000000934, "2023-12-14", MEME),
+    coin("BRETT", "based-brett", "Brett", 0.0171, 169.0, 12.0, 0.2342, "2024-12-01", MEME),
+    coin("POPCAT", "popcat", "Popcat", 0.1021, 100.0, 14.0, 2.06, "2024-11-17", MEME),
+    coin("MOG", "mog-coin", "Mog Coin", 0.000000281, 110.0, 11.0, 0.00000402, "2024-12-08", MEME),
+    coin("TURBO", "turbo", "Turbo", 0.00201, 139.0, 41.0, 0.01425, "2024-12-10", MEME),
+    coin("MEW", "cat-in-a-dogs-world", "cat in a dogs world", 0.000891, 79.0, 12.0, 0.01293, "2024-11-14", MEME),
+    coin("NEIRO", "neiro-3", "Neiro", 0.000141, 59.0, 21.0, 0.003066, "2024-11-12", MEME),
+    coin("MEME", "memecoin-2", "Memecoin", 0.00111, 64.0, 14.0, 0.05707, "2023-11-03", MEME),
+    coin("PNUT", "peanut-the-squirrel", "Peanut the Squirrel", 0.0741, 74.0, 31.0, 2.44, "2024-11-14", MEME),
+    coin("GOAT", "goatseus-maximus", "Goatseus Maximus", 0.0391, 39.0, 9.1, 1.36, "2024-11-17", MEME),
+    coin("MOODENG", "moo-deng", "Moo Deng", 0.0731, 72.0, 21.0, 0.6864, "2024-11-15", MEME),
+    coin("AI16Z", "ai16z", "ai16z", 0.0231, 25.0, 6.1, 2.47, "2025-01-02", AI),
+    coin("KAITO", "kaito", "KAITO", 0.6021, 145.0, 81.0, 2.88, "2025-02-27", AI),
+    coin("GRASS", "grass", "Grass", 0.3121, 152.0, 14.0, 3.89, "2024-11-08", DEPIN),
+    coin("IO", "io", "io.net", 0.1521, 45.0, 14.0, 6.43, "2024-06-12", DEPIN),
+    coin("ARKM", "arkham", "Arkham", 0.2121, 48.0, 21.0, 3.99, "2024-03-15", AI),
+    coin("BERA", "berachain-bera", "Berachain", 0.8021, 112.0, 31.0, 14.83, "2025-02-06", L1),
+    coin("MOVE", "movement", "Movement", 0.0361, 103.0, 21.0, 1.45, "2024-12-26", L2),
+    coin("IP", "story-2", "Story", 2.51, 881.0, 81.0, 14.78, "2025-09-21", L1),
+    coin("XPL", "plasma", "Plasma", 0.1421, 271.0, 71.0, 1.68, "2025-09-28", L1),
+    coin("MON", "monad", "Monad", 0.0221, 239.0, 51.0, 0.0489, "2025-11-26", L1),
+    coin("LIT", "lighter", "Lighter", 1.821, 455.0, 51.0, 3.86, "2025-12-30", PERP),
+    coin("NIGHT", "midnight-3", "Midnight", 0.0651, 1_081.0, 51.0, 0.1185, "2025-12-09", PRIVACY_TOKEN),
+    coin("LINEA", "linea", "Linea", 0.00661, 106.0, 21.0, 0.0465, "2025-09-10", L2),
+    coin("2Z", "doublezero", "DoubleZero", 0.1231, 427.0, 14.0, 0.8464, "2025-10-02", DEPIN),
+    coin("ZORA", "zora", "Zora", 0.0391, 175.0, 21.0, 0.1471, "2025-08-11", INFRA),
+    coin("WAL", "walrus-2", "Walrus", 0.1401, 221.0, 14.0, 0.8742, "2025-05-14", STORAGE),
+    coin("DEEP", "deep", "DeepBook Protocol", 0.0461, 205.0, 14.0, 0.3351, "2025-01-19", DEFI),
+    coin("COW", "cow-protocol", "CoW Protocol", 0.2221, 123.0, 8.1, 1.22, "2024-12-07", DEFI),
+    coin("LUNC", "terra-luna", "Terra Luna Classic", 0.0000411, 224.0, 31.0, 119.18, "2022-04-05", L1),
+    coin("USTC", "terrausd", "TerraClassicUSD", 0.00671, 38.0, 9.1, 1.09, "2018-12-31", INFRA),
+    coin("WAVES", "waves", "Waves", 0.7321, 88.0, 6.1, 62.36, "2022-03-31", L1),
+    coin("KSM", "kusama", "Kusama", 7.81, 140.0, 9.1, 621.71, "2021-05-18", L1),
+    coin("ASTR", "astar", "Astar", 0.0121, 103.0, 6.1, 0.4217, "2022-01-17", L1),
+    coin("GLMR", "moonbeam", "Moonbeam", 0.0251, 26.0, 3.1, 19.50, "2022-01-11", L1),
+    coin("IOST", "iostoken", "IOST", 0.00191, 57.0, 5.1, 0.1299, "2018-01-24", L1),
+    coin("HIVE", "hive", "Hive", 0.1021, 53.0, 6.1, 3.41, "2021-11-26", INFRA),
+    coin("SKL", "skale", "SKALE", 0.0101, 61.0, 8.1, 1.22, "2021-03-12", L2),
+    coin("CTSI", "cartesi", "Cartesi", 0.0381, 34.0, 4.1, 1.74, "2021-05-09", L2),
+    coin("METIS", "metis-token", "Metis", 5.61, 39.0, 4.1, 323.54, "2022-01-16", L2),
+    coin("MANTA", "manta-network", "Manta Network", 0.0821, 39.0, 9.1, 4.05, "2024-03-12", L2),
+    coin("ALT", "altlayer", "AltLayer", 0.0121, 62.0, 11.0, 0.6916, "2024-03-27", INFRA),
+    coin("PIXEL", "pixels", "Pixels", 0.0101, 8.1, 7.1, 0.8682, "2024-03-11", GAME),
+    coin("YGG", "yield-guild-games", "Yield Guild Games", 0.0661, 45.0, 9.1, 11.16, "2021-11-20", GAME),
+    coin("RON", "ronin", "Ronin", 0.1621, 116.0, 6.1, 4.45, "2024-03-26", GAME),
+    coin("ILV", "illuvium", "Illuvium", 7.41, 48.0, 4.1, 1_854.22, "2021-11-30", GAME),
+    coin("HOT", "holotoken", "Holo", 0.000521, 93.0, 6.1, 0.03157, "2021-04-05", DEPIN),
+    coin("IOTX", "iotex", "IoTeX", 0.00861, 82.0, 9.1, 0.2556, "2021-11-13", DEPIN),
+    coin("WSTETH", "wrapped-steth", "Wrapped stETH", 4_037.0, 12_900.0, 51.0, 6_021.0, "2025-08-24", STAKED),
+    coin("WEETH", "wrapped-eeth", "Wrapped eETH", 3_583.0, 8_910.0, 31.0, 5_342.0, "2025-08-24", STAKED),
+    coin("CBBTC", "coinbase-wrapped-btc", "Coinbase Wrapped BTC", 95_330.0, 7_010.0, 212.0, 126_010.0, "2025-10-06", WRAPPED),
+    coin("FDUSD", "first-digital-usd", "First Digital USD", 0.9988, 1_451.0, 3_120.0, 1.15, "2024-04-01", STABLE),
+    coin("TUSD", "true-usd", "TrueUSD", 0.9981, 494.0, 31.0, 1.62, "2018-08-26", STABLE),
+    coin("RLUSD", "ripple-usd", "Ripple USD", 0.9999, 1_331.0, 121.0, 1.07, "2024-12-19", STABLE),
+    coin("EURC", "euro-coin", "EURC", 1.1601, 411.0, 41.0, 1.23, "2025-09-17", STABLE),
+    coin("EUR", "", "Euro", 1.16, 0.0, 0.0, 1.60, "2008-04-22", &[]),
 ];

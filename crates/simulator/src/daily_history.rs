@@ -1,9 +1,9 @@
-//! What the simulated assets were worth long before the start: daily closes and market caps since 2014, which no venue of the simulation serves.
+//! The simulated assets long before the start: daily closes and market caps since 2014, which no simulated venue serves.
 //! The demo imports them, so that histories of years are there.
 //!
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
-//! the market caps outside the ten largest, divided by Bitcoin's price, tells the story of the documentation: a rally of 423 % up to January 2018, one
+//! the market caps outside the ten largest, divided by Bitcoin's price, follows the story of the documentation: a rally of 423 % up to January 2018, one
 //! of 503 % up to November 2021, each from a level three per cent below that at which the simulated market starts.
 
 use std::time::Duration;
@@ -13,7 +13,8 @@ use jiff::civil::{Date, date};
 use crossmarket_domain::calendar::day_start;
 use crossmarket_domain::{CandleInterval, Timestamp};
 
-use super::assets::{ASSETS, Asset, Behaviour};
+use super::asset::{Asset, Behaviour};
+use super::assets::ASSETS;
 use super::market::{Market, start_time};
 use super::noise::{mix, mix_text, normal, uniform, wander};
 use super::path::HISTORY_DAYS;
@@ -317,7 +318,7 @@ fn follow(closes: &mut [Vec<Option<f64>>]) {
     }
 }
 
-/// By day, what the supplies of all coins but Bitcoin are multiplied by so that the story is told.
+/// Daily factors on the supplies of all coins but Bitcoin, so that the market caps follow the story.
 fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<f64> {
     let caps_now =
         ASSETS.iter().enumerate().filter(|(place, asset)| is_counted(asset) && market.trades(*place, start_time()));
@@ -354,7 +355,7 @@ fn supply_on(asset: &Asset, offset: usize) -> f64 {
     if asset.ticker == TERRA && offset < offset_of(fallen) { BEFORE_THE_FALL } else { asset.supply() }
 }
 
-/// Whether an asset's market cap is counted in sums: wrapped and staked forms of another asset are counted there.
+/// True when sums count the asset's market cap. Wrapped and staked forms of another asset are counted with that asset.
 fn is_counted(asset: &Asset) -> bool {
     !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }

@@ -21,7 +21,7 @@ const FIRST_YEAR: i16 = 2014;
 /// The last one: the trading calendar ends there.
 const LAST_YEAR: i16 = 2030;
 
-/// What the draws are for.
+/// Tags keep the draws independent.
 const TAG_CLOSE: u64 = 1;
 const TAG_OPEN: u64 = 2;
 const TAG_WITHIN: u64 = 3;

@@ -1,4 +1,4 @@
-//! What the servers of all simulated venues share: the venue's state, its faults, and answers.
+//! What all simulated venues share: state, faults and helpers for answers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crossmarket_clock::Clock;
 use crossmarket_domain::{CandleInterval, Timestamp};
 
-use super::SimulatorOptions;
 use super::equity::Equities;
 use super::listings::{Listing, ListingProfile, SimulatedListings, Ticker};
 use super::market::{Market, start_time};
+use super::options::SimulatorOptions;
 
 /// One row of the registry of simulated venues.
 pub struct SimulatedVenue {
@@ -29,7 +29,7 @@ pub struct SimulatedVenue {
     pub profiles: &'static [ListingProfile],
     pub router: fn() -> Router<Arc<Exchange>>,
     pub stream: Option<SimulatedStream>,
-    /// The header that tells the weight used in this minute.
+    /// The header with the weight used in this minute.
     pub weight_header: Option<&'static str>,
     /// When it is down by itself.
     pub outages: Option<Outages>,
@@ -42,7 +42,7 @@ pub struct SimulatedStream {
     pub open: fn(&Uri) -> Box<dyn StreamProtocol>,
     /// How often the server pings; the client has a minute for the pong.
     pub ping_every: Option<Duration>,
-    /// The server hangs up when neither side has sent anything for so long.
+    /// The server hangs up after this much silence of both sides.
     pub silence_max: Option<Duration>,
     /// The server hangs up on a client that sends more messages in a second.
     pub messages_per_second_max: u32,
@@ -50,10 +50,10 @@ pub struct SimulatedStream {
 
 /// One session's side of a venue's protocol.
 pub trait StreamProtocol: Send {
-    /// Answers a text frame.
+    /// Returns the answers to a text frame.
     fn receive(&mut self, exchange: &Exchange, text: &str) -> Vec<String>;
 
-    /// What there is to send, asked about once a simulated second.
+    /// Returns what to send. Called once a simulated second.
     fn tick(&mut self, exchange: &Exchange, now: Timestamp) -> Vec<String>;
 }
 
@@ -82,14 +82,14 @@ pub struct Exchange {
     serial: AtomicU64,
 }
 
-/// What a test has ordered for a venue.
+/// Faults that a test has ordered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fault {
     /// Answer every request with this status until then.
     pub failing: Option<(StatusCode, Timestamp)>,
     /// Answer with cut-off JSON until then.
     pub garbage_until: Option<Timestamp>,
-    /// Wait so long before every answer.
+    /// Wait this long before every answer.
     pub delay: Option<Duration>,
 }
 
@@ -139,7 +139,7 @@ impl Exchange {
         listings.map(|listing| (listing, listing.ticker(&self.market, now))).collect()
     }
 
-    /// A number that was not given before.
+    /// A number that has not been used before.
     pub fn serial(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
@@ -165,12 +165,12 @@ impl Exchange {
         Some(until.since(now).as_secs())
     }
 
-    /// Whether it answers with cut-off JSON at a time.
+    /// True while it answers with cut-off JSON.
     pub(crate) fn is_garbled(&self, now: Timestamp) -> bool {
         self.fault().garbage_until.is_some_and(|until| now < until)
     }
 
-    /// Counts a request, and tells what was used in this minute.
+    /// Counts a request and returns the weight used in this minute.
     fn use_weight(&self, weight: u64) -> u64 {
         let minute = self.now().as_seconds().div_euclid(60);
         let mut used = self.used_weight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +183,6 @@ impl Exchange {
 }
 
 impl Outages {
-    /// Whether the venue is down at a time.
     pub fn is_down(&self, now: Timestamp) -> bool {
         let first = start_time() + self.first;
         let since_first = now.since(first).as_millis();

@@ -4,20 +4,8 @@
 //! [`Market`] is the truth; each venue reports it with a small deviation of its own. The venues themselves are beside their decoders, in
 //! `crossmarket-venues`; here is what they share. Two of them each quote one asset far off, and `gate` is down for a minute in every six.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-use crossmarket_clock::Clock;
-
-pub mod assets;
+mod asset;
+mod assets;
 mod daily_history;
 pub mod equity;
 pub mod exchange;
@@ -25,178 +13,14 @@ pub mod listings;
 pub mod long_short;
 pub mod market;
 mod noise;
+mod options;
 mod path;
+mod simulator;
 pub mod socket;
 
+pub use asset::Asset;
+pub use assets::ASSETS;
 pub use daily_history::{DailyHistory, DailyRecord};
 pub use market::{Market, START_SECONDS, start_time};
-
-use equity::Equities;
-use exchange::{Exchange, SimulatedVenue, with_faults};
-
-/// What to simulate.
-#[derive(Clone, Copy, Debug)]
-pub struct SimulatorOptions {
-    /// Seeds every price, deviation and listing.
-    pub seed: u64,
-    /// The clock that the venues go by; the market's story begins when it shows [`start_time`].
-    pub clock: Clock,
-    /// Whether `gate` goes down and comes back by itself.
-    pub outages: bool,
-}
-
-impl SimulatorOptions {
-    /// The demo's market on that clock, with the outages.
-    pub fn new(seed: u64, clock: Clock) -> Self {
-        Self { seed, clock, outages: true }
-    }
-}
-
-/// Where a simulated venue is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VenueEndpoint {
-    /// The id of the venue that it plays.
-    pub venue: &'static str,
-    /// Stands in for the venue's `rest_url`: no trailing slash.
-    pub rest_url: String,
-    /// Stands in for the venue's `ws_url`, where it has a simulated stream: no path. Every path below it is that stream, so that it does
-    /// not matter how a client divides the address.
-    pub ws_url: Option<String>,
-}
-
-/// Running simulated venues. They stop when it is dropped.
-pub struct Simulator {
-    market: Arc<Market>,
-    venues: Vec<Running>,
-    stop: CancellationToken,
-}
-
-struct Running {
-    exchange: Arc<Exchange>,
-    endpoint: VenueEndpoint,
-    task: JoinHandle<()>,
-}
-
-/// That venue is not simulated.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("venue {0:?} is not simulated")]
-pub struct NotSimulated(pub String);
-
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
-
-/// Starts each of these venues on a loopback port of its own.
-///
-/// # Errors
-///
-/// When a port cannot be bound.
-pub async fn start(venues: &'static [SimulatedVenue], options: SimulatorOptions) -> io::Result<Simulator> {
-    let market = Arc::new(Market::new(options.seed));
-    let equities = Arc::new(Equities::new(options.seed));
-    let stop = CancellationToken::new();
-    let mut running = Vec::new();
-    for venue in venues {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let exchange =
-            Arc::new(Exchange::new(venue, Arc::clone(&market), Arc::clone(&equities), options, stop.clone()));
-        let endpoint = VenueEndpoint {
-            venue: venue.id,
-            rest_url: format!("http://{address}"),
-            ws_url: venue.stream.map(|_| format!("ws://{address}")),
-        };
-        let router: Router = (venue.router)()
-            .fallback(socket::accept)
-            .layer(from_fn_with_state(Arc::clone(&exchange), with_faults))
-            .with_state(Arc::clone(&exchange));
-        let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-                tracing::warn!(venue = venue.id, %error, "simulated venue stopped");
-            }
-        });
-        running.push(Running { exchange, endpoint, task });
-    }
-    Ok(Simulator { market, venues: running, stop })
-}
-
-impl Simulator {
-    /// Where the venues are.
-    pub fn endpoints(&self) -> Vec<VenueEndpoint> {
-        self.venues.iter().map(|running| running.endpoint.clone()).collect()
-    }
-
-    /// The truth that the venues report.
-    pub fn market(&self) -> &Market {
-        &self.market
-    }
-
-    /// The same, to be kept.
-    pub fn shared_market(&self) -> Arc<Market> {
-        Arc::clone(&self.market)
-    }
-
-    /// Makes a venue answer everything with `status`, and hang up its streams, for a span of the simulated clock.
-    ///
-    /// # Errors
-    ///
-    /// When the venue is not simulated, as with every order of this kind.
-    pub fn fail(&self, venue: &str, status: StatusCode, duration: Duration) -> Result<(), NotSimulated> {
-        let exchange = self.exchange(venue)?;
-        let until = exchange.now() + duration;
-        exchange.set_fault(|fault| fault.failing = Some((status, until)));
-        Ok(())
-    }
-
-    /// Makes a venue answer with cut-off JSON for a span of the simulated clock.
-    ///
-    /// # Errors
-    ///
-    /// When the venue is not simulated.
-    pub fn garbage(&self, venue: &str, duration: Duration) -> Result<(), NotSimulated> {
-        let exchange = self.exchange(venue)?;
-        let until = exchange.now() + duration;
-        exchange.set_fault(|fault| fault.garbage_until = Some(until));
-        Ok(())
-    }
-
-    /// Makes a venue wait before every answer, for a span of the simulated clock.
-    ///
-    /// # Errors
-    ///
-    /// When the venue is not simulated.
-    pub fn delay(&self, venue: &str, delay: Duration) -> Result<(), NotSimulated> {
-        self.exchange(venue)?.set_fault(|fault| fault.delay = Some(delay));
-        Ok(())
-    }
-
-    /// Takes back every order given for a venue.
-    ///
-    /// # Errors
-    ///
-    /// When the venue is not simulated.
-    pub fn restore(&self, venue: &str) -> Result<(), NotSimulated> {
-        self.exchange(venue)?.set_fault(|fault| *fault = exchange::Fault::default());
-        Ok(())
-    }
-
-    /// Stops every venue and waits until they have, two seconds at most.
-    pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        for running in &mut self.venues {
-            if tokio::time::timeout(SHUTDOWN_GRACE, &mut running.task).await.is_err() {
-                running.task.abort();
-            }
-        }
-    }
-
-    fn exchange(&self, venue: &str) -> Result<&Exchange, NotSimulated> {
-        let running = self.venues.iter().find(|running| running.endpoint.venue == venue);
-        running.map(|running| running.exchange.as_ref()).ok_or_else(|| NotSimulated(venue.to_owned()))
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
+pub use options::SimulatorOptions;
+pub use simulator::{NotSimulated, Simulator, VenueEndpoint, start};

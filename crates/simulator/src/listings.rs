@@ -1,11 +1,12 @@
-//! What one venue lists and what it quotes: the model's prices with the venue's own small deviation, in the venue's quote currency.
+//! A venue's listings and quotes: the market's prices with the venue's own small deviation, in the venue's quote currency.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crossmarket_domain::{CandleInterval, Timestamp};
 
-use super::assets::{ASSETS, Asset};
+use super::asset::Asset;
+use super::assets::ASSETS;
 use super::market::Market;
 use super::noise::{mix, mix_text, uniform};
 
@@ -56,7 +57,7 @@ pub struct Listing {
     seed: u64,
 }
 
-/// What a venue says about a pair. Prices are in the quote currency and rounded to the pair's step.
+/// A venue's ticker of a pair. Prices are in the quote currency and rounded to the pair's step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ticker {
     pub last: f64,
@@ -123,7 +124,6 @@ const DELISTED: &[(&str, &[&str])] = &[
 const COMMON_EXCHANGE_TOKENS: [&str; 2] = ["BNB", "CRO"];
 
 impl ListingProfile {
-    /// What the venue lists.
     pub fn listings(&self, market: &Market) -> SimulatedListings {
         let mut pairs: Vec<(&str, &str)> = ASSETS
             .iter()
@@ -226,8 +226,8 @@ impl Listing {
         ASSETS[self.asset].ticker
     }
 
-    /// The asset's place in the table.
-    pub(crate) fn asset_place(&self) -> usize {
+    /// The asset's index in the table.
+    pub(crate) fn asset_index(&self) -> usize {
         self.asset
     }
 
@@ -267,7 +267,7 @@ impl Listing {
         }
     }
 
-    /// Whether it already trades at a time.
+    /// True once it trades.
     pub fn trades(&self, market: &Market, now: Timestamp) -> bool {
         market.trades(self.asset, now)
     }

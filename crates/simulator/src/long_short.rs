@@ -1,4 +1,4 @@
-//! What the simulated venues say about who is long: more accounts than not, and the more the smaller the asset.
+//! Long/short ratios of the simulated venues: most accounts are long, and more so in smaller assets.
 //!
 //! The logarithm of a ratio is a line in the logarithm of the rank, with a part of the asset's own, a part of the venue's own and two that
 //! wander. Positions of top traders lean less, takers hardly at all. Everything is a function of the seed, the asset, the kind and the time.
@@ -25,7 +25,7 @@ const LOG_RATIO_RISE: f64 = 0.75;
 
 const RANK_LAST: u32 = 500;
 
-/// The ranks by market cap at the start, by place: with ranks that move the ratios would jump.
+/// Ranks by market cap at the start, indexed like [`ASSETS`]. Ranks that move would make the ratios jump.
 static RANKS: LazyLock<Vec<u32>> = LazyLock::new(|| {
     let mut order: Vec<usize> = (0..ASSETS.len()).collect();
     let market_cap = |place: usize| ASSETS.get(place).map_or(0.0, |asset| asset.market_cap_millions);
@@ -56,7 +56,7 @@ impl Rows {
         Some(Self { period: *Period::ALL.get(place)?, from: None, to: None, limit: 30 })
     }
 
-    /// At most so many, the venue's default and maximum considered.
+    /// Limits the rows, within the venue's default and maximum.
     pub fn limited(self, params: &Params, default: u32, max: u32) -> Self {
         Self { limit: super::exchange::limit(params, default, max), ..self }
     }
@@ -101,8 +101,8 @@ impl Rows {
 /// The long share of an asset at a venue.
 pub fn long_share(exchange: &Exchange, listing: &Listing, kind: LongShortKind, time: Timestamp) -> f64 {
     let market = &exchange.market;
-    let rank = RANKS.get(listing.asset_place()).copied().unwrap_or(RANK_LAST);
-    let own = mix(mix(market.seed(), 0x6C6F_6E67), listing.asset_place() as u64);
+    let rank = RANKS.get(listing.asset_index()).copied().unwrap_or(RANK_LAST);
+    let own = mix(mix(market.seed(), 0x6C6F_6E67), listing.asset_index() as u64);
     let of_kind = mix(own, kind as u64);
     let at_venue = mix_text(mix(market.seed(), 0x7661_7279), exchange.id());
     let hours = time.as_seconds() as f64 / 3_600.0;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crossmarket_domain::{CandleInterval, Timestamp};
 
-use super::assets::{ASSETS, Asset, Behaviour, Past};
+use super::asset::{Asset, Behaviour, Past};
+use super::assets::ASSETS;
 use super::noise::{mix, mix_text, wander};
 use super::path::{FINE_DAYS, FINE_SECONDS, Path, Step};
 
@@ -246,7 +247,7 @@ impl Market {
         self.path(asset).map_or(0.0, |path| row * path.at(seconds(time)).exp())
     }
 
-    /// Whether it already trades at a time.
+    /// True once the asset trades.
     pub fn trades(&self, asset: usize, time: Timestamp) -> bool {
         self.path(asset).is_some_and(|path| seconds(time) >= path.first())
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::assets::{CHANGE_DAYS, Past};
+use super::asset::{CHANGE_DAYS, Past};
 use super::noise::{mix, normal, uniform, wander};
 
 /// How far back a path reaches, in days before the start.
@@ -26,7 +26,7 @@ const COARSE_SECONDS: i64 = 3_600;
 const BLOCKS_KEPT_MAX: usize = 9;
 const BLOCKS_KEPT_SINCE: i64 = -8;
 
-/// What the draws are for; the tags keep them independent.
+/// Tags keep the draws independent.
 const TAG_WAYPOINT: u64 = 1;
 const TAG_BOUNDARY: u64 = 2;
 const TAG_STEP: u64 = 3;
@@ -35,7 +35,7 @@ const TAG_MIDPOINT: u64 = 5;
 const TAG_ACTIVITY: u64 = 6;
 const TAG_BLOCK_VOLATILITY: u64 = 7;
 
-/// What moves by less in a day, as a fraction, follows another price.
+/// An asset that moves by less in a day, as a fraction, follows another price.
 const VOLATILITY_PEGGED_MAX: f64 = 0.005;
 
 /// A path of logarithms of price relative to the price at the start. Times are seconds since the start.
@@ -174,7 +174,7 @@ impl Path {
         (highest.log, highest.time)
     }
 
-    /// What is known of the past: days before the start and price then, nearest first.
+    /// The known past: days before the start and price then, nearest first.
     fn waypoints(&self, ceiling_days: i64) -> Vec<(i64, f64)> {
         let past = &self.past;
         let mut waypoints = vec![(0, 0.0)];
@@ -195,7 +195,7 @@ impl Path {
             waypoints.push((days, log));
             (days_before, drift_before) = (days, drift);
         }
-        // What is pegged was so before.
+        // Pegged assets always were.
         let rise = if past.volatility_day > VOLATILITY_PEGGED_MAX { 0.1 } else { 0.0 };
         waypoints.push((HISTORY_DAYS, (log - rise).min(self.ceiling)));
         let is_apart = waypoints.iter().all(|(days, _)| (days - ceiling_days).abs() >= 3);

@@ -1,4 +1,4 @@
-//! WebSocket sessions of the simulated venues: the loop that they share. What is said in it is each venue's own [`StreamProtocol`].
+//! The loop of a WebSocket session. Each venue brings its own [`StreamProtocol`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use crossmarket_domain::Timestamp;
 use super::exchange::{Exchange, SimulatedStream, StreamProtocol};
 use super::listings::{Listing, SimulatedListings, Ticker};
 
-/// The shortest time between two pushes, in life: a faster simulated clock does not make them more frequent.
+/// The minimum time between two pushes in wall-clock time: a faster simulated clock does not make them more frequent.
 const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 const PONG_TIMEOUT: Duration = Duration::from_secs(60);
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// What a session is subscribed to, and the last that it was told.
+/// The subscriptions of a session, each with the last price sent.
 #[derive(Default)]
 pub struct Subscriptions {
-    told: BTreeMap<String, Option<f64>>,
+    sent: BTreeMap<String, Option<f64>>,
 }
 
 impl Subscriptions {
     /// Adds a symbol; its next state is sent whole.
     pub fn add(&mut self, symbol: &str) {
-        self.told.insert(symbol.to_owned(), None);
+        self.sent.insert(symbol.to_owned(), None);
     }
 
     /// Takes a symbol out.
     pub fn remove(&mut self, symbol: &str) {
-        self.told.remove(symbol);
+        self.sent.remove(symbol);
     }
 
-    /// The subscribed listings whose last price has changed; the flag is true where it was never told.
+    /// The subscribed listings whose last price has changed; the flag is true where nothing was sent before.
     pub fn changed<'a>(
         &mut self,
         exchange: &'a Exchange,
@@ -47,14 +47,14 @@ impl Subscriptions {
         now: Timestamp,
     ) -> Vec<(&'a Listing, Ticker, bool)> {
         let mut changed = Vec::new();
-        for (symbol, told) in &mut self.told {
+        for (symbol, sent) in &mut self.sent {
             let Some(listing) = listings.find(symbol).filter(|listing| listing.trades(&exchange.market, now)) else {
                 continue;
             };
             let ticker = listing.ticker(&exchange.market, now);
-            if *told != Some(ticker.last) {
-                changed.push((listing, ticker, told.is_none()));
-                *told = Some(ticker.last);
+            if *sent != Some(ticker.last) {
+                changed.push((listing, ticker, sent.is_none()));
+                *sent = Some(ticker.last);
             }
         }
         changed

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use crossmarket_clock::Clock;
-use crossmarket_simulator::assets::ASSETS;
 use crossmarket_simulator::listings::{ListingProfile, SimulatedListings};
 use crossmarket_simulator::{
-    Market, NotSimulated, START_SECONDS, Simulator, SimulatorOptions, VenueEndpoint, start, start_time,
+    ASSETS, Market, NotSimulated, START_SECONDS, Simulator, SimulatorOptions, VenueEndpoint, start, start_time,
 };
 use crossmarket_venues::SIMULATED;
 use futures_util::{SinkExt, StreamExt};

@@ -18,7 +18,7 @@ pub struct EquityIndex {
 }
 
 impl EquityIndex {
-    /// What no close and no high of a date before the start exceeds: the Russell 2000 is to be higher than ever before at the start.
+    /// The bound on every close and high before the start: the Russell 2000 is at a record high when the market starts.
     pub fn ceiling(&self, date: Date) -> f64 {
         let scale = match self.code {
             "RUT" => 1.0,
@@ -35,7 +35,7 @@ impl EquityIndex {
     }
 }
 
-/// What a share of the fund is worth of the index.
+/// The value of a share of the fund as a fraction of the index.
 const IWM_SHARE: f64 = 0.099_2;
 
 /// The close of 2025, and the close of 15 January 2026 that has the level 7 % above it at 15:00: see the opening's share in the way.

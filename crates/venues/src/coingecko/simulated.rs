@@ -11,9 +11,9 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use crossmarket_domain::Timestamp;
-use crossmarket_simulator::assets::{ASSETS, Asset};
 use crossmarket_simulator::exchange::{self, Exchange, Params, SimulatedVenue, change_percent, json_with, number};
 use crossmarket_simulator::market::{Figures, Market};
+use crossmarket_simulator::{ASSETS, Asset};
 
 pub(crate) const VENUE: SimulatedVenue =
     SimulatedVenue { id: "coingecko", profiles: &[], router, stream: None, weight_header: None, outages: None };

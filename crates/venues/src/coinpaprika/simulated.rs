@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::coingecko::simulated::listed;
 use crossmarket_domain::Timestamp;
-use crossmarket_simulator::assets::Asset;
+use crossmarket_simulator::Asset;
 use crossmarket_simulator::exchange::{self, Exchange, SimulatedVenue, change_percent, json_with};
 use crossmarket_simulator::market::Figures;
 

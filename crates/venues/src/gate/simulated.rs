@@ -53,7 +53,7 @@ const OUTAGES: Outages =
 
 fn router() -> Router<Arc<Exchange>> {
     let mut router = Router::new();
-    // The venue's own address has a path, which the address that stands in for it has not.
+    // The venue's own address has a path; the loopback address has none.
     for prefix in ["/api/v4", ""] {
         router = router
             .route(&format!("{prefix}/spot/tickers"), get(tickers))

@@ -85,7 +85,7 @@ async fn candles(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
     exchange::json(&json!({"code": "200000", "data": rows.collect::<Vec<Value>>()}))
 }
 
-/// What trades little has nulls, as at KuCoin.
+/// Thinly traded pairs have nulls, as at KuCoin.
 fn row(listing: &Listing, ticker: &Ticker) -> Value {
     let is_thin = ticker.quote_volume < 100_000.0;
     let unless_thin = |text: String| if is_thin { Value::Null } else { Value::String(text) };

@@ -49,7 +49,7 @@ async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
     exchange::json(&Value::Array(rows))
 }
 
-/// What trades little has an empty size and no value traded, as at MEXC.
+/// Thinly traded pairs have an empty size and no traded value, as at MEXC.
 fn row(listing: &Listing, ticker: &Ticker, time: i64) -> Value {
     let is_thin = ticker.quote_volume < 100_000.0;
     json!({

@@ -187,7 +187,7 @@ async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<
     envelope("0", "", rows.shares(&exchange, listing, kind).into_iter().rev().map(row).collect())
 }
 
-/// What was sold and what was bought, in this order, newest first.
+/// Sold and bought volumes, in this order, newest first.
 async fn taker_volume(State(exchange): State<Arc<Exchange>>, params: Params) -> Response {
     let listing = params.get("instId").and_then(|instrument| exchange.listings_at(1).find(instrument));
     let (Some(listing), Some(rows)) = (listing, statistics_rows(&params)) else {
