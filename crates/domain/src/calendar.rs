@@ -36,7 +36,7 @@ impl Session {
 }
 
 /// The session of that New York date, or `None` when the market is closed on it.
-pub fn session_on(date: Date) -> Option<Session> {
+pub(crate) fn session_on(date: Date) -> Option<Session> {
     let close = closing_time(date)?;
     Some(Session {
         date,
@@ -91,7 +91,7 @@ pub fn previous_session(date: Date) -> Option<Session> {
 }
 
 /// The first session after that date.
-pub fn next_session(date: Date) -> Option<Session> {
+pub(crate) fn next_session(date: Date) -> Option<Session> {
     std::iter::successors(date.tomorrow().ok(), |day| day.tomorrow().ok()).take(DAYS_SEARCHED_MAX).find_map(session_on)
 }
 
@@ -100,11 +100,6 @@ pub fn sessions_between(from: Date, until: Date) -> impl Iterator<Item = Session
     std::iter::successors(Some(from), |day| day.tomorrow().ok())
         .take_while(move |day| *day <= until)
         .filter_map(session_on)
-}
-
-/// The last session of a year, which its successor's change since the start of the year is measured from.
-pub fn last_session_of_year(year: i16) -> Option<Session> {
-    previous_session(Date::new(year.checked_add(1)?, 1, 1).ok()?)
 }
 
 /// Whether a row for that date (as its midnight UTC) can be a close of an index. Providers repeat the session before on weekends and holidays. The
@@ -129,7 +124,7 @@ pub fn new_york_civil(instant: Timestamp) -> DateTime {
 }
 
 /// The instant of a date and time on a New York clock. One that a change of the clocks skips or repeats is taken as before the change.
-pub fn new_york_instant(local: DateTime) -> Timestamp {
+pub(crate) fn new_york_instant(local: DateTime) -> Timestamp {
     let zoned = new_york(local.date()).to_ambiguous_zoned(local).compatible();
     zoned.map_or(Timestamp::EPOCH, |zoned| Timestamp::from_micros(zoned.timestamp().as_microsecond()))
 }
@@ -361,8 +356,8 @@ mod tests {
         assert_eq!(date_of(last_closed_session(instant("2026-01-19T12:00:00Z"))), date(2026, 1, 16));
         assert_eq!(date_of(next_session(date(2001, 9, 10))), date(2001, 9, 17));
         assert_eq!(date_of(previous_session(date(2001, 9, 17))), date(2001, 9, 10));
-        assert_eq!(date_of(last_session_of_year(2025)), date(2025, 12, 31));
-        assert_eq!(date_of(last_session_of_year(2022)), date(2022, 12, 30));
+        assert_eq!(date_of(previous_session(date(2026, 1, 1))), date(2025, 12, 31));
+        assert_eq!(date_of(previous_session(date(2023, 1, 1))), date(2022, 12, 30));
         assert_eq!(sessions_between(date(2026, 1, 1), date(2026, 1, 15)).count(), 10);
     }
 
@@ -383,7 +378,7 @@ mod tests {
     #[test]
     fn no_date_is_out_of_its_reach() {
         for year in [i16::MIN, -9999, 1, 1970, 9999, i16::MAX] {
-            let _ = last_session_of_year(year);
+            let _ = Date::new(year, 1, 1).map(previous_session);
         }
         for micros in [i64::MIN, 0, i64::MAX] {
             let instant = Timestamp::from_micros(micros);

@@ -3,7 +3,7 @@
 mod code;
 mod snapshot;
 
-pub use code::{Expression, INDEX_NAME_LEN_MAX, IndexCode, IndexKind, KNOWN, KnownIndex, Subject, asset_subject};
+pub use code::{Expression, IndexCode, IndexKind, KNOWN, KnownIndex, Subject, asset_subject};
 pub use snapshot::{
     Exclusion, ExclusionReason, IndexCalendar, IndexConstituent, IndexHigh, IndexMethodology, IndexSnapshot,
     IndexSource, IndexWeighting, MarketCapReference, MarketSession,

@@ -11,7 +11,7 @@ pub struct TraceContext {
 
 impl TraceContext {
     /// How long it is as bytes.
-    pub const LEN: usize = 24;
+    pub(crate) const LEN: usize = 24;
 
     /// Both ids, big-endian.
     pub fn to_bytes(self) -> [u8; Self::LEN] {

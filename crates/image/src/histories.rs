@@ -23,7 +23,7 @@ use crossmarket_domain::{CandleInterval, Timestamp, calendar};
 use crossmarket_store::{SeriesInfo, Store, StoreError};
 
 /// Maximum number of series; further ones are omitted, with a warning.
-pub const SERIES_COUNT_MAX: usize = 20_000;
+pub(crate) const SERIES_COUNT_MAX: usize = 20_000;
 
 /// Interval of checks for changes: the first while there are changes, the second otherwise.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -101,7 +101,7 @@ impl Histories {
     }
 
     /// The number of values; a missing day within a column counts as one.
-    pub fn value_count(&self) -> usize {
+    pub(crate) fn value_count(&self) -> usize {
         let span = |daily: &Daily| match (daily.first_day(), daily.last_day()) {
             (Some(first), Some(last)) => last.since(first).unsigned_abs() as usize + 1,
             _ => 0,

@@ -171,7 +171,7 @@ impl Image {
     }
 
     /// When the next state becomes stale.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         Collection::ALL.into_iter().filter_map(|collection| self.read(collection).next_deadline()).min()
     }
 

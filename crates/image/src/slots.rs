@@ -46,49 +46,49 @@ pub(super) struct Slot {
 
 impl Slots {
     /// No slots. `shards` says for each shard whether it may hold keys of this collection; the position of the others never moves.
-    pub fn new(is_in: impl Iterator<Item = bool>) -> Self {
+    pub(crate) fn new(is_in: impl Iterator<Item = bool>) -> Self {
         let nowhere = Position { epoch: 0, revision: 0 };
         let positions: Vec<_> = is_in.map(|is_in| if is_in { None } else { Some(nowhere) }).collect();
         Self { removals: vec![0; positions.len()], positions, ..Self::default() }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    pub fn slot(&self, at: usize) -> Option<&Slot> {
+    pub(crate) fn slot(&self, at: usize) -> Option<&Slot> {
         self.slots.get(at)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter()
     }
 
-    pub fn find(&self, key: &Key) -> Option<usize> {
+    pub(crate) fn find(&self, key: &Key) -> Option<usize> {
         self.index.get(key).copied()
     }
 
-    pub fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
         self.slots.iter().filter_map(|slot| slot.item.as_ref())
     }
 
     /// Slots that changed after a sequence, in the order of their last change.
-    pub fn changed_after(&self, sequence: u64) -> impl Iterator<Item = (u64, usize)> {
+    pub(crate) fn changed_after(&self, sequence: u64) -> impl Iterator<Item = (u64, usize)> {
         self.by_sequence.range(sequence.saturating_add(1)..).map(|(sequence, at)| (*sequence, *at))
     }
 
     /// The number of items that can become stale and are not.
-    pub fn fresh_count(&self) -> usize {
+    pub(crate) fn fresh_count(&self) -> usize {
         self.fresh.len()
     }
 
     /// When the next item becomes stale.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.fresh.first().map(|(deadline, _)| *deadline)
     }
 
     /// Stores a key's new state in its slot.
-    pub fn put(&mut self, item: Arc<Item>) {
+    pub(crate) fn put(&mut self, item: Arc<Item>) {
         let at = match self.index.get(&item.key) {
             Some(at) => *at,
             None => self.allocate(item.key.clone()),
@@ -97,7 +97,7 @@ impl Slots {
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, key: &Key, shard: ShardId, revision: Revision) {
+    pub(crate) fn remove(&mut self, key: &Key, shard: ShardId, revision: Revision) {
         if let Some(removal) = self.removals.get_mut(usize::from(shard)) {
             *removal = (*removal).max(revision);
         }
@@ -113,12 +113,12 @@ impl Slots {
     }
 
     /// Every key of a shard.
-    pub fn keys_of(&self, shard: ShardId) -> Vec<Key> {
+    pub(crate) fn keys_of(&self, shard: ShardId) -> Vec<Key> {
         self.items().filter(|item| item.shard == shard).map(|item| item.key.clone()).collect()
     }
 
     /// Encodes again what has become stale by now, and what is fresh again because the clock was set back. Returns the number of items.
-    pub fn refresh(&mut self, now: Timestamp, encoder: &dyn Encoder) -> usize {
+    pub(crate) fn refresh(&mut self, now: Timestamp, encoder: &dyn Encoder) -> usize {
         let due: Vec<usize> = self.fresh.range(..=(now, usize::MAX)).map(|(_, at)| *at).collect();
         let again: Vec<usize> = self.stale.range((now, usize::MAX)..).map(|(_, at)| *at).collect();
         for at in due.iter().chain(&again) {

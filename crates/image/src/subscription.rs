@@ -257,7 +257,8 @@ impl Subscription {
     }
 
     /// The memory of this reader, in bytes. It depends only on the number of keys.
-    pub fn memory_len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn memory_len(&self) -> usize {
         self.seen.capacity() * size_of::<u64>()
             + self.resumed.capacity() * size_of::<Position>()
             + self.filter.keys.as_ref().map_or(0, |keys| keys.capacity() * size_of::<Key>())

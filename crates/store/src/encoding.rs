@@ -23,7 +23,7 @@ use crossmarket_domain::state::{Epoch, Key, State};
 use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, LongShortKind, Period, Timestamp, TraceContext};
 
 /// The first byte of an encoded entry. Format 1 was Protocol Buffers; no release wrote it.
-pub const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 2;
 
 /// A key as text.
 pub fn key_name(key: &Key) -> String {

@@ -17,7 +17,7 @@ pub(super) struct FeedNotifier(Mutex<HashMap<ShardId, watch::Sender<(Epoch, Revi
 
 impl FeedNotifier {
     /// Wakes everyone who waits for the shard. A position of an older epoch, or behind the known one, changes nothing.
-    pub fn announce(&self, shard: ShardId, epoch: Epoch, revision: Revision) {
+    pub(crate) fn announce(&self, shard: ShardId, epoch: Epoch, revision: Revision) {
         self.with(shard, |head| {
             head.send_if_modified(|known| {
                 let newer = (epoch, revision) > *known;
@@ -31,7 +31,7 @@ impl FeedNotifier {
 
     /// Reads until there is something to return or `wait` is over. Entries are readable before they are announced, so nothing is missed
     /// between a read and the wait that follows.
-    pub async fn tail<F, R>(&self, shard: ShardId, wait: Duration, read: F) -> Result<Tail, StoreError>
+    pub(crate) async fn tail<F, R>(&self, shard: ShardId, wait: Duration, read: F) -> Result<Tail, StoreError>
     where
         F: Fn() -> R,
         R: Future<Output = Result<Tail, StoreError>>,

@@ -36,7 +36,7 @@ pub(super) struct SeriesStats {
 
 impl SeriesStats {
     /// The statistics after a block was replaced by one with more records.
-    pub fn after_merge(before: Option<Self>, old: Option<&Block<'_>>, merged: &Block<'_>) -> Option<Self> {
+    pub(crate) fn after_merge(before: Option<Self>, old: Option<&Block<'_>>, merged: &Block<'_>) -> Option<Self> {
         let (first, last) = (merged.first()?, merged.last()?);
         let added = merged.len().saturating_sub(old.map_or(0, Block::len));
         Some(match before {
@@ -50,11 +50,11 @@ impl SeriesStats {
     }
 
     /// The statistics after records were dropped from the start; `None` when nothing is left.
-    pub fn after_trim(self, dropped: u64, first: Option<Timestamp>) -> Option<Self> {
+    pub(crate) fn after_trim(self, dropped: u64, first: Option<Timestamp>) -> Option<Self> {
         Some(Self { count: self.count.saturating_sub(dropped), first: first?, last: self.last })
     }
 
-    pub fn info(self, key: SeriesKey) -> SeriesInfo {
+    pub(crate) fn info(self, key: SeriesKey) -> SeriesInfo {
         SeriesInfo { key, count: self.count, first: self.first, last: self.last }
     }
 }

@@ -16,7 +16,7 @@ use crossmarket_domain::ShardId;
 use crossmarket_domain::state::{Epoch, Revision};
 
 /// Longest name of a lease's holder, in bytes.
-pub const HOLDER_LEN_MAX: usize = 128;
+pub(crate) const HOLDER_LEN_MAX: usize = 128;
 
 /// Longest life of a lease: a holder that dies without releasing it blocks the shard for no longer than this.
 pub const LEASE_LIFE_MAX: Duration = Duration::from_secs(60);
@@ -86,7 +86,7 @@ pub(super) struct LocalLeases(Mutex<HashMap<ShardId, Lease>>);
 
 impl LocalLeases {
     /// The holder and the rest of its time, when somebody else holds the shard.
-    pub fn held_by_another(&self, shard: ShardId, holder: &str) -> Option<LeaseClaim> {
+    pub(crate) fn held_by_another(&self, shard: ShardId, holder: &str) -> Option<LeaseClaim> {
         let now = Instant::now();
         self.with(|leases| match leases.get(&shard) {
             Some(held) if held.holder != holder && held.ends_at() > now => {
@@ -97,7 +97,7 @@ impl LocalLeases {
     }
 
     /// Records a lease whose epoch the store has just opened. Of two simultaneous claimants the one with the larger epoch gets it.
-    pub fn grant(&self, lease: Lease) -> LeaseClaim {
+    pub(crate) fn grant(&self, lease: Lease) -> LeaseClaim {
         let now = Instant::now();
         self.with(|leases| match leases.get(&lease.shard) {
             Some(held) if held.epoch > lease.epoch && held.ends_at() > now => {
@@ -111,7 +111,7 @@ impl LocalLeases {
     }
 
     /// The lease with a new life, if it is still the one that is held.
-    pub fn renew(&self, lease: &Lease) -> Result<Lease, StoreError> {
+    pub(crate) fn renew(&self, lease: &Lease) -> Result<Lease, StoreError> {
         let now = Instant::now();
         self.with(|leases| match leases.get_mut(&lease.shard) {
             Some(held) if held.epoch == lease.epoch && held.holder == lease.holder && held.ends_at() > now => {
@@ -126,7 +126,7 @@ impl LocalLeases {
     }
 
     /// Gives the lease back, if it is still held.
-    pub fn release(&self, lease: &Lease) {
+    pub(crate) fn release(&self, lease: &Lease) {
         self.with(|leases| {
             if leases.get(&lease.shard).is_some_and(|held| held.epoch == lease.epoch && held.holder == lease.holder) {
                 leases.remove(&lease.shard);

@@ -12,7 +12,7 @@ mod number;
 
 use std::collections::BTreeMap;
 
-pub use self::number::{Number, PACKED_DIGITS_MAX};
+pub use self::number::Number;
 use self::number::{pack_decimal, unpack_decimal};
 use crate::error::StoreError;
 use crossmarket_domain::series::{Point, SeriesKind};
@@ -27,7 +27,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 ///
 /// Daily series have 512 days in a block, hourly ones 32 and 5-minute candles 2. A sampled series goes by the period at
 /// the end of its name: `1d` is daily, `5m`, `15m` and `30m` are 8 days, anything else is 32 days.
-pub fn block_span_seconds(kind: &SeriesKind) -> i64 {
+pub(crate) fn block_span_seconds(kind: &SeriesKind) -> i64 {
     let days = match kind {
         SeriesKind::Candles(CandleInterval::FiveMinutes) => 2,
         SeriesKind::Candles(CandleInterval::OneHour) => 32,
@@ -42,7 +42,7 @@ pub fn block_span_seconds(kind: &SeriesKind) -> i64 {
 }
 
 /// The block that a time falls into.
-pub fn block_number(kind: &SeriesKind, time: Timestamp) -> BlockNumber {
+pub(crate) fn block_number(kind: &SeriesKind, time: Timestamp) -> BlockNumber {
     time.as_seconds().div_euclid(block_span_seconds(kind))
 }
 

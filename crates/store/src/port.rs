@@ -24,7 +24,7 @@ pub trait Store: Send + Sync {
     /// Returns it with the newest revision; the next write starts one above that.
     async fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError>;
 
-    /// Claims the shard for `holder` (visible ASCII, at most [`HOLDER_LEN_MAX`](crate::HOLDER_LEN_MAX) bytes, unique to its process) for `life` (at most
+    /// Claims the shard for `holder` (visible ASCII, at most 128 bytes, unique to its process) for `life` (at most
     /// [`LEASE_LIFE_MAX`](crate::LEASE_LIFE_MAX)). Granted when nobody else holds it: that opens the writer as [`Store::open_writer`] does, so the epoch rises with every
     /// grant. The current holder gets it again with a larger epoch, which is how to continue after [`StoreError::Lost`].
     ///

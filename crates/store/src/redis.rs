@@ -38,10 +38,9 @@ use crossmarket_domain::state::{Epoch, Revision};
 use crossmarket_domain::{Candle, ShardId, Timestamp, TraceContext};
 
 pub use address::{ALLOWED, Credentials, is_redis};
-pub use keys::{PREFIX_LEN_MAX, SERIES_NAME_LEN_MAX};
 
 /// Most bytes of encoded entries in a shard's feed, by the mean length of the entries.
-pub const REDIS_FEED_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const REDIS_FEED_BYTES_MAX: u64 = 64 << 20;
 
 /// How a store in Redis is run.
 #[derive(Clone, Debug, PartialEq, Eq)]

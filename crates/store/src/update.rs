@@ -68,7 +68,7 @@ pub struct FeedLimits {
 }
 
 /// Most entries in a shard's feed, unless a store is opened with other limits.
-pub const FEED_LEN_MAX: u64 = 100_000;
+pub(crate) const FEED_LEN_MAX: u64 = 100_000;
 
 /// Whether an update is older than what is stored for its key, which was received at `stored`.
 pub(crate) fn is_older(update: &State, stored: Timestamp, stored_in_this_epoch: bool) -> bool {

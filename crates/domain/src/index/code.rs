@@ -8,7 +8,7 @@ use crate::AssetCode;
 use crate::stored::{as_text, codes};
 
 /// Longest name of a category or basket, in bytes.
-pub const INDEX_NAME_LEN_MAX: usize = 64;
+pub(crate) const INDEX_NAME_LEN_MAX: usize = 64;
 
 /// An index's code: one of [`KNOWN`] in upper case, or `category:<name>` or `basket:<name>` in lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -30,7 +30,7 @@ struct Wanted {
 
 impl Flusher {
     /// Starts the thread. It holds the tables weakly, so it does not keep them open.
-    pub fn start(tables: &Arc<Tables>, interval: Duration) -> Result<Self, StoreError> {
+    pub(super) fn start(tables: &Arc<Tables>, interval: Duration) -> Result<Self, StoreError> {
         let signal = Arc::new(Signal::default());
         let thread = std::thread::Builder::new().name("store-flush".into()).spawn({
             let (signal, tables) = (Arc::clone(&signal), Arc::downgrade(tables));
@@ -41,7 +41,7 @@ impl Flusher {
     }
 
     /// To be set after a commit.
-    pub fn dirty_mark(&self) -> DirtyMark {
+    pub(super) fn dirty_mark(&self) -> DirtyMark {
         DirtyMark(Arc::clone(&self.signal))
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Flusher {
 }
 
 impl DirtyMark {
-    pub fn set(self) {
+    pub(super) fn set(self) {
         self.0.lock().flush = true;
         self.0.changed.notify_all();
     }

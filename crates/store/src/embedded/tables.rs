@@ -50,7 +50,7 @@ struct Head {
 }
 
 impl Tables {
-    pub fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
+    pub(super) fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
         let unavailable = |what: &dyn std::fmt::Display| {
             StoreError::Unavailable(format!("embedded store in {}: {what}", directory.display()))
         };
@@ -70,7 +70,7 @@ impl Tables {
         Ok(tables)
     }
 
-    pub fn in_memory(options: EmbeddedOptions) -> Result<Self, StoreError> {
+    pub(super) fn in_memory(options: EmbeddedOptions) -> Result<Self, StoreError> {
         let mut builder = Database::builder();
         let database = builder.set_cache_size(options.cache_bytes).create_with_backend(InMemoryBackend::new());
         let tables = Self { database: database.map_err(failed)?, feed_limits: options.feed };
@@ -104,11 +104,11 @@ impl Tables {
     }
 
     /// Makes everything committed so far durable.
-    pub fn commit_durably(&self) -> Result<(), StoreError> {
+    pub(super) fn commit_durably(&self) -> Result<(), StoreError> {
         self.begin_durable()?.commit().map_err(failed)
     }
 
-    pub fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+    pub(super) fn open_writer(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
         let transaction = self.begin_durable()?;
         let head = {
             let mut meta = transaction.open_table(META).map_err(failed)?;
@@ -121,7 +121,7 @@ impl Tables {
         Ok((head.epoch, head.revision))
     }
 
-    pub fn write(
+    pub(super) fn write(
         &self,
         shard: ShardId,
         epoch: Epoch,
@@ -152,7 +152,7 @@ impl Tables {
         Ok(head.revision)
     }
 
-    pub fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
+    pub(super) fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
         let transaction = self.begin_read()?;
         let head = Head::read(&transaction.open_table(META).map_err(failed)?, shard)?;
         let latest = transaction.open_table(LATEST).map_err(failed)?;
@@ -167,7 +167,7 @@ impl Tables {
         Ok(Bootstrap { epoch: head.epoch, revision: head.revision, entries, complete: true })
     }
 
-    pub fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision) -> Result<Tail, StoreError> {
+    pub(super) fn tail(&self, shard: ShardId, epoch: Epoch, after: Revision) -> Result<Tail, StoreError> {
         let transaction = self.begin_read()?;
         let head = Head::read(&transaction.open_table(META).map_err(failed)?, shard)?;
         if epoch != head.epoch || after > head.revision || after < head.trimmed() {
@@ -188,7 +188,11 @@ impl Tables {
     }
 
     /// Adds the records of packed blocks to a series.
-    pub fn merge_blocks(&self, series: &SeriesKey, packed: BTreeMap<BlockNumber, Vec<u8>>) -> Result<(), StoreError> {
+    pub(super) fn merge_blocks(
+        &self,
+        series: &SeriesKey,
+        packed: BTreeMap<BlockNumber, Vec<u8>>,
+    ) -> Result<(), StoreError> {
         let name = encoding::series_name(series);
         let transaction = self.begin_buffered()?;
         {
@@ -213,7 +217,7 @@ impl Tables {
     }
 
     /// A series' records with `from <= time < until`, oldest first.
-    pub fn records<R: Record>(
+    pub(super) fn records<R: Record>(
         &self,
         series: &SeriesKey,
         from: Timestamp,
@@ -232,7 +236,7 @@ impl Tables {
         Ok(records)
     }
 
-    pub fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
+    pub(super) fn series(&self) -> Result<Vec<SeriesInfo>, StoreError> {
         let transaction = self.begin_read()?;
         let table = transaction.open_table(SERIES).map_err(failed)?;
         let mut infos = Vec::new();
@@ -244,7 +248,7 @@ impl Tables {
         Ok(infos)
     }
 
-    pub fn trim_series(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn trim_series(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {
         let name = encoding::series_name(series);
         let transaction = self.begin_buffered()?;
         {

@@ -542,6 +542,17 @@ fn unknown_values_of_enums_are_refused() {
     assert!(error.contains("unknown IndexWeighting 9"), "{error}");
 }
 
+/// Seeds of another format would teach the fuzzer nothing.
+#[test]
+fn the_fuzzer_s_seeds_are_entries_of_this_format() {
+    for seed in ["price", "asset", "long-short", "index", "feed", "removal"] {
+        let path = format!("{}/../../fuzz/corpus/store-encoding/{seed}", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(&path).expect("a seed");
+        let (entry, epoch) = decode_entry(&bytes).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        assert_eq!(encode_entry(&entry, epoch), bytes, "{seed}");
+    }
+}
+
 /// The 100 MB for 1,000 assets of 10 venues depends on this.
 #[test]
 fn a_snapshot_of_ten_venues_is_compact() {

@@ -3,7 +3,7 @@
 use crossmarket_domain::Decimal;
 
 /// Significant digits that a packed number keeps.
-pub const PACKED_DIGITS_MAX: u32 = 18;
+pub(crate) const PACKED_DIGITS_MAX: u32 = 18;
 
 const MANTISSA_LIMIT: u128 = 10u128.pow(PACKED_DIGITS_MAX);
 

@@ -30,7 +30,7 @@ impl fmt::Debug for Credentials {
 
 /// Where Redis is.
 #[derive(Clone)]
-pub enum Endpoint {
+pub(super) enum Endpoint {
     /// One server.
     Server(Box<ConnectionInfo>),
     /// The master of a name that any of the sentinels knows.
@@ -48,7 +48,7 @@ pub enum Endpoint {
 
 /// A URL, taken apart.
 #[derive(Clone)]
-pub struct Address {
+pub(super) struct Address {
     /// Where Redis is.
     pub endpoint: Endpoint,
     /// The keys' names.
@@ -63,7 +63,7 @@ pub fn is_redis(url: &str) -> bool {
 
 impl Address {
     /// Reads a URL; `None` for what is not allowed. Credentials given apart replace the URL's.
-    pub fn parse(url: &str, apart: &Credentials) -> Option<Self> {
+    pub(super) fn parse(url: &str, apart: &Credentials) -> Option<Self> {
         if !is_redis(url) {
             return None;
         }

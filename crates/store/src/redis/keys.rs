@@ -7,69 +7,69 @@ use crate::error::StoreError;
 use crossmarket_domain::ShardId;
 
 /// Histories are spread over this many hash tags. It is part of the stored format.
-pub const SHELVES: u16 = 16;
+pub(super) const SHELVES: u16 = 16;
 
 /// Longest name of a series in a key, escaped, in bytes.
-pub const SERIES_NAME_LEN_MAX: usize = 256;
+pub(crate) const SERIES_NAME_LEN_MAX: usize = 256;
 
 /// Longest prefix of the keys, in bytes.
-pub const PREFIX_LEN_MAX: usize = 32;
+pub(crate) const PREFIX_LEN_MAX: usize = 32;
 
 /// What every key starts with, unless the URL says otherwise.
-pub const DEFAULT_PREFIX: &str = "cm";
+pub(super) const DEFAULT_PREFIX: &str = "cm";
 
 /// A shard expires this long after its last write, to remove what nobody uses any more. Expiry never means stale.
-pub const SHARD_KEPT_SECONDS: u64 = 24 * 3_600;
+pub(super) const SHARD_KEPT_SECONDS: u64 = 24 * 3_600;
 
 const SLOTS: u16 = 16_384;
 
 /// The keys of one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub(super) struct Keys {
     prefix: String,
 }
 
 impl Keys {
     /// Keys with a prefix of letters, digits, `-`, `_` and `:`; `None` for anything else.
-    pub fn with_prefix(prefix: &str) -> Option<Self> {
+    pub(super) fn with_prefix(prefix: &str) -> Option<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_:".contains(c);
         let fits = (1..=PREFIX_LEN_MAX).contains(&prefix.len()) && prefix.chars().all(allowed);
         fits.then(|| Self { prefix: prefix.to_owned() })
     }
 
     /// HASH: a field for each key's state, and the head in fields that begin with `#`.
-    pub fn latest(&self, shard: ShardId) -> String {
+    pub(super) fn latest(&self, shard: ShardId) -> String {
         format!("{}:{{{shard}}}:latest", self.prefix)
     }
 
     /// STREAM: the change feed, with ids `EPOCH-REVISION`.
-    pub fn feed(&self, shard: ShardId) -> String {
+    pub(super) fn feed(&self, shard: ShardId) -> String {
         format!("{}:{{{shard}}}:feed", self.prefix)
     }
 
     /// STRING: `EPOCH HOLDER`, while the lease lasts.
-    pub fn lease(&self, shard: ShardId) -> String {
+    pub(super) fn lease(&self, shard: ShardId) -> String {
         format!("{}:{{{shard}}}:lease", self.prefix)
     }
 
     /// HASH: a field `COUNT FIRST LAST` for each series of a shelf.
-    pub fn series(&self, shelf: u16) -> String {
+    pub(super) fn series(&self, shelf: u16) -> String {
         format!("{}:{{h{shelf}}}:series", self.prefix)
     }
 
     /// HASH: a field for each block of a series.
-    pub fn blocks(&self, name: &str) -> Result<String, StoreError> {
+    pub(super) fn blocks(&self, name: &str) -> Result<String, StoreError> {
         Ok(format!("{}:{{h{}}}:blocks:{}", self.prefix, shelf(name), escaped(name)?))
     }
 }
 
 /// The shelf of a series.
-pub fn shelf(name: &str) -> u16 {
+pub(super) fn shelf(name: &str) -> u16 {
     crc16(name.as_bytes()) % SHELVES
 }
 
 /// The slot of a key in a Cluster: that of its hash tag, if it has one.
-pub fn slot(key: &str) -> u16 {
+pub(super) fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     crc16(tag.filter(|tag| !tag.is_empty()).unwrap_or(key).as_bytes()) % SLOTS
 }

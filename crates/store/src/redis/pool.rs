@@ -51,7 +51,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The caller's error.
-    pub fn into_error(self) -> StoreError {
+    pub(super) fn into_error(self) -> StoreError {
         match self {
             Self::NotDone(text) | Self::Unknown(text) | Self::Refused(text) => StoreError::Unavailable(text),
             Self::NoScript => StoreError::Unavailable("redis does not keep scripts".to_owned()),
@@ -95,7 +95,7 @@ pub(super) struct Lent<'p> {
 }
 
 impl Pool {
-    pub fn new(endpoint: Endpoint, certificates: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, certificates: Option<Vec<u8>>) -> Self {
         Self {
             endpoint,
             certificates,
@@ -106,7 +106,7 @@ impl Pool {
     }
 
     /// A connection to the server that has a slot.
-    pub async fn lend(&self, slot: u16) -> Result<Lent<'_>, Failure> {
+    pub(super) async fn lend(&self, slot: u16) -> Result<Lent<'_>, Failure> {
         let closed = |_| Failure::NotDone("the store is closed".to_owned());
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
         if let Some(connection) = self.idle(slot) {
@@ -140,7 +140,7 @@ impl Pool {
     }
 
     /// Runs one command that may be repeated: a broken connection is tried again once, on a new one.
-    pub async fn read(&self, slot: u16, command: &Cmd, limit: Duration) -> Result<Value, StoreError> {
+    pub(super) async fn read(&self, slot: u16, command: &Cmd, limit: Duration) -> Result<Value, StoreError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -203,12 +203,12 @@ impl State {
 
 impl Lent<'_> {
     /// Which server it leads to.
-    pub fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &Identity {
         &self.connection.identity
     }
 
     /// Sends a command and waits for the answer: `limit` and the time that its own bytes take.
-    pub async fn send(&mut self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
+    pub(super) async fn send(&mut self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
         let bytes: u64 = command
             .args_iter()
             .map(|arg| if let redis::Arg::Simple(bytes) = arg { bytes.len() as u64 } else { 0 })
@@ -234,7 +234,7 @@ impl Lent<'_> {
     }
 
     /// Keeps the connection for the next request.
-    pub fn give_back(self) {
+    pub(super) fn give_back(self) {
         let mut state = self.pool.state();
         if self.connection.generation == state.generation {
             let idle = state.idle.entry(self.connection.address.clone()).or_default();

@@ -46,7 +46,7 @@ enum Fed {
 
 impl Readers {
     /// All of a shard. The position is a part of the same hash, so one `HGETALL` has both at one moment.
-    pub async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
+    pub(super) async fn bootstrap(&self, shard: ShardId) -> Result<Bootstrap, StoreError> {
         let latest = self.keys.latest(shard);
         let mut command = redis::cmd("HGETALL");
         command.arg(&latest);
@@ -60,7 +60,7 @@ impl Readers {
     }
 
     /// What comes after a revision. `XREAD` skips silently what was trimmed; revisions are dense, so counting tells.
-    pub async fn tail(
+    pub(super) async fn tail(
         &self,
         shard: ShardId,
         epoch: Epoch,

@@ -27,12 +27,12 @@ impl Routes {
     }
 
     /// The address of the server that has a slot.
-    pub fn address(&self, slot: u16) -> Option<&str> {
+    pub(super) fn address(&self, slot: u16) -> Option<&str> {
         self.of(slot).map(|(_, address)| address)
     }
 
     /// How to connect to it.
-    pub fn info(&self, slot: u16) -> Option<ConnectionInfo> {
+    pub(super) fn info(&self, slot: u16) -> Option<ConnectionInfo> {
         self.of(slot).map(|(info, _)| info.clone())
     }
 }

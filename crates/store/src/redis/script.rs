@@ -25,7 +25,7 @@ impl Script {
     }
 
     /// A call with these keys, to which arguments are added.
-    pub fn call(&self, keys: &[impl ToRedisArgs]) -> Cmd {
+    pub(super) fn call(&self, keys: &[impl ToRedisArgs]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(keys.len());
         for key in keys {
@@ -35,7 +35,7 @@ impl Script {
     }
 
     /// Runs such a call.
-    pub async fn run(&self, lent: &mut Lent<'_>, call: &Cmd, limit: Duration) -> Result<Value, Failure> {
+    pub(super) async fn run(&self, lent: &mut Lent<'_>, call: &Cmd, limit: Duration) -> Result<Value, Failure> {
         match lent.send(call, limit).await {
             Err(Failure::NoScript) => {
                 let mut load = redis::cmd("SCRIPT");

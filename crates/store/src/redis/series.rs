@@ -53,7 +53,7 @@ struct Shelved {
 
 impl Histories {
     /// Adds records to a series.
-    pub async fn put<R: Record>(&self, series: &SeriesKey, records: &[R]) -> Result<(), StoreError> {
+    pub(super) async fn put<R: Record>(&self, series: &SeriesKey, records: &[R]) -> Result<(), StoreError> {
         history::check_kind::<R>(series)?;
         let shelved = self.shelved(series)?;
         let packed: Vec<(BlockNumber, Vec<u8>)> = packing::pack_blocks(&series.kind, records).into_iter().collect();
@@ -65,7 +65,7 @@ impl Histories {
     }
 
     /// A series' records with `from <= time < until`, oldest first.
-    pub async fn range<R: Record>(
+    pub(super) async fn range<R: Record>(
         &self,
         series: &SeriesKey,
         from: Timestamp,
@@ -81,7 +81,7 @@ impl Histories {
     }
 
     /// Every series, by key.
-    pub async fn list(&self) -> Result<Vec<SeriesInfo>, StoreError> {
+    pub(super) async fn list(&self) -> Result<Vec<SeriesInfo>, StoreError> {
         let mut infos = Vec::new();
         for shelf in 0..SHELVES {
             let key = self.keys.series(shelf);
@@ -96,7 +96,7 @@ impl Histories {
     }
 
     /// Drops what is older than a time, a number of blocks at a time from the oldest.
-    pub async fn trim(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn trim(&self, series: &SeriesKey, before: Timestamp) -> Result<(), StoreError> {
         let shelved = self.shelved(series)?;
         while self.line(&shelved).await?.is_some_and(|line| line.stats.first < before) {
             let mut numbers = self.numbers(&shelved).await?;

@@ -87,7 +87,7 @@ enum Guard {
 }
 
 impl Writers {
-    pub fn new(pool: Arc<Pool>, keys: Keys, feed: FeedLimits, shard_count: Option<u16>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, keys: Keys, feed: FeedLimits, shard_count: Option<u16>) -> Self {
         Self { pool, keys, feed, shard_count, instance: rand::rng().random(), writers: Mutex::default() }
     }
 
@@ -97,7 +97,7 @@ impl Writers {
     }
 
     /// Opens the shard without a lease.
-    pub async fn open(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
+    pub(super) async fn open(&self, shard: ShardId, now: Timestamp) -> Result<(Epoch, Revision), StoreError> {
         self.check_division(shard, "").await?;
         match self.claim(shard, "", Duration::ZERO, now).await? {
             LeaseClaim::Granted(lease) => Ok((lease.epoch, lease.revision)),
@@ -106,7 +106,7 @@ impl Writers {
     }
 
     /// Opens the shard with its lease, unless somebody else holds it. An attempt without an answer is repeated: at worst the epoch rises twice.
-    pub async fn acquire(
+    pub(super) async fn acquire(
         &self,
         shard: ShardId,
         holder: &str,
@@ -144,7 +144,7 @@ impl Writers {
     }
 
     /// Marks a shard as complete. Repeating it changes nothing.
-    pub async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
+    pub(super) async fn published(&self, shard: ShardId, epoch: Epoch) -> Result<(), StoreError> {
         let (latest, feed) = (self.keys.latest(shard), self.keys.feed(shard));
         let mut call = script::PUBLISHED.call(&[&latest, &feed]);
         call.arg(epoch).arg(SHARD_KEPT_SECONDS);
@@ -213,7 +213,7 @@ impl Writers {
     }
 
     /// Renews a lease; with `release`, gives it back.
-    pub async fn renew(&self, lease: &Lease, release: bool) -> Result<Lease, StoreError> {
+    pub(super) async fn renew(&self, lease: &Lease, release: bool) -> Result<Lease, StoreError> {
         let key = self.keys.lease(lease.shard);
         let life = if release { 0 } else { lease.life.as_millis() as u64 };
         let mut call = script::LEASE.call(&[&key]);
@@ -246,7 +246,7 @@ impl Writers {
     }
 
     /// Writes a batch. See the [module](self) for what happens without an answer.
-    pub async fn write(
+    pub(super) async fn write(
         &self,
         shard: ShardId,
         epoch: Epoch,
