@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossmarket_domain::Feed;
-use crossmarket_venues::{self as venues, Response};
+use crossmarket_domain::{CandleInterval, Feed, LongShortKind, Period};
+use crossmarket_venues::{self as venues, Ask, Response};
 
 #[path = "decode/bodies.rs"]
 mod bodies;
@@ -18,20 +18,27 @@ mod walk;
 
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
-    for (venue, feed, name, body) in [
-        ("binance", Feed::Tickers, "tickers", bodies::binance_tickers(bodies::TICKER_COUNT)),
-        ("binance", Feed::Candles, "ABCUSDT_1d", bodies::binance_klines(1_000)),
-        ("binance-usdm", Feed::LongShortRatios, "globalLongShortAccountRatio_5m", bodies::binance_usdm_ratios(500)),
-        ("bybit", Feed::Tickers, "tickers", bodies::bybit_tickers(500)),
-        ("okx", Feed::Tickers, "tickers", bodies::okx_tickers(700)),
+    for (venue, feed, symbols, body) in [
+        ("binance", Feed::Tickers, Vec::new(), bodies::binance_tickers(bodies::TICKER_COUNT)),
+        ("binance", Feed::Candles, vec!["ABCUSDT"], bodies::binance_klines(1_000)),
+        ("binance-usdm", Feed::LongShortRatios, Vec::new(), bodies::binance_usdm_ratios(500)),
+        ("bybit", Feed::Tickers, Vec::new(), bodies::bybit_tickers(500)),
+        ("okx", Feed::Tickers, Vec::new(), bodies::okx_tickers(700)),
     ] {
         let decoder = venues::find(venue).expect("a venue of the registry");
-        let response = Response { status: 200, path: name.to_owned(), body: body.into(), ..Response::default() };
-        let decoded = decoder.parse(feed, &[], &response).expect("a body that can be read");
+        let response = Response { status: 200, body: body.into(), ..Response::default() };
+        let asked: Vec<_> = symbols.into_iter().filter_map(|symbol| decoder.instrument(symbol)).collect();
+        let ask = Ask {
+            interval: Some(CandleInterval::OneDay),
+            period: Some(Period::FiveMinutes),
+            kind: Some(LongShortKind::GlobalAccount),
+            ..Ask::about(feed, asked)
+        };
+        let decoded = decoder.parse(&ask, &response).expect("a body that can be read");
         assert!(!decoded.observations.is_empty() && decoded.unresolved.is_empty(), "{venue} {feed}");
         group.throughput(Throughput::Bytes(response.body.len() as u64));
         group.bench_function(format!("{venue}/{feed}"), |bencher| {
-            bencher.iter(|| decoder.parse(feed, &[], black_box(&response)));
+            bencher.iter(|| decoder.parse(&ask, black_box(&response)));
         });
     }
     group.finish();
@@ -54,10 +61,11 @@ fn walk(criterion: &mut Criterion) {
         let text = String::from_utf8(body.to_vec()).expect("JSON is UTF-8");
         let decoder = venues::find("binance").expect("a venue of the registry");
         let response = Response { status: 200, body, ..Response::default() };
+        let ask = Ask::all(Feed::Tickers);
         let mut group = criterion.benchmark_group(format!("ticker_24hr/{name}"));
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function("decode", |bencher| {
-            bencher.iter(|| decoder.parse(Feed::Tickers, &[], black_box(&response)));
+            bencher.iter(|| decoder.parse(&ask, black_box(&response)));
         });
         group.bench_function("sonic_skip", |bencher| bencher.iter(|| walk::skip(black_box(&text))));
         group.bench_function("sonic_walk", |bencher| bencher.iter(|| walk::each_value(black_box(&text))));

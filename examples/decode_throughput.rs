@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossmarket_domain::Feed;
-use crossmarket_venues::{self as venues, Response};
+use crossmarket_venues::{self as venues, Ask, Response};
 use sonic_rs::Value;
 
 #[path = "../benches/decode/bodies.rs"]
@@ -30,12 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let venue = venues::find("binance").ok_or("binance is in the registry")?;
     let response = Response { status: 200, body: body.clone(), ..Response::default() };
-    let decoded = venue.parse(Feed::Tickers, &[], &response)?;
+    let ask = Ask::all(Feed::Tickers);
+    let decoded = venue.parse(&ask, &response)?;
     assert_eq!((decoded.observations.len(), decoded.unresolved.len()), (bodies::TICKER_COUNT, 0));
 
     let text = std::str::from_utf8(&body)?;
     let mut jobs: [Job<'_>; 4] = [
-        ("decode", Box::new(|| drop(black_box(venue.parse(Feed::Tickers, &[], &response)))), Duration::MAX),
+        ("decode", Box::new(|| drop(black_box(venue.parse(&ask, &response)))), Duration::MAX),
         ("sonic_skip", Box::new(|| assert!(walk::skip(black_box(text)))), Duration::MAX),
         ("sonic_walk", Box::new(|| assert!(walk::each_value(black_box(text)) > 0)), Duration::MAX),
         ("sonic_value", Box::new(|| drop(black_box(sonic_rs::from_str::<Value>(text)))), Duration::MAX),

@@ -32,7 +32,7 @@ fn what_does_not_exist_is_told_with_what_does() {
         assert!(told(&output).contains(id), "{}", told(&output));
         let output = decode(&["--venue", id, "--feed", "weather", "-"], "");
         assert_eq!(output.status.code(), Some(2), "{id}");
-        for feed in venue.feeds() {
+        for feed in venue.profile().feed_ids() {
             assert!(told(&output).contains(feed.as_str()), "{id}: {}", told(&output));
         }
     }
@@ -42,7 +42,7 @@ fn what_does_not_exist_is_told_with_what_does() {
 fn what_is_no_answer_is_malformed_for_every_feed() {
     for venue in REGISTRY {
         let id = venue.id().as_str();
-        for feed in venue.feeds() {
+        for feed in venue.profile().feed_ids() {
             let output = decode(&["--venue", id, "--feed", feed.as_str(), "-"], "<html>");
             assert_eq!(output.status.code(), Some(1), "{id} {feed}: {}", told(&output));
             assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{id} {feed}");

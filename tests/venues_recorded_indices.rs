@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::{Decimal, Feed, Payload, Timestamp};
-use crossmarket_venues::{Parsed, Response, VenueError, find};
+use crossmarket_venues::{Ask, Parsed, Response, VenueError, find};
 
 fn recorded(venue: &str, prefix: &str) -> Vec<PathBuf> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);
@@ -24,7 +24,10 @@ fn recorded(venue: &str, prefix: &str) -> Vec<PathBuf> {
 fn decode(venue: &str, file: &Path) -> (Result<Parsed, VenueError>, Vec<u8>) {
     let body = std::fs::read(file).expect("a readable file");
     let response = Response { status: 200, body: Bytes::from(body.clone()), ..Response::default() };
-    (find(venue).expect("registered").parse(Feed::IndexLevels, &[], &response), body)
+    let venue = find(venue).expect("registered");
+    // A refusal comes before the question matters; Stooq's files do not name their index.
+    let ask = Ask::about(Feed::IndexLevels, Vec::new());
+    (venue.parse(&ask, &response), body)
 }
 
 /// Equal to within half of the last of two decimal places; both absent is equal.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Decimal, Feed, Payload, Timestamp};
-use crossmarket_venues::{Parsed, Response, VenueError, find};
+use crossmarket_venues::{Ask, Parsed, Response, VenueError, find};
 
 fn files(venue: &str, prefix: &str) -> Vec<PathBuf> {
     let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);
@@ -28,7 +28,7 @@ fn decode(venue: &str, feed: Feed, file: &Path) -> (Result<Parsed, VenueError>, 
     let body = std::fs::read(file).expect("a readable file");
     let json = serde_json::from_slice(&body).expect("JSON");
     let response = Response { status: 200, body: Bytes::from(body), ..Response::default() };
-    (find(venue).expect("registered").parse(feed, &[], &response), json)
+    (find(venue).expect("registered").parse(&Ask::all(feed), &response), json)
 }
 
 /// Compares as floats, which is how the other reader holds numbers (it may be off in a float's last place); null and 0 mean absent.

@@ -8,10 +8,19 @@ use proptest::prelude::*;
 use crossmarket_domain::observation::{OpenInterestUnit, Ticker};
 use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period};
 use crossmarket_venues::{
-    Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError, find,
+    Ask, AskPart, Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError, find,
 };
 
+#[path = "support/question.rs"]
+#[allow(dead_code, reason = "recorded files have their questions in their names")]
+mod question;
+
+use question::question;
+
 const VENUES: [&str; 6] = ["coinbase", "kraken", "kucoin", "gate", "bitget", "htx"];
+
+/// Those of them that are streamed.
+const STREAMS: [&str; 4] = ["coinbase", "kraken", "gate", "bitget"];
 
 fn venue(id: &str) -> &'static dyn Venue {
     find(id).expect("a registered venue")
@@ -21,16 +30,20 @@ fn stream(id: &str) -> &'static dyn StreamingVenue {
     venue(id).stream().expect("a stream")
 }
 
-fn answer(path: &str, body: &str) -> Response {
-    Response { status: 200, path: path.to_owned(), body: Bytes::from(body.to_owned()), ..Response::default() }
+fn answer(body: &str) -> Response {
+    Response { status: 200, body: Bytes::from(body.to_owned()), ..Response::default() }
 }
 
-fn parse(id: &str, feed: Feed, asked: &[Instrument], path: &str, body: &str) -> Result<Parsed, VenueError> {
-    venue(id).parse(feed, asked, &answer(path, body))
+fn parse(id: &str, feed: Feed, asked: &[Instrument], words: &str, body: &str) -> Result<Parsed, VenueError> {
+    let mut ask = question(venue(id), feed, words);
+    if !asked.is_empty() {
+        ask = Ask { instruments: asked.to_vec(), reports_every_entry: false, ..ask };
+    }
+    venue(id).parse(&ask, &answer(body))
 }
 
-fn all(id: &str, feed: Feed, path: &str, body: &str) -> Parsed {
-    parse(id, feed, &[], path, body).unwrap_or_else(|error| panic!("{id}: {error}"))
+fn all(id: &str, feed: Feed, words: &str, body: &str) -> Parsed {
+    parse(id, feed, &[], words, body).unwrap_or_else(|error| panic!("{id}: {error}"))
 }
 
 fn ticker(parsed: &Parsed, index: usize) -> Ticker {
@@ -60,7 +73,7 @@ fn unresolved(parsed: &Parsed) -> Vec<(&str, UnresolvedReason, &str)> {
     parsed.unresolved.iter().map(|entry| (entry.symbol.as_str(), entry.reason, entry.field)).collect()
 }
 
-/// One well-formed body of each venue and feed with its path, and the frames of its stream.
+/// One well-formed body of each venue and feed with its question, and the frames of its stream.
 fn bodies() -> Vec<(&'static str, Feed, &'static str, String)> {
     let coinbase = |product: &str, last: &str| {
         format!(
@@ -103,31 +116,31 @@ fn bodies() -> Vec<(&'static str, Feed, &'static str, String)> {
         (
             "coinbase",
             Feed::Tickers,
-            "/products/stats",
+            "",
             wrap("{", objects(&coinbase, ["BTC-USD", "ETH-USD", "DOT-EUR"]), "}"),
         ),
         (
             "coinbase",
             Feed::Candles,
-            "/products/BTC-USD/candles?granularity=3600",
+            "BTC-USD 1h",
             "[[1700006400,18,23,20,21.50,9],[1700002800,17,22.25,19,20,8]]".to_owned(),
         ),
         (
             "kraken",
             Feed::Tickers,
-            "/0/public/Ticker",
+            "",
             wrap(r#"{"error":[],"result":{"#, objects(&kraken, ["XXBTZUSD", "XETHZUSD", "DOTEUR"]), "}}"),
         ),
         (
             "kraken",
             Feed::Candles,
-            "/0/public/OHLC?pair=XBTUSD&interval=1440",
+            "1d",
             r#"{"error":[],"result":{"XXBTZUSD":[[1699920000,"20","23.0","18","21","20.5","9",12],[1700006400,"21","24","20","22","22","4",3]],"last":1699920000}}"#.to_owned(),
         ),
         (
             "kucoin",
             Feed::Tickers,
-            "/api/v1/market/allTickers",
+            "",
             wrap(
                 r#"{"code":"200000","data":{"time":1700000000123,"ticker":["#,
                 objects(&kucoin, ["BTC-USDT", "ETH-USDT", "DOT-BTC"]),
@@ -137,41 +150,41 @@ fn bodies() -> Vec<(&'static str, Feed, &'static str, String)> {
         (
             "kucoin",
             Feed::Candles,
-            "/api/v1/market/candles?type=1day&symbol=BTC-USDT",
+            "BTC-USDT 1d",
             r#"{"code":"200000","data":[["1699920000","20","21","23","18","9","180.5"]]}"#.to_owned(),
         ),
-        ("gate", Feed::Tickers, "/spot/tickers", wrap("[", objects(&gate, ["BTC_USDT", "ETH_USDT", "DOT_ETH"]), "]")),
-        ("gate", Feed::LongShortRatios, "/futures/usdt/contract_stats?contract=BTC_USDT&interval=5m", stats.to_owned()),
-        ("gate", Feed::OpenInterest, "/futures/usdt/contract_stats?contract=BTC_USDT&interval=5m", stats.to_owned()),
+        ("gate", Feed::Tickers, "", wrap("[", objects(&gate, ["BTC_USDT", "ETH_USDT", "DOT_ETH"]), "]")),
+        ("gate", Feed::LongShortRatios, "BTC_USDT 5m", stats.to_owned()),
+        ("gate", Feed::OpenInterest, "BTC_USDT 5m", stats.to_owned()),
         (
             "bitget",
             Feed::Tickers,
-            "/api/v2/spot/market/tickers",
+            "",
             wrap(r#"{"code":"00000","data":["#, objects(&bitget, ["BTCUSDT", "ETHUSDT", "DOTUSDC"]), "]}"),
         ),
         (
             "bitget",
             Feed::LongShortRatios,
-            "/api/v2/mix/market/account-long-short?symbol=BTCUSDT&period=15m",
+            "BTCUSDT 15m",
             shares.to_owned(),
         ),
-        ("bitget", Feed::OpenInterest, "/api/v3/market/tickers?category=USDT-FUTURES", open.to_owned()),
+        ("bitget", Feed::OpenInterest, "", open.to_owned()),
         (
             "htx",
             Feed::Tickers,
-            "/market/tickers",
+            "",
             wrap(r#"{"status":"ok","ts":1700000000123,"data":["#, objects(&htx, ["btcusdt", "ethusdt", "dotbtc"]), "]}"),
         ),
         (
             "htx",
             Feed::LongShortRatios,
-            "/linear-swap-api/v1/swap_elite_position_ratio?contract_code=BTC-USDT&period=60min",
+            "1h top-trader-position",
             elite.to_owned(),
         ),
     ]
 }
 
-const FRAMES: [(&str, &str); 12] = [
+const FRAMES: [(&str, &str); 7] = [
     (
         "coinbase",
         r#"{"type":"ticker","product_id":"BTC-USD","price":"21","open_24h":"20","high_24h":"23","low_24h":"18","volume_24h":"9","best_bid":"20.9","best_ask":"21.1","time":"2026-01-15T12:00:00.5Z"}"#,
@@ -189,19 +202,6 @@ const FRAMES: [(&str, &str); 12] = [
         r#"{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":20.9,"bid_qty":1,"ask":21.1}]}"#,
     ),
     (
-        "kraken",
-        r#"[340,{"a":["21.1",1,"1.0"],"b":["20.9",1,"1.0"],"c":["21","0.1"],"v":["3","9"],"l":["19","18"],"h":["22","23"],"o":["19.5","20"]},"ticker","XBT/USD"]"#,
-    ),
-    ("kraken", r#"[341,["20.9","21.1","1700000000.123456","1","2"],"spread","XDG/EUR"]"#),
-    (
-        "kucoin",
-        r#"{"type":"message","topic":"/market/ticker:all","subject":"BTC-USDT","data":{"price":"21","bestBid":"20.9","bestAsk":"21.1","time":1700000000123}}"#,
-    ),
-    (
-        "kucoin",
-        r#"{"type":"message","topic":"/market/snapshot:KCS","data":{"sequence":"1","data":{"symbol":"KCS-USDT","lastTradedPrice":21.50000000000000000000,"buy":20.9,"sell":null,"open":20,"vol":9.10,"datetime":1700000000123}}}"#,
-    ),
-    (
         "gate",
         r#"{"time":1700000000,"time_ms":1700000000123,"channel":"spot.tickers","event":"update","result":{"currency_pair":"BTC_USDT","last":"21","lowest_ask":"21.1","highest_bid":"20.9"}}"#,
     ),
@@ -212,10 +212,6 @@ const FRAMES: [(&str, &str); 12] = [
     (
         "bitget",
         r#"{"action":"snapshot","arg":{"instType":"USDT-FUTURES","channel":"ticker","instId":"BTCUSDT"},"data":[{"instId":"BTCUSDT","lastPr":"21","bidPr":"20.9","askPr":"21.1","open24h":"20","ts":"1700000000123"}],"ts":1}"#,
-    ),
-    (
-        "htx",
-        r#"{"ch":"market.btcusdt.detail","ts":1700000000123,"tick":{"open":20,"close":21,"high":23,"low":18,"amount":9,"vol":1.85E2}}"#,
     ),
 ];
 
@@ -265,7 +261,7 @@ fn reads_candles_of_any_column_order() {
 
 #[test]
 fn refuses_candles_that_cannot_be() {
-    let path = "/products/BTC-USD/candles?granularity=3600";
+    let path = "BTC-USD 1h";
     let body = "[[1700006400,18,23,20,21,9],[1700006401,18,23,20,21,9],[1700002800,18,20.5,20,21,9],[1700002800,18,23,0,21,9],[1700002800,-18,23,20,21,9],7]";
     let parsed = all("coinbase", Feed::Candles, path, body);
     assert_eq!(parsed.observations.len(), 1);
@@ -280,8 +276,8 @@ fn refuses_candles_that_cannot_be() {
             (UnresolvedReason::Malformed, "time"),
         ]
     );
-    let parsed = all("coinbase", Feed::Candles, "/products/BTC-USD/candles", "[[1700006400,18,23,20,21,9]]");
-    assert_eq!(unresolved(&parsed), [("BTC-USD", UnresolvedReason::Malformed, "interval")]);
+    let unasked = parse("coinbase", Feed::Candles, &[], "BTC-USD", "[[1700006400,18,23,20,21,9]]");
+    assert_eq!(unasked.err(), Some(VenueError::Unasked(AskPart::Interval)));
 }
 
 #[test]
@@ -329,15 +325,15 @@ fn turns_errors_into_what_the_collector_can_act_on() {
     }
     for id in VENUES {
         let wait = Some(Duration::from_secs(3));
-        let limited = Response { status: 429, retry_after: wait, ..answer("", "slow down") };
+        let limited = Response { status: 429, retry_after: wait, ..answer("slow down") };
         assert_eq!(
-            venue(id).parse(Feed::Tickers, &[], &limited).expect_err(id),
+            venue(id).parse(&Ask::all(Feed::Tickers), &limited).expect_err(id),
             VenueError::RateLimited { retry_after: wait }
         );
-        let blocked = Response { status: 451, ..answer("", "<html>") };
-        assert!(rejected(&venue(id).parse(Feed::Tickers, &[], &blocked).expect_err(id)));
-        let down = Response { status: 503, ..answer("", "") };
-        assert!(transient(&venue(id).parse(Feed::Tickers, &[], &down).expect_err(id)));
+        let blocked = Response { status: 451, ..answer("<html>") };
+        assert!(rejected(&venue(id).parse(&Ask::all(Feed::Tickers), &blocked).expect_err(id)));
+        let down = Response { status: 503, ..answer("") };
+        assert!(transient(&venue(id).parse(&Ask::all(Feed::Tickers), &down).expect_err(id)));
         let body = &bodies().iter().find(|(body_id, ..)| *body_id == id).expect("a body").3.clone();
         assert!(rejected(&parse(id, Feed::IndexLevels, &[], "", body).expect_err(id)));
     }
@@ -429,13 +425,13 @@ fn kraken_answers_under_another_name_than_asked() {
 #[test]
 fn coinbase_bodies_without_a_product() {
     let body = r#"{"ask":"21.1","bid":"","volume":"9","trade_id":7,"price":"21.50","time":"2026-01-15T12:00:00Z"}"#;
-    let parsed = all("coinbase", Feed::Tickers, "/products/BTC-USD/ticker", body);
+    let parsed = all("coinbase", Feed::Tickers, "BTC-USD", body);
     assert_eq!(figures(&ticker(&parsed, 0)), "21.50 - 21.1 - - 9 -");
     assert_eq!(parsed.observations[0].instrument.symbol, "BTC-USD");
-    let parsed = all("coinbase", Feed::Tickers, "ticker.json", body);
-    assert_eq!(unresolved(&parsed), [("", UnresolvedReason::UnknownSymbol, "symbol")]);
+    let unasked = parse("coinbase", Feed::Tickers, &[], "", body);
+    assert_eq!(unasked.err(), Some(VenueError::Unasked(AskPart::Instrument)));
     let stats = r#"{"open":"20","high":"23","low":"18","last":"21","volume":"9","volume_30day":"99"}"#;
-    let parsed = all("coinbase", Feed::Tickers, "/products/ETH-EUR/stats", stats);
+    let parsed = all("coinbase", Feed::Tickers, "ETH-EUR", stats);
     assert_eq!(figures(&ticker(&parsed, 0)), "21 - - 23 18 9 -");
     assert_eq!(parsed.observations[0].instrument.quote, "EUR");
 }
@@ -445,11 +441,11 @@ fn htx_bodies_that_name_another_contract() {
     let htx = venue("htx");
     let body = r#"{"status":"ok","data":{"list":[{"buy_ratio":0.6,"sell_ratio":0.4,"ts":1700000100000}],"symbol":"ETH","contract_code":"ETH-USDT"}}"#;
     let asked = [htx.instrument("BTC-USDT").expect("a contract")];
-    let parsed = parse("htx", Feed::LongShortRatios, &asked, "", body).expect("an answer");
+    let parsed = parse("htx", Feed::LongShortRatios, &asked, "top-trader-account", body).expect("an answer");
     assert_eq!(unresolved(&parsed), [("BTC-USDT", UnresolvedReason::NotAnswered, "")]);
     let coin = body.replace(r#","contract_code":"ETH-USDT""#, "");
     let asked = [htx.instrument("ETH-USD").expect("a contract")];
-    let parsed = parse("htx", Feed::LongShortRatios, &asked, "", &coin).expect("an answer");
+    let parsed = parse("htx", Feed::LongShortRatios, &asked, "top-trader-account", &coin).expect("an answer");
     assert_eq!(parsed.observations[0].instrument, asked[0]);
     let merged = r#"{"status":"ok","ch":"market.ethusdt.detail.merged","ts":1700000000123,"tick":{"close":21,"bid":[20.9,1],"ask":[21.1,2],"vol":null}}"#;
     let parsed = all("htx", Feed::Tickers, "", merged);
@@ -538,7 +534,7 @@ fn long_and_short_shares() {
                 assert_eq!((seen[0].0, seen[0].1), (LongShortKind::TopTraderPosition, Some(Period::OneHour)));
                 near(seen[0].2, 1.5);
                 near(seen[0].3, 0.6);
-                let account = all(id, feed, "swap_elite_account_ratio.json", &body);
+                let account = all(id, feed, "top-trader-account", &body);
                 let Payload::LongShort(shares) = &account.observations[0].payload else { panic!("{id}: no shares") };
                 assert_eq!((shares.kind, shares.period), (LongShortKind::TopTraderAccount, None));
             }
@@ -548,7 +544,7 @@ fn long_and_short_shares() {
 
 #[test]
 fn shares_that_say_nothing() {
-    let path = "/account-long-short?symbol=BTCUSDT&period=5m";
+    let path = "BTCUSDT 5m";
     for (row, reason, field) in [
         (
             r#"{"longAccountRatio":"1","shortAccountRatio":"0","ts":"1"}"#,
@@ -578,10 +574,10 @@ fn shares_that_say_nothing() {
         assert_eq!(unresolved(&parsed), [("BTCUSDT", reason, field)], "{row}");
     }
     let row = r#"[{"time":1700000100,"lsr_account":0,"lsr_taker":null,"top_lsr_size":""}]"#;
-    let parsed = all("gate", Feed::LongShortRatios, "contract_stats_BTC_USDT.json", row);
+    let parsed = all("gate", Feed::LongShortRatios, "BTC_USDT", row);
     assert_eq!(unresolved(&parsed), [("BTC_USDT", UnresolvedReason::NoValue, "lsr_account")]);
     let row = r#"[{"time":1700000100,"lsr_account":"x","lsr_taker":2}]"#;
-    let parsed = all("gate", Feed::LongShortRatios, "/contract_stats?contract=BTC_USDT", row);
+    let parsed = all("gate", Feed::LongShortRatios, "BTC_USDT", row);
     assert_eq!(parsed.observations.len(), 1);
     assert_eq!(unresolved(&parsed), [("BTC_USDT", UnresolvedReason::Malformed, "lsr_account")]);
 }
@@ -612,7 +608,7 @@ fn open_interest_has_its_unit() {
     }
     let mix =
         r#"{"code":"00000","data":[{"symbol":"BTCUSDT","lastPr":"21","holdingAmount":"5","open24h":"20","ts":"1"}]}"#;
-    let parsed = all("bitget", Feed::OpenInterest, "/api/v2/mix/market/tickers", mix);
+    let parsed = all("bitget", Feed::OpenInterest, "", mix);
     assert!(
         matches!(&parsed.observations[0].payload, Payload::OpenInterest(open) if open.open_interest.to_string() == "5")
     );
@@ -625,14 +621,9 @@ fn frames_hold_what_they_say() {
         ("ETH-USD", "21 - 21.1 - - - -"),
         ("BTC/USD", "21.0 20.9 21.10 23 18 9.0 -"),
         ("BTC/USD", "- 20.9 21.1 - - - -"),
-        ("XBT/USD", "21 20.9 21.1 23 18 9 -"),
-        ("XDG/EUR", "- 20.9 21.1 - - - -"),
-        ("BTC-USDT", "21 20.9 21.1 - - - -"),
-        ("KCS-USDT", "21.50000000000000000000 20.9 - - - 9.10 -"),
         ("BTC_USDT", "21 20.9 21.1 - - - -"),
         ("BTC_USDT", "long/short"),
         ("BTCUSDT", "21 20.9 21.1 - - - -"),
-        ("btcusdt", "21 - - 23 18 9 185"),
     ];
     for ((id, frame), (symbol, text)) in FRAMES.into_iter().zip(expected) {
         let parsed = data(id, frame);
@@ -643,10 +634,7 @@ fn frames_hold_what_they_say() {
             _ => assert_eq!(text, "long/short"),
         }
     }
-    assert_eq!(data("kraken", FRAMES[5].1).observations[0].instrument.base, "DOGE");
-    let micros = data("kraken", FRAMES[5].1).observations[0].event_time.map(|time| time.as_micros());
-    assert_eq!(micros, Some(1_700_000_000_123_456));
-    assert_eq!(data("bitget", FRAMES[10].1).observations[0].instrument.kind, InstrumentKind::PerpetualLinear);
+    assert_eq!(data("bitget", FRAMES[6].1).observations[0].instrument.kind, InstrumentKind::PerpetualLinear);
 }
 
 #[test]
@@ -657,9 +645,6 @@ fn frames_without_data() {
     for (id, frame) in [
         ("coinbase", r#"{"type":"heartbeat","sequence":1}"#),
         ("kraken", r#"{"channel":"heartbeat"}"#),
-        ("kraken", r#"{"event":"heartbeat"}"#),
-        ("kucoin", r#"{"id":"1","type":"welcome"}"#),
-        ("kucoin", r#"{"id":"1","type":"pong"}"#),
         ("gate", r#"{"time":1,"channel":"spot.pong","event":"","result":null}"#),
         ("bitget", "pong"),
     ] {
@@ -668,13 +653,11 @@ fn frames_without_data() {
     for (id, frame) in [
         ("coinbase", r#"{"type":"subscriptions","channels":[]}"#),
         ("kraken", r#"{"method":"subscribe","success":true,"result":{"channel":"ticker"}}"#),
-        ("kucoin", r#"{"id":"1","type":"ack"}"#),
         (
             "gate",
             r#"{"time":1,"channel":"spot.tickers","event":"subscribe","error":null,"result":{"status":"success"}}"#,
         ),
         ("bitget", r#"{"event":"subscribe","arg":{"instType":"SPOT","channel":"ticker","instId":"BTCUSDT"}}"#),
-        ("htx", r#"{"id":"x","status":"ok","subbed":"market.btcusdt.detail","ts":1}"#),
     ] {
         assert!(matches!(read(id, frame), Frame::Subscribed), "{frame}");
     }
@@ -695,13 +678,9 @@ fn frames_without_data() {
             "ABC_USDT",
         ),
         ("bitget", r#"{"event":"error","arg":{"instId":"ABCUSDT"},"code":30001,"msg":"x"}"#, "ABCUSDT"),
-        ("htx", r#"{"status":"error","err-code":"bad-request","id":"abcusdt","ts":1}"#, "abcusdt"),
     ] {
         assert!(matches!(read(id, frame), Frame::Refused { symbol: refused, .. } if refused == symbol), "{frame}");
     }
-    assert!(
-        matches!(read("htx", r#"{"ping":1700000000123}"#), Frame::Reply(text) if text == r#"{"pong":1700000000123}"#)
-    );
     assert!(matches!(read("kraken", r#"{"channel":"status","data":[{"system":"online"}]}"#), Frame::Ignored));
 }
 
@@ -722,19 +701,25 @@ fn requests_stay_within_what_is_declared() {
         for feed in Feed::ALL {
             for asked in [&asked[..0], &asked[..1], &asked[..]] {
                 let requests = venue.requests(feed, asked, &RequestOptions::default());
-                assert!(venue.feeds().contains(&feed) || requests.is_empty(), "{id} {feed}");
-                assert!(!venue.feeds().contains(&feed) || asked.is_empty() || !requests.is_empty(), "{id} {feed}");
+                let has = venue.profile().feed(feed).is_some();
+                assert!(has || requests.is_empty(), "{id} {feed}");
+                assert!(!has || asked.is_empty() || !requests.is_empty(), "{id} {feed}");
                 for request in &requests {
                     assert!(request.path.starts_with('/'), "{id} {}", request.path);
-                    assert!(venue.limits().iter().any(|limit| limit.scope == request.scope), "{id} {}", request.scope);
-                    assert!(asked.is_empty() || !request.asked.is_empty(), "{id} {feed}");
+                    assert!(
+                        venue.profile().limits.iter().any(|limit| limit.scope == request.scope),
+                        "{id} {}",
+                        request.scope
+                    );
+                    assert!(asked.is_empty() || !request.ask.instruments.is_empty(), "{id} {feed}");
                 }
             }
         }
-        for frame in stream(id).subscribe(&asked) {
+        let Some(stream) = venue.stream() else { continue };
+        for frame in stream.subscribe(&asked) {
             serde_json::from_str::<serde_json::Value>(&frame).unwrap_or_else(|error| panic!("{id} {frame}: {error}"));
         }
-        assert!(stream(id).subscribe(&[]).is_empty(), "{id}");
+        assert!(stream.subscribe(&[]).is_empty(), "{id}");
     }
 }
 
@@ -743,7 +728,7 @@ proptest! {
     fn mangled_bodies_never_panic(
         which in 0usize..14, cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6), asks in any::<bool>(),
     ) {
-        let (id, feed, path, body) = bodies().swap_remove(which);
+        let (id, feed, words, body) = bodies().swap_remove(which);
         let mut bytes = body.into_bytes();
         for (index, byte) in &flips {
             let at = index.index(bytes.len());
@@ -753,8 +738,12 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()) + 1);
         }
         let asked: Vec<Instrument> = if asks { venue(id).listing("BTC", "USDT").into_iter().collect() } else { Vec::new() };
-        let response = Response { status: 200, path: path.to_owned(), body: Bytes::from(bytes), ..Response::default() };
-        if let Ok(parsed) = venue(id).parse(feed, &asked, &response) {
+        let response = Response { status: 200, body: Bytes::from(bytes), ..Response::default() };
+        let mut ask = question(venue(id), feed, words);
+        if asks {
+            ask = Ask { instruments: asked.clone(), reports_every_entry: false, ..ask };
+        }
+        if let Ok(parsed) = venue(id).parse(&ask, &response) {
             for instrument in &asked {
                 let observed = parsed.observations.iter().any(|seen| seen.instrument == *instrument);
                 let missing = parsed.unresolved.iter().filter(|entry| entry.symbol == instrument.symbol).count();
@@ -765,7 +754,7 @@ proptest! {
 
     #[test]
     fn mangled_frames_never_panic(
-        which in 0usize..12, cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        which in 0usize..7, cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
         let (id, frame) = FRAMES[which];
         let mut bytes = frame.as_bytes().to_vec();
@@ -776,7 +765,7 @@ proptest! {
         if flips.len() % 2 == 0 {
             bytes.truncate(cut.index(bytes.len()) + 1);
         }
-        for id in VENUES.into_iter().chain([id]) {
+        for id in STREAMS.into_iter().chain([id]) {
             let _ = stream(id).parse_frame(&bytes);
         }
     }

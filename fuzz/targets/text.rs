@@ -2,7 +2,7 @@
 
 use crossmarket_domain::Decimal;
 use crossmarket_domain::decimal::DECIMAL_TEXT_LEN_MAX;
-use crossmarket_venues::json::{JsonError, Kind, Reader, Scalar};
+use crossmarket_venues::wire::reader::{JsonError, Kind, Reader, Scalar};
 use serde::de::IgnoredAny;
 
 /// Walks an input as JSON. What `serde_json` reads, this reads too, unless it is nested too deep, and with the same texts.

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use crossmarket_domain::observation::Ticker;
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Observation, Payload};
+use crossmarket_domain::{
+    Candle, CandleInterval, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period,
+};
 use crossmarket_venues::{
-    Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
+    Ask, Frame, Parsed, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
 };
 
 /// Most instruments that are asked for again after they were found in a body.
@@ -17,11 +19,11 @@ const ERROR_LEN_MAX: usize = 160;
 
 /// Reads an input as an answer for every feed and as a frame of the stream.
 ///
-/// A first line `#STATUS PATH` gives the answer's status and path, which some bodies need; the body comes after it.
+/// A first line `#STATUS` gives the answer's status; the body comes after it.
 pub fn venue(venue: &dyn Venue, data: &[u8]) {
     let response = response(data);
-    for feed in Feed::ALL {
-        answer(venue, feed, &response);
+    for ask in Feed::ALL.into_iter().flat_map(asks) {
+        answer(venue, &ask, &response);
     }
     if let Some(stream) = venue.stream() {
         frame(stream, &response.body);
@@ -38,17 +40,30 @@ fn response(data: &[u8]) -> Response {
         let line_len = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let (line, after) = rest.split_at(line_len);
         let line = String::from_utf8_lossy(line);
-        let (status, path) = line.split_once(' ').unwrap_or((&line, ""));
-        response.status = status.parse().unwrap_or(200);
-        response.path = path.to_owned();
+        response.status = line.trim().parse().unwrap_or(200);
         body = after.strip_prefix(b"\n").unwrap_or_default();
     }
     response.body = Bytes::copy_from_slice(body);
     response
 }
 
-fn answer(venue: &dyn Venue, feed: Feed, response: &Response) {
-    let everything = read_twice(venue, feed, &[], response);
+/// The questions that a body may answer for a feed.
+fn asks(feed: Feed) -> Vec<Ask> {
+    match feed {
+        Feed::Candles => {
+            CandleInterval::ALL.iter().map(|interval| Ask { interval: Some(*interval), ..Ask::all(feed) }).collect()
+        }
+        Feed::LongShortRatios => {
+            let ask = |kind| Ask { kind: Some(kind), period: Some(Period::FiveMinutes), ..Ask::all(feed) };
+            [LongShortKind::GlobalAccount, LongShortKind::TakerVolume].map(ask).to_vec()
+        }
+        Feed::Categories => vec![Ask::all(feed), Ask { category: Some("layer-1".into()), ..Ask::all(feed) }],
+        _ => vec![Ask::all(feed)],
+    }
+}
+
+fn answer(venue: &dyn Venue, ask: &Ask, response: &Response) {
+    let everything = read_twice(venue, ask, response);
     let mut asked: Vec<Instrument> = Vec::new();
     if let Ok(parsed) = &everything {
         bounded(parsed, response.body.len(), 0);
@@ -63,17 +78,21 @@ fn answer(venue: &dyn Venue, feed: Feed, response: &Response) {
     if asked.is_empty() {
         return;
     }
-    if let Ok(parsed) = read_twice(venue, feed, &asked, response) {
-        bounded(&parsed, response.body.len(), asked.len());
-        observations(&parsed);
-        each_asked_once(&parsed, &asked);
+    // One alone is what a body that names no instrument is about.
+    for asked in [&asked[..1], &asked[..]] {
+        if let Ok(parsed) = read_twice(venue, &Ask { instruments: asked.to_vec(), ..ask.clone() }, response) {
+            bounded(&parsed, response.body.len(), asked.len());
+            observations(&parsed);
+            each_asked_once(&parsed, asked);
+        }
     }
 }
 
 /// Reads an answer, and again, which must give the same.
-fn read_twice(venue: &dyn Venue, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-    let first = venue.parse(feed, asked, response);
-    let second = venue.parse(feed, asked, response);
+fn read_twice(venue: &dyn Venue, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+    let feed = ask.feed;
+    let first = venue.parse(ask, response);
+    let second = venue.parse(ask, response);
     match (&first, &second) {
         (Ok(first), Ok(second)) => {
             assert_eq!(first.observations, second.observations, "{feed}");
@@ -189,14 +208,14 @@ fn symbol(venue: &dyn Venue, text: &str) {
     assert_eq!(instrument.symbol, text);
     assert!(instrument.multiplier >= 1);
     // A listing's id does not say which asset it is of; a market's symbol does.
-    if venue.feeds().contains(&Feed::Tickers) {
+    if venue.profile().feed(Feed::Tickers).is_some() {
         assert!(!instrument.base.is_empty() && !instrument.quote.is_empty(), "{instrument:?}");
     }
-    for feed in venue.feeds() {
-        for request in venue.requests(*feed, std::slice::from_ref(&instrument), &RequestOptions::default()) {
+    for feed in venue.profile().feed_ids() {
+        for request in venue.requests(feed, std::slice::from_ref(&instrument), &RequestOptions::default()) {
             assert!(request.path.starts_with('/'), "{}", request.path);
             assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);
-            assert!(venue.limits().iter().any(|limit| limit.scope == request.scope), "{}", request.scope);
+            assert!(venue.profile().limits.iter().any(|limit| limit.scope == request.scope), "{}", request.scope);
         }
     }
 }

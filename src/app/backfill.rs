@@ -11,7 +11,7 @@ use super::error::AppError;
 use super::settings;
 use crate::config::Config;
 use crossmarket_clock::Clock;
-use crossmarket_collector::market_caps::{LISTING, MarketCapProgress, backfill_market_caps};
+use crossmarket_collector::market_caps::{MarketCapProgress, backfill_market_caps, listing};
 use crossmarket_collector::{self as collector, BackfillProgress};
 use crossmarket_domain::state::{Body, Key};
 use crossmarket_domain::time::DAY;
@@ -92,8 +92,9 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<Backfi
     let is_asset = |code: &&AssetCode| collector::equity::indices().all(|index| index.as_str() != code.as_str());
     let unlisted = codes.iter().filter(is_asset).filter(|code| listed.iter().all(|(known, _)| known != *code)).count();
     if unlisted > 0 {
+        let listing = listing().map_or("a listing", |listing| listing.as_str());
         eprintln!(
-            "{unlisted} assets without market caps: their ids at {LISTING} are known once the service has collected into this store"
+            "{unlisted} assets without market caps: their ids at {listing} are known once the service has collected into this store"
         );
     }
     Ok(BackfillReport { series_count: count(series), unanswered_count: count(unanswered) })
@@ -123,10 +124,11 @@ async fn listing_ids(
     codes: &[AssetCode],
 ) -> Result<Vec<(AssetCode, SmolStr)>, AppError> {
     let mut listed = Vec::new();
+    let Some(listing) = listing() else { return Ok(listed) };
     for shard in shards.of_assets() {
         for entry in store.bootstrap(shard).await?.entries {
             let Some(Body::Asset(info)) = entry.state.map(|state| state.body) else { continue };
-            let id = info.listing_ids.iter().find(|(venue, _)| venue == LISTING.as_str());
+            let id = info.listing_ids.iter().find(|(venue, _)| venue == listing.as_str());
             if let Some((_, id)) = id.filter(|_| codes.contains(&info.asset)) {
                 listed.push((info.asset.clone(), id.clone()));
             }

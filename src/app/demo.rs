@@ -92,7 +92,7 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
                 venue.rest_url.clone_from(&endpoint.rest_url);
                 venue.ws_url.clone_from(&endpoint.ws_url);
                 // A simulated venue takes any key, and none of the configuration is shown to it.
-                venue.api_key = venue.venue.api_key().and_then(|_| Secret::parse("simulated"));
+                venue.api_key = venue.venue.profile().api_key.and_then(|_| Secret::parse("simulated"));
             }
             None => venue.enabled = false,
         }

@@ -35,18 +35,18 @@ pub(super) fn collector(config: &Config) -> CollectorSettings {
 /// The catalogue of venues.
 pub(super) fn venue_entries(config: &Config, simulated: bool) -> Vec<VenueEntry> {
     let entry = |venue: &&'static dyn Venue| {
-        let about = venue.about();
+        let profile = venue.profile();
         VenueEntry {
             id: venue.id().to_string(),
-            title: about.title.to_owned(),
-            feeds: venue.feeds().to_vec(),
+            title: profile.title.to_owned(),
+            feeds: profile.feed_ids().collect(),
             enabled: config.venues.get(venue.id()).is_none_or(|configured| configured.enabled),
             simulated,
-            documentation_url: about.documentation_url.to_owned(),
-            terms_url: about.terms_url.to_owned(),
+            documentation_url: profile.documentation_url.to_owned(),
+            terms_url: profile.terms_url.to_owned(),
             terms_note: String::new(),
-            official: about.official,
-            key_required: venue.api_key().is_some(),
+            official: profile.official,
+            key_required: profile.api_key.is_some(),
             key_configured: config.venues.get(venue.id()).is_some_and(|configured| configured.api_key.is_some()),
         }
     };

@@ -1,6 +1,5 @@
 //! `decode`: prints what a venue's recorded answer, or recorded stream messages, mean.
 
-use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,12 +7,14 @@ use clap::Args;
 
 use super::error::CliError;
 use super::table::printable;
-use crossmarket_domain::{Feed, Instrument, Observation};
-use crossmarket_venues::{self as venues, Frame, REGISTRY, Response, Unresolved, UnresolvedReason, Venue, envelope};
+use crossmarket_domain::Observation;
+use crossmarket_venues::{Ask, Frame, Response, Unresolved, UnresolvedReason, Venue, VenueError, envelope};
 
 mod observation;
+mod question;
 
 use observation::{feed_of, observation_json};
+use question::Question;
 
 /// Maximum length of an answer, and of a stream message, in bytes.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
@@ -22,23 +23,26 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 FEED is one of tickers, candles, long-short-ratios, open-interest, market-caps, index-levels, categories.
-Exit code: 0 when all could be read, 1 when anything was malformed or the venue refused, 2 for an unknown venue, feed or instrument.
+
+Many answers do not repeat their question: candles do not say their interval, some ratios not which accounts they count. What an answer
+does not say comes from the flags, or from FILE.ask.json beside the file, a JSON object whose keys are the flags' names:
+
+  {\"venue\": \"okx\", \"feed\": \"candles\", \"instrument\": \"BTC-USDT\", \"interval\": \"1h\"}
+
+Flags win over the file. Ratios have \"period\" and \"kind\", members of a category have \"category\".
+
+Exit code: 0 when all could be read, 1 when anything was malformed or the venue refused, 2 for an unknown venue, feed or instrument, or
+when a part of the question is missing.
 
 Examples:
   crossmarket decode --venue binance --feed tickers ticker_24hr.json
-  crossmarket decode --venue bybit --feed candles --instrument BTCUSDT kline.json
+  crossmarket decode --venue bybit --feed candles --instrument BTCUSDT --interval 1h kline.json
+  crossmarket decode --venue okx --feed long-short-ratios --instrument BTC-USDT-SWAP --kind top-trader-account ratio.json
   curl -s URL | crossmarket decode --venue kraken --feed tickers -
   crossmarket decode --venue okx --feed tickers --stream frames.jsonl")]
 pub(super) struct DecodeArguments {
-    /// The venue's id, such as binance-usdm.
-    #[arg(long, value_name = "ID")]
-    venue: String,
-    /// The kind of data.
-    #[arg(long, value_name = "FEED")]
-    feed: String,
-    /// Only this instrument, by the venue's own symbol. Needed where an answer does not name its instrument.
-    #[arg(long, value_name = "SYMBOL")]
-    instrument: Option<String>,
+    #[command(flatten)]
+    question: Question,
     /// The input is WebSocket messages, one per line, bare or in a recording's envelope ({"recv_ts": …, "msg": …}).
     #[arg(long)]
     stream: bool,
@@ -50,11 +54,10 @@ pub(super) struct DecodeArguments {
     file: PathBuf,
 }
 
-/// The resolved arguments.
+/// The venue and what it was asked for.
 struct Asked {
     venue: &'static dyn Venue,
-    feed: Feed,
-    instrument: Option<Instrument>,
+    ask: Ask,
 }
 
 /// Whether everything was readable.
@@ -78,30 +81,12 @@ pub(super) fn run(arguments: &DecodeArguments) -> Result<(), CliError> {
 }
 
 fn resolve(arguments: &DecodeArguments) -> Result<Asked, CliError> {
-    let venue = venues::find(&arguments.venue).ok_or_else(|| {
-        let known: Vec<&str> = REGISTRY.iter().map(|venue| venue.id().as_str()).collect();
-        CliError::Usage(format!("unknown venue {:?}; venues: {}", arguments.venue, known.join(", ")))
-    })?;
-    let has = |feed: Feed| {
-        venue.feeds().contains(&feed) || (arguments.stream && feed == Feed::Tickers && venue.stream().is_some())
-    };
-    let feed = Feed::parse(&arguments.feed).filter(|feed| has(*feed)).ok_or_else(|| {
-        let known: Vec<&str> = Feed::ALL.into_iter().filter(|feed| has(*feed)).map(Feed::as_str).collect();
-        let id = venue.id();
-        CliError::Usage(format!("{id} has no feed {:?}; its feeds: {}", arguments.feed, known.join(", ")))
-    })?;
+    let beside = Question::beside(&arguments.file)?;
+    let (venue, ask) = arguments.question.clone().or(beside).resolve(arguments.stream)?;
     if arguments.stream && venue.stream().is_none() {
         return Err(CliError::Usage(format!("{} has no stream to decode", venue.id())));
     }
-    let instrument = match &arguments.instrument {
-        Some(symbol) => Some(venue.instrument(symbol).ok_or_else(|| {
-            let example = venue.listing("BTC", "USDT").or_else(|| venue.listing("BTC", "USD"));
-            let example = example.map(|listing| format!(", such as {}", listing.symbol)).unwrap_or_default();
-            CliError::Usage(format!("{symbol:?} is not a symbol of {}; expected its own spelling{example}", venue.id()))
-        })?),
-        None => None,
-    };
-    Ok(Asked { venue, feed, instrument })
+    Ok(Asked { venue, ask })
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, CliError> {
@@ -126,18 +111,14 @@ fn decode_answer(
     if body.len() as u64 > INPUT_BYTES_MAX {
         return Err(CliError::Failed(format!("the answer is longer than {INPUT_BYTES_MAX} bytes")));
     }
-    let name = arguments.file.file_name().filter(|_| arguments.file != Path::new("-"));
-    let response = Response {
-        status: arguments.status,
-        path: name.map(OsStr::to_string_lossy).unwrap_or_default().into_owned(),
-        body: body.into(),
-        ..Default::default()
-    };
-    let instruments: Vec<Instrument> = asked.instrument.iter().cloned().collect();
-    let parsed = asked
-        .venue
-        .parse(asked.feed, &instruments, &response)
-        .map_err(|error| CliError::Failed(printable(&error.to_string())))?;
+    let response = Response { status: arguments.status, body: body.into(), ..Response::default() };
+    let parsed = asked.venue.parse(&asked.ask, &response).map_err(|error| match error {
+        VenueError::Unasked(part) => {
+            let part = part.as_str();
+            CliError::Usage(format!("the answer does not say its {part}: pass --{part}, or put it into FILE.ask.json"))
+        }
+        error => CliError::Failed(printable(&error.to_string())),
+    })?;
     print(asked, &parsed.observations, out)?;
     Ok(tell(&parsed.unresolved, None))
 }
@@ -145,8 +126,8 @@ fn decode_answer(
 /// Prints the observations of the feed asked for (and the instrument, if one was).
 fn print(asked: &Asked, observations: &[Observation], out: &mut impl Write) -> io::Result<()> {
     let wanted = |observation: &&Observation| {
-        let instrument = asked.instrument.as_ref();
-        feed_of(&observation.payload) == asked.feed
+        let instrument = asked.ask.instruments.first();
+        feed_of(&observation.payload) == asked.ask.feed
             && instrument.is_none_or(|instrument| instrument.symbol == observation.instrument.symbol)
     };
     for observation in observations.iter().filter(wanted) {
@@ -223,9 +204,11 @@ mod tests {
     #[test]
     fn an_unknown_venue_is_wrong_usage() {
         let arguments = DecodeArguments {
-            venue: "nowhere".to_owned(),
-            feed: "tickers".to_owned(),
-            instrument: None,
+            question: Question {
+                venue: Some("nowhere".to_owned()),
+                feed: Some("tickers".to_owned()),
+                ..Question::default()
+            },
             stream: false,
             status: 200,
             file: PathBuf::from("-"),

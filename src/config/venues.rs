@@ -39,13 +39,13 @@ pub struct VenueConfig {
 impl VenueConfig {
     fn read(reader: &mut Reader, venue: &dyn Venue) -> Self {
         let key = |name: &str| format!("venues.{}.{name}", venue.id());
+        let profile = venue.profile();
         let enabled = reader.read(&key("enabled"), "Whether the venue is asked at all.", boolean(true));
         let help = "Its HTTP API. Feeds on the venue's other hosts are asked there only while this is the default.";
-        let rest_url = reader.read(&key("rest_url"), help, url(venue.rest_url(), ["http", "https"]));
-        let ws_url = venue
-            .stream()
-            .map(|stream| reader.read(&key("ws_url"), "Its stream.", url(stream.ws_url(), ["ws", "wss"])));
-        let api_key = venue.api_key().and_then(|_| api_key(reader, key));
+        let rest_url = reader.read(&key("rest_url"), help, url(profile.rest_url, ["http", "https"]));
+        let ws_url =
+            profile.stream.map(|stream| reader.read(&key("ws_url"), "Its stream.", url(stream.url, ["ws", "wss"])));
+        let api_key = profile.api_key.and_then(|_| api_key(reader, key));
         Self { enabled, rest_url, ws_url, api_key }
     }
 }

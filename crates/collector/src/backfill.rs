@@ -20,15 +20,9 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::time::HOUR;
-use crossmarket_domain::{
-    AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, VenueId,
-};
+use crossmarket_domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
 use crossmarket_store::Store;
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
-
-/// The venues whose candles are taken, in this order where several have an asset; others come after.
-pub const PREFERENCE: &[VenueId] =
-    &[VenueId("binance"), VenueId("coinbase"), VenueId("kraken"), VenueId("bybit"), VenueId("okx")];
 
 /// Series under way at once.
 const CONCURRENT_MAX: usize = 8;

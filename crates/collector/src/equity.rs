@@ -22,17 +22,15 @@ use super::monitor::FeedMonitor;
 use crossmarket_clock::Clock;
 use crossmarket_domain::index::{IndexCode, KNOWN};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{Instrument, Timestamp, VenueId};
+use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
 use crossmarket_store::Store;
+use crossmarket_venues as venues;
 
 mod closes;
 mod desk;
 
 pub use closes::{FillProgress, fill};
 use desk::Desk;
-
-/// The sources in order of preference. `fred` and `stooq` have closes only.
-pub const PREFERENCE: &[VenueId] = &[VenueId("yahoo"), VenueId("twelvedata"), VenueId("stooq"), VenueId("fred")];
 
 /// Messages from the sources that wait at most: one is the answer about one index.
 pub const HEARD_MAX: usize = 32;
@@ -152,5 +150,6 @@ fn listed(source: &IndexSourceLink, index: &IndexCode) -> Option<Instrument> {
 
 /// The place of a source in the order of preference; those that are not in it come last.
 pub fn place_of(venue: VenueId) -> usize {
-    PREFERENCE.iter().position(|known| *known == venue).unwrap_or(PREFERENCE.len())
+    let preference = venues::preference(Feed::IndexLevels);
+    preference.iter().position(|known| *known == venue).unwrap_or(preference.len())
 }

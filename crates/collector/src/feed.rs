@@ -22,7 +22,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::{Feed, Instrument};
 use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::trace;
-use crossmarket_venues::{ApiKey, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
+use crossmarket_venues::{ApiKey, Ask, Parsed, Request, RequestOptions, Response, Secret, Venue, VenueError};
 
 /// When a venue that limits us does not say for how long, and its window is not to be trusted.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
@@ -84,8 +84,7 @@ impl VenueLink {
                 let mark = if request.path.contains('?') { '&' } else { '?' };
                 let value: String = url::form_urlencoded::byte_serialize(key.reveal().as_bytes()).collect();
                 let path = format!("{}{mark}{}={value}", request.path, place.parameter);
-                let answer = self.fetcher.get(base, &Request { path, ..request.clone() }).await?;
-                Ok(Response { path: request.path.clone(), ..answer })
+                self.fetcher.get(base, &Request { path, ..request.clone() }).await
             }
         }
     }
@@ -100,7 +99,14 @@ impl VenueLink {
     ) -> Result<Parsed, VenueError> {
         let duration = metrics::VENUE_PARSE.with(&[self.venue.id().as_str()]);
         let span = trace::span!(trace::within(), "parse", crossmarket.observation_count = Empty);
-        let parsed = span.in_scope(|| duration.time(|| self.venue.parse(feed, &request.asked, response)));
+        let also;
+        let ask = if request.ask.feed == feed {
+            &request.ask
+        } else {
+            also = Ask { feed, ..request.ask.clone() };
+            &also
+        };
+        let parsed = span.in_scope(|| duration.time(|| self.venue.parse(ask, response)));
         if let Ok(parsed) = &parsed {
             span.record("crossmarket.observation_count", parsed.observations.len().cast_signed() as i64);
         }
@@ -272,7 +278,7 @@ impl PolledFeed {
         let traced = self.link.collect_span(self.feed);
         match self.link.ask_patiently(self.feed, request, seed, span).instrument(traced.clone()).await {
             Ok(parsed) => {
-                self.monitor.succeeded(request.asked.len(), parsed.observations.len(), &parsed.unresolved);
+                self.monitor.succeeded(request.ask.instruments.len(), parsed.observations.len(), &parsed.unresolved);
                 let observed = Observed {
                     venue_index: self.link.index,
                     feed: self.feed,

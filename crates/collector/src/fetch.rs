@@ -113,7 +113,7 @@ impl Fetch for Fetcher {
             url.full = without_query(&url),
             error.type = Empty,
         );
-        let result = self.read(url, request, &span).instrument(span.clone()).await;
+        let result = self.read(url, &span).instrument(span.clone()).await;
         if let Err(error) = &result {
             span.record("error.type", error_type(error)).record("otel.status_code", "ERROR");
         }
@@ -122,7 +122,7 @@ impl Fetch for Fetcher {
 }
 
 impl Fetcher {
-    async fn read(&self, url: Url, request: &Request, span: &Span) -> Result<Response, VenueError> {
+    async fn read(&self, url: Url, span: &Span) -> Result<Response, VenueError> {
         let sent = self.client.get(url).header(ACCEPT, "application/json, text/csv, */*;q=0.1").send().await;
         let mut answer = sent.map_err(|error| transient(&error))?;
         let status = answer.status().as_u16();
@@ -140,7 +140,7 @@ impl Fetcher {
             let limit = self.limits.body_bytes_max;
             return Err(VenueError::Malformed(format_smolstr!("body longer than {limit} bytes")));
         };
-        Ok(Response { status, path: request.path.clone(), retry_after, content_type, body })
+        Ok(Response { status, retry_after, content_type, body })
     }
 }
 
@@ -167,7 +167,7 @@ fn error_type(error: &VenueError) -> &'static str {
     match error {
         VenueError::RateLimited { .. } => "rate_limited",
         VenueError::Transient(_) => "transient",
-        VenueError::Malformed(_) => "malformed",
+        VenueError::Malformed(_) | VenueError::Unasked(_) => "malformed",
         VenueError::Rejected(_) => "rejected",
     }
 }
@@ -232,9 +232,11 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
+    use crossmarket_domain::Feed;
+    use crossmarket_venues::Ask;
 
     fn request(path: &str) -> Request {
-        Request { path: path.to_owned(), host: None, scope: "weight", weight: 1, asked: Vec::new() }
+        Request { ask: Ask::all(Feed::Tickers), path: path.to_owned(), host: None, scope: "weight", weight: 1 }
     }
 
     async fn serve(router: Router) -> String {
@@ -298,7 +300,7 @@ mod tests {
         let fetcher = Fetcher::new(limits()).expect("a client");
         let answer = fetcher.get(&base, &request("/ok?key=SECRET")).await.expect("an answer");
         assert_eq!((answer.status, answer.retry_after), (200, Some(Duration::from_secs(7))));
-        assert_eq!((answer.path.as_str(), &answer.body[..]), ("/ok?key=SECRET", &b"{}"[..]));
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
         let error = |path: &'static str| {
             let (fetcher, base) = (fetcher.clone(), base.clone());
             async move { fetcher.get(&base, &request(path)).await.expect_err(path) }

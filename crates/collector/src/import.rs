@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
 
-use super::backfill::{PREFERENCE, fetch_candles, first_gap, pace, series_key};
+use super::backfill::{fetch_candles, first_gap, pace, series_key};
 use super::equity::{self, FillProgress, IndexSourceLink};
 use super::feed::VenueLink;
 use super::filler::HistoryFiller;
@@ -63,7 +63,7 @@ pub async fn backfill(
         let usable = all
             .iter()
             .zip(&settings.venues)
-            .filter(move |(link, venue)| venue.is_usable() && link.venue.feeds().contains(&feed));
+            .filter(move |(link, venue)| venue.is_usable() && link.venue.profile().feed(feed).is_some());
         usable.map(|(link, _)| link.clone())
     };
     let mut links: Vec<VenueLink> = having(Feed::Candles).collect();
@@ -71,8 +71,8 @@ pub async fn backfill(
         .map(|link| IndexSourceLink { monitor: Arc::new(monitor_of(&link, Feed::IndexLevels)), link })
         .collect();
     sources.sort_by_key(|source| equity::place_of(source.link.venue.id()));
-    let place = |link: &VenueLink| PREFERENCE.iter().position(|id| *id == link.venue.id()).unwrap_or(PREFERENCE.len());
-    links.sort_by_key(place);
+    let rank = |link: &VenueLink| link.venue.profile().feed(Feed::Candles).and_then(|profile| profile.rank);
+    links.sort_by_key(|link| rank(link).unwrap_or(u8::MAX));
     let is_index = |code: &&AssetCode| index_of(code).is_some();
     let index_count = codes.iter().filter(is_index).count();
     let series_count = (codes.len() - index_count) * CandleInterval::ALL.len() + index_count;

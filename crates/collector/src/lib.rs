@@ -22,7 +22,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::{AssetCode, Feed, Instrument, Shards, VenueId};
 use crossmarket_store::{Store, StoreError};
 use crossmarket_telemetry::metrics::Calculation;
-use crossmarket_venues::{Secret, Venue};
+use crossmarket_venues::{FeedProfile, Secret, Venue};
 
 pub mod backfill;
 pub mod board;
@@ -97,9 +97,6 @@ const QUOTE_ASSETS: &[&str] = &["USDT", "USDC", "FDUSD", "DAI", "EUR", "GBP", "B
 /// Simulated venues have no meter to protect; the limits are still kept, at this multiple.
 const SIMULATED_BUDGET_FACTOR: u32 = 50;
 
-/// The market-cap listings, the preferred first. Others come after.
-const LISTING_PREFERENCE: &[VenueId] = &[VenueId("coingecko"), VenueId("coinpaprika")];
-
 /// One venue's settings.
 #[derive(Clone)]
 pub struct VenueSettings {
@@ -119,13 +116,14 @@ pub struct VenueSettings {
 impl VenueSettings {
     /// The venue at its own addresses, enabled.
     pub fn of(venue: &'static dyn Venue) -> Self {
-        let ws_url = venue.stream().filter(|stream| stream.connects()).map(|stream| stream.ws_url().to_owned());
-        Self { venue, rest_url: venue.rest_url().to_owned(), ws_url, enabled: true, api_key: None }
+        let profile = venue.profile();
+        let ws_url = profile.stream.map(|stream| stream.url.to_owned());
+        Self { venue, rest_url: profile.rest_url.to_owned(), ws_url, enabled: true, api_key: None }
     }
 
     /// Whether it is asked: switched on, and with the key that it needs.
     fn is_usable(&self) -> bool {
-        self.enabled && (self.venue.api_key().is_none() || self.api_key.is_some())
+        self.enabled && (self.venue.profile().api_key.is_none() || self.api_key.is_some())
     }
 }
 
@@ -376,8 +374,8 @@ fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, C
             venue,
             rest_url: rest_url.trim_end_matches('/').into(),
             redirected: url::Url::parse(rest_url).is_ok_and(|url| fetch::is_loopback(&url)),
-            budgets: Budgets::new(venue.id(), venue.limits(), factor, clock),
-            api_key: venue.api_key().zip(api_key.clone()),
+            budgets: Budgets::new(venue.id(), venue.profile().limits, factor, clock),
+            api_key: venue.profile().api_key.zip(api_key.clone()),
             fetcher: Arc::clone(&fetcher),
             clock,
         })
@@ -391,15 +389,14 @@ fn universe(settings: &CollectorSettings) -> Universe {
         .filter_map(|code| AssetCode::parse(code))
         .chain(settings.extra_assets.iter().cloned())
         .collect();
-    let mut listings: Vec<(usize, u16)> = settings
+    let mut listings: Vec<(u8, u16)> = settings
         .venues
         .iter()
         .enumerate()
-        .filter(|(_, venue)| venue.is_usable() && venue.venue.feeds().contains(&Feed::MarketCaps))
-        .map(|(index, venue)| {
-            let id = venue.venue.id();
-            let place = LISTING_PREFERENCE.iter().position(|known| *known == id).unwrap_or(LISTING_PREFERENCE.len());
-            (place, u16::try_from(index).unwrap_or(u16::MAX))
+        .filter(|(_, venue)| venue.is_usable())
+        .filter_map(|(index, venue)| {
+            let rank = venue.venue.profile().feed(Feed::MarketCaps)?.rank.unwrap_or(u8::MAX);
+            Some((rank, u16::try_from(index).unwrap_or(u16::MAX)))
         })
         .collect();
     listings.sort_unstable();
@@ -429,17 +426,15 @@ impl Started {
         tasks: &mut JoinSet<()>,
     ) {
         let venue = link.venue;
-        let connects = venue.stream().is_some_and(|stream| stream.connects());
-        let streaming = venue_settings.ws_url.is_some() && connects;
+        let profile = venue.profile();
+        let streaming = venue_settings.ws_url.is_some() && profile.stream.is_some();
         let mut monitors: HashMap<Feed, Arc<FeedMonitor>> = HashMap::new();
-        for (place, feed) in venue.feeds().iter().enumerate() {
-            let schedule = schedule(venue.id(), *feed);
-            let enabled = venue_settings.is_usable() && schedule.is_some();
-            let (interval, interval_streaming) = schedule.unwrap_or_default();
+        for (place, FeedProfile { feed, interval, interval_streaming, .. }) in profile.feeds.iter().enumerate() {
+            let enabled = venue_settings.is_usable();
             let budgets = link.budgets.clone();
             let simulated = settings.simulated;
             let monitor =
-                Arc::new(FeedMonitor::new(venue.id(), *feed, interval, enabled, simulated, budgets, link.clock));
+                Arc::new(FeedMonitor::new(venue.id(), *feed, *interval, enabled, simulated, budgets, link.clock));
             self.monitors.push(Arc::clone(&monitor));
             monitors.insert(*feed, Arc::clone(&monitor));
             let is_planned = matches!(feed, Feed::LongShortRatios | Feed::OpenInterest);
@@ -449,8 +444,8 @@ impl Started {
                     feed: *feed,
                     monitor,
                     intake: if *feed == Feed::IndexLevels { index_intake.clone() } else { intake.clone() },
-                    interval,
-                    interval_streaming,
+                    interval: *interval,
+                    interval_streaming: *interval_streaming,
                     row_count_max: u32::try_from(settings.universe_size).ok().filter(|_| *feed == Feed::MarketCaps),
                     instruments: listed_instruments(venue, settings),
                     seed: settings.seed.wrapping_add(u64::from(link.index) * 16 + place as u64),
@@ -473,11 +468,12 @@ impl Started {
         self.candles.push(candles.map(|monitor| (link.clone(), Arc::clone(monitor))));
         let tickers = monitors.get(&Feed::Tickers).filter(|_| venue_settings.is_usable() && streaming);
         self.streams.push(tickers.and_then(|monitor| {
-            let url = format!("{}{}", venue_settings.ws_url.as_deref()?, venue.stream()?.path());
+            let url = format!("{}{}", venue_settings.ws_url.as_deref()?, profile.stream?.path);
             let (wanted, wanted_receiver) = watch::channel::<Arc<[Instrument]>>(Arc::from([]));
             let context = StreamContext {
                 venue_index: link.index,
                 stream: venue.stream()?,
+                session: profile.stream?.session,
                 dial: Arc::new(WebSocketDial { url }),
                 monitor: Arc::clone(monitor),
                 intake: intake.clone(),
@@ -491,7 +487,7 @@ impl Started {
             id: venue.id(),
             budget: if streaming { TICKER_BUDGET_STREAMING } else { TICKER_BUDGET },
             has_candles: candles.is_some(),
-            long_short_kinds: if venue_settings.is_usable() { venue.long_short_kinds() } else { &[] },
+            long_short_kinds: if venue_settings.is_usable() { profile.long_short_kinds } else { &[] },
             monitors,
         });
     }
@@ -500,24 +496,6 @@ impl Started {
 /// How long a ticker is fresh. A stream sends only what changes, so between two polls a quiet instrument is silent.
 const TICKER_BUDGET: Duration = Duration::from_secs(30);
 const TICKER_BUDGET_STREAMING: Duration = Duration::from_secs(60);
-
-/// The time between a feed's requests, and the same while the venue's stream delivers. `None` for a feed that is not collected.
-fn schedule(venue: VenueId, feed: Feed) -> Option<(Duration, Duration)> {
-    let (interval, interval_streaming) = match feed {
-        Feed::Tickers => (5, 30),
-        Feed::MarketCaps if venue == VenueId("coingecko") => (60, 60),
-        Feed::MarketCaps => (300, 300),
-        Feed::Categories => (600, 600),
-        Feed::Candles => (300, 300),
-        // What a plan allows in a day; what is told once a day.
-        Feed::IndexLevels if venue == VenueId("twelvedata") => (1_200, 1_200),
-        Feed::IndexLevels if venue == VenueId("stooq") => (3_600, 3_600),
-        Feed::IndexLevels if venue == VenueId("fred") => (10_800, 10_800),
-        Feed::IndexLevels => (60, 60),
-        Feed::LongShortRatios | Feed::OpenInterest => (300, 300),
-    };
-    Some((Duration::from_secs(interval), Duration::from_secs(interval_streaming)))
-}
 
 /// What to ask a venue for that cannot answer for everything at once: the always tracked assets against dollars.
 fn listed_instruments(venue: &dyn Venue, settings: &CollectorSettings) -> Vec<Instrument> {

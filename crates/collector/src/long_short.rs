@@ -416,7 +416,7 @@ impl LongShortFeed {
         let (mut outcome, mut refused) = (Outcome::Empty, false);
         for request in self.link.venue.requests(feed, asked, &job.options(since)) {
             monitor.requested();
-            let also = self.link.venue.also_answers(feed);
+            let also = self.link.venue.profile().feed(feed).map_or(&[][..], |profile| profile.also_answers);
             let feeds: Vec<Feed> = std::iter::once(feed).chain(also.iter().copied()).collect();
             let span = self.link.collect_span(feed);
             match self.link.ask_planned(&feeds, &request).instrument(span.clone()).await {

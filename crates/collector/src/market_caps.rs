@@ -14,10 +14,13 @@ use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Decimal, Feed, Instrument, Observation, Payload, Timestamp, VenueId};
 use crossmarket_store::{Store, StoreError};
-use crossmarket_venues::{RequestOptions, Venue};
+use crossmarket_venues::{REGISTRY, RequestOptions, Venue};
 
-/// The listing that tells the past, a year of it.
-pub const LISTING: VenueId = VenueId("coingecko");
+/// The listing that has the past, a year of it.
+pub fn listing() -> Option<VenueId> {
+    let has_past = |venue: &&&dyn Venue| venue.profile().feed(Feed::MarketCaps).is_some_and(|feed| feed.has_history);
+    REGISTRY.iter().find(has_past).map(|venue| venue.id())
+}
 
 /// How far back it tells without a paid key.
 const SPAN: Duration = DAY.saturating_mul(364);
@@ -47,8 +50,9 @@ pub async fn backfill_market_caps(
     progress: impl Fn(MarketCapProgress),
 ) -> Result<(), CollectorError> {
     let links = super::links(settings, clock)?;
-    let usable =
-        |(link, venue): &(super::VenueLink, &super::VenueSettings)| link.venue.id() == LISTING && venue.is_usable();
+    let usable = |(link, venue): &(super::VenueLink, &super::VenueSettings)| {
+        Some(link.venue.id()) == listing() && venue.is_usable()
+    };
     let Some((link, _)) = links.into_iter().zip(&settings.venues).find(usable) else { return Ok(()) };
     let monitor = monitor_of(&link, Feed::MarketCaps);
     let pace = Pace::Patient { seed: settings.seed, retry_for: RETRY_SPAN };

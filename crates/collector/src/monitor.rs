@@ -61,7 +61,7 @@ impl ErrorCounters {
         match error {
             VenueError::RateLimited { .. } => &self.rate_limited,
             VenueError::Transient(_) => &self.transient,
-            VenueError::Malformed(_) => &self.malformed,
+            VenueError::Malformed(_) | VenueError::Unasked(_) => &self.malformed,
             VenueError::Rejected(_) => &self.rejected,
         }
         .increment();
@@ -388,7 +388,7 @@ fn kind_of(error: &VenueError) -> FeedErrorKind {
     match error {
         VenueError::RateLimited { .. } => FeedErrorKind::RateLimited,
         VenueError::Transient(_) => FeedErrorKind::Transient,
-        VenueError::Malformed(_) => FeedErrorKind::Malformed,
+        VenueError::Malformed(_) | VenueError::Unasked(_) => FeedErrorKind::Malformed,
         VenueError::Rejected(_) => FeedErrorKind::Rejected,
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::CollectorError;
-use super::backfill::{PREFERENCE, Target, series_key};
+use super::backfill::{Target, series_key};
 use super::board::Board;
 use super::intake::{Intake, LongShortAnswer, Observed};
 use super::lease::{Lead, Leads};
@@ -23,10 +23,11 @@ use super::writer::{Outcome, Writer};
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::Key;
-use crossmarket_domain::{AssetCode, Candle, Instrument, ShardId, Shards, Timestamp};
+use crossmarket_domain::{AssetCode, Candle, Feed, Instrument, ShardId, Shards, Timestamp};
 use crossmarket_store::{Store, StoreError, Update};
 use crossmarket_telemetry::metrics::Calculation;
 use crossmarket_telemetry::trace;
+use crossmarket_venues as venues;
 
 /// Messages taken in one go at most.
 const MESSAGES_MAX: usize = 8;
@@ -359,11 +360,12 @@ impl Run {
                 !same
             });
         }
+        let preference = venues::preference(Feed::Candles);
         let targets: Arc<[Target]> = board
             .by_importance()
             .into_iter()
             .filter(|asset| self.writers.contains_key(&self.pipeline.shards.of_asset(asset)))
-            .map(|asset| Target { instruments: board.candle_instruments(&asset, PREFERENCE), asset })
+            .map(|asset| Target { instruments: board.candle_instruments(&asset, &preference), asset })
             .collect();
         self.lists_sent = self.lists_sent.saturating_add(u32::from(!targets.is_empty()));
         self.pipeline.targets.send_if_modified(|held| {

@@ -16,7 +16,7 @@ use super::monitor::FeedMonitor;
 use crossmarket_backoff::{Backoff, Jitter, Pauses};
 use crossmarket_clock::Clock;
 use crossmarket_domain::Instrument;
-use crossmarket_venues::{StreamingVenue, VenueError};
+use crossmarket_venues::{SessionPolicy, StreamingVenue, VenueError};
 
 pub mod connection;
 #[cfg(test)]
@@ -41,6 +41,8 @@ pub struct StreamContext {
     pub venue_index: u16,
     /// The protocol.
     pub stream: &'static dyn StreamingVenue,
+    /// The session's limits and habits.
+    pub session: SessionPolicy,
     /// How connections are made.
     pub dial: Arc<dyn Dial>,
     /// The tickers feed's health.
@@ -55,7 +57,7 @@ pub struct StreamContext {
 
 /// Streams the wanted instruments until `stop`. An empty list means that nothing is wanted yet.
 pub async fn run(context: StreamContext, mut wanted: watch::Receiver<Arc<[Instrument]>>, stop: CancellationToken) {
-    let group_size = context.stream.session().instruments_max.max(1);
+    let group_size = context.session.instruments_max.max(1);
     let mut groups: Vec<watch::Sender<Vec<Instrument>>> = Vec::new();
     let mut tasks = JoinSet::new();
     loop {
@@ -173,7 +175,7 @@ async fn replace(
         None => context.monitor.stream_opened(),
     }
     pauses.reset();
-    let life = context.stream.session().life_max?;
+    let life = context.session.life_max?;
     Some(context.clock.real(life.mul_f64(LIFE_SHARE) - jitter.share_of(life.mul_f64(LIFE_JITTER))))
 }
 

@@ -19,42 +19,32 @@ use crossmarket_domain::state::{Body, Epoch, FeedState, FeedStatus, Key, PriceSn
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Observation, Payload, Timestamp, TraceContext};
 use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, Tail, Update};
 use crossmarket_venues::{
-    About, Parsed, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason, VenueError,
+    Ask, FeedProfile, Parsed, Profile, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason,
+    VenueError,
 };
 
 /// A venue whose answers are lines: `SYMBOL PRICE VOLUME`, `id TICKER PRICE CAP CATEGORY`, `START PRICE`.
-struct TestVenue {
-    id: &'static str,
-    feeds: &'static [Feed],
+struct TestVenue(Profile);
+
+static ALPHA: TestVenue = test_venue("alpha", &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles)]);
+static BETA: TestVenue = test_venue("beta", &[FeedProfile::of(Feed::Tickers)]);
+static DEAD: TestVenue = test_venue("dead", &[FeedProfile::of(Feed::Tickers)]);
+static GARBAGE: TestVenue = test_venue("garbage", &[FeedProfile::of(Feed::Tickers)]);
+static LISTING: TestVenue =
+    test_venue("coingecko", &[FeedProfile::of(Feed::MarketCaps).every(60), FeedProfile::of(Feed::Categories)]);
+
+const LIMITS: &[RateLimit] = &[RateLimit::of("weight", 1_000, 60)];
+
+const fn test_venue(id: &'static str, feeds: &'static [FeedProfile]) -> TestVenue {
+    let rest_url = "https://venue.example";
+    TestVenue(Profile { id: VenueId(id), rest_url, feeds, limits: LIMITS, ..Profile::NONE })
 }
 
-static ALPHA: TestVenue = TestVenue { id: "alpha", feeds: &[Feed::Tickers, Feed::Candles] };
-static BETA: TestVenue = TestVenue { id: "beta", feeds: &[Feed::Tickers] };
-static DEAD: TestVenue = TestVenue { id: "dead", feeds: &[Feed::Tickers] };
-static GARBAGE: TestVenue = TestVenue { id: "garbage", feeds: &[Feed::Tickers] };
-static LISTING: TestVenue = TestVenue { id: "coingecko", feeds: &[Feed::MarketCaps, Feed::Categories] };
-
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "weight", limit: 1_000, window: Duration::from_secs(60) }];
-
 impl Venue for TestVenue {
-    fn id(&self) -> VenueId {
-        VenueId(self.id)
-    }
-
-    fn about(&self) -> About {
-        About { title: self.id, documentation_url: "", terms_url: "", official: false }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        self.feeds
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://venue.example"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        // Every one of these venues is a static.
+        let all = [&ALPHA, &BETA, &DEAD, &GARBAGE, &LISTING];
+        &all.into_iter().find(|venue| venue.0.id == self.0.id).expect("a test venue").0
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -76,11 +66,12 @@ impl Venue for TestVenue {
         if feed == Feed::Candles && asked.is_empty() {
             return Vec::new();
         }
-        let path = format!("/{}/{feed}{query}", self.id);
-        vec![Request { path, host: None, scope: "weight", weight: 1, asked: asked.to_vec() }]
+        let path = format!("/{}/{feed}{query}", self.0.id);
+        let ask = Ask { interval: options.interval, ..Ask::about(feed, asked) };
+        vec![Request { ask, path, host: None, scope: "weight", weight: 1 }]
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
         match response.status {
             200 => {}
             429 => return Err(VenueError::RateLimited { retry_after: response.retry_after }),
@@ -90,7 +81,7 @@ impl Venue for TestVenue {
         let mut parsed = Parsed::default();
         for line in text.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
-            match self.line(feed, asked, &fields) {
+            match self.line(ask.feed, &ask.instruments, &fields) {
                 Some(observation) => parsed.observations.push(observation),
                 None => parsed.unresolved.push(Unresolved {
                     symbol: line.into(),
@@ -328,7 +319,7 @@ fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
     let venue = |venue: &&'static TestVenue| VenueSettings {
         api_key: None,
         venue: *venue,
-        rest_url: if venue.id == "dead" { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
+        rest_url: if venue.id() == VenueId("dead") { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
         ws_url: None,
         enabled: true,
     };

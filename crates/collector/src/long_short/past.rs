@@ -226,13 +226,13 @@ impl Past {
         let Some((_, instrument)) = held.iter().find(|(_, instrument)| instrument.base == asset.as_str()) else {
             return Ok(true);
         };
-        let kinds = venue.link.venue.long_short_kinds();
+        let kinds = venue.link.venue.profile().long_short_kinds;
         let Some(first_kind) = kinds.first() else { return Ok(true) };
         let id = venue.link.venue.id();
         let names = LongShortSeriesNames::of(*first_kind, period, Some(id.as_str()));
         let known = self.store.points(&series(asset, names.long_share), from, until).await?;
         let known: HashSet<Timestamp> = known.iter().map(|point| point.time).collect();
-        let rows = venue.link.venue.long_short_rows_max();
+        let rows = venue.link.venue.profile().long_short_rows_max;
         let page = period.duration() * rows;
         let is_missing = |span: &Span| {
             let mut times = (0..).map(|step| span.start + period.duration() * step).take_while(|time| *time < span.end);
@@ -268,7 +268,7 @@ impl Past {
         let known = self.store.points(&series(asset, names.long_share.clone()), from, until).await?;
         let known: HashSet<Timestamp> = known.iter().map(|point| point.time).collect();
         let mut readings: BTreeMap<Timestamp, Vec<Reading>> = BTreeMap::new();
-        for venue in self.venues.iter().filter(|venue| venue.link.venue.long_short_kinds().contains(&kind)) {
+        for venue in self.venues.iter().filter(|venue| venue.link.venue.profile().long_short_kinds.contains(&kind)) {
             let id = venue.link.venue.id();
             let of_venue = LongShortSeriesNames::of(kind, period, Some(id.as_str()));
             let shares = self.store.points(&series(asset, of_venue.long_share), from, until).await?;
@@ -326,11 +326,11 @@ impl SeriesSource for RatioPages<'_> {
             ..RequestOptions::default()
         };
         let asked = std::slice::from_ref(self.instrument);
-        let also = venue.also_answers(Feed::LongShortRatios);
+        let also = venue.profile().feed(Feed::LongShortRatios).map_or(&[][..], |profile| profile.also_answers);
         let feeds: Vec<Feed> = std::iter::once(Feed::LongShortRatios).chain(also.iter().copied()).collect();
         let ratios = venue.requests(Feed::LongShortRatios, asked, &options);
         let mut requests: Vec<PageRequest> = ratios.into_iter().map(|request| (feeds.clone(), request)).collect();
-        if also.is_empty() && venue.has_open_interest_history() {
+        if also.is_empty() && venue.profile().feed(Feed::OpenInterest).is_some_and(|profile| profile.has_history) {
             let of_interest = venue.requests(Feed::OpenInterest, asked, &options);
             requests.extend(of_interest.into_iter().map(|request| (vec![Feed::OpenInterest], request)));
         }

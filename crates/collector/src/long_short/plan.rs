@@ -200,7 +200,7 @@ pub fn plan(
             groups.push(Group { tier, period, interval, instruments: of_tier.clone(), weights });
         }
     }
-    stretch(&mut groups, venue.limits());
+    stretch(&mut groups, venue.profile().limits);
     let mut plan = Plan::default();
     for group in &groups {
         plan.jobs.extend(jobs(group));
@@ -251,7 +251,7 @@ fn jobs<'g>(group: &'g Group<'_>) -> impl Iterator<Item = Job> + 'g {
 fn tiers_of<'g>(group: &'g Group<'_>, venue: &dyn Venue, rules: &[TierRule]) -> impl Iterator<Item = PlanTier> + 'g {
     let rank_min = group.tier.checked_sub(1).and_then(|before| rules.get(before)?.rank_max).map_or(1, |rank| rank + 1);
     let rank_max = rules.get(group.tier).and_then(|rule| rule.rank_max);
-    let limits: Vec<RateLimit> = venue.limits().to_vec();
+    let limits: Vec<RateLimit> = venue.profile().limits.to_vec();
     let id = venue.id();
     group.weights.keys().map(move |scope| {
         let of_scope = limits.iter().find(|limit| limit.scope == *scope);
@@ -288,7 +288,7 @@ mod tests {
         for id in VENUES {
             let venue = venues::find(id).expect("registered");
             let plan = plan(venue, &instruments(500), true, false);
-            for limit in venue.limits() {
+            for limit in venue.profile().limits {
                 let scope = format!("{id}:{}", limit.scope);
                 let of_scope =
                     plan.ratio_tiers.iter().chain(&plan.open_interest_tiers).filter(|tier| tier.scope == scope);

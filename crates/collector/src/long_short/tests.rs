@@ -56,8 +56,7 @@ impl Fetch for FakeVenue {
             }
             _ => (200, self.body(&request.path)),
         };
-        let path = request.path.clone();
-        Ok(Response { status, path, content_type: "application/json".into(), body: body.into(), ..Response::default() })
+        Ok(Response { status, content_type: "application/json".into(), body: body.into(), ..Response::default() })
     }
 }
 
@@ -228,7 +227,7 @@ impl Bench {
             let venue = venues::find(id).expect("registered");
             let fake =
                 Arc::new(FakeVenue { id, asset_count, fault: Mutex::new(faults(id)), clock, log: Mutex::default() });
-            let budgets = Budgets::new(venue.id(), venue.limits(), 1, clock);
+            let budgets = Budgets::new(venue.id(), venue.profile().limits, 1, clock);
             let fetcher: Arc<dyn Fetch> = Arc::clone(&fake) as _;
             let (rest_url, redirected) = ("http://localhost".into(), true);
             let budgets_of_link = budgets.clone();
@@ -332,7 +331,7 @@ async fn an_hour_of_all_venues_stays_within_every_window() {
     bench.stop.cancel();
     for Running { venue, link, ratios, .. } in &bench.running {
         let log = venue.log.lock().unwrap_or_else(PoisonError::into_inner);
-        for limit in link.venue.limits() {
+        for limit in link.venue.profile().limits {
             let of_scope: Vec<(Instant, u32)> = log
                 .iter()
                 .filter(|(_, scope, ..)| *scope == limit.scope)
@@ -370,7 +369,7 @@ async fn an_hour_of_all_venues_stays_within_every_window() {
             value(path, &SYMBOL_KEYS) == Some(venue.symbol(1).as_str())
                 && value(path, &PERIOD_KEYS).is_some_and(|asked| seconds(asked) == 300)
         });
-        let per_round = if venue.id == "gate" { 1 } else { link.venue.long_short_kinds().len() };
+        let per_round = if venue.id == "gate" { 1 } else { link.venue.profile().long_short_kinds.len() };
         let rounds = five_minutes.count() / per_round;
         assert!((11..=14).contains(&rounds), "{}: {rounds} rounds of five minutes in an hour", venue.id);
     }

@@ -183,7 +183,7 @@ async fn drive(
         Ok(Err(error)) => return smol_str::format_smolstr!("{error}"),
         Err(_) => return "timed out connecting".into(),
     };
-    let policy = context.stream.session();
+    let policy = context.session;
     let subscriptions = context.stream.subscribe(&instruments);
     let pulse = Arc::new(Pulse::new());
     let (replies, replies_receiver) = mpsc::channel(REPLIES_MAX);

@@ -12,12 +12,12 @@ use super::*;
 use crate::budget::Budgets;
 use crossmarket_domain::observation::Ticker;
 use crossmarket_domain::{Decimal, Feed, Observation, Payload, VenueId};
-use crossmarket_venues::{Frame, Parsed, Ping, SessionPolicy};
+use crossmarket_venues::{Frame, Parsed, Ping};
 
 /// Frames are `SYMBOL PRICE`, `closing`, `alive` or `say TEXT`.
 struct TestStream;
 
-const POLICY: SessionPolicy = SessionPolicy {
+const SESSION: SessionPolicy = SessionPolicy {
     life_max: Some(Duration::from_secs(1_000)),
     silence_max: Duration::from_secs(60),
     ping: Ping::Text { text: "ping", every: Duration::from_secs(20) },
@@ -26,14 +26,6 @@ const POLICY: SessionPolicy = SessionPolicy {
 };
 
 impl StreamingVenue for TestStream {
-    fn ws_url(&self) -> &'static str {
-        "wss://stream.example"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        POLICY
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         asked.iter().map(|instrument| format!("subscribe {}", instrument.symbol)).collect()
     }
@@ -127,6 +119,7 @@ fn start(symbols: &[&str], intake_max: usize) -> Fixture {
     let context = StreamContext {
         venue_index: 0,
         stream: &TestStream,
+        session: SESSION,
         dial,
         monitor: Arc::clone(&monitor),
         intake: intake_sender,

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::gather::{At, Failure, Gather};
-use super::super::json::{JsonError, Kind, Reader, Scalar};
-use super::super::{Parsed, Response, UnresolvedReason, VenueError, listings};
+use super::super::venue::{Ask, Parsed, Response, UnresolvedReason, VenueError};
+use super::super::wire::{At, Failure, JsonError, Kind, Reader, ResponseBuilder, Scalar};
 use super::error_of;
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Instrument, Payload, Timestamp};
@@ -15,8 +14,8 @@ use crossmarket_domain::{Instrument, Payload, Timestamp};
 /// {"prices":[[1768435200000,96700.1],[1768507200000,95391.2]],"market_caps":[[1768435200000,1.93e12],[1768507200000,1.90e12]],
 ///  "total_volumes":[[1768435200000,5.1e10],[1768507200000,null]]}
 /// ```
-/// Points are of 00:00 UTC and, the last one, of now. The body does not say which asset it is of.
-pub(super) fn parse(asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+/// Points are at 00:00 UTC, and the last one is of now. The body does not name its asset.
+pub(super) fn parse(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
     let mut reader = Reader::new(&response.body);
     let mut points: BTreeMap<i64, Point<'_>> = BTreeMap::new();
     let mut is_chart = false;
@@ -38,19 +37,17 @@ pub(super) fn parse(asked: &[Instrument], response: &Response) -> Result<Parsed,
     if !is_chart {
         return Err(error_of(&mut Reader::new(&response.body)));
     }
-    let mut gather = Gather::new(asked);
-    let id = response.path.split("/coins/").nth(1).and_then(|rest| rest.split('/').next());
-    let subject = gather.subject_of_path(id, |id| Some(listings::instrument(id, "")));
-    let Some(subject) = subject else { return Ok(gather.finish()) };
+    let mut builder = ResponseBuilder::new(ask);
+    let Some(about) = builder.only_instrument() else { return builder.finish() };
     for _ in 0..broken {
-        gather.settle(&subject, Err(Failure { reason: UnresolvedReason::Malformed, field: "point" }));
+        builder.record(&about, Err(Failure { reason: UnresolvedReason::Malformed, field: "point" }));
     }
     for (millis, point) in points {
-        let statement = point.market_cap(subject.instrument());
+        let statement = point.market_cap(about.instrument());
         let statement = statement.map(|cap| (Some(Timestamp::from_millis(millis)), Payload::MarketCap(Box::new(cap))));
-        gather.settle(&subject, statement);
+        builder.record(&about, statement);
     }
-    Ok(gather.finish())
+    builder.finish()
 }
 
 /// What the three columns say of one time.
@@ -101,16 +98,17 @@ mod tests {
     use crate::{RequestOptions, Venue};
     use crossmarket_domain::Feed;
 
-    fn read(path: &str, body: &str) -> Result<Parsed, VenueError> {
-        let response = Response { status: 200, path: path.into(), body: body.to_owned().into(), ..Response::default() };
-        CoinGecko.parse(Feed::MarketCaps, &[], &response)
+    fn read(id: &str, body: &str) -> Result<Parsed, VenueError> {
+        let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
+        let asked = [CoinGecko.instrument(id).expect("an id")];
+        CoinGecko.parse(&Ask { reports_every_entry: true, ..Ask::about(Feed::MarketCaps, asked) }, &response)
     }
 
     #[test]
     fn columns_are_joined_by_their_times() {
         let body = r#"{"prices":[[1768435200000,2.5],[1768521600000,null]],"market_caps":[[1768435200000,1.9e12],[1768521600000,0]],
             "total_volumes":[[1768435200000,null],7,["soon",1]],"new":{}}"#;
-        let parsed = read("/coins/alpha/market_chart?vs_currency=usd&days=2&interval=daily", body).expect("readable");
+        let parsed = read("alpha", body).expect("readable");
         let [observation] = &parsed.observations[..] else { panic!("{parsed:?}") };
         assert_eq!(
             (observation.instrument.symbol.as_str(), observation.event_time),
@@ -127,9 +125,9 @@ mod tests {
 
     #[test]
     fn refusals_are_told_as_before() {
-        let refused = read("/coins/none/market_chart", r#"{"error":"coin not found"}"#);
+        let refused = read("none", r#"{"error":"coin not found"}"#);
         assert!(matches!(refused, Err(VenueError::Rejected(_))), "{refused:?}");
-        let limited = read("", r#"{"status":{"error_code":429,"error_message":"slow down"}}"#);
+        let limited = read("any", r#"{"status":{"error_code":429,"error_message":"slow down"}}"#);
         assert_eq!(limited.err(), Some(VenueError::RateLimited { retry_after: None }));
     }
 

@@ -4,7 +4,7 @@ use crossmarket_domain::observation::IndexLevel;
 
 fn parse(body: &str) -> Result<Parsed, VenueError> {
     let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
-    Yahoo.parse(Feed::IndexLevels, &[], &response)
+    Yahoo.parse(&Ask::all(Feed::IndexLevels), &response)
 }
 
 /// A chart of the Russell 2000 whose last trade was at `market_time`, in the session of 2026-01-15 (14:30 to 21:00 UTC).
@@ -101,7 +101,7 @@ fn a_day_that_comes_twice_counts_once() {
 fn refusals_are_told_apart() {
     let check = |status, body: &str| {
         let response = Response { status, body: body.to_owned().into(), ..Response::default() };
-        Yahoo.parse(Feed::IndexLevels, &[], &response).expect_err(body)
+        Yahoo.parse(&Ask::all(Feed::IndexLevels), &response).expect_err(body)
     };
     let body = r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#;
     assert!(matches!(check(404, body), VenueError::Rejected(_)));
@@ -120,7 +120,7 @@ fn refusals_are_told_apart() {
 fn another_symbol_than_was_asked_for_is_passed_over() {
     let asked = [Yahoo.listing("SPX", "USD").expect("listed")];
     let response = Response { status: 200, body: chart("2026-01-15T21:00:00Z", BARS).into(), ..Response::default() };
-    let parsed = Yahoo.parse(Feed::IndexLevels, &asked, &response).expect("readable");
+    let parsed = Yahoo.parse(&Ask::about(Feed::IndexLevels, asked), &response).expect("readable");
     assert!(parsed.observations.is_empty());
     assert_eq!(parsed.unresolved[0].symbol, "^GSPC");
 }

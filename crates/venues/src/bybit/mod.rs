@@ -8,17 +8,15 @@ pub(crate) mod simulated;
 
 use std::time::Duration;
 
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
+};
+use super::wire::{
+    self, At, CandleColumns, Failure, Field, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement, TickerEntry,
+};
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
-
-use super::gather::{
-    self, At, CandleColumns, Failure, Field, Gather, Statement, TickerEntry, each_object, plain_code, query_value,
-};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, binance_format, status, symbols,
-};
 
 /// Bybit's spot, linear and inverse markets.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +80,7 @@ impl Category {
         }
     }
 
-    fn split(self) -> binance_format::Split {
+    fn split(self) -> wire::binance::Split {
         match self {
             Self::Spot => spot_instrument,
             Self::Linear | Self::Inverse | Self::Option => derivative,
@@ -91,28 +89,28 @@ impl Category {
 }
 
 fn spot_instrument(symbol: &str) -> Option<Instrument> {
-    let (base, quote) = symbols::split_joined(symbol)?;
-    gather::spot_instrument(symbol, base, quote)
+    let (base, quote) = wire::split_joined(symbol)?;
+    wire::spot_instrument(symbol, base, quote)
 }
 
 /// `ABCUSDT` and `ABCPERP` (in USDC) are linear, `ABCUSD` is inverse; `ABC-27MAR26`, `ABCUSDH26` and options are dated.
 fn derivative(symbol: &str) -> Option<Instrument> {
     if let Some((pair, _)) = symbol.split_once('-') {
         let (base, quote) = pair.strip_suffix("USDT").map_or((pair, "USDC"), |base| (base, "USDT"));
-        return gather::derivative(symbol, base, quote, InstrumentKind::Other);
+        return wire::derivative(symbol, base, quote, InstrumentKind::Other);
     }
     if let Some(base) = symbol.strip_suffix("PERP") {
-        return gather::derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
+        return wire::derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
     }
     if let Some(pair) = without_delivery_month(symbol) {
-        return gather::derivative(symbol, pair.strip_suffix("USD")?, "USD", InstrumentKind::Other);
+        return wire::derivative(symbol, pair.strip_suffix("USD")?, "USD", InstrumentKind::Other);
     }
     // Not a matter for the list of quote assets, which would take `BNBUSD` for `BN` in `BUSD`.
     if let Some(base) = symbol.strip_suffix("USD") {
-        return gather::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
+        return wire::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
     }
-    let (base, quote) = symbols::split_joined(symbol)?;
-    gather::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear)
+    let (base, quote) = wire::split_joined(symbol)?;
+    wire::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear)
 }
 
 /// `ABCUSD` of `ABCUSDH26`: a month's letter and two digits of the year.
@@ -130,31 +128,39 @@ fn instrument(symbol: &str) -> Option<Instrument> {
     if only_derivative { derivative } else { spot_instrument(symbol) }
 }
 
+const PROFILE: Profile = Profile {
+    id: VenueId("bybit"),
+    title: "Bybit",
+    documentation_url: "https://bybit-exchange.github.io/docs/v5/intro",
+    terms_url: "https://www.bybit.com/en/help-center/article/Terms-Conditions-Bybit",
+    rest_url: "https://api.bybit.com",
+    feeds: &[
+        FeedProfile::of(Feed::Tickers),
+        FeedProfile::of(Feed::Candles).ranked(4),
+        FeedProfile::of(Feed::LongShortRatios),
+        FeedProfile::of(Feed::OpenInterest).with_history(),
+    ],
+    limits: &[RateLimit::of(IP, 600, 5)],
+    long_short_kinds: &[LongShortKind::GlobalAccount],
+    long_short_rows_max: RATIOS_MAX,
+    stream: Some(StreamProfile {
+        url: "wss://stream.bybit.com",
+        path: "/v5/public/spot",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            ping: Ping::Text { text: r#"{"op":"ping"}"#, every: Duration::from_secs(20) },
+            // The topics of one connection may have 21,000 characters.
+            instruments_max: 500,
+            messages_per_second_max: 10,
+        },
+    }),
+    ..Profile::NONE
+};
+
 impl Venue for Bybit {
-    fn id(&self) -> VenueId {
-        VenueId("bybit")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Bybit",
-            documentation_url: "https://bybit-exchange.github.io/docs/v5/intro",
-            terms_url: "https://www.bybit.com/en/help-center/article/Terms-Conditions-Bybit",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::Candles, Feed::LongShortRatios, Feed::OpenInterest]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.bybit.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        const LIMITS: &[RateLimit] = &[RateLimit { scope: IP, limit: 600, window: Duration::from_secs(5) }];
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -165,17 +171,9 @@ impl Venue for Bybit {
         let (base, quote) = (base.to_ascii_uppercase(), quote.to_ascii_uppercase());
         let symbol = format!("{base}{quote}");
         match quote.as_str() {
-            "USD" => gather::derivative(&symbol, &base, &quote, InstrumentKind::PerpetualInverse),
-            _ => gather::spot_instrument(&symbol, &base, &quote),
+            "USD" => wire::derivative(&symbol, &base, &quote, InstrumentKind::PerpetualInverse),
+            _ => wire::spot_instrument(&symbol, &base, &quote),
         }
-    }
-
-    fn long_short_kinds(&self) -> &'static [LongShortKind] {
-        &[LongShortKind::GlobalAccount]
-    }
-
-    fn long_short_rows_max(&self) -> u32 {
-        RATIOS_MAX
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
@@ -183,36 +181,35 @@ impl Venue for Bybit {
             Feed::OpenInterest if options.period.is_none() && options.start.is_none() => ticker_requests(feed, asked),
             Feed::Tickers => ticker_requests(feed, asked),
             Feed::Candles | Feed::LongShortRatios | Feed::OpenInterest => {
-                asked.iter().map(|asked| request(history_path(feed, asked, options), vec![asked.clone()])).collect()
+                asked.iter().map(|asked| history_request(feed, asked, options)).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
         if response.status == 403 && response.body.windows(19).any(|text| text == b"access too frequent") {
             return Err(VenueError::RateLimited { retry_after: response.retry_after.or(Some(SHUT_OUT)) });
         }
-        status::check(response)?;
-        let envelope = Envelope::read(response)?;
-        let mut gather = Gather::new(asked);
+        wire::check_status(response)?;
+        let envelope = Envelope::read(ask, response)?;
+        let mut builder = ResponseBuilder::new(ask);
         let mut reader = Reader::new(envelope.list);
-        match feed {
-            Feed::Tickers => each_object(&mut reader, &mut gather, |reader, gather| {
+        match ask.feed {
+            Feed::Tickers => wire::each_object(&mut reader, &mut builder, |reader, builder| {
                 let row = Row::read(reader)?;
-                if let Some(subject) = gather.subject(row.symbol, envelope.category.split()) {
+                if let Some(about) = builder.resolve(row.symbol, envelope.category.split()) {
                     let event_time = envelope.time.millis().at("time");
-                    gather
-                        .settle(&subject, event_time.and_then(|time| Ok((time, Payload::Ticker(row.ticker.full()?)))));
+                    builder.record(&about, event_time.and_then(|time| Ok((time, Payload::Ticker(row.ticker.full()?)))));
                 }
                 Ok(())
             })?,
-            Feed::LongShortRatios => long_short_ratios(&mut reader, &mut gather, &envelope, &response.path)?,
-            Feed::OpenInterest => open_interest(&mut reader, &mut gather, &envelope, &response.path)?,
-            Feed::Candles => candles(&mut reader, &mut gather, &envelope, &response.path)?,
-            _ => return Err(gather::no_such_feed()),
+            Feed::LongShortRatios => long_short_ratios(&mut reader, &mut builder, &envelope, ask)?,
+            Feed::OpenInterest => open_interest(&mut reader, &mut builder, &envelope)?,
+            Feed::Candles => candles(&mut reader, &mut builder, &envelope, ask)?,
+            _ => return Err(wire::no_such_feed()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
@@ -220,44 +217,39 @@ impl Venue for Bybit {
     }
 }
 
-fn request(path: String, asked: Vec<Instrument>) -> Request {
-    Request { path, host: None, scope: IP, weight: 1, asked }
-}
-
 fn ticker_requests(feed: Feed, asked: &[Instrument]) -> Vec<Request> {
     let path = |category: Category| format!("/v5/market/tickers?category={}", category.as_str());
     if asked.is_empty() {
         let all = if feed == Feed::Tickers { Category::Spot } else { Category::Linear };
-        return vec![request(path(all), Vec::new())];
+        return vec![Request::of(Ask::all(feed), IP, path(all))];
     }
     let of_category = |category: Category| {
         let asked: Vec<Instrument> =
             asked.iter().filter(|asked| Category::of(asked, feed) == category).cloned().collect();
-        match asked.as_slice() {
-            [] => None,
-            [only] => Some(request(format!("{}&symbol={}", path(category), gather::url_encoded(&only.symbol)), asked)),
-            _ => Some(request(path(category), asked)),
-        }
+        let path = match asked.as_slice() {
+            [] => return None,
+            [only] => format!("{}&symbol={}", path(category), wire::url_encoded(&only.symbol)),
+            _ => path(category),
+        };
+        Some(Request::of(Ask::about(feed, asked), IP, path))
     };
     [Category::Spot, Category::Linear, Category::Inverse].into_iter().filter_map(of_category).collect()
 }
 
-fn history_path(feed: Feed, asked: &Instrument, options: &RequestOptions) -> String {
+fn history_request(feed: Feed, asked: &Instrument, options: &RequestOptions) -> Request {
     let category = Category::of(asked, feed).as_str();
-    let symbol = gather::url_encoded(&asked.symbol);
+    let symbol = wire::url_encoded(&asked.symbol);
+    let (interval, period) = (options.interval_or_default(), options.period_or_default());
     let (start_key, end_key, rows_max, mut path) = if feed == Feed::Candles {
-        let wanted = options.interval.unwrap_or(CandleInterval::OneDay);
-        let interval = INTERVALS.iter().find(|(_, interval)| *interval == wanted).map_or("D", |(word, _)| *word);
+        let interval = INTERVALS.iter().find(|(_, known)| *known == interval).map_or("D", |(word, _)| *word);
         let path = format!("/v5/market/kline?category={category}&symbol={symbol}&interval={interval}");
         ("start", "end", CANDLES_MAX, path)
     } else if feed == Feed::OpenInterest {
-        let wanted = options.period.unwrap_or(Period::FiveMinutes);
-        let period = PERIODS.iter().find(|(_, period)| *period == wanted).map_or("5min", |(word, _)| *word);
+        let period = PERIODS.iter().find(|(_, known)| *known == period).map_or("5min", |(word, _)| *word);
         let path = format!("/v5/market/open-interest?category={category}&symbol={symbol}&intervalTime={period}");
         ("startTime", "endTime", OPEN_INTERESTS_MAX, path)
     } else {
-        let wanted = options.period.unwrap_or(Period::FiveMinutes);
-        let period = PERIODS.iter().find(|(_, period)| *period == wanted).map_or("5min", |(word, _)| *word);
+        let period = PERIODS.iter().find(|(_, known)| *known == period).map_or("5min", |(word, _)| *word);
         let path = format!("/v5/market/account-ratio?category={category}&symbol={symbol}&period={period}");
         ("startTime", "endTime", RATIOS_MAX, path)
     };
@@ -271,7 +263,12 @@ fn history_path(feed: Feed, asked: &Instrument, options: &RequestOptions) -> Str
     if let Some(limit) = options.limit.or(newest.then_some(1)) {
         path.push_str(&format!("&limit={}", limit.clamp(1, rows_max)));
     }
-    path
+    let ask = match feed {
+        Feed::Candles => Ask::candles(asked, interval),
+        Feed::LongShortRatios => Ask::ratios(asked, period, Some(LongShortKind::GlobalAccount)),
+        _ => Ask::about(feed, [asked.clone()]),
+    };
+    Request::of(ask, IP, path)
 }
 
 /// What stands around the rows.
@@ -283,7 +280,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(response: &'a Response) -> Result<Self, VenueError> {
+    fn read(ask: &Ask, response: &'a Response) -> Result<Self, VenueError> {
         let mut reader = Reader::new(&response.body);
         let (mut code, mut time) = (Scalar::Missing, Scalar::Missing);
         let (mut category, mut symbol, mut list) = (Scalar::Missing, Scalar::Missing, None);
@@ -307,9 +304,9 @@ impl<'a> Envelope<'a> {
         reader.finish()?;
         check_code(code, response)?;
         let category = category.text().and_then(|text| Category::parse(&text));
-        let category = category.or_else(|| query_value(&response.path, "category").and_then(Category::parse));
+        let category = category.or_else(|| ask.instruments.first().map(|asked| Category::of(asked, ask.feed)));
         Ok(Self {
-            list: list.ok_or(gather::without("list"))?,
+            list: list.ok_or(wire::without("list"))?,
             symbol,
             category: category.unwrap_or(Category::Linear),
             time,
@@ -320,10 +317,10 @@ impl<'a> Envelope<'a> {
 fn check_code(code: Scalar<'_>, response: &Response) -> Result<(), VenueError> {
     match code.bytes() {
         b"0" => Ok(()),
-        b"" => Err(gather::without("retCode")),
+        b"" => Err(wire::without("retCode")),
         b"10006" | b"10018" => Err(VenueError::RateLimited { retry_after: response.retry_after }),
-        b"10000" | b"10016" | b"10429" => Err(gather::transient(code)),
-        _ => Err(gather::rejected(code)),
+        b"10000" | b"10016" | b"10429" => Err(wire::transient(code)),
+        _ => Err(wire::rejected(code)),
     }
 }
 
@@ -384,7 +381,7 @@ impl<'a> Row<'a> {
         let no_value = |field| Failure { reason: UnresolvedReason::NoValue, field };
         let long = self.buy_share.price()?.ok_or(no_value("buyRatio"))?;
         let short = self.sell_share.price()?.ok_or(no_value("sellRatio"))?;
-        let value = gather::long_short_of_shares(LongShortKind::GlobalAccount, period, long, short);
+        let value = wire::long_short_of_shares(LongShortKind::GlobalAccount, period, long, short);
         Ok((self.timestamp.millis().at("timestamp")?, Payload::LongShort(value.ok_or(no_value("buyRatio"))?)))
     }
 
@@ -403,16 +400,15 @@ impl<'a> Row<'a> {
 
 fn long_short_ratios(
     reader: &mut Reader<'_>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     envelope: &Envelope<'_>,
-    path: &str,
+    ask: &Ask,
 ) -> Result<(), JsonError> {
-    let period = gather::period_in_path(path, "period", PERIODS);
     let split = if envelope.category == Category::Spot { derivative } else { envelope.category.split() };
-    each_object(reader, gather, |reader, gather| {
+    wire::each_object(reader, builder, |reader, builder| {
         let row = Row::read(reader)?;
-        if let Some(subject) = gather.subject(row.symbol, split) {
-            gather.settle(&subject, row.long_short(period));
+        if let Some(about) = builder.resolve(row.symbol, split) {
+            builder.record(&about, row.long_short(ask.period));
         }
         Ok(())
     })
@@ -421,21 +417,18 @@ fn long_short_ratios(
 /// Rows of `open-interest`, `{"openInterest":"10.5","timestamp":"1700000000000"}` under `result.symbol`, or of `tickers`.
 fn open_interest(
     reader: &mut Reader<'_>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     envelope: &Envelope<'_>,
-    path: &str,
 ) -> Result<(), JsonError> {
-    let enveloped = envelope.symbol.text();
-    let named = enveloped.as_deref().or_else(|| binance_format::symbol_in_path(path, "symbol", derivative));
-    each_object(reader, gather, |reader, gather| {
+    wire::each_object(reader, builder, |reader, builder| {
         let row = Row::read(reader)?;
-        let subject = match row.symbol {
-            Scalar::Missing => gather.subject_of_path(named, derivative),
-            symbol => gather.subject(symbol, derivative),
+        let about = match (row.symbol, envelope.symbol) {
+            (Scalar::Missing, Scalar::Missing) => builder.only_instrument(),
+            (Scalar::Missing, symbol) | (symbol, _) => builder.resolve(symbol, derivative),
         };
         let time = if row.timestamp.is_absent() { envelope.time } else { row.timestamp };
-        if let Some(subject) = subject {
-            gather.settle(&subject, row.open_interest(envelope.category, time));
+        if let Some(about) = about {
+            builder.record(&about, row.open_interest(envelope.category, time));
         }
         Ok(())
     })
@@ -444,48 +437,30 @@ fn open_interest(
 /// Rows of `kline`, newest first: `["1700006400000","2.0","2.6","1.9","2.5","1000.5","2250.0"]`.
 fn candles(
     reader: &mut Reader<'_>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     envelope: &Envelope<'_>,
-    path: &str,
-) -> Result<(), JsonError> {
-    let mut rows = gather::candle_rows(reader)?;
+    ask: &Ask,
+) -> Result<(), VenueError> {
+    let mut rows = wire::candle_rows(reader)?;
     for row in &mut rows {
         let [time, ..] = row;
-        *time = binance_format::whole_seconds(*time);
+        *time = wire::binance::whole_seconds(*time);
     }
     let (base_volume, quote_volume) = if envelope.category == Category::Inverse { (6, 5) } else { (5, 6) };
     let columns =
         CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume, quote_volume: Some(quote_volume) };
-    let interval = gather::candle_interval(path, "interval", INTERVALS, columns.time, &rows);
-    let split = envelope.category.split();
-    let enveloped = envelope.symbol.text();
-    let named = enveloped.as_deref().or_else(|| binance_format::symbol_in_path(path, "symbol", split));
-    if let Some(subject) = gather.subject_of_path(named, split) {
-        gather::settle_candles(gather, &subject, columns, interval, &rows);
+    let interval = ask.required_interval()?;
+    let about = match envelope.symbol {
+        Scalar::Missing => builder.only_instrument(),
+        symbol => builder.resolve(symbol, envelope.category.split()),
+    };
+    if let Some(about) = about {
+        wire::record_candles(builder, &about, columns, interval, &rows);
     }
     Ok(())
 }
 
 impl StreamingVenue for Bybit {
-    fn ws_url(&self) -> &'static str {
-        "wss://stream.bybit.com"
-    }
-
-    fn path(&self) -> &'static str {
-        "/v5/public/spot"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(60),
-            ping: Ping::Text { text: r#"{"op":"ping"}"#, every: Duration::from_secs(20) },
-            // The topics of one connection may have 21,000 characters.
-            instruments_max: 500,
-            messages_per_second_max: 10,
-        }
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let frame = |chunk: &[Instrument]| {
             let topics: Vec<String> = chunk.iter().map(|asked| format!("tickers.{}", asked.symbol)).collect();
@@ -517,29 +492,29 @@ impl StreamingVenue for Bybit {
         match (op.bytes(), row) {
             (b"ping" | b"pong", _) => Ok(Frame::Alive),
             (b"subscribe", _) if success == Scalar::Bool(false) => {
-                Ok(Frame::Refused { symbol: Default::default(), reason: plain_code(message) })
+                Ok(Frame::Refused { symbol: Default::default(), reason: wire::plain_code(message) })
             }
             (b"subscribe", _) => Ok(Frame::Subscribed),
             (_, Some(row)) if topic.bytes().starts_with(b"tickers.") => {
                 // Spot sends snapshots only.
                 let of_derivative = row.of_derivative || kind.bytes() == b"delta";
-                Ok(Frame::Data(ticker_frame(&row, of_derivative, time)))
+                ticker_frame(&row, of_derivative, time).map(Frame::Data)
             }
             _ => Ok(Frame::Ignored),
         }
     }
 }
 
-fn ticker_frame(row: &Row<'_>, of_derivative: bool, time: Scalar<'_>) -> Parsed {
-    let mut gather = Gather::new(&[]);
+fn ticker_frame(row: &Row<'_>, of_derivative: bool, time: Scalar<'_>) -> Result<Parsed, VenueError> {
+    let mut builder = ResponseBuilder::of_all();
     let split = if of_derivative { derivative } else { instrument };
-    if let Some(subject) = gather.subject(row.symbol, split) {
+    if let Some(about) = builder.resolve(row.symbol, split) {
         let statement = time.millis().at("ts").and_then(|time| Ok((time, Payload::Ticker(row.ticker.partial()?))));
         // A delta of figures that are of no use here is no fault.
         let says_nothing = matches!(statement, Err(Failure { reason: UnresolvedReason::NoValue, .. }));
         if !(of_derivative && says_nothing) {
-            gather.settle(&subject, statement);
+            builder.record(&about, statement);
         }
     }
-    gather.finish()
+    builder.finish()
 }

@@ -6,16 +6,11 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
-use super::gather::{Gather, no_such_feed, url_encoded};
-use super::json::Scalar;
-use super::levels::{self, Bar, PLACES_DEFAULT, Symbols};
-use super::{About, Parsed, RateLimit, Request, RequestOptions, Response, Venue, VenueError, status};
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, Venue, VenueError};
+use super::wire::levels::{self, Bar, PLACES_DEFAULT, Symbols};
+use super::wire::{self, ResponseBuilder, Scalar};
 use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
-
-/// The venue's id.
-pub const ID: VenueId = VenueId("fred");
 
 const SYMBOLS: Symbols =
     &[("SPX", "SP500"), ("NDX", "NASDAQ100"), ("IXIC", "NASDAQCOM"), ("DJI", "DJIA"), ("VIX", "VIXCLS")];
@@ -23,35 +18,27 @@ const SYMBOLS: Symbols =
 /// Decimal places of series that have more than an index level: exchange-rate indices have four.
 const PLACES_OF_OTHERS: u32 = 6;
 
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "requests", limit: 20, window: Duration::from_secs(60) }];
-
 /// FRED's graph downloads.
 pub struct Fred;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("fred"),
+    title: "FRED",
+    documentation_url: "https://fred.stlouisfed.org/docs/api/fred/",
+    terms_url: "https://fred.stlouisfed.org/legal/",
+    official: false,
+    rest_url: "https://fred.stlouisfed.org",
+    feeds: &[
+        // Told once a day.
+        FeedProfile::of(Feed::IndexLevels).every(10_800).ranked(4),
+    ],
+    limits: &[RateLimit::of("requests", 20, 60)],
+    ..Profile::NONE
+};
+
 impl Venue for Fred {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "FRED",
-            documentation_url: "https://fred.stlouisfed.org/docs/api/fred/",
-            terms_url: "https://fred.stlouisfed.org/legal/",
-            official: false,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::IndexLevels]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://fred.stlouisfed.org"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -70,12 +57,9 @@ impl Venue for Fred {
         let start = options.start.or(options.end.map(|end| end - levels::RECENT_SPAN));
         let from = start.map(|start| format!("&cosd={}", day(start))).unwrap_or_default();
         let until = options.end.map(|end| format!("&coed={}", day(end))).unwrap_or_default();
-        let request = |instrument: Instrument| Request {
-            path: format!("/graph/fredgraph.csv?id={}{from}{until}", url_encoded(&instrument.symbol)),
-            host: None,
-            scope: "requests",
-            weight: 1,
-            asked: vec![instrument],
+        let request = |instrument: Instrument| {
+            let path = format!("/graph/fredgraph.csv?id={}{from}{until}", wire::url_encoded(&instrument.symbol));
+            Request::of(Ask::about(feed, [instrument]), "requests", path)
         };
         levels::asked_or_all(SYMBOLS, asked).into_iter().map(request).collect()
     }
@@ -87,10 +71,10 @@ impl Venue for Fred {
     /// 2025-12-26,
     /// ```
     /// The first column was called `DATE` before 2025. A missing value is `.` or nothing. Several series are several columns.
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        if feed != Feed::IndexLevels {
-            return Err(no_such_feed());
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        if ask.feed != Feed::IndexLevels {
+            return Err(wire::no_such_feed());
         }
         let mut lines = levels::lines(&response.body);
         let mut header = levels::fields(lines.next().unwrap_or_default());
@@ -98,24 +82,24 @@ impl Venue for Fred {
         if ![&b"observation_date"[..], b"DATE"].iter().any(|name| first.eq_ignore_ascii_case(name)) {
             return Err(VenueError::Malformed("expected a line observation_date,SERIES".into()));
         }
-        let mut gather = Gather::new(asked);
+        let mut builder = ResponseBuilder::new(ask);
         let mut columns = Vec::new();
         for name in header {
-            columns.push(gather.subject(Scalar::Text(name), |symbol| self.instrument(symbol)));
+            columns.push(builder.resolve(Scalar::Text(name), |symbol| self.instrument(symbol)));
         }
         for line in lines {
             let mut fields = levels::fields(line);
             let day = fields.next().unwrap_or_default();
-            for (subject, field) in columns.iter().zip(fields) {
-                let Some(subject) = subject else { continue };
-                let known = SYMBOLS.iter().any(|(index, _)| *index == subject.instrument().base);
+            for (about, field) in columns.iter().zip(fields) {
+                let Some(about) = about else { continue };
+                let known = SYMBOLS.iter().any(|(index, _)| *index == about.instrument().base);
                 let places = if known { PLACES_DEFAULT } else { PLACES_OF_OTHERS };
                 let value = if field == b"." { Scalar::Missing } else { Scalar::Text(field) };
                 let missing = Scalar::Missing;
-                levels::settle_row(&mut gather, subject, day, || Bar::read(missing, missing, missing, value, places));
+                levels::record_row(&mut builder, about, day, || Bar::read(missing, missing, missing, value, places));
             }
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 }
 
@@ -126,7 +110,7 @@ mod tests {
 
     fn parse(body: &str) -> Result<Parsed, VenueError> {
         let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
-        Fred.parse(Feed::IndexLevels, &[], &response)
+        Fred.parse(&Ask::all(Feed::IndexLevels), &response)
     }
 
     fn closes(parsed: &Parsed) -> Vec<String> {
@@ -170,7 +154,7 @@ mod tests {
         let asked = [Fred.listing("VIX", "USD").expect("listed")];
         let body = "observation_date,VIXCLS\n2025-12-25,.\n";
         let response = Response { status: 200, body: body.into(), ..Response::default() };
-        let parsed = Fred.parse(Feed::IndexLevels, &asked, &response).expect("readable");
+        let parsed = Fred.parse(&Ask::about(Feed::IndexLevels, asked), &response).expect("readable");
         assert_eq!((parsed.observations.len(), parsed.unresolved.len()), (0, 1));
     }
 }

@@ -5,22 +5,17 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
-use super::json::{FieldError, Kind, Reader, Scalar};
-use super::{
-    About, Parsed, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError,
-    listings, status,
-};
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError};
+use super::wire::{self, FieldError, JsonError, Kind, Reader, Scalar, listings};
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Feed, Instrument, Observation, Timestamp, VenueId};
 
 mod chart;
 
-/// The venue's id.
-pub const ID: VenueId = VenueId("coingecko");
+const SCOPE: &str = "calls";
 
 /// Rows on one page of `/coins/markets` at most.
 const PAGE_SIZE_MAX: u32 = 250;
@@ -40,36 +35,26 @@ const CATEGORIES: &[&str] = &[
     "tokenized-gold",
 ];
 
-/// Without a key 5 to 15 calls a minute are let through, depending on the load.
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "calls", limit: 5, window: Duration::from_secs(60) }];
-
 /// CoinGecko's public API v3, without a key.
 pub struct CoinGecko;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("coingecko"),
+    title: "CoinGecko",
+    documentation_url: "https://docs.coingecko.com/reference/coins-markets",
+    terms_url: "https://www.coingecko.com/en/api_terms",
+    rest_url: "https://api.coingecko.com/api/v3",
+    feeds: &[FeedProfile::of(Feed::MarketCaps).every(60).ranked(1).with_history(), FeedProfile::of(Feed::Categories)],
+    limits: &[
+        // Without a key 5 to 15 calls a minute are let through, depending on the load.
+        RateLimit::of(SCOPE, 5, 60),
+    ],
+    ..Profile::NONE
+};
+
 impl Venue for CoinGecko {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "CoinGecko",
-            documentation_url: "https://docs.coingecko.com/reference/coins-markets",
-            terms_url: "https://www.coingecko.com/en/api_terms",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::MarketCaps, Feed::Categories]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.coingecko.com/api/v3"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     /// A CoinGecko symbol is an id; the ticker behind it is in the answer only.
@@ -85,7 +70,8 @@ impl Venue for CoinGecko {
         match feed {
             Feed::MarketCaps if asked.is_empty() => {
                 let row_count = options.limit.unwrap_or(PAGE_SIZE_MAX).max(1);
-                (1..=row_count.div_ceil(PAGE_SIZE_MAX)).map(|page| markets(&format!("page={page}"), &[])).collect()
+                let page = |page| markets(Ask::all(feed), &format!("page={page}"));
+                (1..=row_count.div_ceil(PAGE_SIZE_MAX)).map(page).collect()
             }
             // A start asks for the past, which is told of one asset at a time.
             Feed::MarketCaps if options.start.is_some() => asked.iter().map(|one| market_chart(one, options)).collect(),
@@ -93,26 +79,29 @@ impl Venue for CoinGecko {
                 .chunks(PAGE_SIZE_MAX as usize)
                 .map(|chunk| {
                     let ids: Vec<String> =
-                        chunk.iter().map(|instrument| super::gather::url_encoded(&instrument.symbol)).collect();
-                    markets(&format!("page=1&ids={}", ids.join("%2C")), chunk)
+                        chunk.iter().map(|instrument| wire::url_encoded(&instrument.symbol)).collect();
+                    markets(Ask::about(feed, chunk), &format!("page=1&ids={}", ids.join("%2C")))
                 })
                 .collect(),
             Feed::Categories => {
-                CATEGORIES.iter().map(|category| markets(&format!("page=1&category={category}"), &[])).collect()
+                let members = |category: &&'static str| {
+                    let ask = Ask { category: Some(SmolStr::new_static(category)), ..Ask::all(feed) };
+                    markets(ask, &format!("page=1&category={category}"))
+                };
+                CATEGORIES.iter().map(members).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
         // The edge answers a limit with the status alone or with a text; the API's own body says the same.
-        status::check(response)?;
-        let category = category_of(&response.path);
+        wire::check_status(response)?;
         let mut parsed = Parsed::default();
         let mut reader = Reader::new(&response.body);
         if reader.kind()? == Kind::Object {
-            return match feed {
-                Feed::MarketCaps => chart::parse(asked, response),
+            return match ask.feed {
+                Feed::MarketCaps => chart::parse(ask, response),
                 _ => Err(error_of(&mut reader)),
             };
         }
@@ -123,7 +112,7 @@ impl Venue for CoinGecko {
                 return Ok(());
             }
             let row = Row::read(reader)?;
-            match row.market_cap(category) {
+            match row.market_cap(ask.category.clone()) {
                 Ok(observation) => parsed.observations.push(observation),
                 Err((field, FieldError(reason))) => {
                     parsed.unresolved.push(Unresolved { symbol: row.id.label(), reason, field });
@@ -132,7 +121,7 @@ impl Venue for CoinGecko {
             Ok(())
         })?;
         reader.finish()?;
-        listings::keep_asked(&mut parsed, asked);
+        listings::keep_asked(&mut parsed, &ask.instruments);
         Ok(parsed)
     }
 }
@@ -143,30 +132,14 @@ const CHART_DAYS_MAX: u64 = 365;
 fn market_chart(instrument: &Instrument, options: &RequestOptions) -> Request {
     let span = options.start.zip(options.end).map(|(start, end)| end.since(start).as_secs().div_ceil(86_400));
     let days = span.unwrap_or(CHART_DAYS_MAX).clamp(1, CHART_DAYS_MAX);
-    let id = super::gather::url_encoded(&instrument.symbol);
-    Request {
-        path: format!("/coins/{id}/market_chart?vs_currency=usd&days={days}&interval=daily"),
-        host: None,
-        scope: "calls",
-        weight: 1,
-        asked: vec![instrument.clone()],
-    }
+    let id = wire::url_encoded(&instrument.symbol);
+    let path = format!("/coins/{id}/market_chart?vs_currency=usd&days={days}&interval=daily");
+    Request::of(Ask::about(Feed::MarketCaps, [instrument.clone()]), SCOPE, path)
 }
 
-fn markets(rest: &str, asked: &[Instrument]) -> Request {
-    Request {
-        path: format!("/coins/markets?vs_currency=usd&order=market_cap_desc&per_page={PAGE_SIZE_MAX}&{rest}"),
-        host: None,
-        scope: "calls",
-        weight: 1,
-        asked: asked.to_vec(),
-    }
-}
-
-/// The category that a request asked for.
-fn category_of(path: &str) -> Option<&str> {
-    let (_, query) = path.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("category="))
+fn markets(ask: Ask, rest: &str) -> Request {
+    let path = format!("/coins/markets?vs_currency=usd&order=market_cap_desc&per_page={PAGE_SIZE_MAX}&{rest}");
+    Request::of(ask, SCOPE, path)
 }
 
 /// `{"status":{"error_code":429,"error_message":"…"}}` and `{"error":"coin not found"}`.
@@ -222,7 +195,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, super::json::JsonError> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut row = Self::default();
         reader.object(|reader, key| {
             let slot = match key {
@@ -247,7 +220,7 @@ impl<'a> Row<'a> {
         Ok(row)
     }
 
-    fn market_cap(&self, category: Option<&str>) -> Result<Observation, (&'static str, FieldError)> {
+    fn market_cap(&self, category: Option<SmolStr>) -> Result<Observation, (&'static str, FieldError)> {
         let id = listings::text(self.id, "id")?;
         let symbol = listings::text(self.symbol, "symbol")?;
         let at = |field| move |error| (field, error);
@@ -263,7 +236,7 @@ impl<'a> Row<'a> {
             low_24h: self.low.price().map_err(at("low_24h"))?,
             all_time_high: self.all_time_high.price().map_err(at("ath"))?,
             all_time_high_time: self.all_time_high_time.iso_time().map_err(at("ath_date"))?,
-            category: category.map(SmolStr::new),
+            category: category,
         };
         listings::observation(listings::instrument(&id, &symbol), self.event_time()?, row)
     }
@@ -278,16 +251,19 @@ mod tests {
     use super::*;
     use crossmarket_domain::{Decimal, Payload};
 
-    fn parse(feed: Feed, path: &str, body: &str) -> Result<Parsed, VenueError> {
-        let response = Response { status: 200, path: path.into(), body: body.to_owned().into(), ..Response::default() };
-        CoinGecko.parse(feed, &[], &response)
+    fn parse(ask: &Ask, body: &str) -> Result<Parsed, VenueError> {
+        let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
+        CoinGecko.parse(ask, &response)
+    }
+
+    fn caps() -> Ask {
+        Ask::all(Feed::MarketCaps)
     }
 
     #[test]
     fn reads_rows_and_passes_over_broken_ones() {
         let parsed = parse(
-            Feed::MarketCaps,
-            "/coins/markets?vs_currency=usd",
+            &caps(),
             r#"[{"id":"alpha","symbol":"alp","name":"Alpha","current_price":1.5e-6,"market_cap":0,"market_cap_rank":null,
                  "total_volume":null,"circulating_supply":10.50,"ath":2,"ath_date":"2025-01-02T03:04:05.678Z","roi":{"times":1},
                  "last_updated":"2026-01-15T12:00:00.000Z"},
@@ -316,19 +292,19 @@ mod tests {
     #[test]
     fn a_category_page_marks_its_rows() {
         let body = r#"[{"id":"alpha","symbol":"alp","current_price":2}]"#;
-        let parsed = parse(Feed::Categories, "/coins/markets?vs_currency=usd&page=1&category=meme-token", body)
-            .expect("readable");
+        let members = Ask { category: Some("meme-token".into()), ..Ask::all(Feed::Categories) };
+        let parsed = parse(&members, body).expect("readable");
         let Payload::MarketCap(cap) = &parsed.observations[0].payload else { panic!("{parsed:?}") };
         assert_eq!(cap.category.as_deref(), Some("meme-token"));
     }
 
     #[test]
     fn errors_in_a_body_are_errors() {
-        let limited = parse(Feed::MarketCaps, "", r#"{"status":{"error_code":429,"error_message":"slow down"}}"#);
+        let limited = parse(&caps(), r#"{"status":{"error_code":429,"error_message":"slow down"}}"#);
         assert_eq!(limited.err(), Some(VenueError::RateLimited { retry_after: None }));
-        let refused = parse(Feed::MarketCaps, "", r#"{"error":"coin not found"}"#);
+        let refused = parse(&caps(), r#"{"error":"coin not found"}"#);
         assert!(matches!(refused, Err(VenueError::Rejected(_))));
-        assert!(matches!(parse(Feed::MarketCaps, "", "Throttled"), Err(VenueError::Malformed(_))));
+        assert!(matches!(parse(&caps(), "Throttled"), Err(VenueError::Malformed(_))));
     }
 
     #[test]

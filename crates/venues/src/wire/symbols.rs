@@ -1,6 +1,9 @@
-//! Splitting venue symbols into base and quote, shared by the venues.
+//! Venue symbols: splitting them into base and quote, and the instruments behind them.
 
 use smol_str::SmolStr;
+
+use crossmarket_domain::instrument::ASSET_CODE_LEN_MAX;
+use crossmarket_domain::{AssetCode, Instrument, InstrumentKind};
 
 /// Quote assets that symbols without a separator may end in, by their last letter, the longer before the shorter.
 fn quotes_ending_in(last: u8) -> &'static [&'static str] {
@@ -31,7 +34,7 @@ fn quotes_ending_in(last: u8) -> &'static [&'static str] {
 /// Splits `BTCUSDT` into `BTC` and `USDT` at a known quote asset. `None` when no known quote ends it or nothing is left in front.
 /// Among several quotes that fit, the longest wins: `ABCFDUSD` is quoted in `FDUSD`.
 #[inline]
-pub fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
+pub(crate) fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
     let quotes = quotes_ending_in(*symbol.as_bytes().last()?);
     quotes
         .iter()
@@ -39,14 +42,14 @@ pub fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
 }
 
 /// Splits `BTC-USDT` at a separator that occurs once. `None` when it does not or a side is empty.
-pub fn split_at(symbol: &str, separator: char) -> Option<(&str, &str)> {
+pub(crate) fn split_at(symbol: &str, separator: char) -> Option<(&str, &str)> {
     let (base, quote) = symbol.split_once(separator)?;
     (!base.is_empty() && !quote.is_empty() && !quote.contains(separator)).then_some((base, quote))
 }
 
 /// Takes the multiplier of a perpetual's base apart: `1000PEPE` is 1000 × `PEPE`, `SHIB1000` is 1000 × `SHIB`, `1MBABYDOGE` is
 /// 1,000,000 × `BABYDOGE`. Only powers of ten from 1000 to 1,000,000 count, so `1INCH` and `C98` stay whole.
-pub fn split_multiplier(base: &str) -> (SmolStr, u32) {
+pub(crate) fn split_multiplier(base: &str) -> (SmolStr, u32) {
     for (text, multiplier) in
         [("1000000", 1_000_000), ("100000", 100_000), ("10000", 10_000), ("1000", 1_000), ("1M", 1_000_000)]
     {
@@ -61,6 +64,67 @@ pub fn split_multiplier(base: &str) -> (SmolStr, u32) {
         }
     }
     (SmolStr::new(base), 1)
+}
+
+/// A symbol as it may stand in a URL.
+pub(crate) fn url_encoded(symbol: &str) -> String {
+    url::form_urlencoded::byte_serialize(symbol.as_bytes()).collect()
+}
+
+/// The spot instrument of that symbol, its assets in upper case; a leveraged token becomes [`InstrumentKind::Other`]. `None`
+/// when base or quote cannot be an asset's code.
+pub(crate) fn spot_instrument(symbol: &str, base: &str, quote: &str) -> Option<Instrument> {
+    let kind = if is_leveraged(base) { InstrumentKind::Other } else { InstrumentKind::Spot };
+    instrument(symbol, base, quote, kind, 1)
+}
+
+/// A derivative of that symbol, its multiplier taken off the base.
+pub(crate) fn derivative(symbol: &str, base: &str, quote: &str, kind: InstrumentKind) -> Option<Instrument> {
+    let (base, multiplier) = split_multiplier(base);
+    instrument(symbol, &base, quote, kind, multiplier)
+}
+
+fn instrument(symbol: &str, base: &str, quote: &str, kind: InstrumentKind, multiplier: u32) -> Option<Instrument> {
+    Some(Instrument {
+        symbol: SmolStr::new(symbol),
+        base: asset_code(base)?,
+        quote: asset_code(quote)?,
+        kind,
+        multiplier,
+    })
+}
+
+/// An asset's code in upper case, `None` when it cannot be one.
+fn asset_code(text: &str) -> Option<SmolStr> {
+    // Nearly every code is plain, and a list has thousands of them.
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    if (1..=ASSET_CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        return Some(SmolStr::new(text));
+    }
+    AssetCode::parse(text).map(|code| SmolStr::new(code.as_str()))
+}
+
+/// Assets whose `…UP` and `…DOWN` tokens exist: the endings alone would catch `JUP` and `SYRUP`.
+const UP_DOWN_ASSETS: &[&str] = &[
+    "BTC", "ETH", "BNB", "XRP", "ADA", "LTC", "DOT", "LINK", "EOS", "TRX", "XLM", "XTZ", "UNI", "FIL", "SUSHI", "YFI",
+    "AAVE", "BCH", "SXP", "DOGE", "SOL", "ATOM", "AVAX", "NEAR", "VET", "MATIC", "APT", "SAND", "AXS",
+];
+
+/// True for `BTC3L`, `ETH5S`, `BTCUP`: tokens that follow a multiple of an asset's moves, not its price.
+pub(crate) fn is_leveraged(base: &str) -> bool {
+    if !base.ends_with(['P', 'p', 'N', 'n', 'L', 'l', 'S', 's']) {
+        return false;
+    }
+    let base = base.to_ascii_uppercase();
+    let up_down = base.strip_suffix("UP").or_else(|| base.strip_suffix("DOWN"));
+    if up_down.is_some_and(|asset| UP_DOWN_ASSETS.contains(&asset)) {
+        return true;
+    }
+    let Some(factor) = base.strip_suffix(['L', 'S']) else { return false };
+    let Some(asset) = factor.strip_suffix(['1', '2', '3', '4', '5']) else { return false };
+    asset.len() >= 2
+        && asset.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !asset.ends_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -109,6 +173,16 @@ mod tests {
             ("BTC", "BTC", 1),
         ] {
             assert_eq!(split_multiplier(base), (SmolStr::new(rest), multiplier), "{base}");
+        }
+    }
+
+    #[test]
+    fn knows_leveraged_tokens() {
+        for base in ["BTC3L", "eth5s", "BTC1S", "BTCUP", "SOLDOWN", "DOGE2L"] {
+            assert!(is_leveraged(base), "{base}");
+        }
+        for base in ["JUP", "SYRUP", "BTC", "SOL", "A3S", "SOLS", "1INCH", "UP", "L3", "C98L"] {
+            assert!(!is_leveraged(base), "{base}");
         }
     }
 }

@@ -5,57 +5,41 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
 use smol_str::SmolStr;
 
-use super::gather::{Gather, no_such_feed, url_encoded};
-use super::json::Scalar;
-use super::levels::{self, Bar, PLACES_DEFAULT, Symbols};
-use super::{About, ApiKey, Parsed, RateLimit, Request, RequestOptions, Response, Venue, VenueError, status};
+use super::key::ApiKey;
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError};
+use super::wire::levels::{self, Bar, PLACES_DEFAULT, Symbols};
+use super::wire::{self, Failure, ResponseBuilder, Scalar};
 use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
-
-/// The venue's id.
-pub const ID: VenueId = VenueId("stooq");
 
 /// `^ndq` is the Nasdaq Composite, `^ndx` the Nasdaq-100.
 const SYMBOLS: Symbols =
     &[("RUT", "^rut"), ("SPX", "^spx"), ("NDX", "^ndx"), ("IXIC", "^ndq"), ("DJI", "^dji"), ("VIX", "^vix")];
 
-/// Nothing is published; a daily allowance is known to exist.
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "requests", limit: 10, window: Duration::from_secs(60) }];
-
 /// Stooq's CSV downloads.
 pub struct Stooq;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("stooq"),
+    title: "Stooq",
+    documentation_url: "https://stooq.com/q/d/?s=^spx",
+    terms_url: "https://stooq.com/info/",
+    official: false,
+    rest_url: "https://stooq.com",
+    feeds: &[FeedProfile::of(Feed::IndexLevels).every(3_600).ranked(3)],
+    limits: &[
+        // Nothing is published; a daily allowance is known to exist.
+        RateLimit::of("requests", 10, 60),
+    ],
+    api_key: Some(ApiKey { parameter: "apikey" }),
+    ..Profile::NONE
+};
+
 impl Venue for Stooq {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Stooq",
-            documentation_url: "https://stooq.com/q/d/?s=^spx",
-            terms_url: "https://stooq.com/info/",
-            official: false,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::IndexLevels]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://stooq.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
-    }
-
-    fn api_key(&self) -> Option<ApiKey> {
-        Some(ApiKey { parameter: "apikey" })
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -74,12 +58,9 @@ impl Venue for Stooq {
         let start = options.start.or(options.end.map(|end| end - levels::RECENT_SPAN));
         let from = start.map(|start| format!("&d1={}", day(start))).unwrap_or_default();
         let until = options.end.map(|end| format!("&d2={}", day(end))).unwrap_or_default();
-        let request = |instrument: Instrument| Request {
-            path: format!("/q/d/l/?s={}&i=d{from}{until}", url_encoded(&instrument.symbol)),
-            host: None,
-            scope: "requests",
-            weight: 1,
-            asked: vec![instrument],
+        let request = |instrument: Instrument| {
+            let path = format!("/q/d/l/?s={}&i=d{from}{until}", wire::url_encoded(&instrument.symbol));
+            Request::of(Ask::about(feed, [instrument]), "requests", path)
         };
         levels::asked_or_all(SYMBOLS, asked).into_iter().map(request).collect()
     }
@@ -90,37 +71,34 @@ impl Venue for Stooq {
     /// ```
     /// Everything else comes with status 200 as well: `No data` for an unknown symbol, `Get your apikey: …` without a key, and a text about
     /// the daily limit. So the header line is looked at before anything is read.
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        if feed != Feed::IndexLevels {
-            return Err(no_such_feed());
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        if ask.feed != Feed::IndexLevels {
+            return Err(wire::no_such_feed());
         }
         let mut lines = levels::lines(&response.body);
         let header = lines.next().unwrap_or_default();
-        let mut gather = Gather::new(asked);
-        let named = levels::asked_symbol(&response.path, "s");
+        let mut builder = ResponseBuilder::new(ask);
         if header.eq_ignore_ascii_case(b"No data") {
-            let subject = gather.subject_of_path(named.as_deref(), |symbol| self.instrument(symbol));
-            if let Some(subject) = subject {
-                let reason = super::UnresolvedReason::NotListed;
-                gather.settle(&subject, Err(super::gather::Failure { reason, field: "" }));
+            if let Some(about) = builder.only_instrument() {
+                let reason = UnresolvedReason::NotListed;
+                builder.record(&about, Err(Failure { reason, field: "" }));
             }
-            return Ok(gather.finish());
+            return builder.finish();
         }
         let place = |name: &str| levels::fields(header).position(|field| field.eq_ignore_ascii_case(name.as_bytes()));
         let (Some(date), Some(close)) = (place("Date"), place("Close")) else { return Err(refusal(header)) };
         let [open, high, low] = ["Open", "High", "Low"].map(place);
-        let subject = gather.subject_of_path(named.as_deref(), |symbol| self.instrument(symbol));
-        let Some(subject) = subject else { return Ok(gather.finish()) };
+        let Some(about) = builder.only_instrument() else { return builder.finish() };
         for line in lines {
             let fields: Vec<&[u8]> = levels::fields(line).collect();
             let field = |place: usize| fields.get(place).copied().unwrap_or_default();
             let value = |place: Option<usize>| place.map_or(Scalar::Missing, |place| Scalar::Text(field(place)));
-            levels::settle_row(&mut gather, &subject, field(date), || {
+            levels::record_row(&mut builder, &about, field(date), || {
                 Bar::read(value(open), value(high), value(low), value(Some(close)), PLACES_DEFAULT)
             });
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 }
 
@@ -142,16 +120,17 @@ mod tests {
     use super::*;
     use crossmarket_domain::Payload;
 
-    fn parse(path: &str, body: &str) -> Result<Parsed, VenueError> {
-        let response = Response { status: 200, path: path.into(), body: body.to_owned().into(), ..Response::default() };
-        Stooq.parse(Feed::IndexLevels, &[], &response)
+    fn parse(symbol: &str, body: &str) -> Result<Parsed, VenueError> {
+        let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
+        let asked = [Stooq.instrument(symbol).expect("a symbol")];
+        Stooq.parse(&Ask { reports_every_entry: true, ..Ask::about(Feed::IndexLevels, asked) }, &response)
     }
 
     #[test]
     fn reads_closes_and_passes_over_what_is_none() {
         let body = "\u{feff}Date,Open,High,Low,Close,Volume\r\n2026-01-14,2630.1,2641.5,2622,2640.125,0\r\n2026-01-17,1,1,1,1,0\r\n\
                     2026-01-15,,,,2651.9\r\n2026-01-16,2650,2640,2660,2655,0\r\nsoon,1,1,1,1,0\r\n2026-01-20,1,1,1,abc,0\r\n2026-01-21,,,,,\r\n";
-        let parsed = parse("/q/d/l/?s=%5Erut&i=d", body).expect("readable");
+        let parsed = parse("^rut", body).expect("readable");
         let levels: Vec<String> = parsed
             .observations
             .iter()
@@ -186,13 +165,13 @@ mod tests {
 
     #[test]
     fn texts_with_status_200_are_refusals() {
-        let rejected = parse("", "Get your apikey:\n\n1. Open …");
+        let rejected = parse("^rut", "Get your apikey:\n\n1. Open …");
         assert!(matches!(rejected, Err(VenueError::Rejected(_))), "{rejected:?}");
-        let limited = parse("", "Exceeded the daily hits limit");
+        let limited = parse("^rut", "Exceeded the daily hits limit");
         assert_eq!(limited.err(), Some(VenueError::RateLimited { retry_after: None }));
-        assert!(matches!(parse("", "<html>"), Err(VenueError::Malformed(_))));
-        assert!(matches!(parse("", ""), Err(VenueError::Malformed(_))));
-        let none = parse("/q/d/l/?s=%5Ezzz&i=d", "No data").expect("an answer");
+        assert!(matches!(parse("^rut", "<html>"), Err(VenueError::Malformed(_))));
+        assert!(matches!(parse("^rut", ""), Err(VenueError::Malformed(_))));
+        let none = parse("^zzz", "No data").expect("an answer");
         assert_eq!(none.unresolved[0].reason.as_str(), "not_listed");
     }
 

@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 
 use crossmarket_domain::{Decimal, Timestamp};
 
-use super::{UnresolvedReason, VenueError};
+use crate::{UnresolvedReason, VenueError};
 
 /// Deepest nesting accepted. The venues need 8.
 pub const DEPTH_MAX: u32 = 32;

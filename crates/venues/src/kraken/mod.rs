@@ -1,24 +1,21 @@
 //! Kraken: spot, quoted mostly in fiat.
 //!
 //! Documentation: <https://docs.kraken.com/api/>. An instrument has several names there: `XXBTZUSD` keys a REST answer, `XBTUSD` asks
-//! for it, `BTC/USD` is its name on WebSocket v2 and `XBT/USD` was on v1. So answers are matched by base and quote.
+//! for it, and `BTC/USD` is its name on the stream (WebSocket v2). So answers are matched by base and quote.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
 use std::time::Duration;
 
-use crossmarket_domain::{CandleInterval, Decimal, Feed, Instrument, InstrumentKind, Payload, Timestamp, VenueId};
-
-use super::gather::{
-    self, At, CandleColumns, Failure, Gather, Statement, TickerEntry, each_object, plain_code, spot_instrument,
-    url_encoded,
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, AskPart, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
 };
-use super::json::{FieldError, JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, status, symbols,
+use super::wire::{
+    self, At, CandleColumns, Failure, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement, TickerEntry,
 };
+use crossmarket_domain::{Feed, Instrument, InstrumentKind, Payload, Timestamp, VenueId};
 
 /// Kraken spot.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +26,6 @@ const SCOPE: &str = "public";
 /// `[time, open, high, low, close, vwap, volume, count]`.
 const CANDLE: CandleColumns =
     CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume: 6, quote_volume: None };
-
-const INTERVALS: &[(&str, CandleInterval)] =
-    &[("5", CandleInterval::FiveMinutes), ("60", CandleInterval::OneHour), ("1440", CandleInterval::OneDay)];
 
 /// Kraken's first assets have a class letter in front: `X` for coins, `Z` for money. Newer ones are written plainly, and some
 /// of those begin with X too (`XTZ`), so only these names are translated.
@@ -87,7 +81,7 @@ fn asking_name(asset: &str) -> &str {
 /// Splits any of Kraken's names of a pair into Kraken's names of its assets.
 fn split(symbol: &str) -> Option<(&str, &str)> {
     if symbol.contains('/') {
-        return symbols::split_at(symbol, '/');
+        return wire::split_at(symbol, '/');
     }
     // `XXBTZUSD`: both in the old form. `USDTZUSD` mixes them. Anything else with a Z in the middle is plain: `XTZUSD`.
     if let Some((base, quote)) = symbol.split_at_checked(4)
@@ -109,37 +103,36 @@ fn is_legacy(asset: &str) -> bool {
     asset.len() == 4 && LEGACY_ASSETS.iter().any(|(legacy, _)| *legacy == asset)
 }
 
-const LIMITS: &[RateLimit] = &[RateLimit { scope: SCOPE, limit: 1, window: Duration::from_secs(1) }];
+const PROFILE: Profile = Profile {
+    id: VenueId("kraken"),
+    title: "Kraken",
+    documentation_url: "https://docs.kraken.com/api/",
+    terms_url: "https://www.kraken.com/legal",
+    rest_url: "https://api.kraken.com",
+    feeds: &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles).ranked(3)],
+    limits: &[RateLimit::of(SCOPE, 1, 1)],
+    stream: Some(StreamProfile {
+        url: "wss://ws.kraken.com",
+        path: "/v2",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(30),
+            ping: Ping::Answer,
+            instruments_max: 200,
+            messages_per_second_max: 10,
+        },
+    }),
+    ..Profile::NONE
+};
 
 impl Venue for Kraken {
-    fn id(&self) -> VenueId {
-        VenueId("kraken")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Kraken",
-            documentation_url: "https://docs.kraken.com/api/",
-            terms_url: "https://www.kraken.com/legal",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::Candles]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.kraken.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
         let (base, quote) = split(symbol)?;
-        let mut instrument = spot_instrument(symbol, common_name(base), common_name(quote))?;
+        let mut instrument = wire::spot_instrument(symbol, common_name(base), common_name(quote))?;
         // `AAPLx` is a share as a token.
         if base.ends_with('x') {
             instrument.kind = InstrumentKind::Other;
@@ -153,35 +146,41 @@ impl Venue for Kraken {
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
-        let request = |path, asked| Request { path, host: None, scope: SCOPE, weight: 1, asked };
         let pair = |instrument: &Instrument| {
-            url_encoded(&format!("{}{}", asking_name(&instrument.base), asking_name(&instrument.quote)))
+            wire::url_encoded(&format!("{}{}", asking_name(&instrument.base), asking_name(&instrument.quote)))
         };
         match (feed, asked) {
-            (Feed::Tickers, [only]) => vec![request(format!("/0/public/Ticker?pair={}", pair(only)), asked.to_vec())],
+            (Feed::Tickers, [only]) => {
+                let path = format!("/0/public/Ticker?pair={}", pair(only));
+                vec![Request::of(Ask::about(feed, asked), SCOPE, path)]
+            }
             // One unknown pair in a list would refuse the whole list, so several are taken out of the answer for all.
-            (Feed::Tickers, _) => vec![request("/0/public/Ticker".to_owned(), asked.to_vec())],
+            (Feed::Tickers, _) => vec![Request::of(Ask::about(feed, asked), SCOPE, "/0/public/Ticker")],
             (Feed::Candles, _) => {
-                let minutes = options.interval.unwrap_or(CandleInterval::OneDay).duration().as_secs() / 60;
+                let interval = options.interval_or_default();
+                let minutes = interval.duration().as_secs() / 60;
                 // Rows after `since`, not at it.
                 let since = options.start.map(|start| format!("&since={}", start.as_seconds().saturating_sub(1)));
                 let since = since.unwrap_or_default();
-                let path = |asked| format!("/0/public/OHLC?pair={}&interval={minutes}{since}", pair(asked));
-                asked.iter().map(|asked| request(path(asked), vec![asked.clone()])).collect()
+                let request = |asked: &Instrument| {
+                    let path = format!("/0/public/OHLC?pair={}&interval={minutes}{since}", pair(asked));
+                    Request::of(Ask::candles(asked, interval), SCOPE, path)
+                };
+                asked.iter().map(request).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        let mut gather = Gather::by_pair(asked);
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        let mut builder = ResponseBuilder::by_pair(ask);
         let mut reader = Reader::new(result_of(&response.body)?);
-        match feed {
+        match ask.feed {
             Feed::Tickers => reader.object(|reader, pair| {
                 let entry = ticker_entry(reader)?;
-                if let Some(subject) = gather.subject(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
-                    gather.settle(&subject, entry.and_then(|entry| Ok((None, Payload::Ticker(entry.full()?)))));
+                if let Some(about) = builder.resolve(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
+                    builder.record(&about, entry.and_then(|entry| Ok((None, Payload::Ticker(entry.full()?)))));
                 }
                 Ok(())
             })?,
@@ -190,21 +189,24 @@ impl Venue for Kraken {
                     return reader.skip();
                 }
                 let rows = match reader.kind()? {
-                    Kind::Array => gather::candle_rows(reader)?,
+                    Kind::Array => wire::candle_rows(reader)?,
                     _ => {
                         reader.skip()?;
                         vec![[Scalar::Compound; 8]]
                     }
                 };
-                let interval = gather::candle_interval(&response.path, "interval", INTERVALS, CANDLE.time, &rows);
-                if let Some(subject) = gather.subject(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
-                    gather::settle_candles(&mut gather, &subject, CANDLE, interval, &rows);
+                let Some(interval) = ask.interval else {
+                    builder.lacks(AskPart::Interval);
+                    return Ok(());
+                };
+                if let Some(about) = builder.resolve(Scalar::Text(pair), |symbol| self.instrument(symbol)) {
+                    wire::record_candles(&mut builder, &about, CANDLE, interval, &rows);
                 }
                 Ok(())
             })?,
-            _ => return Err(gather::no_such_feed()),
+            _ => return Err(wire::no_such_feed()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
@@ -243,7 +245,7 @@ fn result_of(body: &[u8]) -> Result<&[u8], VenueError> {
     if !failure.is_absent() {
         return Err(refusal(failure));
     }
-    result.ok_or(gather::without("result"))
+    result.ok_or(wire::without("result"))
 }
 
 fn refusal(error: Scalar<'_>) -> VenueError {
@@ -251,17 +253,17 @@ fn refusal(error: Scalar<'_>) -> VenueError {
     if text.contains("rate limit") || text.contains("too many requests") || text.contains("temporary lockout") {
         VenueError::RateLimited { retry_after: None }
     } else if text.starts_with("eservice") || text.contains("internal error") || text.contains("timeout") {
-        gather::transient(error)
+        wire::transient(error)
     } else {
-        gather::rejected(error)
+        wire::rejected(error)
     }
 }
 
-/// Reads one pair of the REST ticker, and the ticker of WebSocket v1, which differs in `o`:
+/// Reads one pair of the ticker:
 ///
 /// `{"a":["2.1","1","1.0"],"b":["2.0","1","1.0"],"c":["2.05","0.1"],"v":["3","9"],"p":…,"t":…,"l":["1.9","1.8"],"h":["2.2","2.3"],"o":"2.0"}`
 ///
-/// Of two figures the first is today's and the second of the last 24 hours.
+/// Of two figures the first is today's and the second of the last 24 hours. `o` is today's open, so it is not used.
 fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, Failure>, JsonError> {
     let mut entry = TickerEntry::default();
     if reader.kind()? != Kind::Object {
@@ -293,24 +295,6 @@ fn element<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Scalar<'a>, Json
 }
 
 impl StreamingVenue for Kraken {
-    fn ws_url(&self) -> &'static str {
-        "wss://ws.kraken.com"
-    }
-
-    fn path(&self) -> &'static str {
-        "/v2"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(30),
-            ping: Ping::Answer,
-            instruments_max: 200,
-            messages_per_second_max: 10,
-        }
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         if asked.is_empty() {
             return Vec::new();
@@ -323,11 +307,8 @@ impl StreamingVenue for Kraken {
 
     fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError> {
         let mut reader = Reader::new(frame);
-        if reader.kind()? == Kind::Array {
-            return self.parse_frame_v1(frame);
-        }
-        let (mut channel, mut method, mut event) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
-        let (mut success, mut status, mut error) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
+        let (mut channel, mut method) = (Scalar::Missing, Scalar::Missing);
+        let (mut success, mut error) = (Scalar::Missing, Scalar::Missing);
         let mut symbol = Scalar::Missing;
         let mut data: Option<&[u8]> = None;
         reader.object(|reader, key| {
@@ -339,24 +320,20 @@ impl StreamingVenue for Kraken {
             match key {
                 b"channel" => channel = value,
                 b"method" => method = value,
-                b"event" => event = value,
                 b"success" => success = value,
-                b"status" => status = value,
-                b"symbol" | b"pair" => symbol = value,
-                b"error" | b"errorMessage" => error = value,
+                b"symbol" => symbol = value,
+                b"error" => error = value,
                 _ => {}
             }
             Ok(())
         })?;
         reader.finish()?;
-        let refused = || Frame::Refused { symbol: symbol.label(), reason: plain_code(error) };
-        Ok(match (channel.bytes(), method.bytes(), event.bytes()) {
-            (b"ticker", _, _) => Frame::Data(self.read_tickers(data.ok_or(gather::without("data"))?)?),
-            (b"heartbeat", _, _) | (_, b"pong", _) | (_, _, b"heartbeat" | b"pong") => Frame::Alive,
-            (_, b"subscribe", _) if success == Scalar::Bool(true) => Frame::Subscribed,
-            (_, b"subscribe", _) => refused(),
-            (_, _, b"subscriptionStatus") if status.bytes() == b"error" => refused(),
-            (_, _, b"subscriptionStatus") => Frame::Subscribed,
+        let refused = || Frame::Refused { symbol: symbol.label(), reason: wire::plain_code(error) };
+        Ok(match (channel.bytes(), method.bytes()) {
+            (b"ticker", _) => Frame::Data(self.read_tickers(data.ok_or(wire::without("data"))?)?),
+            (b"heartbeat", _) | (_, b"pong") => Frame::Alive,
+            (_, b"subscribe") if success == Scalar::Bool(true) => Frame::Subscribed,
+            (_, b"subscribe") => refused(),
             _ if !error.is_absent() => refused(),
             _ => Frame::Ignored,
         })
@@ -367,8 +344,8 @@ impl Kraken {
     /// `[{"symbol":"BTC/USD","bid":2.0,"ask":2.1,"last":2.05,"volume":9,"low":1.8,"high":2.3,"timestamp":"…"}]`; an update may
     /// hold the quote only.
     fn read_tickers(&self, data: &[u8]) -> Result<Parsed, VenueError> {
-        let mut gather = Gather::new(&[]);
-        each_object(&mut Reader::new(data), &mut gather, |reader, gather| {
+        let mut builder = ResponseBuilder::of_all();
+        wire::each_object(&mut Reader::new(data), &mut builder, |reader, builder| {
             let mut entry = TickerEntry::default();
             let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
             reader.object(|reader, key| {
@@ -386,43 +363,12 @@ impl Kraken {
                 }
                 Ok(())
             })?;
-            if let Some(subject) = gather.subject(symbol, |symbol| self.instrument(symbol)) {
-                gather.settle(&subject, ticker_v2(&entry, time));
+            if let Some(about) = builder.resolve(symbol, |symbol| self.instrument(symbol)) {
+                builder.record(&about, ticker_v2(&entry, time));
             }
             Ok(())
         })?;
-        Ok(gather.finish())
-    }
-
-    /// `[340,{…},"ticker","XBT/USD"]` and `[341,["bid","ask","time","bidVolume","askVolume"],"spread","XBT/USD"]`.
-    fn parse_frame_v1(&self, frame: &[u8]) -> Result<Frame, VenueError> {
-        let mut reader = Reader::new(frame);
-        let mut payload: Option<&[u8]> = None;
-        let mut texts = [Scalar::Missing; 2];
-        reader.array(|reader| {
-            if reader.kind()? != Kind::Scalar {
-                payload = Some(reader.raw()?);
-                return Ok(());
-            }
-            // The channel and the pair come last.
-            texts = [texts[1], reader.scalar()?];
-            Ok(())
-        })?;
-        reader.finish()?;
-        let [channel, pair] = texts;
-        let payload = payload.ok_or(gather::without("payload"))?;
-        let mut reader = Reader::new(payload);
-        let statement = match channel.bytes() {
-            b"ticker" => ticker_entry(&mut reader)?.and_then(|entry| Ok((None, Payload::Ticker(entry.partial()?)))),
-            b"spread" if reader.kind()? == Kind::Array => spread(reader.row()?),
-            b"spread" => Err(Failure { reason: UnresolvedReason::Malformed, field: "" }),
-            _ => return Ok(Frame::Ignored),
-        };
-        let mut gather = Gather::new(&[]);
-        if let Some(subject) = gather.subject(pair, |symbol| self.instrument(symbol)) {
-            gather.settle(&subject, statement);
-        }
-        Ok(Frame::Data(gather.finish()))
+        builder.finish()
     }
 }
 
@@ -430,22 +376,6 @@ impl Kraken {
 fn ticker_v2(entry: &TickerEntry<'_>, time: Scalar<'_>) -> Result<Statement, Failure> {
     let time = time.iso_time().at("timestamp")?.filter(|time| *time > Timestamp::EPOCH);
     Ok((time, Payload::Ticker(entry.partial()?)))
-}
-
-fn spread([bid, ask, time]: [Scalar<'_>; 3]) -> Result<Statement, Failure> {
-    let mut entry = TickerEntry::default();
-    entry.bid.set("bid", bid);
-    entry.ask.set("ask", ask);
-    Ok((fractional_seconds(time).at("timestamp")?, Payload::Ticker(entry.partial()?)))
-}
-
-/// `1654031976.197239`, in seconds.
-fn fractional_seconds(time: Scalar<'_>) -> Result<Option<Timestamp>, FieldError> {
-    let malformed = FieldError(UnresolvedReason::Malformed);
-    let Some(seconds) = time.quantity()?.filter(|seconds| !seconds.is_zero()) else { return Ok(None) };
-    let micros = seconds.checked_mul(Decimal::from(1_000_000)).ok_or(malformed)?.rounded(0).normalized();
-    let (micros, _) = micros.parts();
-    i64::try_from(micros).map(|micros| Some(Timestamp::from_micros(micros))).map_err(|_| malformed)
 }
 
 #[cfg(test)]

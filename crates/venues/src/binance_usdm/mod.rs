@@ -7,16 +7,13 @@ pub(crate) mod simulated;
 
 use std::time::Duration;
 
-use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
-use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
-
-use super::binance_format;
-use super::gather::{self, At, Failure, Field, Gather, Statement};
-use super::json::{JsonError, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, symbols,
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, AskPart, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
 };
+use super::wire::{self, At, Failure, Field, JsonError, Reader, ResponseBuilder, Scalar, Statement};
+use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
+use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
 
 /// Binance's futures that are margined in a dollar stablecoin.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +25,7 @@ const FUTURES_DATA: &str = "futures-data";
 const KLINES_MAX: u32 = 1_500;
 const STATISTICS_ROWS_MAX: u32 = 500;
 
-/// The statistics of traders: the endpoint's name, which also tells a body's kind.
+/// The statistics of traders: each endpoint and the population that it counts.
 const LONG_SHORT_ENDPOINTS: &[(&str, LongShortKind)] = &[
     ("globalLongShortAccountRatio", LongShortKind::GlobalAccount),
     ("topLongShortAccountRatio", LongShortKind::TopTraderAccount),
@@ -42,42 +39,52 @@ fn instrument(symbol: &str) -> Option<Instrument> {
         None => (symbol, InstrumentKind::PerpetualLinear),
         Some((pair, "PERP")) => {
             let base = pair.strip_suffix("USD")?;
-            return gather::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
+            return wire::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
         }
         Some((pair, _)) => (pair, InstrumentKind::Other),
     };
-    let (base, quote) = symbols::split_joined(pair)?;
-    gather::derivative(symbol, base, quote, kind)
+    let (base, quote) = wire::split_joined(pair)?;
+    wire::derivative(symbol, base, quote, kind)
 }
 
+const PROFILE: Profile = Profile {
+    id: VenueId("binance-usdm"),
+    title: "Binance USD-M futures",
+    documentation_url: "https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info",
+    terms_url: "https://www.binance.com/en/terms",
+    rest_url: "https://fapi.binance.com",
+    feeds: &[
+        FeedProfile::of(Feed::Tickers),
+        FeedProfile::of(Feed::Candles),
+        FeedProfile::of(Feed::LongShortRatios),
+        FeedProfile::of(Feed::OpenInterest).with_history(),
+    ],
+    limits: &[RateLimit::of(WEIGHT, 2_400, 60), RateLimit::of(FUTURES_DATA, 1_000, 300)],
+    long_short_kinds: &[
+        LongShortKind::GlobalAccount,
+        LongShortKind::TopTraderAccount,
+        LongShortKind::TopTraderPosition,
+        LongShortKind::TakerVolume,
+    ],
+    long_short_rows_max: STATISTICS_ROWS_MAX,
+    stream: Some(StreamProfile {
+        url: "wss://fstream.binance.com",
+        path: "/market/ws",
+        session: SessionPolicy {
+            life_max: Some(Duration::from_secs(24 * 3_600)),
+            // The server pings every 3 min.
+            silence_max: Duration::from_secs(240),
+            ping: Ping::Answer,
+            instruments_max: 1_024,
+            messages_per_second_max: 10,
+        },
+    }),
+    ..Profile::NONE
+};
+
 impl Venue for BinanceUsdm {
-    fn id(&self) -> VenueId {
-        VenueId("binance-usdm")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Binance USD-M futures",
-            documentation_url: "https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info",
-            terms_url: "https://www.binance.com/en/terms",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::Candles, Feed::LongShortRatios, Feed::OpenInterest]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://fapi.binance.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        const LIMITS: &[RateLimit] = &[
-            RateLimit { scope: WEIGHT, limit: 2_400, window: Duration::from_secs(60) },
-            RateLimit { scope: FUTURES_DATA, limit: 1_000, window: Duration::from_secs(300) },
-        ];
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -86,25 +93,7 @@ impl Venue for BinanceUsdm {
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
         let (base, quote) = (base.to_ascii_uppercase(), quote.to_ascii_uppercase());
-        gather::derivative(&format!("{base}{quote}"), &base, &quote, InstrumentKind::PerpetualLinear)
-    }
-
-    fn long_short_kinds(&self) -> &'static [LongShortKind] {
-        const KINDS: &[LongShortKind] = &[
-            LongShortKind::GlobalAccount,
-            LongShortKind::TopTraderAccount,
-            LongShortKind::TopTraderPosition,
-            LongShortKind::TakerVolume,
-        ];
-        KINDS
-    }
-
-    fn long_short_rows_max(&self) -> u32 {
-        STATISTICS_ROWS_MAX
-    }
-
-    fn has_open_interest_history(&self) -> bool {
-        true
+        wire::derivative(&format!("{base}{quote}"), &base, &quote, InstrumentKind::PerpetualLinear)
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
@@ -114,7 +103,10 @@ impl Venue for BinanceUsdm {
             Feed::LongShortRatios => asked
                 .iter()
                 .flat_map(|asked| {
-                    LONG_SHORT_ENDPOINTS.iter().map(move |(endpoint, _)| statistics_request(endpoint, asked, options))
+                    LONG_SHORT_ENDPOINTS.iter().map(move |(endpoint, kind)| {
+                        let ask = Ask::ratios(asked, options.period_or_default(), Some(*kind));
+                        statistics_request(endpoint, ask, asked, options)
+                    })
                 })
                 .collect(),
             Feed::OpenInterest => asked.iter().map(|asked| open_interest_request(asked, options)).collect(),
@@ -122,14 +114,14 @@ impl Venue for BinanceUsdm {
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        binance_format::check(response)?;
-        match feed {
-            Feed::Tickers => binance_format::tickers(asked, &response.body, instrument),
-            Feed::Candles => binance_format::klines(asked, response, instrument),
-            Feed::LongShortRatios => long_short_ratios(asked, response),
-            Feed::OpenInterest => open_interest(asked, response),
-            _ => Err(gather::no_such_feed()),
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::binance::check(response)?;
+        match ask.feed {
+            Feed::Tickers => wire::binance::tickers(ask, &response.body, instrument),
+            Feed::Candles => wire::binance::klines(ask, response),
+            Feed::LongShortRatios => long_short_ratios(ask, response),
+            Feed::OpenInterest => open_interest(ask, response),
+            _ => Err(wire::no_such_feed()),
         }
     }
 
@@ -140,15 +132,15 @@ impl Venue for BinanceUsdm {
 
 fn ticker_request(asked: &[Instrument]) -> Request {
     let (path, weight) = match asked {
-        [only] => (format!("/fapi/v1/ticker/24hr?symbol={}", gather::url_encoded(&only.symbol)), 1),
+        [only] => (format!("/fapi/v1/ticker/24hr?symbol={}", wire::url_encoded(&only.symbol)), 1),
         _ => ("/fapi/v1/ticker/24hr".to_owned(), 40),
     };
-    Request { path, host: None, scope: WEIGHT, weight, asked: asked.to_vec() }
+    Request { weight, ..Request::of(Ask::about(Feed::Tickers, asked), WEIGHT, path) }
 }
 
 fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
-    let interval = options.interval.unwrap_or(CandleInterval::OneDay).as_str();
-    let path = format!("/fapi/v1/klines?{}", binance_format::kline_query(asked, interval, options, KLINES_MAX));
+    let interval = options.interval_or_default();
+    let path = format!("/fapi/v1/klines?{}", wire::binance::kline_query(asked, interval.as_str(), options, KLINES_MAX));
     // Without a limit Binance gives 500 rows.
     let weight = match options.limit.unwrap_or(500) {
         0..100 => 1,
@@ -156,51 +148,51 @@ fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
         500..=1_000 => 5,
         _ => 10,
     };
-    Request { path, host: None, scope: WEIGHT, weight, asked: vec![asked.clone()] }
+    Request { weight, ..Request::of(Ask::candles(asked, interval), WEIGHT, path) }
 }
 
 /// The present open interest, or its past where a period is named: the past draws on the scope of the other statistics.
 fn open_interest_request(asked: &Instrument, options: &RequestOptions) -> Request {
+    let ask = Ask::about(Feed::OpenInterest, [asked.clone()]);
     if options.period.is_some() || options.start.is_some() {
-        return statistics_request("openInterestHist", asked, options);
+        return statistics_request("openInterestHist", ask, asked, options);
     }
-    let path = format!("/fapi/v1/openInterest?symbol={}", gather::url_encoded(&asked.symbol));
-    Request { path, host: None, scope: WEIGHT, weight: 1, asked: vec![asked.clone()] }
+    let path = format!("/fapi/v1/openInterest?symbol={}", wire::url_encoded(&asked.symbol));
+    Request::of(ask, WEIGHT, path)
 }
 
-fn statistics_request(endpoint: &str, asked: &Instrument, options: &RequestOptions) -> Request {
-    let period = options.period.unwrap_or(Period::FiveMinutes).as_str();
-    let symbol = gather::url_encoded(&asked.symbol);
+fn statistics_request(endpoint: &str, ask: Ask, asked: &Instrument, options: &RequestOptions) -> Request {
+    let period = options.period_or_default().as_str();
+    let symbol = wire::url_encoded(&asked.symbol);
     let mut path = format!("/futures/data/{endpoint}?symbol={symbol}&period={period}");
     // Only the newest row is of use to whoever names no span.
     let newest = options.limit.is_none() && options.start.is_none();
     let options = RequestOptions { limit: if newest { Some(1) } else { options.limit }, ..options.clone() };
-    binance_format::push_span(&mut path, &options, STATISTICS_ROWS_MAX);
-    Request { path, host: None, scope: FUTURES_DATA, weight: 1, asked: vec![asked.clone()] }
+    wire::binance::push_span(&mut path, &options, STATISTICS_ROWS_MAX);
+    Request::of(ask, FUTURES_DATA, path)
 }
 
 /// Reads the rows of a long/short endpoint, oldest first:
 /// `[{"symbol":"ABCUSDT","longAccount":"0.6000","longShortRatio":"1.5000","shortAccount":"0.4000","timestamp":1700000100000}]`, or
 /// without a symbol `[{"buySellRatio":"1.5000","buyVol":"30.0","sellVol":"20.0","timestamp":1700000100000}]`.
-fn long_short_ratios(asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-    let path = response.path.to_ascii_lowercase();
-    let told = LONG_SHORT_ENDPOINTS.iter().find(|(endpoint, _)| path.contains(&endpoint.to_ascii_lowercase()));
-    let kind = told.map(|(_, kind)| *kind);
-    let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
-    let named = binance_format::symbol_in_path(&response.path, "symbol", instrument);
-    let mut gather = Gather::new(asked);
-    binance_format::each_entry(&response.body, &mut gather, |reader, gather| {
+fn long_short_ratios(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+    let mut builder = ResponseBuilder::new(ask);
+    wire::binance::each_entry(&response.body, &mut builder, |reader, builder| {
         let row = LongShortRow::read(reader)?;
-        let subject = match row.symbol {
-            Scalar::Missing => gather.subject_of_path(named, instrument),
-            symbol => gather.subject(symbol, instrument),
+        let about = match row.symbol {
+            Scalar::Missing => builder.only_instrument(),
+            symbol => builder.resolve(symbol, instrument),
         };
-        if let Some(subject) = subject {
-            gather.settle(&subject, row.statement(kind, period));
+        // Volumes are volumes, whatever was asked for.
+        let kind = if row.is_volume { Some(LongShortKind::TakerVolume) } else { ask.kind };
+        match (about, kind) {
+            (Some(about), Some(kind)) => builder.record(&about, row.statement(kind, ask.period)),
+            (Some(_), None) => builder.lacks(AskPart::Kind),
+            (None, _) => {}
         }
         Ok(())
     })?;
-    Ok(gather.finish())
+    builder.finish()
 }
 
 #[derive(Default)]
@@ -241,15 +233,12 @@ impl<'a> LongShortRow<'a> {
         Ok(row)
     }
 
-    fn statement(&self, told: Option<LongShortKind>, period: Option<Period>) -> Result<Statement, Failure> {
-        // Volumes are volumes, wherever they stand.
-        let kind =
-            if self.is_volume { LongShortKind::TakerVolume } else { told.unwrap_or(LongShortKind::GlobalAccount) };
+    fn statement(&self, kind: LongShortKind, period: Option<Period>) -> Result<Statement, Failure> {
         let event_time = self.timestamp.millis().at("timestamp")?;
         let value = match (self.long.quantity()?, self.short.quantity()?) {
-            (Some(long), Some(short)) => gather::long_short_of_shares(kind, period, long, short),
+            (Some(long), Some(short)) => wire::long_short_of_shares(kind, period, long, short),
             // A share without the other is half a statement; with neither, the ratio is the statement.
-            (None, None) => self.ratio.quantity()?.and_then(|ratio| gather::long_short_of_ratio(kind, period, ratio)),
+            (None, None) => self.ratio.quantity()?.and_then(|ratio| wire::long_short_of_ratio(kind, period, ratio)),
             _ => None,
         };
         let no_value = Failure { reason: UnresolvedReason::NoValue, field: self.field_at_fault() };
@@ -266,9 +255,9 @@ impl<'a> LongShortRow<'a> {
 
 /// Reads `openInterest`, `{"openInterest":"10.5","symbol":"ABCUSDT","time":1700000000000}`, or rows of `openInterestHist`,
 /// `[{"symbol":"ABCUSDT","sumOpenInterest":"10.5","sumOpenInterestValue":"26.25","timestamp":1700000000000}]`: units of the base asset.
-fn open_interest(asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-    let mut gather = Gather::new(asked);
-    binance_format::each_entry(&response.body, &mut gather, |reader, gather| {
+fn open_interest(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+    let mut builder = ResponseBuilder::new(ask);
+    wire::binance::each_entry(&response.body, &mut builder, |reader, builder| {
         let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
         let (mut amount, mut value) = (Field::default(), Field::default());
         reader.object(|reader, key| {
@@ -286,12 +275,12 @@ fn open_interest(asked: &[Instrument], response: &Response) -> Result<Parsed, Ve
         if symbol.bytes().ends_with(b"BTC") {
             value = Field::default();
         }
-        if let Some(subject) = gather.subject(symbol, instrument) {
-            gather.settle(&subject, open_interest_statement(amount, value, time));
+        if let Some(about) = builder.resolve(symbol, instrument) {
+            builder.record(&about, open_interest_statement(amount, value, time));
         }
         Ok(())
     })?;
-    Ok(gather.finish())
+    builder.finish()
 }
 
 fn open_interest_statement(amount: Field<'_>, value: Field<'_>, time: Scalar<'_>) -> Result<Statement, Failure> {
@@ -306,30 +295,11 @@ fn open_interest_statement(amount: Field<'_>, value: Field<'_>, time: Scalar<'_>
 }
 
 impl StreamingVenue for BinanceUsdm {
-    fn ws_url(&self) -> &'static str {
-        "wss://fstream.binance.com"
-    }
-
-    fn path(&self) -> &'static str {
-        "/market/ws"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: Some(Duration::from_secs(24 * 3_600)),
-            // The server pings every 3 min.
-            silence_max: Duration::from_secs(240),
-            ping: Ping::Answer,
-            instruments_max: 1_024,
-            messages_per_second_max: 10,
-        }
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
-        binance_format::subscribe(asked)
+        wire::binance::subscribe(asked)
     }
 
     fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError> {
-        binance_format::frame(frame, instrument)
+        wire::binance::frame(frame, instrument)
     }
 }

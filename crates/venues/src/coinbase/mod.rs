@@ -1,7 +1,7 @@
 //! Coinbase Exchange: spot, quoted mostly in US dollars.
 //!
 //! Documentation: <https://docs.cdp.coinbase.com/exchange/reference>. Values are strings, candle rows are numbers. None of the
-//! single-product bodies says its product, so it is the one asked for, or the one that the path names.
+//! single-product bodies says its product: it is the one asked for.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -10,17 +10,10 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crossmarket_domain::{CandleInterval, Feed, Instrument, Payload, Timestamp, VenueId};
-
-use super::gather::{
-    self, At, CandleColumns, Field, Gather, TickerEntry, each_object, path_words, rejected, spot_instrument,
-    url_encoded,
-};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue, Venue,
-    VenueError, status, symbols,
-};
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{Ask, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, Venue, VenueError};
+use super::wire::{self, At, CandleColumns, Field, JsonError, Kind, Reader, ResponseBuilder, Scalar, TickerEntry};
+use crossmarket_domain::{Feed, Instrument, Payload, Timestamp, VenueId};
 
 /// Coinbase Exchange.
 #[derive(Clone, Copy, Debug)]
@@ -35,43 +28,39 @@ const CANDLES_MAX: u32 = 300;
 const CANDLE: CandleColumns =
     CandleColumns { time: 0, low: 1, high: 2, open: 3, close: 4, base_volume: 5, quote_volume: None };
 
-const GRANULARITIES: &[(&str, CandleInterval)] =
-    &[("300", CandleInterval::FiveMinutes), ("3600", CandleInterval::OneHour), ("86400", CandleInterval::OneDay)];
-
-/// From so many instruments on, the one call for all products costs less than a request for each.
+/// Beyond this many instruments, the one call for all products costs less than a request for each.
 const SINGLE_REQUESTS_MAX: usize = 8;
 
-const LIMITS: &[RateLimit] = &[RateLimit { scope: SCOPE, limit: 10, window: Duration::from_secs(1) }];
+const PROFILE: Profile = Profile {
+    id: VenueId("coinbase"),
+    title: "Coinbase Exchange",
+    documentation_url: "https://docs.cdp.coinbase.com/exchange/reference",
+    terms_url: "https://www.coinbase.com/legal/market_data",
+    rest_url: "https://api.exchange.coinbase.com",
+    feeds: &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles).ranked(2)],
+    limits: &[RateLimit::of(SCOPE, 10, 1)],
+    stream: Some(StreamProfile {
+        url: "wss://ws-feed.exchange.coinbase.com",
+        path: "",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            ping: Ping::Answer,
+            instruments_max: 100,
+            messages_per_second_max: 8,
+        },
+    }),
+    ..Profile::NONE
+};
 
 impl Venue for Coinbase {
-    fn id(&self) -> VenueId {
-        VenueId("coinbase")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Coinbase Exchange",
-            documentation_url: "https://docs.cdp.coinbase.com/exchange/reference",
-            terms_url: "https://www.coinbase.com/legal/market_data",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::Candles]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.exchange.coinbase.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
-        let (base, quote) = symbols::split_at(symbol, '-')?;
-        spot_instrument(symbol, base, quote)
+        let (base, quote) = wire::split_at(symbol, '-')?;
+        wire::spot_instrument(symbol, base, quote)
     }
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
@@ -79,33 +68,38 @@ impl Venue for Coinbase {
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
-        let request = |path, asked| Request { path, host: None, scope: SCOPE, weight: 1, asked };
-        let single = |instrument: &Instrument, path| request(path, vec![instrument.clone()]);
         match feed {
             // `/products/stats` is undocumented but answers for every product at once.
             Feed::Tickers if asked.is_empty() || asked.len() > SINGLE_REQUESTS_MAX => {
-                vec![request("/products/stats".to_owned(), asked.to_vec())]
+                vec![Request::of(Ask::about(feed, asked), SCOPE, "/products/stats")]
             }
             Feed::Tickers => {
-                let path = |instrument: &Instrument| format!("/products/{}/ticker", url_encoded(&instrument.symbol));
-                asked.iter().map(|instrument| single(instrument, path(instrument))).collect()
+                let request = |asked: &Instrument| {
+                    let path = format!("/products/{}/ticker", wire::url_encoded(&asked.symbol));
+                    Request::of(Ask::about(feed, [asked.clone()]), SCOPE, path)
+                };
+                asked.iter().map(request).collect()
             }
             Feed::Candles => {
-                asked.iter().map(|instrument| single(instrument, candles_path(&instrument.symbol, options))).collect()
+                let request = |asked: &Instrument| {
+                    let ask = Ask::candles(asked, options.interval_or_default());
+                    Request::of(ask, SCOPE, candles_path(&asked.symbol, options))
+                };
+                asked.iter().map(request).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        let mut gather = Gather::new(asked);
-        match feed {
-            Feed::Tickers => self.parse_tickers(&mut gather, response)?,
-            Feed::Candles => self.parse_candles(&mut gather, response)?,
-            _ => return Err(gather::no_such_feed()),
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        let mut builder = ResponseBuilder::new(ask);
+        match ask.feed {
+            Feed::Tickers => self.parse_tickers(&mut builder, ask, response)?,
+            Feed::Candles => parse_candles(&mut builder, ask, response)?,
+            _ => return Err(wire::no_such_feed()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
@@ -116,8 +110,8 @@ impl Venue for Coinbase {
 /// `/products/BTC-USD/candles?granularity=86400[&start&end]`. Both ends are inclusive and more than [`CANDLES_MAX`] rows
 /// between them are refused, so the span is cut to what is allowed.
 fn candles_path(symbol: &str, options: &RequestOptions) -> String {
-    let granularity = options.interval.unwrap_or(CandleInterval::OneDay).duration();
-    let mut path = format!("/products/{}/candles?granularity={}", url_encoded(symbol), granularity.as_secs());
+    let granularity = options.interval_or_default().duration();
+    let mut path = format!("/products/{}/candles?granularity={}", wire::url_encoded(symbol), granularity.as_secs());
     let span = granularity * options.limit.unwrap_or(CANDLES_MAX).clamp(1, CANDLES_MAX);
     let (start, end) = match (options.start, options.end) {
         (None, None) => return path,
@@ -133,23 +127,18 @@ fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_seconds(time.as_seconds())
 }
 
-/// The product that a path or a recorded body's file name tells: a word such as `BTC-USD`.
-fn product_in_path(path: &str) -> Option<&str> {
-    let is_product = |word: &&str| {
-        symbols::split_at(word, '-').is_some_and(|(base, quote)| {
-            quote.len() >= 3 && quote.bytes().all(|byte| byte.is_ascii_uppercase()) && base == base.to_ascii_uppercase()
-        })
-    };
-    path_words(path).find(is_product)
-}
-
 impl Coinbase {
     /// Reads any of the three ticker bodies:
     ///
     /// - `{"BTC-USD":{"stats_24hour":{"open":"1","high":"3","low":"1","last":"2","volume":"9"}},…}` of all products,
     /// - `{"ask":"2.1","bid":"2.0","price":"2","volume":"9","time":"2026-01-15T12:00:00Z"}` of one,
     /// - `{"open":"1","high":"3","low":"1","last":"2","volume":"9"}` of one.
-    fn parse_tickers(&self, gather: &mut Gather<'_>, response: &Response) -> Result<(), VenueError> {
+    fn parse_tickers(
+        &self,
+        builder: &mut ResponseBuilder<'_>,
+        ask: &Ask,
+        response: &Response,
+    ) -> Result<(), VenueError> {
         let mut reader = Reader::new(&response.body);
         let mut entry = TickerEntry::default();
         let mut time = Scalar::Missing;
@@ -159,7 +148,7 @@ impl Coinbase {
         reader.object(|reader, key| {
             if reader.kind()? != Kind::Scalar {
                 products += 1;
-                return self.read_product_stats(reader, key, gather);
+                return self.read_product_stats(reader, key, builder);
             }
             let value = reader.scalar()?;
             if figure(&mut entry, key, value) {
@@ -170,9 +159,9 @@ impl Coinbase {
                 b"time" => time = value,
                 b"message" => message = value,
                 // A product without figures in the body of all products.
-                key if symbols::split_at(&String::from_utf8_lossy(key), '-').is_some() => {
+                key if wire::split_at(&String::from_utf8_lossy(key), '-').is_some() => {
                     products += 1;
-                    gather.broken(Scalar::Text(key));
+                    builder.broken(Scalar::Text(key));
                 }
                 _ => {}
             }
@@ -183,13 +172,12 @@ impl Coinbase {
             return Err(refusal(message));
         }
         // An empty object is the list of no products.
-        let is_stats_of_all = products > 0 || response.path.starts_with("/products/stats");
-        if is_stats_of_all && figures == 0 {
+        if figures == 0 && (products > 0 || ask.instruments.len() != 1) {
             return Ok(());
         }
-        if let Some(subject) = gather.only_subject(product_in_path(&response.path), |symbol| self.instrument(symbol)) {
+        if let Some(about) = builder.only_instrument() {
             let statement = time.iso_time().at("time").and_then(|time| Ok((time, Payload::Ticker(entry.full()?))));
-            gather.settle(&subject, statement);
+            builder.record(&about, statement);
         }
         Ok(())
     }
@@ -198,7 +186,7 @@ impl Coinbase {
         &self,
         reader: &mut Reader<'b>,
         product: &'b [u8],
-        gather: &mut Gather<'_>,
+        builder: &mut ResponseBuilder<'_>,
     ) -> Result<(), JsonError> {
         let mut entry = TickerEntry::default();
         if reader.kind()? == Kind::Object {
@@ -215,33 +203,33 @@ impl Coinbase {
         } else {
             reader.skip()?;
         }
-        if let Some(subject) = gather.subject(Scalar::Text(product), |symbol| self.instrument(symbol)) {
-            gather.settle(&subject, entry.full().map(|ticker| (None, Payload::Ticker(ticker))));
+        if let Some(about) = builder.resolve(Scalar::Text(product), |symbol| self.instrument(symbol)) {
+            builder.record(&about, entry.full().map(|ticker| (None, Payload::Ticker(ticker))));
         }
         Ok(())
     }
+}
 
-    fn parse_candles(&self, gather: &mut Gather<'_>, response: &Response) -> Result<(), VenueError> {
-        let mut reader = Reader::new(&response.body);
-        if reader.kind()? == Kind::Object {
-            let mut message = Scalar::Missing;
-            reader.object(|reader, key| {
-                let value = reader.scalar()?;
-                if key == b"message" {
-                    message = value;
-                }
-                Ok(())
-            })?;
-            return Err(refusal(message));
-        }
-        let rows = gather::candle_rows(&mut reader)?;
-        reader.finish()?;
-        let interval = gather::candle_interval(&response.path, "granularity", GRANULARITIES, CANDLE.time, &rows);
-        if let Some(subject) = gather.only_subject(product_in_path(&response.path), |symbol| self.instrument(symbol)) {
-            gather::settle_candles(gather, &subject, CANDLE, interval, &rows);
-        }
-        Ok(())
+fn parse_candles(builder: &mut ResponseBuilder<'_>, ask: &Ask, response: &Response) -> Result<(), VenueError> {
+    let mut reader = Reader::new(&response.body);
+    if reader.kind()? == Kind::Object {
+        let mut message = Scalar::Missing;
+        reader.object(|reader, key| {
+            let value = reader.scalar()?;
+            if key == b"message" {
+                message = value;
+            }
+            Ok(())
+        })?;
+        return Err(refusal(message));
     }
+    let rows = wire::candle_rows(&mut reader)?;
+    reader.finish()?;
+    let interval = ask.required_interval()?;
+    if let Some(about) = builder.only_instrument() {
+        wire::record_candles(builder, &about, CANDLE, interval, &rows);
+    }
+    Ok(())
 }
 
 /// Keeps a figure under any of the names that the bodies and frames give it; false when the key is none of them.
@@ -273,27 +261,13 @@ fn refusal(message: Scalar<'_>) -> VenueError {
     if text.contains("rate limit") || text.contains("too many requests") {
         VenueError::RateLimited { retry_after: None }
     } else if message == Scalar::Missing {
-        gather::without("figures")
+        wire::without("figures")
     } else {
-        rejected(message)
+        wire::rejected(message)
     }
 }
 
 impl StreamingVenue for Coinbase {
-    fn ws_url(&self) -> &'static str {
-        "wss://ws-feed.exchange.coinbase.com"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(60),
-            ping: Ping::Answer,
-            instruments_max: 100,
-            messages_per_second_max: 8,
-        }
-    }
-
     /// One frame for each product, because one unknown product refuses the whole frame that names it.
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let frame = |instrument: &Instrument| {
@@ -330,13 +304,13 @@ impl StreamingVenue for Coinbase {
         reader.finish()?;
         match (kind.bytes(), channel.bytes()) {
             (b"ticker", _) => {
-                let mut gather = Gather::new(&[]);
-                if let Some(subject) = gather.subject(product, |symbol| self.instrument(symbol)) {
+                let mut builder = ResponseBuilder::of_all();
+                if let Some(about) = builder.resolve(product, |symbol| self.instrument(symbol)) {
                     let statement =
                         time.iso_time().at("time").and_then(|time| Ok((time, Payload::Ticker(entry.partial()?))));
-                    gather.settle(&subject, statement);
+                    builder.record(&about, statement);
                 }
-                Ok(Frame::Data(gather.finish()))
+                builder.finish().map(Frame::Data)
             }
             (_, b"ticker" | b"ticker_batch") => self.read_events(events, timestamp).map(Frame::Data),
             (b"subscriptions", _) | (_, b"subscriptions") => Ok(Frame::Subscribed),
@@ -350,7 +324,7 @@ impl StreamingVenue for Coinbase {
 /// `"reason":"ABC-USD is not a valid product"` begins with the product.
 fn refused(reason: Scalar<'_>) -> Frame {
     let text = reason.text().unwrap_or_default();
-    let symbol = text.split(' ').next().filter(|word| symbols::split_at(word, '-').is_some() && word.len() <= 64);
+    let symbol = text.split(' ').next().filter(|word| wire::split_at(word, '-').is_some() && word.len() <= 64);
     Frame::Refused {
         symbol: SmolStr::new(symbol.unwrap_or_default()),
         reason: SmolStr::new_static("subscription refused"),
@@ -359,16 +333,16 @@ fn refused(reason: Scalar<'_>) -> Frame {
 
 impl Coinbase {
     fn read_events(&self, events: &[u8], timestamp: Scalar<'_>) -> Result<Parsed, VenueError> {
-        let mut gather = Gather::new(&[]);
+        let mut builder = ResponseBuilder::of_all();
         if events.is_empty() {
-            return Err(gather::without("events"));
+            return Err(wire::without("events"));
         }
-        each_object(&mut Reader::new(events), &mut gather, |reader, gather| {
+        wire::each_object(&mut Reader::new(events), &mut builder, |reader, builder| {
             reader.object(|reader, key| {
                 if key != b"tickers" || reader.kind()? != Kind::Array {
                     return reader.skip();
                 }
-                each_object(reader, gather, |reader, gather| {
+                wire::each_object(reader, builder, |reader, builder| {
                     let mut entry = TickerEntry::default();
                     let mut product = Scalar::Missing;
                     reader.object(|reader, key| {
@@ -380,24 +354,25 @@ impl Coinbase {
                         }
                         Ok(())
                     })?;
-                    if let Some(subject) = gather.subject(product, |symbol| self.instrument(symbol)) {
+                    if let Some(about) = builder.resolve(product, |symbol| self.instrument(symbol)) {
                         let statement = timestamp
                             .iso_time()
                             .at("timestamp")
                             .and_then(|time| Ok((time, Payload::Ticker(entry.partial()?))));
-                        gather.settle(&subject, statement);
+                        builder.record(&about, statement);
                     }
                     Ok(())
                 })
             })
         })?;
-        Ok(gather.finish())
+        builder.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crossmarket_domain::CandleInterval;
 
     #[test]
     fn asks_for_all_at_once_or_for_each() {
@@ -419,17 +394,5 @@ mod tests {
         assert_eq!(candles_path("BTC-USD", &options), path);
         let options = RequestOptions { interval: Some(CandleInterval::OneHour), ..RequestOptions::default() };
         assert_eq!(candles_path("A/B", &options), "/products/A%2FB/candles?granularity=3600");
-    }
-
-    #[test]
-    fn finds_the_product_in_a_path() {
-        for (path, product) in [
-            ("/products/BTC-USD/ticker", Some("BTC-USD")),
-            ("rest/product_ticker_1INCH-USDT_2024-03-13.json", Some("1INCH-USDT")),
-            ("rest/product_ticker_2024-03-13.json", None),
-            ("no-product.json", None),
-        ] {
-            assert_eq!(product_in_path(path), product, "{path}");
-        }
     }
 }

@@ -1,25 +1,20 @@
 //! Bitget: spot, and perpetuals with open interest and shares of accounts.
 //!
 //! Documentation: <https://www.bitget.com/api-doc/>. Bodies come as `{"code":"00000","data":…}`. Spot and futures write the same
-//! symbols, so what an entry is about follows from its `category`, the path, or the fields that only futures have.
+//! symbols, so the market of an entry follows from its `category` or from the fields that only futures have.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
 use std::time::Duration;
 
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
+};
+use super::wire::{self, At, Failure, Field, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement, TickerEntry};
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
-
-use super::gather::{
-    self, At, Failure, Field, Gather, Statement, TickerEntry, derivative, each_object, path_words, plain_code,
-    query_value, spot_instrument, url_encoded,
-};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, status, symbols,
-};
 
 /// Bitget spot and USDT perpetuals.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +26,12 @@ const ACCOUNT_LONG_SHORT: &str = "account-long-short";
 const POSITION_LONG_SHORT: &str = "position-long-short";
 const TAKER_BUY_SELL: &str = "taker-buy-sell";
 
-/// The statistics of traders: the endpoint's name, which is also its metered scope.
-const STATISTICS: [&str; 3] = [ACCOUNT_LONG_SHORT, POSITION_LONG_SHORT, TAKER_BUY_SELL];
-
-const SECOND: Duration = Duration::from_secs(1);
+/// The statistics of traders: each endpoint, whose name is also its metered scope, and the population that it counts.
+const STATISTICS: [(&str, LongShortKind); 3] = [
+    (ACCOUNT_LONG_SHORT, LongShortKind::GlobalAccount),
+    (POSITION_LONG_SHORT, LongShortKind::GlobalPosition),
+    (TAKER_BUY_SELL, LongShortKind::TakerVolume),
+];
 
 /// Topics in one subscription frame.
 const TOPICS_PER_FRAME_MAX: usize = 50;
@@ -57,81 +54,70 @@ impl Market {
             _ => None,
         }
     }
-
-    fn in_path(path: &str) -> Option<Self> {
-        if let Some(category) = query_value(path, "category").or_else(|| query_value(path, "productType")) {
-            return Self::of(Scalar::Text(category.to_ascii_uppercase().as_bytes()));
-        }
-        if path_words(path).any(|word| matches!(word, "mix" | "futures")) {
-            return Some(Self::Futures);
-        }
-        path_words(path).any(|word| word == "spot").then_some(Self::Spot)
-    }
 }
 
 fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
     // The first API wrote the product behind: `BTCUSDT_SPBL`, `BTCUSDT_UMCBL`.
     let name = symbol.split_once('_').map_or(symbol, |(name, _)| name);
     if market == Market::Spot {
-        let (base, quote) = symbols::split_joined(name)?;
-        return spot_instrument(symbol, base, quote);
+        let (base, quote) = wire::split_joined(name)?;
+        return wire::spot_instrument(symbol, base, quote);
     }
     if let Some(base) = name.strip_suffix("PERP") {
-        return derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
+        return wire::derivative(symbol, base, "USDC", InstrumentKind::PerpetualLinear);
     }
     if let Some(pair) = without_delivery(name) {
-        let (base, quote) = symbols::split_joined(pair)?;
-        return derivative(symbol, base, quote, InstrumentKind::Other);
+        let (base, quote) = wire::split_joined(pair)?;
+        return wire::derivative(symbol, base, quote, InstrumentKind::Other);
     }
-    let (base, quote) = symbols::split_joined(name)?;
+    let (base, quote) = wire::split_joined(name)?;
     let kind = if quote == "USD" { InstrumentKind::PerpetualInverse } else { InstrumentKind::PerpetualLinear };
-    derivative(symbol, base, quote, kind)
+    wire::derivative(symbol, base, quote, kind)
 }
 
 /// The pair of a dated future, which ends in a month letter and a year: `BTCUSDH26`.
 fn without_delivery(name: &str) -> Option<&str> {
     let pair = name.strip_suffix(|c: char| c.is_ascii_digit())?.strip_suffix(|c: char| c.is_ascii_digit())?;
     let pair = pair.strip_suffix(['F', 'G', 'H', 'J', 'K', 'M', 'N', 'Q', 'U', 'V', 'X', 'Z'])?;
-    symbols::split_joined(pair).map(|_| pair)
+    wire::split_joined(pair).map(|_| pair)
 }
 
-fn symbol_in_path(path: &str) -> Option<&str> {
-    query_value(path, "symbol").or_else(|| {
-        let is_symbol = |word: &&str| *word == word.to_ascii_uppercase() && symbols::split_joined(word).is_some();
-        path_words(path).find(is_symbol)
-    })
-}
+const PROFILE: Profile = Profile {
+    id: VenueId("bitget"),
+    title: "Bitget",
+    documentation_url: "https://www.bitget.com/api-doc/",
+    terms_url: "https://www.bitget.com/support/articles/360014944032",
+    rest_url: "https://api.bitget.com",
+    feeds: &[
+        FeedProfile::of(Feed::Tickers),
+        FeedProfile::of(Feed::LongShortRatios),
+        FeedProfile::of(Feed::OpenInterest),
+    ],
+    limits: &[
+        RateLimit::of(SPOT_TICKERS, 20, 1),
+        RateLimit::of(FUTURES_TICKERS, 20, 1),
+        RateLimit::of(ACCOUNT_LONG_SHORT, 1, 1),
+        RateLimit::of(POSITION_LONG_SHORT, 1, 1),
+        RateLimit::of(TAKER_BUY_SELL, 1, 1),
+    ],
+    long_short_kinds: &[LongShortKind::GlobalAccount, LongShortKind::GlobalPosition, LongShortKind::TakerVolume],
+    stream: Some(StreamProfile {
+        url: "wss://ws.bitget.com",
+        path: "/v2/ws/public",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            ping: Ping::Text { text: "ping", every: Duration::from_secs(30) },
+            instruments_max: 200,
+            messages_per_second_max: 10,
+        },
+    }),
+    ..Profile::NONE
+};
 
 impl Venue for Bitget {
-    fn id(&self) -> VenueId {
-        VenueId("bitget")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Bitget",
-            documentation_url: "https://www.bitget.com/api-doc/",
-            terms_url: "https://www.bitget.com/support/articles/360014944032",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::LongShortRatios, Feed::OpenInterest]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.bitget.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        &[
-            RateLimit { scope: SPOT_TICKERS, limit: 20, window: SECOND },
-            RateLimit { scope: FUTURES_TICKERS, limit: 20, window: SECOND },
-            RateLimit { scope: ACCOUNT_LONG_SHORT, limit: 1, window: SECOND },
-            RateLimit { scope: POSITION_LONG_SHORT, limit: 1, window: SECOND },
-            RateLimit { scope: TAKER_BUY_SELL, limit: 1, window: SECOND },
-        ]
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -140,72 +126,65 @@ impl Venue for Bitget {
 
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
         let symbol = format!("{base}{quote}").to_ascii_uppercase();
-        spot_instrument(&symbol, base, quote)
-    }
-
-    fn long_short_kinds(&self) -> &'static [LongShortKind] {
-        &[LongShortKind::GlobalAccount, LongShortKind::GlobalPosition, LongShortKind::TakerVolume]
+        wire::spot_instrument(&symbol, base, quote)
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
-        let request = |path, scope, asked| Request { path, host: None, scope, weight: 1, asked };
         let (path, separator, scope) = match feed {
             Feed::Tickers => ("/api/v2/spot/market/tickers", '?', SPOT_TICKERS),
             Feed::OpenInterest => ("/api/v3/market/tickers?category=USDT-FUTURES", '&', FUTURES_TICKERS),
             Feed::LongShortRatios => {
-                let period = options.period.unwrap_or(Period::FiveMinutes).as_str();
-                let of_each = |asked: &Instrument| {
-                    let symbol = url_encoded(&asked.symbol);
-                    STATISTICS.map(|endpoint| {
-                        let path = format!("/api/v2/mix/market/{endpoint}?symbol={symbol}&period={period}");
-                        request(path, endpoint, vec![asked.clone()])
-                    })
-                };
-                return asked.iter().flat_map(of_each).collect();
+                return asked.iter().flat_map(|asked| ratio_requests(asked, options.period_or_default())).collect();
             }
             _ => return Vec::new(),
         };
         let path = match asked {
-            [only] => format!("{path}{separator}symbol={}", url_encoded(&only.symbol)),
+            [only] => format!("{path}{separator}symbol={}", wire::url_encoded(&only.symbol)),
             _ => path.to_owned(),
         };
-        vec![request(path, scope, asked.to_vec())]
+        vec![Request::of(Ask::about(feed, asked), scope, path)]
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        let mut gather = Gather::new(asked);
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        let mut builder = ResponseBuilder::new(ask);
         let data = data_of(&response.body)?;
         let mut reader = Reader::new(data);
-        let market = Market::in_path(&response.path);
-        match feed {
+        match ask.feed {
             Feed::Tickers => {
-                each_object(&mut reader, &mut gather, |reader, gather| {
-                    let entry = Entry::read(reader)?;
-                    entry.settle(gather, market, Entry::ticker);
+                wire::each_object(&mut reader, &mut builder, |reader, builder| {
+                    Entry::read(reader)?.record(builder, None, Entry::ticker);
                     Ok(())
                 })?;
             }
             Feed::OpenInterest => {
-                each_object(&mut reader, &mut gather, |reader, gather| {
-                    let entry = Entry::read(reader)?;
-                    entry.settle(gather, Some(Market::Futures), Entry::open_interest);
+                wire::each_object(&mut reader, &mut builder, |reader, builder| {
+                    Entry::read(reader)?.record(builder, Some(Market::Futures), Entry::open_interest);
                     Ok(())
                 })?;
             }
             Feed::LongShortRatios => {
-                let period = gather::period_in_path(&response.path, "period", gather::COMMON_PERIODS);
-                let named = symbol_in_path(&response.path);
-                each_object(&mut reader, &mut gather, |reader, gather| read_shares(reader, gather, period, named))?;
+                wire::each_object(&mut reader, &mut builder, |reader, builder| {
+                    read_shares(reader, builder, ask.period)
+                })?;
             }
-            _ => return Err(gather::no_such_feed()),
+            _ => return Err(wire::no_such_feed()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
         Some(self)
     }
+}
+
+/// One request for each of the statistics.
+fn ratio_requests(asked: &Instrument, period: Period) -> [Request; 3] {
+    STATISTICS.map(|(endpoint, kind)| {
+        let symbol = wire::url_encoded(&asked.symbol);
+        let path = format!("/api/v2/mix/market/{endpoint}?symbol={symbol}&period={}", period.as_str());
+        Request::of(Ask::ratios(asked, period, Some(kind)), endpoint, path)
+    })
 }
 
 /// The list in `{"code":"00000","msg":"success","requestTime":1700000000000,"data":[…]}`, also when it is nested as `data.list`.
@@ -230,12 +209,12 @@ fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
     })?;
     reader.finish()?;
     match code.bytes() {
-        b"00000" | b"0" => data.ok_or(gather::without("data")),
-        b"" => Err(gather::without("code")),
+        b"00000" | b"0" => data.ok_or(wire::without("data")),
+        b"" => Err(wire::without("code")),
         b"429" | b"30007" | b"1001" => Err(VenueError::RateLimited { retry_after: None }),
         // Internal and busy.
-        b"40010" | b"40015" | b"40200" | b"40725" | b"45001" => Err(gather::transient(code)),
-        _ => Err(gather::rejected(code)),
+        b"40010" | b"40015" | b"40200" | b"40725" | b"45001" => Err(wire::transient(code)),
+        _ => Err(wire::rejected(code)),
     }
 }
 
@@ -300,9 +279,9 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn settle(
+    fn record(
         &self,
-        gather: &mut Gather<'_>,
+        builder: &mut ResponseBuilder<'_>,
         market: Option<Market>,
         statement: impl Fn(&Self) -> Result<Statement, Failure>,
     ) {
@@ -318,8 +297,8 @@ impl<'a> Entry<'a> {
             }
             Some(found)
         };
-        if let Some(subject) = gather.subject(self.symbol.value, split) {
-            gather.settle(&subject, statement(self));
+        if let Some(about) = builder.resolve(self.symbol.value, split) {
+            builder.record(&about, statement(self));
         }
     }
 
@@ -348,9 +327,8 @@ impl<'a> Entry<'a> {
 /// [`LongShortKind`] means, so they are reported as without a value.
 fn read_shares(
     reader: &mut Reader<'_>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     period: Option<Period>,
-    named: Option<&str>,
 ) -> Result<(), JsonError> {
     let mut kind = None;
     let (mut long, mut short) = (Field::default(), Field::default());
@@ -379,14 +357,14 @@ fn read_shares(
         Ok(())
     })?;
     let split = |symbol: &str| instrument(symbol, Market::Futures);
-    let subject = match symbol {
-        Scalar::Missing => gather.only_subject(named, split),
-        symbol => gather.subject(symbol, split),
+    let about = match symbol {
+        Scalar::Missing => builder.only_instrument(),
+        symbol => builder.resolve(symbol, split),
     };
-    if let Some(subject) = subject {
+    if let Some(about) = about {
         let no_kind = Failure { reason: UnresolvedReason::NoValue, field: "longRatio" };
         let statement = kind.ok_or(no_kind).and_then(|kind| both_sides(kind, long, short, time, period));
-        gather.settle(&subject, statement);
+        builder.record(&about, statement);
     }
     Ok(())
 }
@@ -412,30 +390,12 @@ fn both_sides(
     if kind != LongShortKind::TakerVolume && !are_shares {
         return Err(Failure { reason: UnresolvedReason::Implausible, field: long_name });
     }
-    let shares = gather::long_short_of_shares(kind, period, long, short);
+    let shares = wire::long_short_of_shares(kind, period, long, short);
     let time = time.millis().at("ts")?.ok_or(no_value("ts"))?;
     Ok((Some(time), Payload::LongShort(shares.ok_or(no_value(short_name))?)))
 }
 
 impl StreamingVenue for Bitget {
-    fn ws_url(&self) -> &'static str {
-        "wss://ws.bitget.com"
-    }
-
-    fn path(&self) -> &'static str {
-        "/v2/ws/public"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(60),
-            ping: Ping::Text { text: "ping", every: Duration::from_secs(30) },
-            instruments_max: 200,
-            messages_per_second_max: 10,
-        }
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let topic = |asked: &Instrument| {
             let market = if asked.kind == InstrumentKind::Spot { "SPOT" } else { "USDT-FUTURES" };
@@ -478,17 +438,17 @@ impl StreamingVenue for Bitget {
         reader.finish()?;
         match event.bytes() {
             b"subscribe" => return Ok(Frame::Subscribed),
-            b"error" => return Ok(Frame::Refused { symbol: topic.label(), reason: plain_code(code) }),
+            b"error" => return Ok(Frame::Refused { symbol: topic.label(), reason: wire::plain_code(code) }),
             _ => {}
         }
         let (b"ticker", Some(data)) = (channel.bytes(), data) else { return Ok(Frame::Ignored) };
-        let mut gather = Gather::new(&[]);
-        each_object(&mut Reader::new(data), &mut gather, |reader, gather| {
+        let mut builder = ResponseBuilder::of_all();
+        wire::each_object(&mut Reader::new(data), &mut builder, |reader, builder| {
             let mut entry = Entry::read(reader)?;
             entry.symbol.set("instId", topic);
-            entry.settle(gather, Market::of(market), Entry::stream_ticker);
+            entry.record(builder, Market::of(market), Entry::stream_ticker);
             Ok(())
         })?;
-        Ok(Frame::Data(gather.finish()))
+        builder.finish().map(Frame::Data)
     }
 }

@@ -1,29 +1,29 @@
 //! What the sources of index levels share: their symbols for our indices, the shape of a session's close, dates and rows of CSV.
 
-use super::gather::{Failure, Gather, Statement};
-use super::json::Scalar;
-use super::{UnresolvedReason, VenueError};
+use super::builder::{EntryInstrument, Failure, ResponseBuilder, Statement};
+use super::reader::{FieldError, Scalar};
+use crate::{UnresolvedReason, VenueError};
 use crossmarket_domain::calendar;
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Payload, Timestamp};
 
 /// Decimal places of a level, where the source does not say: what is beyond is noise of binary fractions.
-pub(super) const PLACES_DEFAULT: u32 = 2;
+pub(crate) const PLACES_DEFAULT: u32 = 2;
 
 /// What is asked for as the newest of a source that has closes only.
-pub(super) const RECENT_SPAN: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+pub(crate) const RECENT_SPAN: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 
 /// A source's symbols: the index's code and what the source calls it.
-pub(super) type Symbols = &'static [(&'static str, &'static str)];
+pub(crate) type Symbols = &'static [(&'static str, &'static str)];
 
 /// The instrument of an index of ours, which is quoted in US dollars.
-pub(super) fn listing(symbols: Symbols, base: &str, quote: &str) -> Option<Instrument> {
+pub(crate) fn listing(symbols: Symbols, base: &str, quote: &str) -> Option<Instrument> {
     let (_, symbol) = symbols.iter().find(|(index, _)| *index == base && quote == "USD")?;
     instrument(symbols, symbol)
 }
 
 /// The instrument of a symbol: an index of ours, or something else that the source has, under the source's own name.
-pub(super) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
+pub(crate) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
     if symbol.is_empty() {
         return None;
     }
@@ -45,7 +45,7 @@ pub(super) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
 }
 
 /// The instruments to ask for: those given, else every index that the source has.
-pub(super) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instrument> {
+pub(crate) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instrument> {
     if asked.is_empty() {
         return symbols.iter().filter_map(|(_, symbol)| instrument(symbols, symbol)).collect();
     }
@@ -54,7 +54,7 @@ pub(super) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instru
 
 /// The four levels of a session, as the source has them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bar {
+pub(crate) struct Bar {
     pub open: Option<Decimal>,
     pub high: Option<Decimal>,
     pub low: Option<Decimal>,
@@ -71,7 +71,7 @@ impl Bar {
         places: u32,
     ) -> Result<Self, Failure> {
         let level = |value: Scalar<'_>, field| -> Result<Option<Decimal>, Failure> {
-            let read = value.price().map_err(|super::json::FieldError(reason)| Failure { reason, field })?;
+            let read = value.price().map_err(|FieldError(reason)| Failure { reason, field })?;
             Ok(read.map(|level| rounded(level, places)))
         };
         Ok(Self {
@@ -94,25 +94,25 @@ impl Bar {
 }
 
 /// A level without the noise of binary fractions. What is too small for so many places stays as it is.
-pub(super) fn rounded(level: Decimal, places: u32) -> Decimal {
+pub(crate) fn rounded(level: Decimal, places: u32) -> Decimal {
     let rounded = level.rounded(places);
     if rounded.is_positive() { rounded } else { level }
 }
 
 /// Midnight UTC of `YYYY-MM-DD`.
-pub(super) fn date(text: &[u8]) -> Option<Timestamp> {
+pub(crate) fn date(text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 10)?;
     let date: jiff::civil::Date = text.parse().ok()?;
     (date.year() > 0).then(|| calendar::day_start(date))
 }
 
 /// The reason for a row without a close, or of a day without a session: nothing is wrong with the answer.
-pub(super) fn no_close(field: &'static str) -> Failure {
+pub(crate) fn no_close(field: &'static str) -> Failure {
     Failure { reason: UnresolvedReason::NoValue, field }
 }
 
 /// The fields of a line of plain CSV. The sources quote nothing; a quoted field is taken without its quotes.
-pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b',').map(|field| {
         let field = field.trim_ascii();
         field.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(field)
@@ -120,37 +120,31 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The lines of a CSV body that are not empty, without a byte order mark.
-pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
 }
 
-/// Settles a row of a CSV: a close on a date.
-pub(super) fn settle_row(
-    gather: &mut Gather<'_>,
-    subject: &super::gather::Subject,
+/// Records a row of a CSV: a close on a date.
+pub(crate) fn record_row(
+    builder: &mut ResponseBuilder<'_>,
+    about: &EntryInstrument,
     day: &[u8],
     bar: impl FnOnce() -> Result<Bar, Failure>,
 ) {
     let statement = match date(day) {
         None => Err(Failure { reason: UnresolvedReason::Malformed, field: "date" }),
-        Some(day) if !calendar::may_have_close(&subject.instrument().base, day) => Err(no_close("date")),
+        Some(day) if !calendar::may_have_close(&about.instrument().base, day) => Err(no_close("date")),
         Some(day) => bar().and_then(|bar| {
             let close = bar.close.ok_or(no_close("close"))?;
             Ok(bar.statement(close, day, Some(day)))
         }),
     };
-    gather.settle(subject, statement);
-}
-
-/// The symbol that a request asked for, with its escapes resolved.
-pub(super) fn asked_symbol(path: &str, key: &str) -> Option<String> {
-    let (_, query) = path.split_once('?')?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
+    builder.record(about, statement);
 }
 
 /// The answer to a request for too many requests, where only a text says so.
-pub(super) fn limited_text(body: &[u8]) -> Option<VenueError> {
+pub(crate) fn limited_text(body: &[u8]) -> Option<VenueError> {
     let limited =
         body.trim_ascii_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"Too Many Requests"));
     limited.then_some(VenueError::RateLimited { retry_after: None })

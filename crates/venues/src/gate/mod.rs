@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
+};
+use super::wire::{
+    self, At, EntryInstrument, Failure, Field, FieldError, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement,
+    TickerEntry,
+};
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, Timestamp, VenueId};
-
-use super::gather::{
-    self, At, Failure, Field, Gather, Statement, Subject, TickerEntry, derivative, each_object, plain_code,
-    query_value, spot_instrument, url_encoded,
-};
-use super::json::{FieldError, JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, status, symbols,
-};
 
 /// Gate spot and USDT perpetuals.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +27,6 @@ pub struct Gate;
 const SPOT_TICKERS: &str = "spot-tickers";
 const FUTURES_TICKERS: &str = "futures-tickers";
 const CONTRACT_STATS: &str = "futures-contract-stats";
-
-const WINDOW: Duration = Duration::from_secs(10);
 
 const STATS_ROWS_MAX: u32 = 100;
 
@@ -47,58 +43,57 @@ fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
         && date.len() == 8
         && date.bytes().all(|byte| byte.is_ascii_digit())
     {
-        let (base, quote) = symbols::split_at(pair, '_')?;
-        return derivative(symbol, base, quote, InstrumentKind::Other);
+        let (base, quote) = wire::split_at(pair, '_')?;
+        return wire::derivative(symbol, base, quote, InstrumentKind::Other);
     }
-    let (base, quote) = symbols::split_at(symbol, '_')?;
+    let (base, quote) = wire::split_at(symbol, '_')?;
     match market {
-        Market::Spot => spot_instrument(symbol, base, quote),
-        Market::Futures if quote == "USD" => derivative(symbol, base, quote, InstrumentKind::PerpetualInverse),
-        Market::Futures => derivative(symbol, base, quote, InstrumentKind::PerpetualLinear),
+        Market::Spot => wire::spot_instrument(symbol, base, quote),
+        Market::Futures if quote == "USD" => wire::derivative(symbol, base, quote, InstrumentKind::PerpetualInverse),
+        Market::Futures => wire::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear),
     }
 }
 
-/// The contract that a path or a recorded body's file name tells, as it is written there.
-fn contract_in_path(path: &str) -> Option<String> {
-    if let Some(contract) = query_value(path, "contract") {
-        return Some(contract.to_owned());
-    }
-    let words: Vec<&str> = gather::path_words(path).collect();
-    let is_base = |word: &str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    words.windows(2).find_map(|pair| match pair {
-        [base, quote @ ("USDT" | "USD" | "USDC" | "BTC")] if is_base(base) => Some(format!("{base}_{quote}")),
-        _ => None,
-    })
-}
+const PROFILE: Profile = Profile {
+    id: VenueId("gate"),
+    title: "Gate",
+    documentation_url: "https://www.gate.com/docs/developers/apiv4/en/",
+    terms_url: "https://www.gate.com/legal/user-agreement",
+    rest_url: "https://api.gateio.ws/api/v4",
+    feeds: &[
+        FeedProfile::of(Feed::Tickers),
+        // One row of contract statistics has both.
+        FeedProfile::of(Feed::LongShortRatios).answering(&[Feed::OpenInterest]),
+        FeedProfile::of(Feed::OpenInterest),
+    ],
+    limits: &[
+        RateLimit::of(SPOT_TICKERS, 200, 10),
+        RateLimit::of(FUTURES_TICKERS, 200, 10),
+        RateLimit::of(CONTRACT_STATS, 200, 10),
+    ],
+    long_short_kinds: &[
+        LongShortKind::GlobalAccount,
+        LongShortKind::TopTraderAccount,
+        LongShortKind::TopTraderPosition,
+        LongShortKind::TakerVolume,
+    ],
+    stream: Some(StreamProfile {
+        url: "wss://api.gateio.ws/ws/v4",
+        path: "/",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            ping: Ping::Text { text: r#"{"time":1,"channel":"spot.ping"}"#, every: Duration::from_secs(20) },
+            instruments_max: 100,
+            messages_per_second_max: 10,
+        },
+    }),
+    ..Profile::NONE
+};
 
 impl Venue for Gate {
-    fn id(&self) -> VenueId {
-        VenueId("gate")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Gate",
-            documentation_url: "https://www.gate.com/docs/developers/apiv4/en/",
-            terms_url: "https://www.gate.com/legal/user-agreement",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::LongShortRatios, Feed::OpenInterest]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.gateio.ws/api/v4"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        &[
-            RateLimit { scope: SPOT_TICKERS, limit: 200, window: WINDOW },
-            RateLimit { scope: FUTURES_TICKERS, limit: 200, window: WINDOW },
-            RateLimit { scope: CONTRACT_STATS, limit: 200, window: WINDOW },
-        ]
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -109,61 +104,41 @@ impl Venue for Gate {
         self.instrument(&format!("{}_{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
     }
 
-    fn long_short_kinds(&self) -> &'static [LongShortKind] {
-        const KINDS: &[LongShortKind] = &[
-            LongShortKind::GlobalAccount,
-            LongShortKind::TopTraderAccount,
-            LongShortKind::TopTraderPosition,
-            LongShortKind::TakerVolume,
-        ];
-        KINDS
-    }
-
-    /// One row of contract statistics has both.
-    fn also_answers(&self, feed: Feed) -> &'static [Feed] {
-        if feed == Feed::LongShortRatios { &[Feed::OpenInterest] } else { &[] }
-    }
-
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
-        let request = |path, scope, asked| Request { path, host: None, scope, weight: 1, asked };
         match (feed, asked) {
             (Feed::Tickers, [only]) => {
-                let path = format!("/spot/tickers?currency_pair={}", url_encoded(&only.symbol));
-                vec![request(path, SPOT_TICKERS, asked.to_vec())]
+                let path = format!("/spot/tickers?currency_pair={}", wire::url_encoded(&only.symbol));
+                vec![Request::of(Ask::about(feed, asked), SPOT_TICKERS, path)]
             }
-            (Feed::Tickers, _) => vec![request("/spot/tickers".to_owned(), SPOT_TICKERS, asked.to_vec())],
-            (Feed::OpenInterest, []) => {
-                vec![request("/futures/usdt/tickers".to_owned(), FUTURES_TICKERS, Vec::new())]
-            }
+            (Feed::Tickers, _) => vec![Request::of(Ask::about(feed, asked), SPOT_TICKERS, "/spot/tickers")],
+            (Feed::OpenInterest, []) => vec![Request::of(Ask::all(feed), FUTURES_TICKERS, "/futures/usdt/tickers")],
             (Feed::LongShortRatios | Feed::OpenInterest, _) => {
-                let path = |asked: &Instrument| stats_path(&asked.symbol, options);
-                asked.iter().map(|asked| request(path(asked), CONTRACT_STATS, vec![asked.clone()])).collect()
+                asked.iter().map(|asked| stats_request(feed, asked, options)).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
         let mut reader = Reader::new(&response.body);
         if reader.kind()? == Kind::Object {
             return Err(refusal(&mut reader)?);
         }
-        let mut gather = Gather::new(asked);
-        match feed {
+        let mut builder = ResponseBuilder::new(ask);
+        match ask.feed {
             Feed::Tickers => {
-                each_object(&mut reader, &mut gather, |reader, gather| read_ticker(reader, gather, Ok(None)))?;
+                wire::each_object(&mut reader, &mut builder, |reader, builder| read_ticker(reader, builder, Ok(None)))?;
             }
             Feed::LongShortRatios | Feed::OpenInterest => {
-                let period = gather::period_in_path(&response.path, "interval", gather::COMMON_PERIODS);
-                let named = contract_in_path(&response.path);
-                let context = StatsContext { feed, period, contract: named.as_deref() };
-                each_object(&mut reader, &mut gather, |reader, gather| read_stats(reader, gather, context))?;
+                wire::each_object(&mut reader, &mut builder, |reader, builder| {
+                    read_stats(reader, builder, ask.feed, ask.period)
+                })?;
             }
-            _ => return Err(gather::no_such_feed()),
+            _ => return Err(wire::no_such_feed()),
         }
         reader.finish()?;
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
@@ -171,16 +146,17 @@ impl Venue for Gate {
     }
 }
 
-fn stats_path(contract: &str, options: &RequestOptions) -> String {
-    let interval = options.period.unwrap_or(Period::FiveMinutes).as_str();
-    let mut path = format!("/futures/usdt/contract_stats?contract={}&interval={interval}", url_encoded(contract));
+fn stats_request(feed: Feed, asked: &Instrument, options: &RequestOptions) -> Request {
+    let period = options.period_or_default();
+    let contract = wire::url_encoded(&asked.symbol);
+    let mut path = format!("/futures/usdt/contract_stats?contract={contract}&interval={}", period.as_str());
     if let Some(start) = options.start {
         path.push_str(&format!("&from={}", start.as_seconds()));
     }
     if let Some(limit) = options.limit {
         path.push_str(&format!("&limit={}", limit.clamp(1, STATS_ROWS_MAX)));
     }
-    path
+    Request::of(Ask { feed, ..Ask::ratios(asked, period, None) }, CONTRACT_STATS, path)
 }
 
 /// `{"label":"INVALID_CURRENCY_PAIR","message":"…"}` where a list is documented.
@@ -194,10 +170,10 @@ fn refusal(reader: &mut Reader<'_>) -> Result<VenueError, JsonError> {
         Ok(())
     })?;
     Ok(match label.bytes() {
-        b"" => gather::without("list"),
+        b"" => wire::without("list"),
         b"TOO_MANY_REQUESTS" | b"TOO_FAST" => VenueError::RateLimited { retry_after: None },
-        b"SERVER_ERROR" | b"INTERNAL" | b"TOO_BUSY" => gather::transient(label),
-        _ => gather::rejected(label),
+        b"SERVER_ERROR" | b"INTERNAL" | b"TOO_BUSY" => wire::transient(label),
+        _ => wire::rejected(label),
     })
 }
 
@@ -206,7 +182,7 @@ fn refusal(reader: &mut Reader<'_>) -> Result<VenueError, JsonError> {
 /// `volume_24h_quote`; its `volume_24h` counts contracts), or a book ticker (`s`, `b`, `a`, `t`).
 fn read_ticker(
     reader: &mut Reader<'_>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     frame_time: Result<Option<Timestamp>, Failure>,
 ) -> Result<(), JsonError> {
     let mut entry = TickerEntry::default();
@@ -242,9 +218,9 @@ fn read_ticker(
         }
         Ok(())
     })?;
-    if let Some(subject) = gather.subject(symbol, |symbol| instrument(symbol, market)) {
+    if let Some(about) = builder.resolve(symbol, |symbol| instrument(symbol, market)) {
         let statement = if is_book { book_ticker(&entry, book_time) } else { ticker(&entry, frame_time) };
-        gather.settle(&subject, statement);
+        builder.record(&about, statement);
     }
     Ok(())
 }
@@ -257,18 +233,15 @@ fn book_ticker(entry: &TickerEntry<'_>, time: Scalar<'_>) -> Result<Statement, F
     Ok((time.millis().at("t")?, Payload::Ticker(entry.partial()?)))
 }
 
-/// What the rows of contract statistics do not say.
-#[derive(Clone, Copy)]
-struct StatsContext<'a> {
-    feed: Feed,
-    period: Option<Period>,
-    contract: Option<&'a str>,
-}
-
 /// Reads a row `{"time":1700000100,"lsr_taker":1.1,"lsr_account":0.9,"top_lsr_account":1.2,"top_lsr_size":1.02,
 /// "open_interest":"1234","open_interest_usd":5678.9}`. It has no contract by HTTP and one on the stream. A futures ticker tells the
 /// open interest as `total_size`, and no time.
-fn read_stats(reader: &mut Reader<'_>, gather: &mut Gather<'_>, context: StatsContext<'_>) -> Result<(), JsonError> {
+fn read_stats(
+    reader: &mut Reader<'_>,
+    builder: &mut ResponseBuilder<'_>,
+    feed: Feed,
+    period: Option<Period>,
+) -> Result<(), JsonError> {
     let mut ratios = [
         (LongShortKind::GlobalAccount, "lsr_account", Scalar::Missing),
         (LongShortKind::TopTraderAccount, "top_lsr_account", Scalar::Missing),
@@ -298,32 +271,32 @@ fn read_stats(reader: &mut Reader<'_>, gather: &mut Gather<'_>, context: StatsCo
         Ok(())
     })?;
     let split = |symbol: &str| instrument(symbol, Market::Futures);
-    let subject = match contract {
-        Scalar::Missing => gather.only_subject(context.contract, split),
-        contract => gather.subject(contract, split),
+    let about = match contract {
+        Scalar::Missing => builder.only_instrument(),
+        contract => builder.resolve(contract, split),
     };
-    let Some(subject) = subject else { return Ok(()) };
+    let Some(about) = about else { return Ok(()) };
     let time = time
         .seconds()
         .at("time")
         .and_then(|time| time.ok_or(Failure { reason: UnresolvedReason::NoValue, field: "time" }));
     match time {
-        Err(_) if is_ticker && context.feed == Feed::OpenInterest => {
-            gather.settle(&subject, open_interest(open, open_usd).map(|payload| (None, payload)));
+        Err(_) if is_ticker && feed == Feed::OpenInterest => {
+            builder.record(&about, open_interest(open, open_usd).map(|payload| (None, payload)));
         }
-        Err(failure) => gather.settle(&subject, Err(failure)),
-        Ok(time) if context.feed == Feed::OpenInterest => {
-            gather.settle(&subject, open_interest(open, open_usd).map(|payload| (Some(time), payload)));
+        Err(failure) => builder.record(&about, Err(failure)),
+        Ok(time) if feed == Feed::OpenInterest => {
+            builder.record(&about, open_interest(open, open_usd).map(|payload| (Some(time), payload)));
         }
-        Ok(time) => settle_ratios(gather, &subject, time, context.period, ratios),
+        Ok(time) => record_ratios(builder, &about, time, period, ratios),
     }
     Ok(())
 }
 
 /// Each ratio of a row stands for itself; a row without any is an entry without a value.
-fn settle_ratios(
-    gather: &mut Gather<'_>,
-    subject: &Subject,
+fn record_ratios(
+    builder: &mut ResponseBuilder<'_>,
+    about: &EntryInstrument,
     time: Timestamp,
     period: Option<Period>,
     ratios: [(LongShortKind, &'static str, Scalar<'_>); 4],
@@ -332,7 +305,7 @@ fn settle_ratios(
     for (kind, field, value) in ratios {
         let statement = match value.quantity() {
             Ok(None) => continue,
-            Ok(Some(ratio)) => match gather::long_short_of_ratio(kind, period, ratio) {
+            Ok(Some(ratio)) => match wire::long_short_of_ratio(kind, period, ratio) {
                 Some(long_short) => Ok((Some(time), Payload::LongShort(long_short))),
                 // 0 is written when there was nothing to compare.
                 None => continue,
@@ -340,10 +313,10 @@ fn settle_ratios(
             Err(FieldError(reason)) => Err(Failure { reason, field }),
         };
         said = true;
-        gather.settle(subject, statement);
+        builder.record(about, statement);
     }
     if !said {
-        gather.settle(subject, Err(Failure { reason: UnresolvedReason::NoValue, field: "lsr_account" }));
+        builder.record(about, Err(Failure { reason: UnresolvedReason::NoValue, field: "lsr_account" }));
     }
 }
 
@@ -357,24 +330,6 @@ fn open_interest(open: Field<'_>, open_usd: Field<'_>) -> Result<Payload, Failur
 }
 
 impl StreamingVenue for Gate {
-    fn ws_url(&self) -> &'static str {
-        "wss://api.gateio.ws/ws/v4"
-    }
-
-    fn path(&self) -> &'static str {
-        "/"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(60),
-            ping: Ping::Text { text: r#"{"time":1,"channel":"spot.ping"}"#, every: Duration::from_secs(20) },
-            instruments_max: 100,
-            messages_per_second_max: 10,
-        }
-    }
-
     /// One frame for each pair, because one unknown pair refuses the whole frame that names it.
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let frame = |asked: &Instrument| {
@@ -406,38 +361,39 @@ impl StreamingVenue for Gate {
         if let Some(error) = error {
             return Ok(refused(error)?);
         }
-        let result = result.ok_or(gather::without("result"));
+        let result = result.ok_or(wire::without("result"));
         let frame_time = match time_ms.is_absent() {
             false => time_ms.millis().at("time_ms"),
             true => time.seconds().at("time"),
         };
-        let mut gather = Gather::new(&[]);
+        let mut builder = ResponseBuilder::of_all();
         match (channel.bytes(), event.bytes()) {
             (b"spot.pong" | b"futures.pong", _) => return Ok(Frame::Alive),
             (_, b"subscribe") => return Ok(Frame::Subscribed),
             (b"spot.tickers" | b"futures.tickers" | b"spot.book_ticker" | b"futures.book_ticker", b"update") => {
-                one_or_more(result?, &mut gather, |reader, gather| read_ticker(reader, gather, frame_time))?;
+                one_or_more(result?, &mut builder, |reader, builder| read_ticker(reader, builder, frame_time))?;
             }
             (b"futures.contract_stats", b"update") => {
-                let context = StatsContext { feed: Feed::LongShortRatios, period: None, contract: None };
-                one_or_more(result?, &mut gather, |reader, gather| read_stats(reader, gather, context))?;
+                one_or_more(result?, &mut builder, |reader, builder| {
+                    read_stats(reader, builder, Feed::LongShortRatios, None)
+                })?;
             }
             _ => return Ok(Frame::Ignored),
         }
-        Ok(Frame::Data(gather.finish()))
+        builder.finish().map(Frame::Data)
     }
 }
 
 /// A result is an object on the wire where the documentation has an array.
 fn one_or_more<'b>(
     result: &'b [u8],
-    gather: &mut Gather<'_>,
-    mut read: impl FnMut(&mut Reader<'b>, &mut Gather<'_>) -> Result<(), JsonError>,
+    builder: &mut ResponseBuilder<'_>,
+    mut read: impl FnMut(&mut Reader<'b>, &mut ResponseBuilder<'_>) -> Result<(), JsonError>,
 ) -> Result<(), JsonError> {
     let mut reader = Reader::new(result);
     match reader.kind()? {
-        Kind::Array => each_object(&mut reader, gather, read),
-        _ => read(&mut reader, gather),
+        Kind::Array => wire::each_object(&mut reader, builder, read),
+        _ => read(&mut reader, builder),
     }
 }
 
@@ -457,6 +413,6 @@ fn refused(error: &[u8]) -> Result<Frame, JsonError> {
         })?;
     }
     let text = message.text().unwrap_or_default();
-    let symbol = text.split([' ', ':', ',']).find(|word| symbols::split_at(word, '_').is_some() && word.len() <= 64);
-    Ok(Frame::Refused { symbol: SmolStr::new(symbol.unwrap_or_default()), reason: plain_code(code) })
+    let symbol = text.split([' ', ':', ',']).find(|word| wire::split_at(word, '_').is_some() && word.len() <= 64);
+    Ok(Frame::Refused { symbol: SmolStr::new(symbol.unwrap_or_default()), reason: wire::plain_code(code) })
 }

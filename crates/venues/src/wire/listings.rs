@@ -2,13 +2,13 @@
 
 use smol_str::{SmolStr, ToSmolStr};
 
-use super::json::{FieldError, Scalar};
-use super::{Parsed, Unresolved, UnresolvedReason};
+use super::reader::{FieldError, Scalar};
+use crate::{Parsed, Unresolved, UnresolvedReason};
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Instrument, InstrumentKind, Observation, Payload, Timestamp};
 
 /// A listing's price of an asset, in US dollars. `ticker` is empty when only the id is known.
-pub fn instrument(id: &str, ticker: &str) -> Instrument {
+pub(crate) fn instrument(id: &str, ticker: &str) -> Instrument {
     Instrument {
         symbol: SmolStr::new(id),
         base: ticker.to_uppercase().to_smolstr(),
@@ -19,7 +19,7 @@ pub fn instrument(id: &str, ticker: &str) -> Instrument {
 }
 
 /// A text that an entry cannot do without.
-pub fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&'static str, FieldError)> {
+pub(crate) fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&'static str, FieldError)> {
     match value {
         Scalar::Text(bytes) if !bytes.is_empty() => value.text().map(|text| text.to_smolstr()),
         _ => None,
@@ -28,7 +28,7 @@ pub fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&'static
 }
 
 /// A rank from 1; 0 and absent are absent.
-pub fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
+pub(crate) fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
     match value.integer()? {
         None | Some(0) => Ok(None),
         Some(rank) => u32::try_from(rank).map(Some).map_err(|_| FieldError(UnresolvedReason::Implausible)),
@@ -36,7 +36,7 @@ pub fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
 }
 
 /// The observation of a row, which must have a price or a market cap.
-pub fn observation(
+pub(crate) fn observation(
     instrument: Instrument,
     event_time: Option<Timestamp>,
     row: MarketCap,
@@ -48,7 +48,7 @@ pub fn observation(
 }
 
 /// With instruments asked for: drops what was not asked, and adds what was asked and not answered.
-pub fn keep_asked(parsed: &mut Parsed, asked: &[Instrument]) {
+pub(crate) fn keep_asked(parsed: &mut Parsed, asked: &[Instrument]) {
     if asked.is_empty() {
         return;
     }

@@ -5,18 +5,12 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
-use super::gather::{Failure, Gather, no_such_feed, rejected, transient, url_encoded, without};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::levels::{self, Bar, PLACES_DEFAULT, Symbols, no_close};
-use super::{
-    About, ApiKey, Parsed, RateLimit, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError, status,
-};
+use super::key::ApiKey;
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError};
+use super::wire::levels::{self, Bar, PLACES_DEFAULT, Symbols, no_close};
+use super::wire::{self, Failure, FieldError, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement};
 use crossmarket_domain::{Feed, Instrument, Payload, Timestamp, VenueId};
-
-/// The venue's id.
-pub const ID: VenueId = VenueId("twelvedata");
 
 const SYMBOLS: Symbols = &[
     ("RUT", "RUT"),
@@ -29,43 +23,33 @@ const SYMBOLS: Symbols = &[
     ("IWM", "IWM"),
 ];
 
-/// The smallest plan's: 8 credits in a minute (and 800 in a day), one for each symbol of a request.
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "credits", limit: 8, window: Duration::from_secs(60) }];
-
 /// Rows of one answer at most.
 const ROWS_MAX: u32 = 5_000;
 
 /// Twelve Data's API.
 pub struct TwelveData;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("twelvedata"),
+    title: "Twelve Data",
+    documentation_url: "https://twelvedata.com/docs",
+    terms_url: "https://twelvedata.com/terms",
+    rest_url: "https://api.twelvedata.com",
+    feeds: &[
+        // What a plan allows in a day.
+        FeedProfile::of(Feed::IndexLevels).every(1_200).ranked(2),
+    ],
+    limits: &[
+        // The smallest plan's: 8 credits in a minute (and 800 in a day), one for each symbol of a request.
+        RateLimit::of("credits", 8, 60),
+    ],
+    api_key: Some(ApiKey { parameter: "apikey" }),
+    ..Profile::NONE
+};
+
 impl Venue for TwelveData {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Twelve Data",
-            documentation_url: "https://twelvedata.com/docs",
-            terms_url: "https://twelvedata.com/terms",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::IndexLevels]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.twelvedata.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
-    }
-
-    fn api_key(&self) -> Option<ApiKey> {
-        Some(ApiKey { parameter: "apikey" })
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -83,7 +67,7 @@ impl Venue for TwelveData {
         }
         let day = |at: Timestamp| at.civil().strftime("%Y-%m-%d").to_string();
         let request = |instrument: Instrument| {
-            let symbol = url_encoded(&instrument.symbol);
+            let symbol = wire::url_encoded(&instrument.symbol);
             let path = match options.start {
                 Some(start) => {
                     let until = options.end.map(|end| format!("&end_date={}", day(end))).unwrap_or_default();
@@ -94,15 +78,15 @@ impl Venue for TwelveData {
                 }
                 None => format!("/quote?symbol={symbol}"),
             };
-            Request { path, host: None, scope: "credits", weight: 1, asked: vec![instrument] }
+            Request::of(Ask::about(feed, [instrument]), "credits", path)
         };
         levels::asked_or_all(SYMBOLS, asked).into_iter().map(request).collect()
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        if feed != Feed::IndexLevels {
-            return Err(no_such_feed());
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        if ask.feed != Feed::IndexLevels {
+            return Err(wire::no_such_feed());
         }
         let mut reader = Reader::new(&response.body);
         let answer = Answer::read(&mut reader)?;
@@ -111,15 +95,15 @@ impl Venue for TwelveData {
             return Err(error);
         }
         if answer.symbol.is_absent() {
-            return Err(without("symbol"));
+            return Err(wire::without("symbol"));
         }
-        let mut gather = Gather::new(asked);
-        let subject = gather.subject(answer.symbol, |symbol| self.instrument(symbol));
-        let Some(subject) = subject else { return Ok(gather.finish()) };
+        let mut builder = ResponseBuilder::new(ask);
+        let about = builder.resolve(answer.symbol, |symbol| self.instrument(symbol));
+        let Some(about) = about else { return builder.finish() };
         match &answer.values {
             Some(rows) => {
                 for row in rows {
-                    levels::settle_row(&mut gather, &subject, row.datetime.bytes(), || {
+                    levels::record_row(&mut builder, &about, row.datetime.bytes(), || {
                         if answer.interval.bytes() != b"1day" {
                             return Err(Failure { reason: UnresolvedReason::Implausible, field: "interval" });
                         }
@@ -127,9 +111,9 @@ impl Venue for TwelveData {
                     });
                 }
             }
-            None => gather.settle(&subject, answer.level()),
+            None => builder.record(&about, answer.level()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 }
 
@@ -245,14 +229,14 @@ impl<'a> Answer<'a> {
         }
         Some(match self.code.integer() {
             Ok(Some(429)) => VenueError::RateLimited { retry_after: None },
-            Ok(Some(500..)) => transient(self.code),
-            _ => rejected(self.code),
+            Ok(Some(500..)) => wire::transient(self.code),
+            _ => wire::rejected(self.code),
         })
     }
 
     /// The level of a quote, at the time of the last trade.
-    fn level(&self) -> Result<super::gather::Statement, Failure> {
-        let malformed = |field| move |super::json::FieldError(reason)| Failure { reason, field };
+    fn level(&self) -> Result<Statement, Failure> {
+        let malformed = |field| move |FieldError(reason)| Failure { reason, field };
         let time = match self.last_quote.seconds().map_err(malformed("last_quote_at"))? {
             Some(time) => time,
             None => self.timestamp.seconds().map_err(malformed("timestamp"))?.ok_or(no_close("timestamp"))?,
@@ -273,7 +257,7 @@ mod tests {
 
     fn parse(body: &str) -> Result<Parsed, VenueError> {
         let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
-        TwelveData.parse(Feed::IndexLevels, &[], &response)
+        TwelveData.parse(&Ask::all(Feed::IndexLevels), &response)
     }
 
     #[test]

@@ -6,17 +6,12 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
-use super::gather::{Failure, Gather, Subject, no_such_feed, plain_code, rejected, transient, url_encoded, without};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::levels::{self, Bar, PLACES_DEFAULT, Symbols, no_close};
-use super::{About, Parsed, RateLimit, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError, status};
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, UnresolvedReason, Venue, VenueError};
+use super::wire::levels::{self, Bar, PLACES_DEFAULT, Symbols, no_close};
+use super::wire::{self, EntryInstrument, Failure, JsonError, Kind, Reader, ResponseBuilder, Scalar};
 use crossmarket_domain::calendar;
 use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
-
-/// The venue's id.
-pub const ID: VenueId = VenueId("yahoo");
 
 /// `IWM` is a fund that stands in for the Russell 2000: about a tenth of it, less fees and dividends.
 const SYMBOLS: Symbols = &[
@@ -30,39 +25,30 @@ const SYMBOLS: Symbols = &[
     ("IWM", "IWM"),
 ];
 
-/// Nothing is published; about one request in a second was let through.
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "requests", limit: 30, window: Duration::from_secs(60) }];
-
 /// Most decimal places that a `priceHint` is believed.
 const PLACES_MAX: u32 = 8;
 
 /// Yahoo Finance's charts.
 pub struct Yahoo;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("yahoo"),
+    title: "Yahoo Finance",
+    documentation_url: "https://finance.yahoo.com/quote/%5ERUT/history",
+    terms_url: "https://legal.yahoo.com/us/en/yahoo/terms/otos/index.html",
+    official: false,
+    rest_url: "https://query1.finance.yahoo.com",
+    feeds: &[FeedProfile::of(Feed::IndexLevels).ranked(1)],
+    limits: &[
+        // Nothing is published; about one request in a second was let through.
+        RateLimit::of("requests", 30, 60),
+    ],
+    ..Profile::NONE
+};
+
 impl Venue for Yahoo {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "Yahoo Finance",
-            documentation_url: "https://finance.yahoo.com/quote/%5ERUT/history",
-            terms_url: "https://legal.yahoo.com/us/en/yahoo/terms/otos/index.html",
-            official: false,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::IndexLevels]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://query1.finance.yahoo.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -85,20 +71,17 @@ impl Venue for Yahoo {
             }
             None => "range=5d".to_owned(),
         };
-        let request = |instrument: Instrument| Request {
-            path: format!("/v8/finance/chart/{}?interval=1d&{range}", url_encoded(&instrument.symbol)),
-            host: None,
-            scope: "requests",
-            weight: 1,
-            asked: vec![instrument],
+        let request = |instrument: Instrument| {
+            let path = format!("/v8/finance/chart/{}?interval=1d&{range}", wire::url_encoded(&instrument.symbol));
+            Request::of(Ask::about(feed, [instrument]), "requests", path)
         };
         levels::asked_or_all(SYMBOLS, asked).into_iter().map(request).collect()
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
-        if feed != Feed::IndexLevels {
-            return Err(no_such_feed());
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
+        if ask.feed != Feed::IndexLevels {
+            return Err(wire::no_such_feed());
         }
         if let Some(limited) = levels::limited_text(&response.body) {
             return Err(limited);
@@ -129,24 +112,24 @@ impl Venue for Yahoo {
         reader.finish()?;
         if charts.is_empty() {
             return Err(match error {
-                Scalar::Missing => without("result"),
-                code if is_passing(code) => transient(code),
-                code => rejected(code),
+                Scalar::Missing => wire::without("result"),
+                code if is_passing(code) => wire::transient(code),
+                code => wire::rejected(code),
             });
         }
-        let mut gather = Gather::new(asked);
+        let mut builder = ResponseBuilder::new(ask);
         for chart in &charts {
-            if let Some(subject) = gather.subject(chart.symbol, |symbol| self.instrument(symbol)) {
-                chart.settle(&mut gather, &subject);
+            if let Some(about) = builder.resolve(chart.symbol, |symbol| self.instrument(symbol)) {
+                chart.record(&mut builder, &about);
             }
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 }
 
 /// `Internal Server Error` and the like; everything else will be refused the next time too.
 fn is_passing(code: Scalar<'_>) -> bool {
-    let code = plain_code(code).to_ascii_lowercase();
+    let code = wire::plain_code(code).to_ascii_lowercase();
     code.contains("internal") || code.contains("timeout") || code.contains("unavailable")
 }
 
@@ -242,13 +225,13 @@ impl<'a> Chart<'a> {
     }
 
     /// Settles the closes of the sessions that are over, and the level that stands now.
-    fn settle(&self, gather: &mut Gather<'_>, subject: &Subject) {
+    fn record(&self, builder: &mut ResponseBuilder<'_>, about: &EntryInstrument) {
         let places = self.places();
         let now = self.price_time.seconds().ok().flatten();
         let today = now.map(|now| self.day_of(now));
         let daily = self.granularity.is_absent() || self.granularity.bytes() == b"1d";
         if self.timestamps.is_empty() && !self.close.is_empty() {
-            gather.settle(subject, Err(no_close("timestamp")));
+            builder.record(about, Err(no_close("timestamp")));
         }
         let mut running = Bar::default();
         for (place, timestamp) in self.timestamps.iter().enumerate() {
@@ -257,14 +240,14 @@ impl<'a> Chart<'a> {
             let start = match timestamp.seconds() {
                 Ok(Some(start)) => start,
                 _ => {
-                    gather.settle(subject, Err(Failure { reason: UnresolvedReason::Malformed, field: "timestamp" }));
+                    builder.record(about, Err(Failure { reason: UnresolvedReason::Malformed, field: "timestamp" }));
                     continue;
                 }
             };
             let day = self.day_of(start);
             if today == Some(day) && daily {
                 running = bar.unwrap_or_default();
-                if !self.is_over(subject, day, now) {
+                if !self.is_over(about, day, now) {
                     continue;
                 }
             }
@@ -277,12 +260,12 @@ impl<'a> Chart<'a> {
                 if !daily {
                     return Err(Failure { reason: UnresolvedReason::Implausible, field: "dataGranularity" });
                 }
-                if !calendar::may_have_close(&subject.instrument().base, day) {
+                if !calendar::may_have_close(&about.instrument().base, day) {
                     return Err(no_close("timestamp"));
                 }
                 Ok(bar.statement(bar.close.ok_or(no_close("close"))?, start, Some(day)))
             });
-            gather.settle(subject, statement);
+            builder.record(about, statement);
         }
         if let (Some(now), Ok(Some(price))) = (now, self.price.price()) {
             let read = |value: Scalar<'_>| value.price().ok().flatten().map(|level| levels::rounded(level, places));
@@ -296,12 +279,12 @@ impl<'a> Chart<'a> {
             if let crossmarket_domain::Payload::IndexLevel(level) = &mut statement.1 {
                 level.previous_close = read(self.previous_close);
             }
-            gather.settle(subject, Ok(statement));
+            builder.record(about, Ok(statement));
         }
     }
 
     /// Whether the session of the day of the last trade is over, as far as the chart or the calendar tells.
-    fn is_over(&self, subject: &Subject, day: Timestamp, now: Option<Timestamp>) -> bool {
+    fn is_over(&self, about: &EntryInstrument, day: Timestamp, now: Option<Timestamp>) -> bool {
         let Some(now) = now else { return true };
         let known = |value: Scalar<'_>| value.seconds().ok().flatten();
         match (known(self.regular_start), known(self.regular_end)) {
@@ -310,7 +293,7 @@ impl<'a> Chart<'a> {
             (Some(start), Some(_)) if start > now => true,
             _ => {
                 let session = calendar::session_of_day(day).filter(|_| self.is_new_york());
-                session.is_some_and(|session| now >= session.close) && subject.instrument().base != "DXY"
+                session.is_some_and(|session| now >= session.close) && about.instrument().base != "DXY"
             }
         }
     }

@@ -5,14 +5,16 @@
 
 use smol_str::SmolStr;
 
-use crossmarket_domain::{CandleInterval, Instrument, Payload, Timestamp};
+use crossmarket_domain::{Instrument, Payload, Timestamp};
 
-use super::gather::{self, At, CandleColumns, Failure, Field, Gather, Statement, TickerEntry, plain_code};
-use super::json::{JsonError, Kind, Reader, Scalar, Shape};
-use super::{Frame, Parsed, RequestOptions, Response, UnresolvedReason, VenueError, status};
+use super::{
+    At, CandleColumns, Failure, Field, JsonError, Kind, Reader, ResponseBuilder, Scalar, Shape, Statement, TickerEntry,
+    plain_code,
+};
+use crate::{Ask, Frame, Parsed, RequestOptions, Response, UnresolvedReason, VenueError};
 
 /// How a venue takes its symbols apart.
-pub(super) type Split = fn(&str) -> Option<Instrument>;
+pub(crate) type Split = fn(&str) -> Option<Instrument>;
 
 /// Fewest bytes of an entry of a ticker list, to reserve memory for its observations: `{"symbol":"AB","price":"1"}` with a comma.
 const TICKER_LEN_MIN: usize = 28;
@@ -20,11 +22,9 @@ const TICKER_LEN_MIN: usize = 28;
 const KLINE_COLUMNS: CandleColumns =
     CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume: 5, quote_volume: Some(7) };
 
-const KLINE_CLOSE_TIME: usize = 6;
-
 /// Refuses an answer by its status. A body's code of its own says more than a status of 4xx.
-pub(super) fn check(response: &Response) -> Result<(), VenueError> {
-    let by_status = status::check(response);
+pub(crate) fn check(response: &Response) -> Result<(), VenueError> {
+    let by_status = super::check_status(response);
     if !matches!(by_status, Err(VenueError::Rejected(_))) {
         return by_status;
     }
@@ -37,7 +37,7 @@ pub(super) fn check(response: &Response) -> Result<(), VenueError> {
 
 /// The error that a body holds, or `None` when it is not one: `{"code":-1121,"msg":"…"}`, or
 /// `{"status":"ERROR","code":"99099990","data":null}` with status 200 in place of a list.
-pub(super) fn refusal(body: &[u8]) -> Option<VenueError> {
+pub(crate) fn refusal(body: &[u8]) -> Option<VenueError> {
     let (mut code, mut message, mut state) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
     let mut reader = Reader::new(body);
     let read = reader.object(|reader, key| {
@@ -55,25 +55,25 @@ pub(super) fn refusal(body: &[u8]) -> Option<VenueError> {
     }
     Some(match code.bytes() {
         b"-1003" | b"-1015" | b"429" | b"510" => VenueError::RateLimited { retry_after: None },
-        b"-1000" | b"-1001" | b"-1006" | b"-1007" | b"-1008" | b"-1016" => gather::transient(code),
-        _ => gather::rejected(code),
+        b"-1000" | b"-1001" | b"-1006" | b"-1007" | b"-1008" | b"-1016" => super::transient(code),
+        _ => super::rejected(code),
     })
 }
 
 /// Reads a list of objects, or one object in its place.
-pub(super) fn each_entry<'b>(
+pub(crate) fn each_entry<'b>(
     body: &'b [u8],
-    gather: &mut Gather<'_>,
-    mut read: impl FnMut(&mut Reader<'b>, &mut Gather<'_>) -> Result<(), JsonError>,
+    builder: &mut ResponseBuilder<'_>,
+    mut read: impl FnMut(&mut Reader<'b>, &mut ResponseBuilder<'_>) -> Result<(), JsonError>,
 ) -> Result<(), VenueError> {
     let mut reader = Reader::new(body);
     if reader.kind()? == Kind::Object {
         if let Some(error) = refusal(body) {
             return Err(error);
         }
-        read(&mut reader, gather)?;
+        read(&mut reader, builder)?;
     } else {
-        gather::each_object(&mut reader, gather, read)?;
+        super::each_object(&mut reader, builder, read)?;
     }
     Ok(reader.finish()?)
 }
@@ -83,12 +83,12 @@ pub(super) fn each_entry<'b>(
 ///
 /// `{"symbol":"ABCUSDT","lastPrice":"2.50","bidPrice":"2.49","askPrice":"2.51","openPrice":"2.00","highPrice":"2.60",
 /// "lowPrice":"1.90","volume":"1000.5","quoteVolume":"2250.0","openTime":1700000000000,"closeTime":1700086400000,"count":9}`
-pub(super) fn tickers(asked: &[Instrument], body: &[u8], split: Split) -> Result<Parsed, VenueError> {
-    let mut gather = Gather::new(asked);
-    gather.reserve(body.len() / TICKER_LEN_MIN);
+pub(crate) fn tickers(ask: &Ask, body: &[u8], split: Split) -> Result<Parsed, VenueError> {
+    let mut builder = ResponseBuilder::new(ask);
+    builder.reserve(body.len() / TICKER_LEN_MIN);
     let mut shape = Shape::default();
-    each_entry(body, &mut gather, |reader, gather| ticker(reader, gather, &mut shape, split))?;
-    Ok(gather.finish())
+    each_entry(body, &mut builder, |reader, builder| ticker(reader, builder, &mut shape, split))?;
+    builder.finish()
 }
 
 /// The keys of a ticker that are of use, each with its place among an entry's values.
@@ -112,7 +112,7 @@ fn ticker_key(key: &[u8]) -> Option<usize> {
 
 fn ticker<'b>(
     reader: &mut Reader<'b>,
-    gather: &mut Gather<'_>,
+    builder: &mut ResponseBuilder<'_>,
     shape: &mut Shape<'b, Option<usize>>,
     split: Split,
 ) -> Result<(), JsonError> {
@@ -122,7 +122,7 @@ fn ticker<'b>(
         None => reader.skip(),
     })?;
     let [symbol, last, price, bid, ask, high, low, volume, quote_volume, close_time, time] = values;
-    let Some(subject) = gather.subject(symbol, split) else { return Ok(()) };
+    let Some(about) = builder.resolve(symbol, split) else { return Ok(()) };
     let field = |name, value| Field { name, value };
     let entry = TickerEntry {
         last: if matches!(last, Scalar::Missing) { field("price", price) } else { field("lastPrice", last) },
@@ -135,12 +135,12 @@ fn ticker<'b>(
     };
     let event_time =
         if close_time.is_absent() { time.millis().at("time") } else { close_time.millis().at("closeTime") };
-    gather.settle(&subject, event_time.and_then(|event_time| statement(&entry, event_time)));
+    builder.record(&about, event_time.and_then(|event_time| statement(&entry, event_time)));
     Ok(())
 }
 
 /// A ticker of which the last price, the bid or the ask is known.
-pub(super) fn statement(entry: &TickerEntry<'_>, event_time: Option<Timestamp>) -> Result<Statement, Failure> {
+pub(crate) fn statement(entry: &TickerEntry<'_>, event_time: Option<Timestamp>) -> Result<Statement, Failure> {
     let ticker = entry.partial()?;
     if ticker.last_price.is_none() && ticker.bid_price.is_none() && ticker.ask_price.is_none() {
         return Err(Failure { reason: UnresolvedReason::NoValue, field: entry.price_field() });
@@ -149,14 +149,14 @@ pub(super) fn statement(entry: &TickerEntry<'_>, event_time: Option<Timestamp>) 
 }
 
 /// The query of a klines request, in milliseconds; the end that Binance wants is inclusive.
-pub(super) fn kline_query(asked: &Instrument, interval: &str, options: &RequestOptions, rows_max: u32) -> String {
-    let mut query = format!("symbol={}&interval={interval}", gather::url_encoded(&asked.symbol));
+pub(crate) fn kline_query(asked: &Instrument, interval: &str, options: &RequestOptions, rows_max: u32) -> String {
+    let mut query = format!("symbol={}&interval={interval}", super::url_encoded(&asked.symbol));
     push_span(&mut query, options, rows_max);
     query
 }
 
 /// Appends `startTime`, `endTime` and `limit`.
-pub(super) fn push_span(query: &mut String, options: &RequestOptions, rows_max: u32) {
+pub(crate) fn push_span(query: &mut String, options: &RequestOptions, rows_max: u32) {
     if let Some(start) = options.start {
         query.push_str(&format!("&startTime={}", start.as_millis()));
     }
@@ -170,34 +170,28 @@ pub(super) fn push_span(query: &mut String, options: &RequestOptions, rows_max: 
 
 /// Reads klines, oldest first: `[[1700006400000,"2.0","2.6","1.9","2.5","1000.5",1700092799999,"2250.0",9,"…","…","0"]]`. The body
 /// does not name its symbol.
-pub(super) fn klines(asked: &[Instrument], response: &Response, split: Split) -> Result<Parsed, VenueError> {
+pub(crate) fn klines(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
     if let Some(error) = refusal(&response.body) {
         return Err(error);
     }
     let mut reader = Reader::new(&response.body);
-    let mut rows = gather::candle_rows(&mut reader)?;
+    let mut rows = super::candle_rows(&mut reader)?;
     reader.finish()?;
     for row in &mut rows {
         let [time, ..] = row;
         *time = whole_seconds(*time);
     }
-    let interval = rows.iter().find_map(kline_interval).or_else(|| {
-        let words =
-            [("5m", CandleInterval::FiveMinutes), ("1h", CandleInterval::OneHour), ("60m", CandleInterval::OneHour)];
-        let words = [words.as_slice(), &[("1d", CandleInterval::OneDay)]].concat();
-        gather::candle_interval(&response.path, "interval", &words, KLINE_COLUMNS.time, &rows)
-    });
-    let mut gather = Gather::new(asked);
-    let named = symbol_in_path(&response.path, "symbol", split);
-    if let Some(subject) = gather.subject_of_path(named, split) {
-        gather::settle_candles(&mut gather, &subject, KLINE_COLUMNS, interval, &rows);
+    let interval = ask.required_interval()?;
+    let mut builder = ResponseBuilder::new(ask);
+    if let Some(about) = builder.only_instrument() {
+        super::record_candles(&mut builder, &about, KLINE_COLUMNS, interval, &rows);
     }
-    Ok(gather.finish())
+    builder.finish()
 }
 
 /// A candle's start in seconds: every multiple of an interval of ours ends in three zeros as milliseconds. Anything else
 /// becomes a value that no candle starts at.
-pub(super) fn whole_seconds(millis: Scalar<'_>) -> Scalar<'_> {
+pub(crate) fn whole_seconds(millis: Scalar<'_>) -> Scalar<'_> {
     match millis {
         Scalar::Number(text) => text.strip_suffix(b"000").map_or(Scalar::Compound, Scalar::Number),
         Scalar::Text(text) => text.strip_suffix(b"000").map_or(Scalar::Compound, Scalar::Text),
@@ -205,25 +199,8 @@ pub(super) fn whole_seconds(millis: Scalar<'_>) -> Scalar<'_> {
     }
 }
 
-/// The interval from a row's start and its close, which is the last millisecond (at MEXC the end) of it.
-fn kline_interval(row: &gather::CandleRow<'_>) -> Option<CandleInterval> {
-    let start = row.get(KLINE_COLUMNS.time)?.seconds().ok()??;
-    let close = row.get(KLINE_CLOSE_TIME)?.millis().ok()??;
-    let length_ms = (close.as_millis().checked_sub(start.as_millis())?).checked_add(1)? / 1_000 * 1_000;
-    CandleInterval::ALL.into_iter().find(|interval| i64::try_from(interval.duration().as_millis()) == Ok(length_ms))
-}
-
-/// The symbol that a path's query gives under `key`, or a word of a recorded body's file name that is one.
-pub(super) fn symbol_in_path<'p>(path: &'p str, key: &str, split: Split) -> Option<&'p str> {
-    let written_as_symbol = |word: &&str| {
-        word.len() >= 5 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-')
-    };
-    gather::query_value(path, key)
-        .or_else(|| gather::path_words(path).filter(written_as_symbol).find(|word| split(word).is_some()))
-}
-
 /// The frames that subscribe to each instrument's ticker, so many streams in one.
-pub(super) fn subscribe(asked: &[Instrument]) -> Vec<String> {
+pub(crate) fn subscribe(asked: &[Instrument]) -> Vec<String> {
     const STREAMS_PER_FRAME: usize = 200;
     let frame = |(index, chunk): (usize, &[Instrument])| {
         let streams: Vec<String> =
@@ -253,7 +230,7 @@ struct Event<'a> {
 /// `{"e":"24hrTicker","E":1700000000123,"s":"ABCUSDT","c":"2.50","o":"2.00","h":"2.60","l":"1.90","v":"1000.5","q":"2250.0",
 /// "b":"2.49","a":"2.51"}`; a miniTicker has no `b` and `a`; a bookTicker is `{"u":7,"s":"ABCUSDT","b":"2.49","B":"1","a":"2.51","A":"2"}`,
 /// on spot without name and time.
-pub(super) fn frame(text: &[u8], split: Split) -> Result<Frame, VenueError> {
+pub(crate) fn frame(text: &[u8], split: Split) -> Result<Frame, VenueError> {
     let mut reader = Reader::new(text);
     if reader.kind()? == Kind::Array {
         let frame = events(&mut reader, split)?;
@@ -265,36 +242,36 @@ pub(super) fn frame(text: &[u8], split: Split) -> Result<Frame, VenueError> {
     if let Some(data) = event.data {
         let mut reader = Reader::new(data);
         return match reader.kind()? {
-            Kind::Array => Ok(events(&mut reader, split)?),
-            Kind::Object => Ok(single(&self::event(&mut reader)?, split)),
+            Kind::Array => events(&mut reader, split),
+            Kind::Object => single(&self::event(&mut reader)?, split),
             Kind::Scalar => Ok(Frame::Ignored),
         };
     }
-    Ok(single(&event, split))
+    single(&event, split)
 }
 
-fn single(event: &Event<'_>, split: Split) -> Frame {
+fn single(event: &Event<'_>, split: Split) -> Result<Frame, VenueError> {
     if let Some(error) = event.error {
-        return refused(refusal_code(error));
+        return Ok(refused(refusal_code(error)));
     }
     match event.name.bytes() {
-        b"serverShutdown" => return Frame::Closing,
-        b"" if !event.code.is_absent() => return refused(plain_code(event.code)),
-        b"" if event.result == Scalar::Null && !event.id.is_absent() => return Frame::Subscribed,
+        b"serverShutdown" => return Ok(Frame::Closing),
+        b"" if !event.code.is_absent() => return Ok(refused(plain_code(event.code))),
+        b"" if event.result == Scalar::Null && !event.id.is_absent() => return Ok(Frame::Subscribed),
         _ => {}
     }
-    let mut gather = Gather::new(&[]);
-    if settle_event(event, &mut gather, split) { Frame::Data(gather.finish()) } else { Frame::Ignored }
+    let mut builder = ResponseBuilder::of_all();
+    if record_event(event, &mut builder, split) { builder.finish().map(Frame::Data) } else { Ok(Frame::Ignored) }
 }
 
-fn events(reader: &mut Reader<'_>, split: Split) -> Result<Frame, JsonError> {
-    let mut gather = Gather::new(&[]);
+fn events(reader: &mut Reader<'_>, split: Split) -> Result<Frame, VenueError> {
+    let mut builder = ResponseBuilder::of_all();
     let mut any_ticker = false;
-    gather::each_object(reader, &mut gather, |reader, gather| {
-        any_ticker |= settle_event(&event(reader)?, gather, split);
+    super::each_object(reader, &mut builder, |reader, builder| {
+        any_ticker |= record_event(&event(reader)?, builder, split);
         Ok(())
     })?;
-    let parsed = gather.finish();
+    let parsed = builder.finish()?;
     Ok(if any_ticker || !parsed.unresolved.is_empty() { Frame::Data(parsed) } else { Frame::Ignored })
 }
 
@@ -342,8 +319,8 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, JsonError> {
     Ok(event)
 }
 
-/// Settles a ticker event; false for any other.
-fn settle_event(event: &Event<'_>, gather: &mut Gather<'_>, split: Split) -> bool {
+/// Records a ticker event; false for any other.
+fn record_event(event: &Event<'_>, builder: &mut ResponseBuilder<'_>, split: Split) -> bool {
     let is_ticker = match event.name.bytes() {
         b"24hrTicker" | b"24hrMiniTicker" | b"bookTicker" => true,
         // Spot's bookTicker has no name: its update id and its sides make it known.
@@ -354,9 +331,9 @@ fn settle_event(event: &Event<'_>, gather: &mut Gather<'_>, split: Split) -> boo
         }
         _ => false,
     };
-    if is_ticker && let Some(subject) = gather.subject(event.symbol, split) {
+    if is_ticker && let Some(about) = builder.resolve(event.symbol, split) {
         let event_time = event.time.millis().at("E");
-        gather.settle(&subject, event_time.and_then(|event_time| statement(&event.ticker, event_time)));
+        builder.record(&about, event_time.and_then(|event_time| statement(&event.ticker, event_time)));
     }
     is_ticker
 }

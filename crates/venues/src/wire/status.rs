@@ -1,10 +1,10 @@
 //! What an HTTP status alone says, shared by the venues.
 
-use super::{Response, VenueError};
+use crate::{Response, VenueError};
 
 /// Refuses answers whose HTTP status already says that there is nothing to read: 429 and 418 ask to slow down, other 4xx will
 /// not work next time either, everything else outside 2xx may.
-pub fn check(response: &Response) -> Result<(), VenueError> {
+pub(crate) fn check(response: &Response) -> Result<(), VenueError> {
     match response.status {
         200..=299 => Ok(()),
         429 | 418 => Err(VenueError::RateLimited { retry_after: response.retry_after }),

@@ -5,51 +5,34 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use std::time::Duration;
-
 use smol_str::ToSmolStr;
 
-use super::json::{FieldError, JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Parsed, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError,
-    listings, status,
-};
+use super::profile::{FeedProfile, Profile, RateLimit};
+use super::venue::{Ask, Parsed, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError};
+use super::wire::{self, FieldError, JsonError, Kind, Reader, Scalar, listings};
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Decimal, Feed, Instrument, Observation, VenueId};
-
-/// The venue's id.
-pub const ID: VenueId = VenueId("coinpaprika");
-
-/// Free use: 10 calls a second and 20,000 a month, of which the month is what counts here.
-const LIMITS: &[RateLimit] = &[RateLimit { scope: "calls", limit: 20_000, window: Duration::from_secs(30 * 86_400) }];
 
 /// CoinPaprika's public API v1, without a key.
 pub struct CoinPaprika;
 
+const PROFILE: Profile = Profile {
+    id: VenueId("coinpaprika"),
+    title: "CoinPaprika",
+    documentation_url: "https://api.coinpaprika.com/",
+    terms_url: "https://coinpaprika.com/terms-of-service/",
+    rest_url: "https://api.coinpaprika.com/v1",
+    feeds: &[FeedProfile::of(Feed::MarketCaps).ranked(2)],
+    limits: &[
+        // Free use: 10 calls a second and 20,000 a month, of which the month is what counts here.
+        RateLimit::of("calls", 20_000, 30 * 86_400),
+    ],
+    ..Profile::NONE
+};
+
 impl Venue for CoinPaprika {
-    fn id(&self) -> VenueId {
-        ID
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "CoinPaprika",
-            documentation_url: "https://api.coinpaprika.com/",
-            terms_url: "https://coinpaprika.com/terms-of-service/",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::MarketCaps]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://api.coinpaprika.com/v1"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     /// A CoinPaprika symbol is an id such as `btc-bitcoin`, whose first part is the ticker.
@@ -63,20 +46,16 @@ impl Venue for CoinPaprika {
     }
 
     fn requests(&self, feed: Feed, asked: &[Instrument], _options: &RequestOptions) -> Vec<Request> {
-        let request = |path, asked| Request { path, host: None, scope: "calls", weight: 1, asked };
-        match (feed, asked) {
-            (Feed::MarketCaps, []) => vec![request("/tickers?quotes=USD".to_owned(), Vec::new())],
-            (Feed::MarketCaps, [one]) => {
-                let id = super::gather::url_encoded(&one.symbol);
-                vec![request(format!("/tickers/{id}?quotes=USD"), vec![one.clone()])]
-            }
-            (Feed::MarketCaps, many) => vec![request("/tickers?quotes=USD".to_owned(), many.to_vec())],
-            _ => Vec::new(),
-        }
+        let path = match (feed, asked) {
+            (Feed::MarketCaps, [only]) => format!("/tickers/{}?quotes=USD", wire::url_encoded(&only.symbol)),
+            (Feed::MarketCaps, _) => "/tickers?quotes=USD".to_owned(),
+            _ => return Vec::new(),
+        };
+        vec![Request::of(Ask::about(feed, asked), "calls", path)]
     }
 
-    fn parse(&self, _feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
         let mut parsed = Parsed::default();
         let mut reader = Reader::new(&response.body);
         if reader.kind()? == Kind::Object {
@@ -97,7 +76,7 @@ impl Venue for CoinPaprika {
             })?;
         }
         reader.finish()?;
-        listings::keep_asked(&mut parsed, asked);
+        listings::keep_asked(&mut parsed, &ask.instruments);
         Ok(parsed)
     }
 }
@@ -217,7 +196,7 @@ mod tests {
 
     fn parse(body: &str) -> Result<Parsed, VenueError> {
         let response = Response { status: 200, body: body.to_owned().into(), ..Response::default() };
-        CoinPaprika.parse(Feed::MarketCaps, &[], &response)
+        CoinPaprika.parse(&Ask::all(Feed::MarketCaps), &response)
     }
 
     #[test]

@@ -8,18 +8,15 @@ pub(crate) mod simulated;
 
 use std::time::Duration;
 
+use super::profile::{FeedProfile, Ping, Profile, RateLimit, SessionPolicy, StreamProfile};
+use super::venue::{
+    Ask, Frame, Parsed, Request, RequestOptions, Response, StreamingVenue, UnresolvedReason, Venue, VenueError,
+};
+use super::wire::{
+    self, At, CandleColumns, Failure, Field, JsonError, Kind, Reader, ResponseBuilder, Scalar, Statement, TickerEntry,
+};
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
-
-use super::gather::{
-    self, At, CandleColumns, Failure, Field, Gather, Statement, Subject, TickerEntry, each_object, plain_code,
-    query_value, url_encoded,
-};
-use super::json::{JsonError, Kind, Reader, Scalar};
-use super::{
-    About, Frame, Parsed, Ping, RateLimit, Request, RequestOptions, Response, SessionPolicy, StreamingVenue,
-    UnresolvedReason, Venue, VenueError, binance_format, status,
-};
 
 /// OKX's markets.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +35,7 @@ const CHANNELS_PER_FRAME: usize = 50;
 
 const STATISTICS_PATH: &str = "/api/v5/rubik/stat";
 
-/// The statistics by contract: the endpoint's name, which also tells a body's kind. The longer before any that it contains.
+/// The statistics by contract: each endpoint and the population that it counts.
 const CONTRACT_STATISTICS: &[(&str, LongShortKind)] = &[
     ("contracts/long-short-account-ratio-contract-top-trader", LongShortKind::TopTraderAccount),
     ("contracts/long-short-position-ratio-contract-top-trader", LongShortKind::TopTraderPosition),
@@ -53,7 +50,6 @@ const PERIODS: &[(&str, Period)] = &[
     ("1H", Period::OneHour),
     ("4H", Period::FourHours),
     ("1D", Period::OneDay),
-    ("1Dutc", Period::OneDay),
 ];
 
 /// OKX's day starts at 16:00 UTC unless it is asked for in UTC.
@@ -68,47 +64,59 @@ fn instrument(symbol: &str) -> Option<Instrument> {
     let mut parts = symbol.split('-');
     let (base, quote) = (parts.next()?, parts.next()?);
     match (parts.next(), parts.next()) {
-        (None, _) => gather::spot_instrument(symbol, base, quote),
+        (None, _) => wire::spot_instrument(symbol, base, quote),
         (Some("SWAP"), None) if quote == "USD" => {
-            gather::derivative(symbol, base, quote, InstrumentKind::PerpetualInverse)
+            wire::derivative(symbol, base, quote, InstrumentKind::PerpetualInverse)
         }
-        (Some("SWAP"), None) => gather::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear),
-        _ => gather::derivative(symbol, base, quote, InstrumentKind::Other),
+        (Some("SWAP"), None) => wire::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear),
+        _ => wire::derivative(symbol, base, quote, InstrumentKind::Other),
     }
 }
 
+const PROFILE: Profile = Profile {
+    id: VenueId("okx"),
+    title: "OKX",
+    documentation_url: "https://www.okx.com/docs-v5/en/",
+    terms_url: "https://www.okx.com/help/terms-of-service",
+    rest_url: "https://www.okx.com",
+    feeds: &[
+        FeedProfile::of(Feed::Tickers),
+        FeedProfile::of(Feed::Candles).ranked(5),
+        FeedProfile::of(Feed::LongShortRatios),
+        FeedProfile::of(Feed::OpenInterest),
+    ],
+    limits: &[
+        RateLimit::of(TICKERS, 20, 2),
+        // History gives 20, the newest candles 40.
+        RateLimit::of(CANDLES, 20, 2),
+        RateLimit::of(OPEN_INTEREST, 20, 2),
+        RateLimit::of(STATISTICS, 5, 2),
+    ],
+    long_short_kinds: &[
+        LongShortKind::GlobalAccount,
+        LongShortKind::TopTraderAccount,
+        LongShortKind::TopTraderPosition,
+        LongShortKind::TakerVolume,
+    ],
+    stream: Some(StreamProfile {
+        url: "wss://ws.okx.com:8443",
+        path: "/ws/v5/public",
+        session: SessionPolicy {
+            life_max: None,
+            silence_max: Duration::from_secs(60),
+            // The server closes a connection that is silent for 30 s.
+            ping: Ping::Text { text: "ping", every: Duration::from_secs(25) },
+            // 480 subscriptions in an hour; the other half is left for a reconnect.
+            instruments_max: 240,
+            messages_per_second_max: 3,
+        },
+    }),
+    ..Profile::NONE
+};
+
 impl Venue for Okx {
-    fn id(&self) -> VenueId {
-        VenueId("okx")
-    }
-
-    fn about(&self) -> About {
-        About {
-            title: "OKX",
-            documentation_url: "https://www.okx.com/docs-v5/en/",
-            terms_url: "https://www.okx.com/help/terms-of-service",
-            official: true,
-        }
-    }
-
-    fn feeds(&self) -> &'static [Feed] {
-        &[Feed::Tickers, Feed::Candles, Feed::LongShortRatios, Feed::OpenInterest]
-    }
-
-    fn rest_url(&self) -> &'static str {
-        "https://www.okx.com"
-    }
-
-    fn limits(&self) -> &'static [RateLimit] {
-        const WINDOW: Duration = Duration::from_secs(2);
-        const LIMITS: &[RateLimit] = &[
-            RateLimit { scope: TICKERS, limit: 20, window: WINDOW },
-            // History gives 20, the newest candles 40.
-            RateLimit { scope: CANDLES, limit: 20, window: WINDOW },
-            RateLimit { scope: OPEN_INTEREST, limit: 20, window: WINDOW },
-            RateLimit { scope: STATISTICS, limit: 5, window: WINDOW },
-        ];
-        LIMITS
+    fn profile(&self) -> &'static Profile {
+        &PROFILE
     }
 
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
@@ -119,39 +127,29 @@ impl Venue for Okx {
         instrument(&format!("{}-{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
     }
 
-    fn long_short_kinds(&self) -> &'static [LongShortKind] {
-        const KINDS: &[LongShortKind] = &[
-            LongShortKind::GlobalAccount,
-            LongShortKind::TopTraderAccount,
-            LongShortKind::TopTraderPosition,
-            LongShortKind::TakerVolume,
-        ];
-        KINDS
-    }
-
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
-            Feed::Tickers => market_requests("market/ticker", TICKERS, "SPOT", asked),
-            Feed::OpenInterest => market_requests("public/open-interest", OPEN_INTEREST, "SWAP", asked),
+            Feed::Tickers => market_requests(feed, "market/ticker", "SPOT", asked),
+            Feed::OpenInterest => market_requests(feed, "public/open-interest", "SWAP", asked),
             Feed::Candles => asked.iter().map(|asked| candle_request(asked, options)).collect(),
             Feed::LongShortRatios => asked.iter().flat_map(|asked| statistics_requests(asked, options)).collect(),
             _ => Vec::new(),
         }
     }
 
-    fn parse(&self, feed: Feed, asked: &[Instrument], response: &Response) -> Result<Parsed, VenueError> {
-        status::check(response)?;
+    fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
+        wire::check_status(response)?;
         let data = data(response)?;
         let mut reader = Reader::new(data);
-        let mut gather = Gather::new(asked);
-        match feed {
-            Feed::Tickers => each_object(&mut reader, &mut gather, ticker)?,
-            Feed::OpenInterest => each_object(&mut reader, &mut gather, open_interest)?,
-            Feed::Candles => candles(&mut reader, &mut gather, &response.path)?,
-            Feed::LongShortRatios => statistics(&mut reader, &mut gather, &response.path)?,
-            _ => return Err(gather::no_such_feed()),
+        let mut builder = ResponseBuilder::new(ask);
+        match ask.feed {
+            Feed::Tickers => wire::each_object(&mut reader, &mut builder, ticker)?,
+            Feed::OpenInterest => wire::each_object(&mut reader, &mut builder, open_interest)?,
+            Feed::Candles => candles(&mut reader, &mut builder, ask)?,
+            Feed::LongShortRatios => statistics(&mut reader, &mut builder, ask)?,
+            _ => return Err(wire::no_such_feed()),
         }
-        Ok(gather.finish())
+        builder.finish()
     }
 
     fn stream(&self) -> Option<&dyn StreamingVenue> {
@@ -170,34 +168,35 @@ fn market_of(asked: &Instrument) -> &'static str {
 }
 
 /// One request for one instrument, else one for each market with an instrument asked for.
-fn market_requests(endpoint: &str, scope: &'static str, all: &'static str, asked: &[Instrument]) -> Vec<Request> {
-    let request = |path, asked| Request { path, host: None, scope, weight: 1, asked };
+fn market_requests(feed: Feed, endpoint: &str, all: &'static str, asked: &[Instrument]) -> Vec<Request> {
+    let scope = if feed == Feed::Tickers { TICKERS } else { OPEN_INTEREST };
+    let request = |path: String, asked: &[Instrument]| Request::of(Ask::about(feed, asked), scope, path);
     let single = |only: &Instrument| match scope {
-        TICKERS => format!("/api/v5/{endpoint}?instId={}", url_encoded(&only.symbol)),
-        _ => format!("/api/v5/{endpoint}?instType={}&instId={}", market_of(only), url_encoded(&only.symbol)),
+        TICKERS => format!("/api/v5/{endpoint}?instId={}", wire::url_encoded(&only.symbol)),
+        _ => format!("/api/v5/{endpoint}?instType={}&instId={}", market_of(only), wire::url_encoded(&only.symbol)),
     };
     let whole = |market: &str| match scope {
         TICKERS => format!("/api/v5/{endpoint}s?instType={market}"),
         _ => format!("/api/v5/{endpoint}?instType={market}"),
     };
     match asked {
-        [] => vec![request(whole(all), Vec::new())],
-        [only] => vec![request(single(only), asked.to_vec())],
+        [] => vec![request(whole(all), asked)],
+        [only] => vec![request(single(only), asked)],
         _ => ["SPOT", "SWAP", "FUTURES", "OPTION"]
             .into_iter()
             .filter_map(|market| {
                 let of_market: Vec<_> = asked.iter().filter(|asked| market_of(asked) == market).cloned().collect();
-                (!of_market.is_empty()).then(|| request(whole(market), of_market))
+                (!of_market.is_empty()).then(|| request(whole(market), &of_market))
             })
             .collect(),
     }
 }
 
 fn candle_request(asked: &Instrument, options: &RequestOptions) -> Request {
-    let wanted = options.interval.unwrap_or(CandleInterval::OneDay);
-    let bar = BARS.iter().find(|(_, interval)| *interval == wanted).map_or("1Dutc", |(bar, _)| *bar);
+    let interval = options.interval_or_default();
+    let bar = BARS.iter().find(|(_, known)| *known == interval).map_or("1Dutc", |(bar, _)| *bar);
     let endpoint = if options.start.is_some() { "history-candles" } else { "candles" };
-    let mut path = format!("/api/v5/market/{endpoint}?instId={}&bar={bar}", url_encoded(&asked.symbol));
+    let mut path = format!("/api/v5/market/{endpoint}?instId={}&bar={bar}", wire::url_encoded(&asked.symbol));
     // `before` is the older bound and `after` the newer one, both exclusive.
     if let Some(start) = options.start {
         path.push_str(&format!("&before={}", start.as_millis().saturating_sub(1)));
@@ -208,13 +207,13 @@ fn candle_request(asked: &Instrument, options: &RequestOptions) -> Request {
     if let Some(limit) = options.limit {
         path.push_str(&format!("&limit={}", limit.clamp(1, CANDLES_MAX)));
     }
-    Request { path, host: None, scope: CANDLES, weight: 1, asked: vec![asked.clone()] }
+    Request::of(Ask::candles(asked, interval), CANDLES, path)
 }
 
 /// A contract has statistics of four kinds; a coin as a whole, asked for by its spot market, has the accounts of all its contracts.
 fn statistics_requests(asked: &Instrument, options: &RequestOptions) -> Vec<Request> {
-    let wanted = options.period.unwrap_or(Period::FiveMinutes);
-    let period = PERIODS.iter().find(|(_, period)| *period == wanted).map_or("5m", |(word, _)| *word);
+    let period = options.period_or_default();
+    let word = PERIODS.iter().find(|(_, known)| *known == period).map_or("5m", |(word, _)| *word);
     let mut span = String::new();
     if let Some(start) = options.start {
         span.push_str(&format!("&begin={}", start.as_millis()));
@@ -222,19 +221,20 @@ fn statistics_requests(asked: &Instrument, options: &RequestOptions) -> Vec<Requ
     if let Some(end) = options.end {
         span.push_str(&format!("&end={}", end.as_millis().saturating_sub(1)));
     }
-    let request = |path| Request { path, host: None, scope: STATISTICS, weight: 1, asked: vec![asked.clone()] };
+    let request = |kind, path: String| Request::of(Ask::ratios(asked, period, Some(kind)), STATISTICS, path);
     if asked.kind == InstrumentKind::Spot {
-        let coin = url_encoded(&asked.base);
+        let coin = wire::url_encoded(&asked.base);
         let endpoint = "contracts/long-short-account-ratio";
-        return vec![request(format!("{STATISTICS_PATH}/{endpoint}?ccy={coin}&period={period}{span}"))];
+        let path = format!("{STATISTICS_PATH}/{endpoint}?ccy={coin}&period={word}{span}");
+        return vec![request(LongShortKind::GlobalAccount, path)];
     }
     let newest = options.start.is_none().then_some(1);
     if let Some(limit) = options.limit.or(newest) {
         span.push_str(&format!("&limit={}", limit.clamp(1, STATISTICS_ROWS_MAX)));
     }
-    let symbol = url_encoded(&asked.symbol);
-    let path = |endpoint: &str| format!("{STATISTICS_PATH}/{endpoint}?instId={symbol}&period={period}{span}");
-    CONTRACT_STATISTICS.iter().map(|(endpoint, _)| request(path(endpoint))).collect()
+    let symbol = wire::url_encoded(&asked.symbol);
+    let path = |endpoint: &str| format!("{STATISTICS_PATH}/{endpoint}?instId={symbol}&period={word}{span}");
+    CONTRACT_STATISTICS.iter().map(|(endpoint, kind)| request(*kind, path(endpoint))).collect()
 }
 
 /// The list inside the envelope.
@@ -251,18 +251,18 @@ fn data(response: &Response) -> Result<&[u8], VenueError> {
     })?;
     reader.finish()?;
     match code.bytes() {
-        b"0" => data.ok_or(gather::without("data")),
-        b"" => Err(gather::without("code")),
+        b"0" => data.ok_or(wire::without("data")),
+        b"" => Err(wire::without("code")),
         b"50011" | b"50061" => Err(VenueError::RateLimited { retry_after: response.retry_after }),
-        b"50001" | b"50004" | b"50013" | b"50026" => Err(gather::transient(code)),
-        _ => Err(gather::rejected(code)),
+        b"50001" | b"50004" | b"50013" | b"50026" => Err(wire::transient(code)),
+        _ => Err(wire::rejected(code)),
     }
 }
 
 /// Reads `{"instType":"SPOT","instId":"ABC-USDT","last":"2.5","askPx":"2.6","bidPx":"2.4","open24h":"2.0","high24h":"2.7",
 /// "low24h":"1.9","volCcy24h":"2250","vol24h":"1000","ts":"1700000000123"}`. A derivative's `vol24h` counts contracts and its
 /// `volCcy24h` is in the base asset. Index tickers (`idxPx`) and mark prices (`markPx`) are not prices of trades.
-fn ticker(reader: &mut Reader<'_>, gather: &mut Gather<'_>) -> Result<(), JsonError> {
+fn ticker(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>) -> Result<(), JsonError> {
     let mut entry = TickerEntry::default();
     let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
     let (mut volume, mut currency_volume) = (Field::default(), Field::default());
@@ -287,16 +287,16 @@ fn ticker(reader: &mut Reader<'_>, gather: &mut Gather<'_>) -> Result<(), JsonEr
     } else {
         entry.base_volume = currency_volume;
     }
-    if let Some(subject) = gather.subject(symbol, instrument) {
+    if let Some(about) = builder.resolve(symbol, instrument) {
         let event_time = time.millis().at("ts");
-        gather.settle(&subject, event_time.and_then(|time| binance_format::statement(&entry, time)));
+        builder.record(&about, event_time.and_then(|time| wire::binance::statement(&entry, time)));
     }
     Ok(())
 }
 
 /// Reads `{"instType":"SWAP","instId":"ABC-USDT-SWAP","oi":"5000","oiCcy":"500","oiUsd":"1250","ts":"1700000000123"}`: contracts, and
 /// units of the base asset.
-fn open_interest(reader: &mut Reader<'_>, gather: &mut Gather<'_>) -> Result<(), JsonError> {
+fn open_interest(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>) -> Result<(), JsonError> {
     let (mut symbol, mut time) = (Scalar::Missing, Scalar::Missing);
     let (mut contracts, mut base, mut usd) = (Field::default(), Field::default(), Field::default());
     reader.object(|reader, key| {
@@ -310,8 +310,8 @@ fn open_interest(reader: &mut Reader<'_>, gather: &mut Gather<'_>) -> Result<(),
         }
         Ok(())
     })?;
-    if let Some(subject) = gather.subject(symbol, instrument) {
-        gather.settle(&subject, open_interest_statement(contracts, base, usd, time));
+    if let Some(about) = builder.resolve(symbol, instrument) {
+        builder.record(&about, open_interest_statement(contracts, base, usd, time));
     }
     Ok(())
 }
@@ -333,9 +333,7 @@ fn open_interest_statement(
 
 /// Reads candles, newest first: `["1700006400000","2.0","2.6","1.9","2.5","1000","1000","2250","1"]`, the last being 0 for a candle that
 /// is not over yet.
-fn candles(reader: &mut Reader<'_>, gather: &mut Gather<'_>, path: &str) -> Result<(), JsonError> {
-    let named = binance_format::symbol_in_path(path, "instId", instrument);
-    let subject = gather.subject_of_path(named, instrument);
+fn candles(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask) -> Result<(), VenueError> {
     let (mut rows, mut unfinished_count) = (Vec::new(), 0u32);
     reader.array(|reader| {
         if reader.kind()? != Kind::Array {
@@ -347,49 +345,30 @@ fn candles(reader: &mut Reader<'_>, gather: &mut Gather<'_>, path: &str) -> Resu
         if confirmed.bytes() == b"0" {
             unfinished_count += 1;
         } else {
-            let time = binance_format::whole_seconds(time);
+            let time = wire::binance::whole_seconds(time);
             rows.push([time, open, high, low, close, volume, currency_volume, quote_volume]);
         }
         Ok(())
     })?;
-    let interval = gather::candle_interval(path, "bar", BARS, CANDLE_COLUMNS.time, &rows);
+    let interval = ask.required_interval()?;
     // A derivative's volume counts contracts, and the next column is in the base asset.
     let is_spot = |symbol: &str| symbol.matches('-').count() < 2;
-    if let Some(subject) = subject {
-        let base_volume = if is_spot(&subject.instrument().symbol) { 5 } else { 6 };
+    if let Some(about) = builder.only_instrument() {
+        let base_volume = if is_spot(&about.instrument().symbol) { 5 } else { 6 };
         let columns = CandleColumns { base_volume, ..CANDLE_COLUMNS };
-        gather::settle_candles(gather, &subject, columns, interval, &rows);
+        wire::record_candles(builder, &about, columns, interval, &rows);
         for _ in 0..unfinished_count {
-            gather.settle(&subject, Err(Failure { reason: UnresolvedReason::NoValue, field: "confirm" }));
+            builder.record(&about, Err(Failure { reason: UnresolvedReason::NoValue, field: "confirm" }));
         }
     }
     Ok(())
 }
 
-/// What a path or a recorded body's file name tells of the statistics in it.
-struct StatisticsContext {
-    kind: LongShortKind,
-    period: Option<Period>,
-}
-
-impl StatisticsContext {
-    fn of(path: &str) -> Self {
-        let spelled = path.to_ascii_lowercase().replace('_', "-");
-        let told = |endpoint: &str| spelled.contains(endpoint.rsplit('/').next().unwrap_or(endpoint));
-        let kind = match CONTRACT_STATISTICS.iter().find(|(endpoint, _)| told(endpoint)) {
-            Some((_, kind)) => *kind,
-            None if spelled.contains("taker-volume") => LongShortKind::TakerVolume,
-            None => LongShortKind::GlobalAccount,
-        };
-        Self { kind, period: gather::period_in_path(path, "period", PERIODS) }
-    }
-}
-
 /// Reads rows of statistics, newest first: `["1700000100000","1.25"]`, or of taker volumes `["1700000100000","20.0","30.0"]`, sold before
 /// bought. They do not say whom they are about.
-fn statistics(reader: &mut Reader<'_>, gather: &mut Gather<'_>, path: &str) -> Result<(), JsonError> {
-    let context = StatisticsContext::of(path);
-    let Some(subject) = statistics_subject(gather, path) else { return reader.skip() };
+fn statistics(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask) -> Result<(), VenueError> {
+    let kind = ask.required_kind()?;
+    let Some(about) = builder.only_instrument() else { return Ok(()) };
     reader.array(|reader| {
         let row = if reader.kind()? == Kind::Array {
             reader.row::<3>()?
@@ -397,57 +376,32 @@ fn statistics(reader: &mut Reader<'_>, gather: &mut Gather<'_>, path: &str) -> R
             reader.skip()?;
             [Scalar::Compound; 3]
         };
-        gather.settle(&subject, statistics_statement(row, &context));
+        builder.record(&about, statistics_statement(row, kind, ask.period));
         Ok(())
-    })
+    })?;
+    Ok(())
 }
 
-fn statistics_subject(gather: &mut Gather<'_>, path: &str) -> Option<Subject> {
-    match query_value(path, "ccy") {
-        // All contracts of a coin together.
-        Some(coin) => gather.subject_of_path(Some(coin), |coin| {
-            gather::derivative(coin, coin, "USDT", InstrumentKind::PerpetualLinear)
-        }),
-        None => gather.subject_of_path(binance_format::symbol_in_path(path, "instId", instrument), instrument),
-    }
-}
-
-fn statistics_statement(row: [Scalar<'_>; 3], context: &StatisticsContext) -> Result<Statement, Failure> {
+fn statistics_statement(
+    row: [Scalar<'_>; 3],
+    kind: LongShortKind,
+    period: Option<Period>,
+) -> Result<Statement, Failure> {
     let [time, first, second] = row;
     let no_value = |field| Failure { reason: UnresolvedReason::NoValue, field };
-    let is_volume = context.kind == LongShortKind::TakerVolume || second != Scalar::Missing;
+    let is_volume = kind == LongShortKind::TakerVolume || second != Scalar::Missing;
     let value = if is_volume {
         let sold = first.price().at("sellVol")?.ok_or(no_value("sellVol"))?;
         let bought = second.price().at("buyVol")?.ok_or(no_value("buyVol"))?;
-        gather::long_short_of_shares(LongShortKind::TakerVolume, context.period, bought, sold)
+        wire::long_short_of_shares(LongShortKind::TakerVolume, period, bought, sold)
     } else {
         let ratio = first.price().at("ratio")?.ok_or(no_value("ratio"))?;
-        gather::long_short_of_ratio(context.kind, context.period, ratio)
+        wire::long_short_of_ratio(kind, period, ratio)
     };
     Ok((time.millis().at("ts")?, Payload::LongShort(value.ok_or(no_value("ratio"))?)))
 }
 
 impl StreamingVenue for Okx {
-    fn ws_url(&self) -> &'static str {
-        "wss://ws.okx.com:8443"
-    }
-
-    fn path(&self) -> &'static str {
-        "/ws/v5/public"
-    }
-
-    fn session(&self) -> SessionPolicy {
-        SessionPolicy {
-            life_max: None,
-            silence_max: Duration::from_secs(60),
-            // The server closes a connection that is silent for 30 s.
-            ping: Ping::Text { text: "ping", every: Duration::from_secs(25) },
-            // 480 subscriptions in an hour; the other half is left for a reconnect.
-            instruments_max: 240,
-            messages_per_second_max: 3,
-        }
-    }
-
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let channel = |asked: &Instrument| serde_json::json!({"channel": "tickers", "instId": asked.symbol.as_str()});
         let frame = |chunk: &[Instrument]| {
@@ -486,13 +440,13 @@ impl StreamingVenue for Okx {
         reader.finish()?;
         Ok(match (event.bytes(), channel.bytes(), data) {
             (b"subscribe", ..) => Frame::Subscribed,
-            (b"error", ..) => Frame::Refused { symbol: symbol.label(), reason: plain_code(code) },
+            (b"error", ..) => Frame::Refused { symbol: symbol.label(), reason: wire::plain_code(code) },
             // The service is about to be upgraded.
             (b"notice", ..) if code.bytes() == b"64008" => Frame::Closing,
             (b"", b"tickers", Some(data)) => {
-                let mut gather = Gather::new(&[]);
-                each_object(&mut Reader::new(data), &mut gather, ticker)?;
-                Frame::Data(gather.finish())
+                let mut builder = ResponseBuilder::of_all();
+                wire::each_object(&mut Reader::new(data), &mut builder, ticker)?;
+                Frame::Data(builder.finish()?)
             }
             _ => Frame::Ignored,
         })
