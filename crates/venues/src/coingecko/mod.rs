@@ -236,7 +236,7 @@ impl<'a> Row<'a> {
             low_24h: self.low.price().map_err(at("low_24h"))?,
             all_time_high: self.all_time_high.price().map_err(at("ath"))?,
             all_time_high_time: self.all_time_high_time.iso_time().map_err(at("ath_date"))?,
-            category: category,
+            category,
         };
         listings::observation(listings::instrument(&id, &symbol), self.event_time()?, row)
     }

@@ -1,8 +1,6 @@
 //! Recorded answers of Binance, Bybit, OKX and MEXC, each compared field by field with a second, independent reading of the same file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Once;
 
 use bytes::Bytes;
 use crossmarket_domain::observation::{LongShort, OpenInterest, Ticker};
@@ -10,25 +8,12 @@ use crossmarket_domain::{Decimal, Feed, InstrumentKind, Observation, Payload};
 use crossmarket_venues::{self as venues, Ask, Frame, Parsed, Response, UnresolvedReason, VenueError};
 use serde_json::Value;
 
-#[path = "support/question.rs"]
-#[allow(dead_code, reason = "invented answers have their questions in words")]
-mod question;
+use crate::{question, shared_data};
 
-/// Says once, however many tests meet it, that recorded answers are not at hand.
-static SKIPPED: Once = Once::new();
-
-/// The recorded file, or `None` when it is not at hand.
+/// The recorded file, or `None` when recordings are missing.
 fn recorded(name: &str) -> Option<Bytes> {
-    let root = std::env::var_os("CROSSMARKET_SHARED_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = root.join(name);
-    match std::fs::read(&path) {
-        Ok(body) => Some(body.into()),
-        Err(error) => {
-            SKIPPED.call_once(|| eprintln!("skipped: recorded answers: {} cannot be read: {error}", path.display()));
-            None
-        }
-    }
+    let path = shared_data()?.join(name);
+    Some(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into())
 }
 
 fn parse(venue: &str, feed: Feed, name: &str, body: Bytes) -> Result<Parsed, VenueError> {

@@ -52,7 +52,10 @@ pub fn of_file(venue: &dyn Venue, feed: Feed, name: &str) -> Ask {
     let kind = KINDS.iter().find(|(part, _)| name.contains(part)).map(|(_, kind)| *kind);
     // Lists name their instruments; these do not always.
     let is_about_one = matches!(feed, Feed::Candles | Feed::LongShortRatios) || venue.id().as_str() == "coinbase";
-    let named = words().filter(|word| word.len() >= 5 && *word == word.to_ascii_uppercase());
+    let is_symbol = |word: &&str| {
+        word.len() >= 5 && *word == word.to_ascii_uppercase() && word.contains(|c: char| c.is_ascii_alphabetic())
+    };
+    let named = words().filter(is_symbol);
     let named = named.filter(|_| is_about_one).find_map(|word| venue.instrument(word));
     Ask {
         interval: words().find_map(CandleInterval::parse),

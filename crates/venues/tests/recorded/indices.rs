@@ -6,17 +6,14 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::shared_data;
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::{Decimal, Feed, Payload, Timestamp};
 use crossmarket_venues::{Ask, Parsed, Response, VenueError, find};
 
 fn recorded(venue: &str, prefix: &str) -> Vec<PathBuf> {
-    let root = std::env::var_os("CROSSMARKET_SHARED_DATA").map(PathBuf::from);
-    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let Ok(entries) = std::fs::read_dir(root.join(venue)) else {
-        eprintln!("skipped: no recorded answers of {venue}; set CROSSMARKET_SHARED_DATA");
-        return Vec::new();
-    };
+    let Some(root) = shared_data() else { return Vec::new() };
+    let entries = std::fs::read_dir(root.join(venue)).expect("recordings of the venue");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))).collect()
 }
