@@ -1,4 +1,4 @@
-//! What 500 assets of 6 venues in 4 kinds take of memory, from the collector's book over the store to the image.
+//! What 500 assets of 6 venues in 4 kinds take of memory, from the collector's ratios over the store to the image.
 
 #![cfg(target_os = "linux")]
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossmarket::services::WireEncoder;
-use crossmarket_collector::long_short::book::{AssetContext, Book, BookVenue, Row};
+use crossmarket_collector::long_short::{AssetContext, RatioState, RatioStateVenue, Row};
 use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
@@ -64,8 +64,8 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
     }
     let before = resident_bytes();
 
-    let venue = |(index, id)| BookVenue { index, id: VenueId(id), kinds: KINDS };
-    let mut book = Book::new((0u16..).zip(VENUES).map(venue).collect(), false);
+    let venue = |(index, id)| RatioStateVenue { index, id: VenueId(id), kinds: KINDS };
+    let mut ratios = RatioState::new((0u16..).zip(VENUES).map(venue).collect(), false);
     let mut revision = 0;
     for number in 0..ASSET_COUNT {
         let asset = AssetCode::parse(&format!("A{number}X")).expect("a ticker");
@@ -74,17 +74,17 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
             let spot = Instrument::spot(symbol, asset.as_str(), "USDT");
             let instrument = Arc::new(Instrument { kind: InstrumentKind::PerpetualLinear, ..spot });
             let budget = Duration::from_secs(3 * 3_600);
-            book.ratios(&asset, index, &instrument, rows(number, usize::from(index)), budget, at(25), true);
+            ratios.ratios(&asset, index, &instrument, rows(number, usize::from(index)), budget, at(25), true);
             let interest = OpenInterest {
                 open_interest: Decimal::parse("123456.789").expect("valid"),
                 unit: OpenInterestUnit::Base,
                 open_interest_usd: Decimal::parse("98765432.1").ok(),
             };
-            book.open_interest(&asset, index, &instrument, &interest, at(25), None);
+            ratios.open_interest(&asset, index, &instrument, &interest, at(25), None);
         }
         loop {
             let context = |_: &AssetCode| AssetContext { rank: Some(number as u32 + 1), rsi_14d: Some(55.5) };
-            let updates = book.updates(at(25), |_| true, context);
+            let updates = ratios.updates(at(25), |_| true, context);
             if updates.is_empty() {
                 break;
             }
@@ -95,7 +95,7 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
             image.apply(0, epoch, changes, at(25)).expect("continues");
         }
         // Points go to the store's histories, whose size is that of the time they are kept.
-        book.take_points();
+        ratios.take_points();
     }
 
     let after = resident_bytes();
@@ -105,5 +105,5 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
     let taken = after.saturating_sub(before);
     println!("{ratios} ratios take {:.1} MB: {} bytes each", taken as f64 / f64::from(1 << 20), taken / ratios as u64);
     assert!(taken <= MEMORY_BYTES_MAX, "{taken} bytes");
-    drop((book, store, image));
+    drop((ratios, store, image));
 }

@@ -11,7 +11,7 @@ use super::error::AppError;
 use super::settings;
 use crate::config::Config;
 use crossmarket_clock::Clock;
-use crossmarket_collector::market_caps::{MarketCapProgress, backfill_market_caps, listing};
+use crossmarket_collector::history::{MarketCapProgress, backfill_market_caps, listing};
 use crossmarket_collector::{self as collector, BackfillProgress};
 use crossmarket_domain::state::{Body, Key};
 use crossmarket_domain::time::DAY;
@@ -51,7 +51,7 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<Backfi
     let mut codes = options.codes;
     if codes.is_empty() {
         codes = known_codes(store.as_ref(), Shards::new(config.collector.shards)).await?;
-        codes.extend(collector::equity::indices().filter_map(|index| AssetCode::parse(index.as_str())));
+        codes.extend(collector::indices::indices().filter_map(|index| AssetCode::parse(index.as_str())));
     }
     let settings = settings::collector(&config);
     let bar = progress_bar();
@@ -89,7 +89,7 @@ pub async fn backfill(config: Config, options: BackfillOptions) -> Result<Backfi
     backfill_market_caps(&settings, store, clock, since, &listed, shown).await?;
     bar.finish_and_clear();
     let count = |set: Mutex<BTreeSet<String>>| set.into_inner().unwrap_or_else(PoisonError::into_inner).len();
-    let is_asset = |code: &&AssetCode| collector::equity::indices().all(|index| index.as_str() != code.as_str());
+    let is_asset = |code: &&AssetCode| collector::indices::indices().all(|index| index.as_str() != code.as_str());
     let unlisted = codes.iter().filter(is_asset).filter(|code| listed.iter().all(|(known, _)| known != *code)).count();
     if unlisted > 0 {
         let listing = listing().map_or("a listing", |listing| listing.as_str());

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::security::FileReloads;
 use crate::security::{Guard, ServerTls};
 use crossmarket_clock::Clock;
-use crossmarket_collector::lease::Leading;
+use crossmarket_collector::HeldShardsHandle;
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::state::{Body, FeedStatus};
 use crossmarket_image::{Collection, Image, Item};
@@ -26,7 +26,7 @@ pub(super) struct ProcessView {
     /// Which parts of the service the process runs, as a label: `all`, `server` or `collector`.
     pub(super) role: &'static str,
     /// Shards that it leads; `None` when it does not collect.
-    pub(super) leading: Option<Leading>,
+    pub(super) leading: Option<HeldShardsHandle>,
     /// The certificates of the gRPC port; `None` without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Reloads of changed files, by kind of file.

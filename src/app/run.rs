@@ -21,7 +21,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::telemetry::Telemetry;
 use crate::telemetry::otlp::Otlp;
 use crossmarket_clock::Clock;
-use crossmarket_collector::index_news::INDEX_NEWS_MAX;
+use crossmarket_collector::indices::INDEX_NEWS_MAX;
 use crossmarket_collector::indices::IndexOwner;
 use crossmarket_collector::{self as collector, CollectorError, CollectorSettings};
 use crossmarket_domain::{Shards, Timestamp};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crossmarket_collector::history::span;
+use crossmarket_collector::span;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::Point;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
-use crate::universe::classify;
+use crate::prices::universe::classify;
 use crossmarket_domain::state::{AssetKind, Body};
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 use crossmarket_image::{Collection, Freshness, Image};
@@ -30,17 +30,17 @@ pub(super) struct Assets {
 
 impl Asset {
     /// Its market cap, where there is one.
-    pub fn cap(&self) -> Option<f64> {
+    pub(super) fn cap(&self) -> Option<f64> {
         positive(self.market_cap)
     }
 
     /// Its price, where there is one.
-    pub fn price(&self) -> Option<f64> {
+    pub(super) fn price(&self) -> Option<f64> {
         positive(self.price)
     }
 
     /// By what its price has grown in 24 hours.
-    pub fn growth_24h(&self) -> Option<f64> {
+    pub(super) fn growth_24h(&self) -> Option<f64> {
         self.change_24h_percent
             .map(|percent| 1.0 + percent / 100.0)
             .filter(|growth| growth.is_finite() && *growth > 0.0)
@@ -49,7 +49,7 @@ impl Asset {
 
 impl Assets {
     /// What an image holds.
-    pub fn of(image: &Image) -> Self {
+    pub(super) fn of(image: &Image) -> Self {
         let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
         for item in image.select(Collection::Assets, |_| true) {
             if let Body::Asset(info) = &item.state.body {
@@ -80,22 +80,22 @@ impl Assets {
     }
 
     /// One of them.
-    pub fn get(&self, code: &AssetCode) -> Option<&Asset> {
+    pub(super) fn get(&self, code: &AssetCode) -> Option<&Asset> {
         self.all.get(*self.places.get(code)?)
     }
 
     /// All of them, by code.
-    pub fn iter(&self) -> impl Iterator<Item = &Asset> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Asset> {
         self.all.iter()
     }
 
     /// What each is.
-    pub fn kinds(&self) -> HashMap<AssetCode, AssetKind> {
+    pub(super) fn kinds(&self) -> HashMap<AssetCode, AssetKind> {
         self.all.iter().map(|asset| (asset.code.clone(), asset.kind)).collect()
     }
 
     /// Market cap and price of each that has both.
-    pub fn caps(&self) -> HashMap<AssetCode, (f64, f64)> {
+    pub(super) fn caps(&self) -> HashMap<AssetCode, (f64, f64)> {
         self.all.iter().filter_map(|asset| Some((asset.code.clone(), (asset.cap()?, asset.price()?)))).collect()
     }
 }

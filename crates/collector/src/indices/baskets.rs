@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use smol_str::{SmolStr, format_smolstr};
 use tokio::time::{Duration, Instant};
 
-use super::assets::{Asset, Assets};
-use super::figures::{HERE, decimal, fill_continuous};
-use super::sums::is_counted;
-use super::{BUDGET, Made};
+use crate::indices::assets::{Asset, Assets};
+use crate::indices::figures::{HERE, decimal, fill_continuous};
+use crate::indices::pending::{BUDGET, PendingSnapshot};
+use crate::indices::sums::is_counted;
 use crossmarket_analytics::basket::{
     self, Composition, Constituent, Position, RebalanceRule, Schedule, Weighting, capped_weights, period_end,
 };
@@ -88,12 +88,12 @@ struct Held {
 
 impl Baskets {
     /// None held yet.
-    pub fn new(configured: Vec<BasketDefinition>) -> Self {
+    pub(super) fn new(configured: Vec<BasketDefinition>) -> Self {
         Self { configured, held: BTreeMap::new(), waiting_since: HashMap::new(), past: Vec::new(), restored: false }
     }
 
     /// Takes up what the states say is held, once.
-    pub fn restore(&mut self, image: &Image, assets: &Assets) {
+    pub(super) fn restore(&mut self, image: &Image, assets: &Assets) {
         if std::mem::replace(&mut self.restored, true) {
             return;
         }
@@ -108,12 +108,12 @@ impl Baskets {
     }
 
     /// Daily levels of indices that have just begun.
-    pub fn take_past(&mut self) -> Vec<(IndexCode, Vec<Candle>)> {
+    pub(super) fn take_past(&mut self) -> Vec<(IndexCode, Vec<Candle>)> {
         std::mem::take(&mut self.past)
     }
 
     /// The snapshots of all of them.
-    pub fn snapshots(&mut self, assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<Made> {
+    pub(super) fn snapshots(&mut self, assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
         let mut made = Vec::new();
         for definition in self.definitions(assets) {
             let candidates = candidates(&definition, assets);
@@ -193,8 +193,10 @@ impl Baskets {
             let prices: Option<Vec<f64>> =
                 composition.holdings.iter().map(|holding| candidates.get(holding.member).and_then(price)).collect();
             if prices.is_some() {
-                let candles =
-                    past.levels.iter().filter_map(|(day, level)| super::records::flat(day.start(), decimal(level)?));
+                let candles = past
+                    .levels
+                    .iter()
+                    .filter_map(|(day, level)| crate::indices::records::flat(day.start(), decimal(level)?));
                 self.past.push((definition.index.clone(), candles.collect()));
                 let prices = candidates.iter().map(|asset| asset.price().unwrap_or(f64::NAN)).collect();
                 let base = (decimal(definition.base_level), Some(first.end()));
@@ -319,7 +321,7 @@ impl Held {
         assets: &Assets,
         histories: &Histories,
         now: Timestamp,
-    ) -> Option<Made> {
+    ) -> Option<PendingSnapshot> {
         let level = self.level()?;
         let of = |member: usize| self.assets.get(member).and_then(|code| assets.get(code));
         let price = |member: usize| self.prices.get(member).copied();
@@ -359,7 +361,7 @@ impl Held {
             constituents.iter().try_fold(Decimal::ZERO, |sum, constituent| sum.checked_add(constituent.market_cap?));
         snapshot.market_cap = caps;
         snapshot.constituents = constituents;
-        Some(Made { snapshot, event_time, receive_time, budget: BUDGET })
+        Some(PendingSnapshot { snapshot, event_time, receive_time, budget: BUDGET })
     }
 
     fn methodology(&self, definition: &BasketDefinition, count: usize) -> IndexMethodology {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
 
-use super::figures::{decimal, fill_changes};
-use super::{Made, PublishedMarketCap};
-use crate::index_news::{EquityLevel, IndexNews, UsedLevel};
+use crate::indices::figures::{decimal, fill_changes};
+use crate::indices::news::{EquityLevel, IndexNews, UsedLevel};
+use crate::indices::pending::PendingSnapshot;
+use crate::indices::settings::PublishedMarketCap;
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_analytics::index_level::{Changes, estimated_market_cap, record_high, session_changes};
 use crossmarket_domain::calendar::{self, Session};
@@ -33,23 +34,23 @@ pub(super) struct Equities {
 
 impl Equities {
     /// Nothing heard yet.
-    pub fn new(references: Vec<PublishedMarketCap>) -> Self {
+    pub(super) fn new(references: Vec<PublishedMarketCap>) -> Self {
         Self { heard: BTreeMap::new(), references }
     }
 
     /// Takes one message. Closes that were stored reach the histories by themselves.
-    pub fn hear(&mut self, news: IndexNews) {
+    pub(super) fn ingest(&mut self, news: IndexNews) {
         if let IndexNews::Level { level, .. } = news {
             self.heard.insert(level.index.clone(), *level);
         }
     }
 
     /// The snapshots of all of which a source has a level.
-    pub fn snapshots(&self, histories: &Histories, now: Timestamp) -> Vec<Made> {
+    pub(super) fn snapshots(&self, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
         self.heard.values().filter_map(|heard| self.snapshot(heard, histories, now)).collect()
     }
 
-    fn snapshot(&self, heard: &EquityLevel, histories: &Histories, now: Timestamp) -> Option<Made> {
+    fn snapshot(&self, heard: &EquityLevel, histories: &Histories, now: Timestamp) -> Option<PendingSnapshot> {
         let used = heard.used.as_ref()?;
         let history = histories.get(&Subject::Index(heard.index.clone())).unwrap_or_default();
         let session = calendar::latest_session(used.event_time)?;
@@ -77,7 +78,12 @@ impl Equities {
         fill_changes(&mut snapshot, &changes, &closes, &source);
         snapshot.all_time_high = all_time_high(&closes, day, used.level, used.event_time);
         self.fill_market_cap(&mut snapshot, level, &changes, &closes);
-        Some(Made { snapshot, event_time: used.event_time, receive_time: used.receive_time, budget: used.budget })
+        Some(PendingSnapshot {
+            snapshot,
+            event_time: used.event_time,
+            receive_time: used.receive_time,
+            budget: used.budget,
+        })
     }
 
     /// The estimate of a market cap from a published one, where the configuration has it.

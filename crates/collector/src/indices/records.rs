@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::assets::Assets;
-use crate::retention::store_candles;
+use crate::history::storage::store_candles;
+use crate::indices::assets::Assets;
 use crossmarket_domain::index::{IndexCode, IndexKind, IndexSnapshot, asset_subject};
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
@@ -29,7 +29,7 @@ pub(super) struct Records {
 
 impl Records {
     /// Notes a level.
-    pub fn note(&mut self, snapshot: &IndexSnapshot, now: Timestamp) {
+    pub(super) fn record(&mut self, snapshot: &IndexSnapshot, now: Timestamp) {
         let Some(level) = snapshot.level else { return };
         let intervals = [(CandleInterval::OneHour, &mut self.hours), (CandleInterval::OneDay, &mut self.days)];
         for (interval, open) in intervals {
@@ -55,7 +55,7 @@ impl Records {
     }
 
     /// Notes the market caps, and those of the day before when a day has ended.
-    pub fn note_caps(&mut self, assets: &Assets, now: Timestamp) {
+    pub(super) fn record_caps(&mut self, assets: &Assets, now: Timestamp) {
         let today = now.day_start();
         if let Some(at) = self.caps_at.replace(now)
             && at.day_start() < today
@@ -72,7 +72,7 @@ impl Records {
     }
 
     /// Stores what waits.
-    pub async fn store(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn store(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         while let Some((series, candle)) = self.waiting.last() {
             store_candles(store, series, std::slice::from_ref(candle), now).await?;
             self.waiting.pop();
@@ -86,7 +86,7 @@ impl Records {
     }
 
     /// Stores what waits and the hours that are going on.
-    pub async fn finish(mut self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(super) async fn finish(mut self, store: &dyn Store) -> Result<(), StoreError> {
         let open = std::mem::take(&mut self.hours);
         self.waiting.extend(open.into_iter().map(|(index, candle)| (series(&index, CandleInterval::OneHour), candle)));
         self.store(store, Timestamp::EPOCH).await

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::assets::{Asset, Assets};
-use super::figures::{HERE, decimal, fill_continuous};
-use super::{BUDGET, Made};
-use crate::universe::classify;
+use crate::indices::assets::{Asset, Assets};
+use crate::indices::figures::{HERE, decimal, fill_continuous};
+use crate::indices::pending::{BUDGET, PendingSnapshot};
+use crate::prices::universe::classify;
 use crossmarket_analytics::cap_index::{self, CapIndex, Ranking};
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_domain::index::{
@@ -25,7 +25,7 @@ const LACKING_SHARE_MAX: f64 = 0.02;
 const BITCOIN: &str = "BTC";
 
 /// The snapshots of all sums, at the market caps of now.
-pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<Made> {
+pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
     let eligible: Vec<&Asset> = assets.iter().filter(|asset| is_counted(asset.kind)).collect();
     let caps = eligible.iter().map(|asset| (asset.code.as_str(), asset.cap().unwrap_or(0.0)));
     let ranking = Ranking::new(caps);
@@ -54,7 +54,7 @@ pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) 
         snapshot.market_cap = snapshot.level;
         snapshot.market_cap_change_ytd = changes.year_to_date.and_then(|change| decimal(level - change.reference));
         snapshot.constituents = held.iter().filter_map(|asset| constituent(asset, level, before)).collect();
-        made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
+        made.push(PendingSnapshot { snapshot, event_time, receive_time, budget: BUDGET });
     }
     if let (Some(percent), Some(bitcoin), Some(code)) = (
         ranking.dominance_percent(BITCOIN),
@@ -74,7 +74,7 @@ pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) 
         let history = history_of(histories, &snapshot.index);
         fill_continuous(&mut snapshot, percent, before, &history.closes, now);
         let (event_time, receive_time) = (bitcoin.event_time, bitcoin.receive_time);
-        made.push(Made { snapshot, event_time, receive_time, budget: BUDGET });
+        made.push(PendingSnapshot { snapshot, event_time, receive_time, budget: BUDGET });
     }
     made
 }
@@ -188,7 +188,7 @@ pub(super) fn daily_levels(
             let candles: Vec<Candle> = levels
                 .iter()
                 .filter(is_news)
-                .filter_map(|(day, level)| super::records::flat(day.start(), decimal(level)?))
+                .filter_map(|(day, level)| crate::indices::records::flat(day.start(), decimal(level)?))
                 .collect();
             (!candles.is_empty()).then_some((code, candles))
         })

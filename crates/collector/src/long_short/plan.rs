@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::budget::planned_limit;
+use crate::transport::rate_limit::planned_limit;
 use crossmarket_domain::state::PlanTier;
 use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{Feed, Instrument, Period, Timestamp};
 use crossmarket_venues::{RateLimit, RequestOptions, Venue};
 
 /// A row is asked for so long after the end of its period: venues need a moment.
-pub const SETTLE: Duration = Duration::from_secs(20);
+pub(super) const SETTLE: Duration = Duration::from_secs(20);
 
 /// The part of an interval over which the requests of a tier are spread, in per cent. The rest is room for what is late.
 const SPREAD_PERCENT: u32 = 70;
@@ -84,7 +84,7 @@ const TIERS: &[TierRule] = &[
 
 /// What is asked for again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Series {
+pub(super) struct Series {
     /// The venue's symbol.
     pub symbol: smol_str::SmolStr,
     /// The period; `None` for open interest.
@@ -93,7 +93,7 @@ pub struct Series {
 
 /// One series and when it is asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Job {
+pub(super) struct Job {
     /// The instrument.
     pub instrument: Instrument,
     /// The period of the ratios; `None` for open interest.
@@ -108,28 +108,28 @@ pub struct Job {
 
 impl Job {
     /// What it asks for.
-    pub fn series(&self) -> Series {
+    pub(super) fn series(&self) -> Series {
         Series { symbol: self.instrument.symbol.clone(), period: self.period }
     }
 
     /// The feed that it belongs to.
-    pub fn feed(&self) -> Feed {
+    pub(super) fn feed(&self) -> Feed {
         if self.period.is_some() { Feed::LongShortRatios } else { Feed::OpenInterest }
     }
 
     /// True when it goes before what has been due for longer: the most important assets' newest figures do not wait for a long round.
-    pub fn is_urgent(&self) -> bool {
+    pub(super) fn is_urgent(&self) -> bool {
         self.place <= URGENT_PLACE_MAX && matches!(self.period, Some(Period::FiveMinutes | Period::OneHour))
     }
 
     /// The first time after `now` at which it is due.
-    pub fn due_after(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn due_after(&self, now: Timestamp) -> Timestamp {
         let due = now.floor_to(self.interval) + self.offset;
         if due > now { due } else { due + self.interval }
     }
 
     /// What to ask for: the rows since the last answer, or those of the last day, and some more. They cost no more than one.
-    pub fn options(&self, since: Option<Duration>) -> RequestOptions {
+    pub(super) fn options(&self, since: Option<Duration>) -> RequestOptions {
         let rows = self.period.map(|period| {
             let span = since.unwrap_or(DAY).max(self.interval);
             let rows = span.as_secs().div_ceil(period.duration().as_secs());
@@ -140,7 +140,7 @@ impl Job {
 
     /// How long a reading is fresh: the next row comes a period later, is asked for within an interval, and may itself be told by the
     /// period's start.
-    pub fn budget(&self) -> Duration {
+    pub(super) fn budget(&self) -> Duration {
         let period = self.period.map_or(Duration::ZERO, Period::duration);
         period * 2 + self.interval + 5 * MINUTE
     }
@@ -148,7 +148,7 @@ impl Job {
 
 /// What is asked of one venue.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The jobs, the most important first.
     pub jobs: Vec<Job>,
     /// The plan as the catalogue shows it, ratios and open interest apart.
@@ -177,7 +177,7 @@ impl Group<'_> {
 
 /// Plans a venue's requests for these instruments, each with its place in the order of importance. Where a limit does not allow the usual
 /// intervals, those of the least important tier grow first.
-pub fn plan(
+pub(super) fn plan(
     venue: &dyn Venue,
     instruments: &[(u32, Instrument)],
     open_interest_by_instrument: bool,

@@ -1,0 +1,471 @@
+//! From the market state to states: which assets are due, and what is published of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use crate::prices::candle_rings::History;
+use crate::prices::market_state::{Asset, MarketState};
+use crate::prices::universe::classify;
+use crossmarket_analytics::aggregate::{Aggregate, Aggregator, ObservedTime, Quote, Settings};
+use crossmarket_analytics::drawdown::{Peak, SOURCE_HISTORY};
+use crossmarket_analytics::rates::{RateSettings, RateTable, quote_assets, usd_rates};
+use crossmarket_analytics::returns::Candles;
+use crossmarket_analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
+use crossmarket_domain::state::{
+    Aggregation, AggregationMethod, AllTimeHigh, AssetInfo, Body, Contribution, Key, PriceSnapshot, State,
+};
+use crossmarket_domain::time::DAY;
+use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_store::Update;
+use crossmarket_telemetry::metrics::Calculation;
+
+/// Snapshots made at one time at most; the rest follow as soon as these are written. A snapshot with what is behind it is about 10 kB of
+/// memory, several times over on its way through the store to the readers.
+const SNAPSHOTS_MAX: usize = 128;
+
+/// How long a catalogue entry is fresh.
+const ASSET_FRESH_FOR: Duration = DAY;
+
+/// How many of each interval's candles the figures need: the daily ones reach back to the turn of the year on any day of it.
+const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
+    [(CandleInterval::OneDay, 368), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
+
+/// Makes states.
+pub(crate) struct Publisher {
+    aggregator: Aggregator,
+    rates: RateTable,
+    /// Quote assets whose rates are wanted.
+    wanted: Vec<SmolStr>,
+    scratch: [Vec<Candle>; 3],
+}
+
+impl Publisher {
+    /// A publisher whose aggregates need so many venues.
+    pub(crate) fn new(required_venue_count: u32) -> Self {
+        let settings = Settings { required_venue_count, ..Settings::default() };
+        Self {
+            aggregator: Aggregator::new(settings),
+            rates: RateTable::default(),
+            wanted: Vec::new(),
+            scratch: [const { Vec::new() }; 3],
+        }
+    }
+
+    /// US dollars per quote asset, as of the last [`Publisher::refresh_rates`].
+    pub(crate) fn rates(&self) -> &RateTable {
+        &self.rates
+    }
+
+    /// Finds the rates anew; `instruments_changed` when there may be new quote assets.
+    pub(crate) fn refresh_rates(&mut self, market: &MarketState, instruments_changed: bool, now: Timestamp) {
+        if instruments_changed || self.wanted.is_empty() {
+            self.wanted = quote_assets(market.assets().values().flat_map(|asset| &asset.quotes));
+        }
+        let of_wanted = |code: &SmolStr| market.assets().get(code.as_str()).map(|asset| &asset.quotes);
+        let quotes: Vec<Quote> = self.wanted.iter().filter_map(of_wanted).flatten().cloned().collect();
+        self.rates = usd_rates(&self.wanted, &quotes, &RateSettings::default(), now);
+    }
+
+    /// The price snapshots that are wanted and due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost
+    /// a contribution to age. No more than a small batch at a time: `pause` is the last of a full one, and the next goes on after it.
+    pub(crate) fn snapshots(
+        &mut self,
+        market: &mut MarketState,
+        now: Timestamp,
+        pause: &mut Option<AssetCode>,
+        wanted: impl Fn(&AssetCode) -> bool,
+    ) -> Vec<Update> {
+        let paused_after = pause.take();
+        let after = paused_after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let later = market.assets().range::<AssetCode, _>((after, Bound::Unbounded));
+        let earlier = paused_after.as_ref().map(|code| market.assets().range::<AssetCode, _>(..=code));
+        let due: Vec<AssetCode> = later
+            .chain(earlier.into_iter().flatten())
+            .filter(|(code, asset)| is_due(asset, now) && wanted(code))
+            .map(|(code, _)| code.clone())
+            .take(SNAPSHOTS_MAX)
+            .collect();
+        if due.len() == SNAPSHOTS_MAX {
+            *pause = due.last().cloned();
+        }
+        due.into_iter().filter_map(|code| self.snapshot(market, code, now)).collect()
+    }
+
+    fn snapshot(&mut self, market: &mut MarketState, code: AssetCode, now: Timestamp) -> Option<Update> {
+        let listing_price = market.listing_price(&code);
+        let asset = market.asset_mut(&code)?;
+        asset.dirty = false;
+        asset.confirmed = false;
+        let markets = one_quote_a_market(&asset.quotes, now);
+        let aggregate = Calculation::Aggregate
+            .time(|| self.aggregator.aggregate(&markets, &self.rates, listing_price.as_ref(), now));
+        asset.published.next_stale =
+            asset.quotes.iter().map(|quote| quote.known_time() + quote.budget).filter(|stale| *stale > now).min();
+        let observed = aggregate.observed;
+        let unconverted = newest_quote(&asset.quotes);
+        let fresh = observed.is_some_and(|observed| observed.stale_since() > now);
+        let carried = aggregate.aggregation.method == AggregationMethod::LastKnown;
+        if let Some(price) = aggregate.price.filter(|_| fresh && !carried) {
+            market.sample(&code, price, now);
+        }
+        let simulated = aggregate.simulated || market.is_simulated();
+        let snapshot = self.build(market, &code, aggregate, now)?;
+        let fingerprint = fingerprint(&snapshot);
+        let published = &mut market.asset_mut(&code)?.published;
+        published.volume = snapshot.volume_24h.map_or(0.0, Decimal::to_f64);
+        (published.price, published.rsi_14d) = (snapshot.price, snapshot.rsi_14d);
+        let never = published.snapshot.is_none();
+        let observed = match observed {
+            Some(observed) => observed,
+            // There may be prices that nothing converts: they are told, as old as they are.
+            None => match unconverted {
+                Some(observed) => observed,
+                // Nothing to say yet.
+                None if never && snapshot.market_cap.is_none() => return None,
+                None => ObservedTime { event_time: now, receive_time: now, budget: ASSET_FRESH_FOR },
+            },
+        };
+        let fresh_until = observed.stale_since();
+        let refreshed = fresh_until > published.fresh_until + observed.budget / 4;
+        if published.snapshot == Some(fingerprint) && !refreshed {
+            return None;
+        }
+        published.snapshot = Some(fingerprint);
+        published.fresh_until = fresh_until;
+        published.budget = observed.budget;
+        // The store leaves out what was received before what it has. When the newest observation turns out to be an outlier the next
+        // best was received earlier, and is news all the same.
+        published.receive_time = published.receive_time.max(observed.receive_time);
+        let state = State {
+            event_time: observed.event_time,
+            receive_time: published.receive_time,
+            publish_time: now,
+            budget: observed.budget,
+            simulated,
+            body: Body::Price(Box::new(snapshot)),
+        };
+        Some((Key::Price(code), Some(state)))
+    }
+
+    fn build(
+        &mut self,
+        market: &MarketState,
+        code: &AssetCode,
+        aggregate: Aggregate,
+        now: Timestamp,
+    ) -> Option<PriceSnapshot> {
+        let asset = market.assets().get(code)?;
+        for (needed, candles) in CANDLES_NEEDED.into_iter().zip(&mut self.scratch) {
+            take_newest(&asset.history, needed, candles);
+        }
+        let [daily, hourly, five_minute] = &self.scratch;
+        let labels = CANDLES_NEEDED.map(|(interval, _)| asset.history.source(interval).label());
+        let rows = market.rows(code);
+        let listings: Vec<Listing<'_>> = rows
+            .iter()
+            .map(|(venue, listed)| Listing { venue: venue.as_str(), row: &listed.row, event_time: listed.event_time })
+            .collect();
+        let peak = |candle: &Candle| Peak {
+            price: candle.high,
+            time: Some(candle.start),
+            source: SmolStr::new_static(SOURCE_HISTORY),
+        };
+        let inputs = SnapshotInputs {
+            asset: code,
+            name: None,
+            aggregate,
+            candles: Candles { daily, hourly, five_minute },
+            sources: HistorySources { daily: &labels[0], hourly: &labels[1], five_minute: &labels[2] },
+            history_high: asset.history.highest_day().map(peak),
+            listings: &listings,
+            categories: rows.first().map(|(_, listed)| listed.categories.as_slice()).unwrap_or_default(),
+        };
+        Some(Calculation::Snapshot.time(|| build(inputs, now)))
+    }
+
+    /// The catalogue entries that are wanted and have changed.
+    pub(crate) fn asset_infos(
+        &mut self,
+        market: &mut MarketState,
+        now: Timestamp,
+        wanted: impl Fn(&AssetCode) -> bool,
+    ) -> Vec<Update> {
+        let mut changed = Vec::new();
+        for (code, asset) in market.assets().iter().filter(|(code, _)| wanted(code)) {
+            let info = asset_info(market, code, asset);
+            let fingerprint = info_fingerprint(&info);
+            if asset.published.info != Some(fingerprint) {
+                changed.push((code.clone(), fingerprint, info));
+            }
+        }
+        let simulated = market.is_simulated();
+        let mut updates = Vec::with_capacity(changed.len());
+        for (code, fingerprint, info) in changed {
+            if let Some(asset) = market.asset_mut(&code) {
+                asset.published.info = Some(fingerprint);
+            }
+            let state = State {
+                event_time: now,
+                receive_time: now,
+                publish_time: now,
+                budget: ASSET_FRESH_FOR,
+                simulated,
+                body: Body::Asset(Box::new(info)),
+            };
+            updates.push((Key::Asset(code), Some(state)));
+        }
+        updates
+    }
+}
+
+/// Makes everything in a batch due again, after it could not be written.
+pub(crate) fn forget(market: &mut MarketState, keys: &[Key]) {
+    for key in keys {
+        match key {
+            Key::Price(code) => {
+                if let Some(asset) = market.asset_mut(code) {
+                    asset.published.snapshot = None;
+                    asset.dirty = true;
+                }
+            }
+            Key::Asset(code) => {
+                if let Some(asset) = market.asset_mut(code) {
+                    asset.published.info = None;
+                }
+            }
+            Key::LongShort(key) => market.ratio_state().forget(key),
+            Key::Index(_) | Key::Feed(..) => {}
+        }
+    }
+}
+
+/// Leaves out the older of two fresh quotes of one market. Kraken calls one market `XXBTZUSD` in answers and `BTC/USD` in streams, and
+/// counting it twice would double its weight. A stale quote stays, to be told as stale.
+fn one_quote_a_market(quotes: &[Quote], now: Timestamp) -> Vec<&Quote> {
+    let is_fresh = |quote: &Quote| quote.known_time() + quote.budget > now;
+    let same_market = |a: &Quote, b: &Quote| {
+        let (one, other) = (&a.instrument, &b.instrument);
+        a.venue == b.venue
+            && one.kind == other.kind
+            && one.base == other.base
+            && one.quote == other.quote
+            && one.multiplier == other.multiplier
+    };
+    let is_replaced = |(place, quote): (usize, &Quote)| {
+        quotes.iter().enumerate().any(|(other_place, other)| {
+            let newer = (other.known_time(), other_place) > (quote.known_time(), place);
+            newer && same_market(quote, other) && is_fresh(other)
+        })
+    };
+    let kept = quotes.iter().enumerate().filter(|(place, quote)| !is_fresh(quote) || !is_replaced((*place, quote)));
+    kept.map(|(_, quote)| quote).collect()
+}
+
+/// The times of the newest quote that has a price, converted or not.
+fn newest_quote(quotes: &[Quote]) -> Option<ObservedTime> {
+    let priced = quotes.iter().filter(|quote| quote.observed_price().is_some());
+    let newest = priced.max_by_key(|quote| quote.known_time())?;
+    Some(ObservedTime { event_time: newest.event_time, receive_time: newest.receive_time, budget: newest.budget })
+}
+
+fn is_due(asset: &Asset, now: Timestamp) -> bool {
+    let published = &asset.published;
+    asset.dirty
+        || (asset.confirmed && now + published.budget / 2 >= published.fresh_until)
+        || published.next_stale.is_some_and(|stale| stale <= now)
+}
+
+fn asset_info(market: &MarketState, code: &AssetCode, asset: &Asset) -> AssetInfo {
+    let rows = market.rows(code);
+    let row = rows.first().map(|(_, listed)| &listed.row);
+    let categories = rows.first().map(|(_, listed)| listed.categories.clone()).unwrap_or_default();
+    let (history_start, history_day_count) = asset.history.days();
+    let mut instruments: Vec<_> =
+        asset.quotes.iter().map(|quote| (quote.venue.clone(), quote.instrument.clone())).collect();
+    instruments.sort_by(|a, b| (&a.0, &a.1.symbol).cmp(&(&b.0, &b.1.symbol)));
+    AssetInfo {
+        asset: code.clone(),
+        name: row.map(|row| row.name.clone()).filter(|name| !name.is_empty()),
+        kind: classify(code, &categories),
+        market_cap_rank: row.and_then(|row| row.market_cap_rank),
+        categories,
+        listing_ids: rows
+            .iter()
+            .map(|(venue, listed)| (SmolStr::new_static(venue.as_str()), listed.row.listing_id.clone()))
+            .collect(),
+        instruments,
+        history_start,
+        history_day_count,
+    }
+}
+
+fn info_fingerprint(info: &AssetInfo) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let AssetInfo {
+        asset,
+        name,
+        kind,
+        market_cap_rank,
+        categories,
+        listing_ids,
+        instruments,
+        history_start,
+        history_day_count,
+    } = info;
+    (asset, name, kind, market_cap_rank, categories, listing_ids, instruments).hash(&mut hasher);
+    (history_start, history_day_count).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Differs when anything differs that a reader would call news. Times and units of contributions and the derivations of figures are no news
+/// by themselves: freshness is looked at separately. Every struct is taken apart field by field, so that a new figure cannot be forgotten.
+fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
+    let PriceSnapshot {
+        asset: _,
+        name,
+        price,
+        change_1h_percent,
+        change_24h_percent,
+        change_7d_percent,
+        change_30d_percent,
+        change_ytd_percent,
+        high_24h,
+        low_24h,
+        high_7d,
+        low_7d,
+        range_24h_percent,
+        volatility_24h_percent,
+        volatility_30d_annualized_percent,
+        rsi_14d,
+        volume_24h,
+        market_cap,
+        market_cap_rank,
+        circulating_supply,
+        all_time_high,
+        categories,
+        aggregation,
+        derivations: _,
+    } = snapshot;
+    let mut hasher = DefaultHasher::new();
+    (name, price, volume_24h, market_cap, market_cap_rank, circulating_supply, categories).hash(&mut hasher);
+    (high_24h, low_24h, high_7d, low_7d).hash(&mut hasher);
+    for percent in [
+        change_1h_percent,
+        change_24h_percent,
+        change_7d_percent,
+        change_30d_percent,
+        change_ytd_percent,
+        range_24h_percent,
+        volatility_24h_percent,
+        volatility_30d_annualized_percent,
+        rsi_14d,
+    ] {
+        percent.map(f64::to_bits).hash(&mut hasher);
+    }
+    // The drawdown follows from the prices.
+    let high =
+        all_time_high.as_ref().map(|AllTimeHigh { price, time, drawdown_percent: _, source }| (price, time, source));
+    high.hash(&mut hasher);
+    hash_aggregation(aggregation, &mut hasher);
+    hasher.finish()
+}
+
+fn hash_aggregation(aggregation: &Aggregation, hasher: &mut DefaultHasher) {
+    let Aggregation {
+        method,
+        venue_count,
+        candidate_count,
+        required_venue_count: _,
+        dispersion_percent,
+        outlier_limit_percent: _,
+        contributions,
+    } = aggregation;
+    (*method as u8, venue_count, candidate_count, dispersion_percent.map(f64::to_bits)).hash(hasher);
+    for contribution in contributions {
+        let Contribution {
+            venue,
+            instrument: _,
+            venue_symbol,
+            quote_asset: _,
+            observed_price: _,
+            conversion_rate: _,
+            price,
+            weight,
+            volume_24h: _,
+            deviation_percent: _,
+            event_time: _,
+            receive_time: _,
+            status,
+            simulated: _,
+        } = contribution;
+        (venue, venue_symbol, price, *status as u8, weight.to_bits()).hash(hasher);
+    }
+}
+
+/// The newest candles of an interval, at most so many closed ones and the one that is being made, oldest first.
+fn take_newest(history: &History, (interval, count): (CandleInterval, usize), candles: &mut Vec<Candle>) {
+    candles.clear();
+    candles.extend(history.closed(interval).rev().take(count));
+    candles.reverse();
+    candles.extend(history.open(interval).cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prices::candle_rings::Source;
+    use crossmarket_analytics::returns::{Span, reference_price};
+    use crossmarket_domain::Instrument;
+
+    fn quote(symbol: &'static str, seconds: i64) -> Quote {
+        Quote {
+            venue: "kraken".into(),
+            instrument: Instrument::spot(symbol, "BTC", "USD"),
+            last_price: Some(Decimal::ONE),
+            bid_price: None,
+            ask_price: None,
+            base_volume_24h: None,
+            quote_volume_24h: None,
+            high_24h: None,
+            low_24h: None,
+            event_time: Timestamp::from_seconds(seconds),
+            receive_time: Timestamp::from_seconds(seconds),
+            budget: Duration::from_secs(30),
+            simulated: false,
+        }
+    }
+
+    #[test]
+    fn a_market_with_two_symbols_counts_once_while_it_is_fresh() {
+        let check = |quotes: &[Quote], expected: &[&str]| {
+            let kept = one_quote_a_market(quotes, Timestamp::from_seconds(100));
+            let symbols: Vec<&str> = kept.iter().map(|quote| quote.instrument.symbol.as_str()).collect();
+            assert_eq!(symbols, expected);
+        };
+        check(&[quote("XXBTZUSD", 95), quote("BTC/USD", 99)], &["BTC/USD"]);
+        check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 95)], &["XXBTZUSD"]);
+        check(&[quote("XXBTZUSD", 99), quote("BTC/USD", 99)], &["BTC/USD"]);
+        check(&[quote("XXBTZUSD", 10), quote("BTC/USD", 99)], &["XXBTZUSD", "BTC/USD"]);
+    }
+
+    #[test]
+    fn the_candles_taken_reach_back_to_the_turn_of_the_year() {
+        // The last minute of a leap year.
+        let now = Timestamp::from_seconds(1_735_689_540);
+        let day = |age: u32| {
+            let start = now.day_start() - DAY * age;
+            let price = Decimal::from(i64::from(age) + 1);
+            Candle { start, open: price, high: price, low: price, close: price, base_volume: None, quote_volume: None }
+        };
+        let mut history = History::default();
+        history.fill(CandleInterval::OneDay, &(0..400).rev().map(day).collect::<Vec<_>>(), Source::Collected, now);
+        let mut daily = Vec::new();
+        take_newest(&history, CANDLES_NEEDED[0], &mut daily);
+        let reference = reference_price(Span::YearToDate, Candles { daily: &daily, ..Candles::default() }, now);
+        // The close of 31 December of the year before is 366 days old.
+        assert_eq!(reference.map(|reference| reference.price), Some(Decimal::from(367)));
+    }
+}

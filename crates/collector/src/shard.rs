@@ -1,0 +1,6 @@
+//! Which shards this process writes, and how batches are made and written.
+
+pub(crate) mod coordinator;
+pub(crate) mod lease;
+pub(crate) mod pending_traces;
+pub(crate) mod writer;

@@ -1,0 +1,312 @@
+//! Which shards this process leads: it competes for every shard by lease, and stops its work before the lease ends.
+//!
+//! Each shard has a task of its own. What is led is told as one value, [`HeldShards`], that whoever writes looks at: a lead that is not in it any more
+//! is over, and one with another epoch begins with everything published anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crossmarket_backoff::{Backoff, Jitter};
+use crossmarket_clock::Clock;
+use crossmarket_domain::state::{Epoch, Key, Revision};
+use crossmarket_domain::time::HOUR;
+use crossmarket_domain::{Shards, TraceContext};
+use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError, Update};
+use crossmarket_telemetry::metrics;
+
+/// How often a standby asks for the lease. A holder that ends releases its lease, so this is what a rolling restart waits.
+const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
+
+/// Between two attempts at a store that does not answer. Whoever gets through first after an outage leads.
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
+const RETRY_WAIT_MAX: Duration = Duration::from_millis(400);
+
+/// How often a store is told that a shard is whole, so that it keeps one in which nothing changes.
+const PUBLISHED_INTERVAL: Duration = HOUR;
+
+/// After another writer has taken a shard over without a lease, before competing for it again.
+const FENCED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What this process leads, by shard.
+pub(crate) type HeldShards = Arc<BTreeMap<ShardId, ShardLease>>;
+
+/// The right to write one shard, as long as it lasts.
+#[derive(Clone)]
+pub struct ShardLease {
+    store: Arc<dyn Store>,
+    shard: ShardId,
+    epoch: Epoch,
+    /// Keys that were left in the shard although they are another's.
+    foreign: Arc<[Key]>,
+    stop_at: watch::Receiver<Instant>,
+    fenced: CancellationToken,
+    lost: CancellationToken,
+    /// When the store was last told that everything was published in this epoch.
+    told_published: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Competes for shards.
+pub(crate) struct LeaseManager {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The shards.
+    pub shards: Shards,
+    /// This process's name among those that compete.
+    pub holder: SmolStr,
+    /// The life of a lease: a holder that is gone is missed for so long.
+    pub life: Duration,
+    /// The time.
+    pub clock: Clock,
+    /// Decides the jitter.
+    pub seed: u64,
+}
+
+/// Which shards this process leads, for whoever only wants to know. Empty until the competition has begun.
+#[derive(Clone, Default)]
+pub struct HeldShardsHandle(Arc<OnceLock<watch::Receiver<HeldShards>>>);
+
+impl HeldShardsHandle {
+    /// The shards.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.0.get().map_or_else(Vec::new, |leads| leads.borrow().keys().copied().collect())
+    }
+
+    pub(crate) fn tell(&self, leads: watch::Receiver<HeldShards>) {
+        // A second competition of one process would be told of by its first.
+        let _ = self.0.set(leads);
+    }
+}
+
+/// Where this process stands with all shards.
+#[derive(Clone)]
+pub(crate) struct LeaseState {
+    /// What it leads.
+    pub leads: watch::Receiver<HeldShards>,
+    /// True while it leads something, or did and knows of nobody who has taken over: during an outage of the store the venues are asked on, so
+    /// that what is written after it is of that moment.
+    pub collects: watch::Receiver<bool>,
+}
+
+impl ShardLease {
+    /// The shard.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The epoch written with.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Keys in the shard that belong to another since the assets were divided anew.
+    pub fn foreign(&self) -> &[Key] {
+        &self.foreign
+    }
+
+    /// Writes a batch, unless the lease has come to the time at which work stops. A refusal ends the lead; the shard is competed for again.
+    pub async fn write(&self, updates: Vec<Update>, trace: Option<TraceContext>) -> Result<Revision, StoreError> {
+        let stop_at = *self.stop_at.borrow();
+        if Instant::now() >= stop_at || self.fenced.is_cancelled() || self.lost.is_cancelled() {
+            return Err(StoreError::LeaseLost { shard: self.shard, holder: None });
+        }
+        let written = self.store.write(self.shard, self.epoch, updates, trace).await;
+        match &written {
+            Err(StoreError::Fenced { .. }) => self.fenced.cancel(),
+            Err(StoreError::Lost { .. }) => self.lost.cancel(),
+            _ => {}
+        }
+        written
+    }
+
+    /// Whether the store is to be told (again) that everything has been written.
+    pub fn is_published_due(&self) -> bool {
+        let told = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_none_or(|told| told.elapsed() >= PUBLISHED_INTERVAL)
+    }
+
+    /// Tells the store that everything there is has been written, when that is due. Without its answer it is told again after the next batch.
+    pub async fn published(&self) {
+        if self.is_published_due() && self.store.published(self.shard, self.epoch).await.is_ok() {
+            *self.told_published.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+}
+
+/// What every shard's task tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Nothing is known yet.
+    Outside,
+    /// This process leads.
+    HeldShardsHandle,
+    /// It led, and nothing has been heard of another.
+    Uncertain,
+    /// Another process leads.
+    Behind,
+}
+
+struct LeaseChannels {
+    leads: watch::Sender<HeldShards>,
+    roles: watch::Sender<BTreeMap<ShardId, Role>>,
+    collects: watch::Sender<bool>,
+}
+
+impl LeaseChannels {
+    fn place(&self, shard: ShardId, place: Role) {
+        self.roles.send_modify(|roles| {
+            // Who has not led cannot be uncertain.
+            let before = roles.get(&shard).copied().unwrap_or(Role::Outside);
+            let led = matches!(before, Role::HeldShardsHandle | Role::Uncertain);
+            roles.insert(shard, if place == Role::Uncertain && !led { before } else { place });
+        });
+        let collects =
+            self.roles.borrow().values().any(|place| matches!(place, Role::HeldShardsHandle | Role::Uncertain));
+        self.collects.send_if_modified(|told| std::mem::replace(told, collects) != collects);
+    }
+
+    fn lead(&self, shard: ShardId, lead: Option<ShardLease>) {
+        self.leads.send_modify(|leads| {
+            let mut next = BTreeMap::clone(leads);
+            match lead {
+                Some(lead) => next.insert(shard, lead),
+                None => next.remove(&shard),
+            };
+            *leads = Arc::new(next);
+        });
+    }
+}
+
+impl LeaseManager {
+    /// Competes for every shard in tasks of their own, until `stop`; then the leases are given back.
+    pub(crate) fn start(self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> LeaseState {
+        let told = Arc::new(LeaseChannels {
+            leads: watch::Sender::new(Arc::default()),
+            roles: watch::Sender::new(BTreeMap::new()),
+            collects: watch::Sender::new(false),
+        });
+        let standing = LeaseState { leads: told.leads.subscribe(), collects: told.collects.subscribe() };
+        let this = Arc::new(self);
+        for shard in this.shards.all() {
+            metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]);
+            metrics::LEASE_LOSSES.with(&[&shard.to_string()]);
+            let (this, told, stop) = (Arc::clone(&this), Arc::clone(&told), stop.clone());
+            tasks.spawn(async move { this.compete(shard, &told, &stop).await });
+        }
+        standing
+    }
+
+    async fn compete(&self, shard: ShardId, told: &LeaseChannels, stop: &CancellationToken) {
+        let seed = self.seed.wrapping_add(u64::from(shard));
+        let mut retry = Backoff::between(RETRY_WAIT_MIN, RETRY_WAIT_MAX).seeded(seed);
+        let (look_min, look_max) = LOOK_INTERVAL;
+        let mut look = Jitter::new(seed);
+        let mut answering = true;
+        while !stop.is_cancelled() {
+            let claim = async {
+                match self.store.acquire_lease(shard, &self.holder, self.life, self.clock.now()).await? {
+                    LeaseClaim::Granted(lease) => Ok(Ok((self.foreign(shard).await?, lease))),
+                    LeaseClaim::Held { holder, remaining } => Ok::<_, StoreError>(Err((holder, remaining))),
+                }
+            };
+            let claimed = stop.run_until_cancelled(claim).await;
+            let pause = match claimed {
+                None => return,
+                Some(Ok(Ok((foreign, lease)))) => {
+                    answering = true;
+                    retry.reset();
+                    self.hold(shard, lease, foreign, told, stop).await
+                }
+                Some(Ok(Err((holder, remaining)))) => {
+                    answering = true;
+                    tracing::debug!(shard, %holder, ?remaining, "another collector leads");
+                    told.place(shard, Role::Behind);
+                    look.share_of(look_max).max(look_min).min(remaining + look_min)
+                }
+                Some(Err(error)) => {
+                    if std::mem::take(&mut answering) {
+                        warn!(shard, %error, "no lease to be had, trying on");
+                    }
+                    retry.next_pause()
+                }
+            };
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// HeldShards the shard as long as the lease lasts. Returns how long to wait before competing again.
+    async fn hold(
+        &self,
+        shard: ShardId,
+        mut lease: Lease,
+        foreign: Arc<[Key]>,
+        told: &LeaseChannels,
+        stop: &CancellationToken,
+    ) -> Duration {
+        let (stop_at, stop_at_told) = watch::channel(lease.stop_at());
+        let lead = ShardLease {
+            store: Arc::clone(&self.store),
+            shard,
+            epoch: lease.epoch,
+            foreign,
+            stop_at: stop_at_told,
+            fenced: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            told_published: Arc::default(),
+        };
+        let (fenced, lost) = (lead.fenced.clone(), lead.lost.clone());
+        info!(shard, epoch = lease.epoch, revision = lease.revision, "shard led");
+        metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]).increment();
+        told.lead(shard, Some(lead));
+        told.place(shard, Role::HeldShardsHandle);
+        let mut retry = Backoff::between(RETRY_WAIT_MIN, self.life / 10).seeded(self.seed);
+        let mut renew_at = lease.renew_at();
+        let reason = loop {
+            tokio::select! {
+                () = fenced.cancelled() => break "fenced",
+                () = lost.cancelled() => break "the store lost it",
+                () = stop.cancelled() => break "the end",
+                () = tokio::time::sleep_until(renew_at.min(lease.stop_at())) => {}
+            }
+            if Instant::now() >= lease.stop_at() {
+                break "not renewed in time";
+            }
+            match tokio::time::timeout_at(lease.stop_at(), self.store.renew_lease(&lease)).await {
+                Ok(Ok(renewed)) => {
+                    lease = renewed;
+                    renew_at = lease.renew_at();
+                    retry.reset();
+                    // Whoever writes keeps the other side.
+                    let _ = stop_at.send(lease.stop_at());
+                }
+                Ok(Err(StoreError::LeaseLost { .. })) => break "taken over",
+                Ok(Err(_)) | Err(_) => renew_at = Instant::now() + retry.next_pause(),
+            }
+        };
+        told.lead(shard, None);
+        told.place(shard, Role::Uncertain);
+        info!(shard, epoch = lease.epoch, reason, "shard no longer led");
+        if !stop.is_cancelled() {
+            metrics::LEASE_LOSSES.with(&[&shard.to_string()]).increment();
+        }
+        if stop.is_cancelled() {
+            // Without the store's answer it runs out by itself.
+            let _ = tokio::time::timeout(self.life / 3, self.store.release_lease(&lease)).await;
+        }
+        if fenced.is_cancelled() { FENCED_PAUSE } else { Duration::ZERO }
+    }
+
+    /// What is in the shard and does not belong there since the assets were divided anew.
+    async fn foreign(&self, shard: ShardId) -> Result<Arc<[Key]>, StoreError> {
+        let entries = self.store.bootstrap(shard).await?.entries;
+        let keys = entries.into_iter().map(|entry| entry.key);
+        Ok(keys.filter(|key| self.shards.of_key(key) != shard).collect())
+    }
+}

@@ -1,0 +1,10 @@
+//! How venues are reached: HTTP and WebSocket, within their limits, and how each feed fares.
+
+pub(crate) mod circuit_breaker;
+pub(crate) mod feed_health;
+pub(crate) mod http;
+pub(crate) mod rate_limit;
+pub(crate) mod retry;
+pub(crate) mod streams;
+pub(crate) mod venue_link;
+pub(crate) mod websocket;
