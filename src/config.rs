@@ -8,6 +8,8 @@ use std::path::Path;
 
 mod baskets;
 mod collector;
+#[cfg(test)]
+mod docs;
 mod error;
 mod origin;
 mod raw;

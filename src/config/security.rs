@@ -203,12 +203,12 @@ fn quotas(reader: &mut Reader, section: &str, default: Quotas) -> Quotas {
         Some(reader.read(&format!("{section}.{name}"), help, number)).filter(|number| *number > 0)
     };
     Quotas {
-        calls_per_second: read("calls_per_second", default.calls_per_second, "Calls per second.", "calls"),
-        streams_max: read("streams_max", default.streams_max, "Open streams.", "open streams"),
+        calls_per_second: read("calls_per_second", default.calls_per_second, "Most calls per second.", "calls"),
+        streams_max: read("streams_max", default.streams_max, "Most open streams.", "open streams"),
         subscriptions_max: read(
             "subscriptions_max",
             default.subscriptions_max,
-            "Subscriptions over all streams.",
+            "Most subscriptions over all streams.",
             "subscriptions",
         ),
     }

@@ -11,12 +11,12 @@ settings! {
     pub struct GrpcConfig in "grpc" {
         /// Address to listen on. Port 0 takes a free one.
         listen: SocketAddr = address(50_051);
-        /// Open connections. Further ones wait.
+        /// Most open connections. Further ones wait.
         connections_max: usize = whole(10_000, 1..=1_000_000, "connections");
-        /// Open connections from one address. Further ones are closed. Behind a proxy that hides its clients' addresses, set it to the number of
+        /// Most open connections from one address. Further ones are closed. Behind a proxy that hides its clients' addresses, set it to the number of
         /// connections that the proxy opens.
         connections_per_address_max: usize = whole(1_000, 1..=1_000_000, "connections of one address");
-        /// Open calls and streams on one connection.
+        /// Most open calls and streams on one connection.
         max_concurrent_streams: u32 = whole(256, 1..=100_000, "streams on one connection");
         /// Age at which a watch stream ends with UNAVAILABLE and its cursor, so that clients spread over replicas again (jittered by a tenth).
         /// Where clients have certificates, connections of this age take no further calls.
@@ -47,7 +47,7 @@ settings! {
     /// `shutdown.*`: how the process ends.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ShutdownConfig in "shutdown" {
-        /// How long open calls and streams may take to end after SIGTERM. What is still open then is cut.
+        /// How long open calls and streams may take to end after SIGTERM. Connections still open then are cut.
         grace as grace_s: Duration = seconds(Duration::from_secs(8), 0..=300);
     }
 }

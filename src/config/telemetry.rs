@@ -47,7 +47,7 @@ settings! {
     }
 }
 
-const FILTERS: &str = "off, error, warn, info, debug, trace, or such by target: info,crossmarket::collector=debug";
+const FILTERS: &str = "off, error, warn, info, debug, trace, or such by target: info,crossmarket_collector=debug";
 
 impl TelemetryConfig {
     /// What telemetry is set up with.

@@ -40,7 +40,7 @@ impl VenueConfig {
     fn read(reader: &mut Reader, venue: &dyn Venue) -> Self {
         let key = |name: &str| format!("venues.{}.{name}", venue.id());
         let profile = venue.profile();
-        let enabled = reader.read(&key("enabled"), "Whether the venue is asked at all.", boolean(true));
+        let enabled = reader.read(&key("enabled"), "Whether the venue is polled.", boolean(true));
         let help = "Its HTTP API. Feeds on the venue's other hosts are asked there only while this is the default.";
         let rest_url = reader.read(&key("rest_url"), help, url(profile.rest_url, ["http", "https"]));
         let ws_url =
@@ -52,7 +52,7 @@ impl VenueConfig {
 
 /// `api_key`, else the first line of `api_key_file`, so that no key has to be in a configuration.
 fn api_key(reader: &mut Reader, key: impl Fn(&str) -> String) -> Option<Secret> {
-    let help = "Its key, for a venue that needs one. Without a key the venue is not asked.";
+    let help = "Its key, for a venue that needs one. Without a key the venue is not polled.";
     let allowed = "a key: up to 256 printable characters";
     let given = reader.read(&key("api_key"), help, secret(allowed, Secret::parse));
     let parse = |name: &str| {
