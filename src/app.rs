@@ -21,8 +21,8 @@ mod serve;
 mod settings;
 mod transport;
 
-pub use backfill::{BackfillOptions, BackfillReport, backfill};
+pub(crate) use backfill::{BackfillOptions, backfill};
 #[cfg(feature = "simulator")]
-pub use demo::{DemoOptions, demo};
-pub use error::AppError;
-pub use serve::{Role, serve};
+pub(crate) use demo::{DemoOptions, demo};
+pub(crate) use error::AppError;
+pub(crate) use serve::{Role, serve};

@@ -5,15 +5,15 @@
 //! - `figures`: how the figures of a price snapshot are named, ordered and shown.
 //! - [`services`]: the gRPC services over the live image; [`servers`]: their generated traits.
 //! - [`security`]: who may connect and call.
-//! - [`app`]: puts the parts together; [`config`], [`telemetry`], [`shutdown`].
+//! - `app`: puts the parts together; [`config`], `telemetry`, `shutdown`.
 //! - [`cli`]: the command line.
 
-pub mod app;
+mod app;
 pub mod cli;
 pub mod config;
 mod figures;
 pub mod security;
 pub mod servers;
 pub mod services;
-pub mod shutdown;
-pub mod telemetry;
+mod shutdown;
+mod telemetry;

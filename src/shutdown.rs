@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The two steps of a shutdown, shared by every part of a process.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// Cancelled first: health answers NOT_SERVING, streams end with their cursor, no new work is taken.
     pub drain: CancellationToken,
     /// Cancelled next: collectors stop and flush.
@@ -12,7 +12,7 @@ pub struct Shutdown {
 }
 
 /// Waits for SIGTERM or SIGINT.
-pub async fn signal() -> std::io::Result<()> {
+pub(crate) async fn signal() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -4,7 +4,7 @@
 //!
 //! - [`otlp`]: sends spans and metrics to an OpenTelemetry collector.
 
-pub mod otlp;
+pub(crate) mod otlp;
 
 mod logs;
 
@@ -32,7 +32,7 @@ const SERVICE_NAME: &str = "crossmarket";
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// The filter is not one.
     #[error("telemetry.log {filter:?} is not a filter")]
     Filter {
@@ -61,13 +61,13 @@ pub struct TelemetryOptions {
 
 /// Telemetry that waits for the program's runtime. The default sends nothing.
 #[derive(Default)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     otlp: Option<(OtlpOptions, Resource)>,
     spans: Option<mpsc::Receiver<SpanData>>,
 }
 
 /// Sets up the process's logs and traces. Call it once.
-pub fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
+pub(crate) fn init(options: TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     let TelemetryOptions { log, log_format, traces, otlp, service_name } = options;
     let directives = match log.as_str() {
         // Its warnings are about what peers do, frame by frame: peers could fill the log with them.
@@ -145,7 +145,7 @@ fn resource(service_name: Option<String>) -> Resource {
 
 impl Telemetry {
     /// Begins to send; call it in the program's runtime. `page` takes the metrics. `None` when nothing is sent.
-    pub fn start(self, page: TakePage) -> Result<Option<Otlp>, OtlpError> {
+    pub(crate) fn start(self, page: TakePage) -> Result<Option<Otlp>, OtlpError> {
         let Some((options, resource)) = self.otlp else { return Ok(None) };
         Otlp::start(&options, &resource, self.spans, page).map(Some)
     }

@@ -25,7 +25,7 @@ const SPAN_DEFAULT: Duration = DAY.saturating_mul(10 * 365);
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
 
 #[derive(Clone, Debug)]
-pub struct BackfillOptions {
+pub(crate) struct BackfillOptions {
     /// From which day on; `None` takes as much as the venues give.
     pub since: Option<Timestamp>,
     /// Of which assets; empty means the universe.
@@ -34,7 +34,7 @@ pub struct BackfillOptions {
 
 /// How many series a backfill was about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackfillReport {
+pub(crate) struct BackfillReport {
     /// All of them.
     pub series_count: usize,
     /// Those for which a venue failed or that none has.
@@ -42,7 +42,7 @@ pub struct BackfillReport {
 }
 
 /// Fetches history from the venues into the store. What the store has is not fetched again. Each series without an answer is printed on standard error.
-pub async fn backfill(config: Config, options: BackfillOptions) -> Result<BackfillReport, AppError> {
+pub(crate) async fn backfill(config: Config, options: BackfillOptions) -> Result<BackfillReport, AppError> {
     // Another part of the program may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = store::open(&config.store.open_options()).await?;

@@ -26,7 +26,7 @@ const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
 #[derive(Clone, Debug)]
-pub struct DemoOptions {
+pub(crate) struct DemoOptions {
     /// The settings; the venues' addresses are the demo's own, and the store is `memory:` unless `store` is set.
     pub config: Config,
     /// The seed of the simulated market: the same seed gives the same market.
@@ -38,7 +38,7 @@ pub struct DemoOptions {
 }
 
 /// Runs the whole service against simulated venues until a signal.
-pub async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
+pub(crate) async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
     // A demo leaves nothing behind, unless a store is named.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store_kind = store::kind_of(&url);

@@ -10,7 +10,7 @@ use crossmarket_store::StoreError;
 
 /// Why the service could not run.
 #[derive(Debug, thiserror::Error)]
-pub enum AppError {
+pub(crate) enum AppError {
     /// An address cannot be listened on.
     #[error("{setting} = {address}: cannot listen there")]
     Listen {

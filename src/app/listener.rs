@@ -40,7 +40,7 @@ const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "pr
 
 /// The loop's limits.
 #[derive(Clone, Copy, Debug)]
-pub struct ListenerLimits {
+pub(super) struct ListenerLimits {
     /// Open connections at most; further ones wait in the system's queue.
     pub connections_max: usize,
     /// Open connections of one address, or one network of IPv6, at most; further ones are closed.
@@ -88,7 +88,7 @@ impl Drop for Open {
 }
 
 /// Accepts until cancelled. Connections that come out have sent their first byte; they fail if the rest of the preface is late.
-pub fn accept(
+pub(super) fn accept(
     listener: TcpListener,
     limits: ListenerLimits,
     tls: Option<Arc<ServerTls>>,
@@ -266,7 +266,7 @@ async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Tra
 
 /// An open connection, which counts against the limit until it is dropped.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,

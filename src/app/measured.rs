@@ -86,7 +86,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Counts the operations of `store`. `written` are the shards whose writes are counted; `None` without a collector.
-    pub fn new(store: Arc<dyn Store>, kind: &'static str, written: Option<Shards>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, kind: &'static str, written: Option<Shards>) -> Self {
         for shard in written.into_iter().flat_map(Shards::all) {
             metrics::STORE_WRITTEN.with(&[&shard.to_string()]);
             metrics::STORE_FENCED.with(&[&shard.to_string()]);

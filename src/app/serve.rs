@@ -10,7 +10,7 @@ use crossmarket_store::{self as store, OpenOptions};
 
 /// Which parts of the service a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Everything in one process.
     #[default]
     All,
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 /// Runs the service until a signal, or until a part of it fails.
-pub async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(), AppError> {
+pub(crate) async fn serve(config: Config, role: Role, telemetry: Telemetry) -> Result<(), AppError> {
     let part = match role {
         Role::All => None,
         Role::Server => Some("server"),

@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 /// Either kind of connection.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// Plain HTTP/2.
     Plain(TcpStream),
     /// After the handshake.

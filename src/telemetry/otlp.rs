@@ -27,9 +27,9 @@ mod options;
 mod queue;
 mod sender;
 
-pub use options::{OtlpOptions, Protocol};
+pub(crate) use options::{OtlpOptions, Protocol};
 pub(super) use queue::Queue;
-pub use sender::OtlpError;
+pub(crate) use sender::OtlpError;
 
 /// Most spans in one request.
 const BATCH_LEN_MAX: usize = 512;
@@ -44,10 +44,10 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 /// How long the end of the process waits for what is still to be sent.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
 
-pub type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;
+pub(crate) type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;
 
 /// The tasks that send.
-pub struct Otlp {
+pub(crate) struct Otlp {
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -77,7 +77,7 @@ impl Otlp {
     }
 
     /// Sends what is left, within `END_WAIT_MAX`.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(END_WAIT_MAX, ended).await.is_err() {

@@ -16,14 +16,14 @@ const WAITING_MAX: usize = 2_048;
 
 /// Takes every finished span, or drops it when too many wait.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     spans: mpsc::Sender<SpanData>,
     dropped: Arc<Counter>,
 }
 
 impl Queue {
     /// The queue and its other end.
-    pub fn new() -> (Self, mpsc::Receiver<SpanData>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<SpanData>) {
         let (spans, receiver) = mpsc::channel(WAITING_MAX);
         (Self { spans, dropped: metrics::SPANS_DROPPED.with(&["queue_full"]) }, receiver)
     }

@@ -21,7 +21,7 @@ const ANSWER_LEN_MAX: usize = 64 << 10;
 
 /// Why nothing can be sent to an endpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum OtlpError {
+pub(crate) enum OtlpError {
     /// The address is invalid.
     #[error("telemetry.otlp_endpoint {0:?} is not an address of an endpoint")]
     Endpoint(String),
@@ -48,7 +48,7 @@ pub(super) enum SendError {
 
 impl SendError {
     /// Whether the same message may be taken later.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Timeout | Self::Unreachable => true,
             Self::Http(status) => matches!(status, 429 | 502..=504),
@@ -110,7 +110,7 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Does not connect yet.
-    pub fn new(options: &OtlpOptions) -> Result<Self, OtlpError> {
+    pub(crate) fn new(options: &OtlpOptions) -> Result<Self, OtlpError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
             let refused = || OtlpError::Header(name.clone());
@@ -146,7 +146,7 @@ impl Sender {
     }
 
     /// Sends a message and waits until it is accepted. Returns how many of its items were rejected.
-    pub async fn send<M: Export>(&self, signal: Signal, message: &M) -> Result<u64, SendError> {
+    pub(crate) async fn send<M: Export>(&self, signal: Signal, message: &M) -> Result<u64, SendError> {
         let sent = async {
             match &self.transport {
                 Transport::Grpc(channel, metadata) => {
