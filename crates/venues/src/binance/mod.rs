@@ -14,7 +14,7 @@ use crossmarket_domain::{Feed, Instrument, VenueId};
 
 /// Binance's spot market.
 #[derive(Clone, Copy, Debug)]
-pub struct Binance;
+pub(crate) struct Binance;
 
 const WEIGHT: &str = "weight";
 

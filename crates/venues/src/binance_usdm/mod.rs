@@ -17,7 +17,7 @@ use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payloa
 
 /// Binance's futures that are margined in a dollar stablecoin.
 #[derive(Clone, Copy, Debug)]
-pub struct BinanceUsdm;
+pub(crate) struct BinanceUsdm;
 
 const WEIGHT: &str = "weight";
 const FUTURES_DATA: &str = "futures-data";

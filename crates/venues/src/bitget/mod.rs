@@ -18,7 +18,7 @@ use crossmarket_domain::{Decimal, Feed, Instrument, InstrumentKind, LongShortKin
 
 /// Bitget spot and USDT perpetuals.
 #[derive(Clone, Copy, Debug)]
-pub struct Bitget;
+pub(crate) struct Bitget;
 
 const SPOT_TICKERS: &str = "spot-tickers";
 const FUTURES_TICKERS: &str = "futures-tickers";

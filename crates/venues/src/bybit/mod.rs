@@ -20,7 +20,7 @@ use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongS
 
 /// Bybit's spot, linear and inverse markets.
 #[derive(Clone, Copy, Debug)]
-pub struct Bybit;
+pub(crate) struct Bybit;
 
 const IP: &str = "ip";
 

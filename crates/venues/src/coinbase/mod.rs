@@ -17,7 +17,7 @@ use crossmarket_domain::{Feed, Instrument, Payload, Timestamp, VenueId};
 
 /// Coinbase Exchange.
 #[derive(Clone, Copy, Debug)]
-pub struct Coinbase;
+pub(crate) struct Coinbase;
 
 const SCOPE: &str = "public";
 

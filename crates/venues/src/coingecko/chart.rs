@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::venue::{Ask, Parsed, Response, UnresolvedReason, VenueError};
 use super::super::wire::{At, Failure, JsonError, Kind, Reader, ResponseBuilder, Scalar};
-use super::error_of;
+use super::refusal::error_of;
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Instrument, Payload, Timestamp};
 

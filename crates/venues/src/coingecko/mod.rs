@@ -5,7 +5,7 @@
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
 
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::profile::{FeedProfile, Profile, RateLimit};
 use super::venue::{Ask, Parsed, Request, RequestOptions, Response, Unresolved, UnresolvedReason, Venue, VenueError};
@@ -14,6 +14,7 @@ use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Feed, Instrument, Observation, Timestamp, VenueId};
 
 mod chart;
+mod refusal;
 
 const SCOPE: &str = "calls";
 
@@ -36,7 +37,7 @@ const CATEGORIES: &[&str] = &[
 ];
 
 /// CoinGecko's public API v3, without a key.
-pub struct CoinGecko;
+pub(crate) struct CoinGecko;
 
 const PROFILE: Profile = Profile {
     id: VenueId("coingecko"),
@@ -102,7 +103,7 @@ impl Venue for CoinGecko {
         if reader.kind()? == Kind::Object {
             return match ask.feed {
                 Feed::MarketCaps => chart::parse(ask, response),
-                _ => Err(error_of(&mut reader)),
+                _ => Err(refusal::error_of(&mut reader)),
             };
         }
         reader.array(|reader| {
@@ -140,34 +141,6 @@ fn market_chart(instrument: &Instrument, options: &RequestOptions) -> Request {
 fn markets(ask: Ask, rest: &str) -> Request {
     let path = format!("/coins/markets?vs_currency=usd&order=market_cap_desc&per_page={PAGE_SIZE_MAX}&{rest}");
     Request::of(ask, SCOPE, path)
-}
-
-/// `{"status":{"error_code":429,"error_message":"…"}}` and `{"error":"coin not found"}`.
-fn error_of(reader: &mut Reader<'_>) -> VenueError {
-    let mut code = Scalar::Missing;
-    let mut text_seen = false;
-    let walked = reader.object(|reader, key| match key {
-        b"status" if reader.kind()? == Kind::Object => reader.object(|reader, key| {
-            let value = reader.scalar()?;
-            if key == b"error_code" {
-                code = value;
-            }
-            Ok(())
-        }),
-        b"error" => {
-            text_seen = true;
-            reader.skip()
-        }
-        _ => reader.skip(),
-    });
-    match (walked, code.integer()) {
-        (Err(error), _) => error.into(),
-        (Ok(()), Ok(Some(429))) => VenueError::RateLimited { retry_after: None },
-        (Ok(()), Ok(Some(code))) if code >= 500 => VenueError::Transient(format_smolstr!("error code {code}")),
-        (Ok(()), Ok(Some(code))) => VenueError::Rejected(format_smolstr!("error code {code}")),
-        _ if text_seen => VenueError::Rejected("the listing refuses the request".into()),
-        _ => VenueError::Malformed("expected a list".into()),
-    }
 }
 
 /// A row of `/coins/markets`; every number may be null, integers and floats mix.

@@ -14,7 +14,7 @@ use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Decimal, Feed, Instrument, Observation, VenueId};
 
 /// CoinPaprika's public API v1, without a key.
-pub struct CoinPaprika;
+pub(crate) struct CoinPaprika;
 
 const PROFILE: Profile = Profile {
     id: VenueId("coinpaprika"),

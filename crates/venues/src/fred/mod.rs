@@ -19,7 +19,7 @@ const SYMBOLS: Symbols =
 const PLACES_OF_OTHERS: u32 = 6;
 
 /// FRED's graph downloads.
-pub struct Fred;
+pub(crate) struct Fred;
 
 const PROFILE: Profile = Profile {
     id: VenueId("fred"),

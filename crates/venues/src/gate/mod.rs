@@ -22,7 +22,7 @@ use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payloa
 
 /// Gate spot and USDT perpetuals.
 #[derive(Clone, Copy, Debug)]
-pub struct Gate;
+pub(crate) struct Gate;
 
 const SPOT_TICKERS: &str = "spot-tickers";
 const FUTURES_TICKERS: &str = "futures-tickers";

@@ -14,7 +14,7 @@ use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payloa
 
 /// HTX spot and swaps.
 #[derive(Clone, Copy, Debug)]
-pub struct Htx;
+pub(crate) struct Htx;
 
 const MARKET: &str = "market";
 const SWAP_REFERENCE: &str = "swap-reference";

@@ -19,7 +19,7 @@ use crossmarket_domain::{Feed, Instrument, InstrumentKind, Payload, Timestamp, V
 
 /// Kraken spot.
 #[derive(Clone, Copy, Debug)]
-pub struct Kraken;
+pub(crate) struct Kraken;
 
 const SCOPE: &str = "public";
 

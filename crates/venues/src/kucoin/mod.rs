@@ -12,7 +12,7 @@ use crossmarket_domain::{CandleInterval, Feed, Instrument, Payload, VenueId};
 
 /// KuCoin spot.
 #[derive(Clone, Copy, Debug)]
-pub struct Kucoin;
+pub(crate) struct Kucoin;
 
 const SCOPE: &str = "public";
 

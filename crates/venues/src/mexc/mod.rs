@@ -13,7 +13,7 @@ use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, Venue
 
 /// MEXC's spot market.
 #[derive(Clone, Copy, Debug)]
-pub struct Mexc;
+pub(crate) struct Mexc;
 
 const TICKERS: &str = "tickers";
 const CANDLES: &str = "candles";

@@ -20,7 +20,7 @@ use crossmarket_domain::{CandleInterval, Feed, Instrument, InstrumentKind, LongS
 
 /// OKX's markets.
 #[derive(Clone, Copy, Debug)]
-pub struct Okx;
+pub(crate) struct Okx;
 
 const TICKERS: &str = "tickers";
 const CANDLES: &str = "candles";

@@ -19,7 +19,7 @@ const SYMBOLS: Symbols =
     &[("RUT", "^rut"), ("SPX", "^spx"), ("NDX", "^ndx"), ("IXIC", "^ndq"), ("DJI", "^dji"), ("VIX", "^vix")];
 
 /// Stooq's CSV downloads.
-pub struct Stooq;
+pub(crate) struct Stooq;
 
 const PROFILE: Profile = Profile {
     id: VenueId("stooq"),

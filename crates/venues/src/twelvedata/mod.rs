@@ -27,7 +27,7 @@ const SYMBOLS: Symbols = &[
 const ROWS_MAX: u32 = 5_000;
 
 /// Twelve Data's API.
-pub struct TwelveData;
+pub(crate) struct TwelveData;
 
 const PROFILE: Profile = Profile {
     id: VenueId("twelvedata"),

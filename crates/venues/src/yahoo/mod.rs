@@ -29,7 +29,7 @@ const SYMBOLS: Symbols = &[
 const PLACES_MAX: u32 = 8;
 
 /// Yahoo Finance's charts.
-pub struct Yahoo;
+pub(crate) struct Yahoo;
 
 const PROFILE: Profile = Profile {
     id: VenueId("yahoo"),
