@@ -7,7 +7,7 @@ use crossmarket_domain::state::{Body, State};
 
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
+pub(crate) enum Value<'a> {
     Absent,
     Text(&'a str),
     Whole(i64),
@@ -17,7 +17,7 @@ pub enum Value<'a> {
 
 /// How a figure is written for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// US dollars for one unit, with the digits that matter.
     Price,
     /// A large amount, shortened: `1.90 T`.
@@ -34,7 +34,7 @@ pub enum Unit {
 
 /// One figure of a price snapshot.
 #[derive(Clone, Copy, Debug)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// Its field in the message `PriceSnapshot`; a field of a submessage has dots.
     pub field: &'static str,
     pub unit: Unit,
@@ -66,7 +66,7 @@ impl Figure {
     }
 
     /// The name in `order_by`.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.field.rsplit('.').next().unwrap_or(self.field)
     }
 }
@@ -82,7 +82,7 @@ macro_rules! of {
 
 /// Every figure. A new one is a row here, besides its field in the API and in the state, its calculation and its conversion.
 #[rustfmt::skip]
-pub static FIGURES: &[Figure] = &[
+pub(crate) static FIGURES: &[Figure] = &[
     Figure::new("price", Unit::Price, of!(|price| price.price)).orders().column("PRICE USD").line("price", "{} USD"),
     Figure::new("change_1h_percent", Unit::Change, of!(|price| price.change_1h_percent)).orders().column("1H").line("change", "1h {}"),
     Figure::new("change_24h_percent", Unit::Change, of!(|price| price.change_24h_percent)).orders().column("24H").line("change", "24h {}"),

@@ -8,6 +8,8 @@
 //! - `app`: puts the parts together; [`config`], `telemetry`, `shutdown`.
 //! - [`cli`]: the command line.
 
+#![deny(unreachable_pub)]
+
 mod app;
 pub mod cli;
 pub mod config;

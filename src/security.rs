@@ -4,25 +4,26 @@
 //! checks the [`scope`] and the [`quota`].
 
 mod certificate;
-pub mod client;
+pub(crate) mod client;
 mod files;
-pub mod guard;
-pub mod key;
+pub(crate) mod guard;
+pub(crate) mod key;
 mod method;
 mod peer;
-pub mod quota;
-pub mod refusal;
-pub mod scope;
-pub mod tls;
-pub mod token;
+pub(crate) mod quota;
+pub(crate) mod refusal;
+pub(crate) mod scope;
+pub(crate) mod tls;
+pub(crate) mod token;
 
-pub use client::{Caller, ClientSettings, network};
-pub use files::{FileError, Reloads, WatchedFiles};
+pub use client::ClientSettings;
+pub(crate) use client::network;
+pub(crate) use files::{FileError, Reloads, WatchedFiles};
 pub use guard::Guard;
 pub use key::{KeyEntry, KeyHash};
-pub use peer::Peer;
+pub(crate) use peer::Peer;
 pub use quota::Quotas;
-pub use refusal::{Refusal, Refusals};
-pub use scope::{Scope, Scopes};
-pub use tls::{ServerTls, TlsError, TlsSettings, TlsStatus};
-pub use token::{TokenAlgorithm, TokenError, TokenSettings, Tokens};
+pub use scope::Scopes;
+pub(crate) use tls::{ServerTls, TlsError, TlsSettings};
+pub(crate) use token::TokenError;
+pub use token::{TokenAlgorithm, TokenSettings, Tokens};

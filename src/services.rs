@@ -21,8 +21,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Api, SIMULATED_HEADER, api};
+pub use api::{Api, api};
 pub use context::{Services, StreamSettings};
 pub use convert::WireEncoder;
-pub use error::ServiceError;
 pub use venue::VenueEntry;

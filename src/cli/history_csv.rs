@@ -102,7 +102,7 @@ pub fn parse(bytes: &[u8], value_column: Option<&str>) -> History {
 
 /// Reads the file of an exchange-traded index. It has closes of sessions only: rows of other days are skipped, and a session without a row is a
 /// gap.
-pub fn parse_of(bytes: &[u8], value_column: Option<&str>, index: Option<&str>) -> History {
+pub(crate) fn parse_of(bytes: &[u8], value_column: Option<&str>, index: Option<&str>) -> History {
     let mut history = History::default();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader =

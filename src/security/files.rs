@@ -27,7 +27,7 @@ pub struct FileError {
 
 /// Files that belong together, such as a certificate and its key.
 #[derive(Debug)]
-pub struct WatchedFiles {
+pub(crate) struct WatchedFiles {
     paths: Vec<PathBuf>,
     /// Of the content delivered last.
     taken: Fingerprint,
@@ -38,14 +38,14 @@ pub struct WatchedFiles {
 
 /// Counts what happened to changed files.
 #[derive(Debug, Default)]
-pub struct Reloads {
+pub(crate) struct Reloads {
     taken: AtomicU64,
     refused: AtomicU64,
 }
 
 impl Reloads {
     /// How often changed files were accepted (`ok`), and how often the old ones stayed in use (`failed`).
-    pub fn counts(&self) -> [(&'static str, u64); 2] {
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 2] {
         [("ok", self.taken.load(Ordering::Relaxed)), ("failed", self.refused.load(Ordering::Relaxed))]
     }
 }
@@ -55,18 +55,18 @@ type Fingerprint = Vec<u8>;
 
 impl WatchedFiles {
     /// Reads the files and starts to watch them.
-    pub async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
+    pub(crate) async fn read(paths: Vec<PathBuf>) -> Result<(Self, Vec<Vec<u8>>), FileError> {
         let contents = read_all(&paths).await?;
         let taken = fingerprint(&contents);
         Ok((Self { paths, taken, seen: None, reloads: Arc::default() }, contents))
     }
 
-    pub fn reloads(&self) -> Arc<Reloads> {
+    pub(crate) fn reloads(&self) -> Arc<Reloads> {
         Arc::clone(&self.reloads)
     }
 
     /// Delivers changed content to `take`, and counts whether it was accepted. Never returns.
-    pub async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
+    pub(crate) async fn follow(mut self, take: impl Fn(Result<Vec<Vec<u8>>, FileError>) -> bool) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             self.step(&take).await;

@@ -38,17 +38,17 @@ impl Guard {
     }
 
     /// Replaces the clients. Admitted calls and streams continue.
-    pub fn replace_clients(&self, clients: Vec<ClientSettings>) {
+    pub(crate) fn replace_clients(&self, clients: Vec<ClientSettings>) {
         self.clients.replace(clients);
     }
 
     /// The numbers of refused calls.
-    pub fn refusals(&self) -> &Refusals {
+    pub(crate) fn refusals(&self) -> &Refusals {
         &self.clients.refusals
     }
 
     /// Whether a call has no credentials although they are required. Nothing is verified.
-    pub fn is_stranger<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn is_stranger<B>(&self, request: &Request<B>) -> bool {
         self.clients.is_stranger(request.headers(), request.extensions().get::<Peer>())
     }
 

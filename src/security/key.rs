@@ -20,10 +20,10 @@ const PREFIX: &str = "crossmarket_";
 const RANDOM_LEN: usize = 32;
 
 /// Shortest key accepted as random, in characters.
-pub const KEY_LEN_MIN: usize = 32;
+pub(crate) const KEY_LEN_MIN: usize = 32;
 
 /// Longest key, in characters.
-pub const KEY_LEN_MAX: usize = 256;
+pub(crate) const KEY_LEN_MAX: usize = 256;
 
 /// The SHA-256 of a key, as words: a comparison takes four steps instead of 32.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub struct KeyEntry {
 /// # Errors
 ///
 /// When the system provides no random bytes.
-pub fn generate() -> Result<String, ring::error::Unspecified> {
+pub(crate) fn generate() -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0; RANDOM_LEN];
     SystemRandom::new().fill(&mut bytes)?;
     Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
@@ -76,7 +76,7 @@ impl KeyHash {
     }
 
     /// Its text shortened to the first digits, enough to distinguish hashes.
-    pub fn shortened(&self) -> String {
+    pub(crate) fn shortened(&self) -> String {
         self.to_string().chars().take("sha256:".len() + 8).chain(['…']).collect()
     }
 }

@@ -46,7 +46,7 @@ struct Bucket {
 
 /// A permit for one of a client's streams or subscriptions; dropping it releases it.
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     usage: Arc<Usage>,
     of: fn(&Usage) -> &AtomicU32,
 }

@@ -77,7 +77,7 @@ impl From<Refusal> for Status {
 
 /// The number of refused calls by kind.
 #[derive(Debug, Default)]
-pub struct Refusals([AtomicU64; 7]);
+pub(crate) struct Refusals([AtomicU64; 7]);
 
 impl Refusals {
     pub(super) fn count(&self, refusal: Refusal) {
@@ -88,12 +88,12 @@ impl Refusals {
     }
 
     /// Counts of refusals because of credentials, by reason.
-    pub fn of_credentials(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn of_credentials(&self) -> [(&'static str, u64); 4] {
         Refusal::CREDENTIALS.map(|(refusal, reason)| (reason, self.of(refusal)))
     }
 
     /// Counts of refusals because of quotas, by limit.
-    pub fn of_quotas(&self) -> [(&'static str, u64); 3] {
+    pub(crate) fn of_quotas(&self) -> [(&'static str, u64); 3] {
         Refusal::QUOTAS.map(|(refusal, limit)| (limit, self.of(refusal)))
     }
 

@@ -74,7 +74,7 @@ impl Scopes {
     }
 
     /// Whether the sets intersect.
-    pub fn has_any_of(self, other: Self) -> bool {
+    pub(crate) fn has_any_of(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 

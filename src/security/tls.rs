@@ -31,7 +31,7 @@ pub struct TlsSettings {
 
 /// Why certificates cannot be used. No text contains any part of a key.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -68,13 +68,13 @@ pub enum TlsError {
 
 /// The TLS side of the gRPC port.
 #[derive(Debug)]
-pub struct ServerTls {
+pub(crate) struct ServerTls {
     current: RwLock<Arc<Material>>,
 }
 
 /// Expiry times for monitoring, in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlsStatus {
+pub(crate) struct TlsStatus {
     /// The earliest expiry in the server's certificate chain.
     pub certificate_end: u64,
     /// The earliest expiry of the clients' authorities.
@@ -90,7 +90,7 @@ struct Material {
 
 /// Loads changed files. Run it beside the listener.
 #[derive(Debug)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     tls: Arc<ServerTls>,
     settings: TlsSettings,
     files: WatchedFiles,
@@ -102,7 +102,7 @@ impl ServerTls {
     /// # Errors
     ///
     /// When a file cannot be read or used.
-    pub async fn load(settings: TlsSettings) -> Result<(Arc<Self>, Rotation), TlsError> {
+    pub(crate) async fn load(settings: TlsSettings) -> Result<(Arc<Self>, Rotation), TlsError> {
         let mut paths = vec![settings.certificate_file.clone(), settings.key_file.clone()];
         paths.extend(settings.client_ca_file.clone());
         let (files, contents) = WatchedFiles::read(paths).await?;
@@ -113,13 +113,13 @@ impl ServerTls {
     }
 
     /// Accepts a handshake, without a time limit.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.current().config);
         TlsAcceptor::from(config).accept(stream).await
     }
 
     /// Expiry times for monitoring.
-    pub fn status(&self) -> TlsStatus {
+    pub(crate) fn status(&self) -> TlsStatus {
         let material = self.current();
         TlsStatus { certificate_end: material.certificate_end, client_ca_end: material.client_ca_end }
     }
@@ -130,12 +130,12 @@ impl ServerTls {
 }
 
 impl Rotation {
-    pub fn reloads(&self) -> Arc<Reloads> {
+    pub(crate) fn reloads(&self) -> Arc<Reloads> {
         self.files.reloads()
     }
 
     /// Loads the files whenever they change. Never returns.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let Self { tls, settings, files } = self;
         files.follow(|contents| tls.take(&settings, contents)).await;
     }

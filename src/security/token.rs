@@ -234,7 +234,7 @@ impl Tokens {
 }
 
 impl KeyRotation {
-    pub fn reloads(&self) -> Arc<Reloads> {
+    pub(crate) fn reloads(&self) -> Arc<Reloads> {
         self.files.reloads()
     }
 

@@ -20,7 +20,7 @@ use crossmarket_api::FILE_DESCRIPTOR_SET;
 use crossmarket_telemetry::metrics::Calculation;
 
 /// The response header that marks every answer of a process on simulated venues. Its value is `true`.
-pub const SIMULATED_HEADER: &str = "crossmarket-simulated";
+pub(super) const SIMULATED_HEADER: &str = "crossmarket-simulated";
 
 /// Everything that a gRPC listener serves.
 pub struct Api {

@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt;
 
+use super::api::SIMULATED_HEADER;
 use super::*;
 use crate::security::{Guard, Quotas};
 use crossmarket_api::v1;

@@ -11,6 +11,8 @@
 //!   [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of any index's level;
 //!   [`index_sources`] chooses between the sources of an exchange-traded index.
 
+#![deny(unreachable_pub)]
+
 mod figures;
 mod indices;
 pub mod long_short;

@@ -1,5 +1,6 @@
 //! The API's messages and client stubs, generated from `proto/`, and its descriptor.
 
+#![deny(unreachable_pub)]
 #![allow(clippy::all, clippy::unwrap_used)]
 
 /// Package `crossmarket.v1`.

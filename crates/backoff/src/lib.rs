@@ -1,6 +1,8 @@
 //! Pauses between attempts. They double from failure to failure up to a limit, and each is drawn at random from the upper half of its range,
 //! so that callers that failed together do not come back together.
 
+#![deny(unreachable_pub)]
+
 use std::time::Duration;
 
 use rand::rngs::SmallRng;

@@ -75,6 +75,8 @@
 //! [`Prices::raw`] and its counterparts return the generated tonic client on the next endpoint, with credentials and without retries.
 //! [`Client::call`] runs any unary RPC of it as the typed methods do.
 
+#![deny(unreachable_pub)]
+
 mod budget;
 mod call;
 mod error;

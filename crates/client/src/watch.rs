@@ -145,7 +145,7 @@ pub trait WatchRequest: Clone + Send + Sync + 'static {
 }
 
 /// A stream that is being opened.
-pub type Opening<F> = BoxFuture<'static, Result<Streaming<F>, Status>>;
+pub(crate) type Opening<F> = BoxFuture<'static, Result<Streaming<F>, Status>>;
 
 /// What frames of all watch streams have in common.
 pub trait WatchFrame: Send + 'static {

@@ -1,5 +1,7 @@
 //! The clock port: what time it is and how long to wait. The demo's clock starts in January 2026 and may run faster than life.
 
+#![deny(unreachable_pub)]
+
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;

@@ -17,6 +17,8 @@
 //! - `history`: what the venues still have and the store has not.
 //! - `shard`: leases, the one task that owns the market state, and a writer for each shard.
 
+#![deny(unreachable_pub)]
+
 mod error;
 mod event;
 pub mod history;

@@ -1,6 +1,8 @@
 //! The vocabulary of the service and its invariants. Pure: no I/O, no async runtime, no wire types. The one
 //! serialization here is the stored form of states, derived on the types that it is the form of.
 
+#![deny(unreachable_pub)]
+
 pub mod calendar;
 pub mod candle;
 pub mod decimal;

@@ -203,7 +203,7 @@ impl Image {
     }
 
     /// Remembers which span applies the revisions `from` to `to`, for the frames that deliver them. Call it before applying them.
-    pub fn note_trace(&self, shard: ShardId, from: Position, to: Position, trace: TraceContext) {
+    pub(crate) fn note_trace(&self, shard: ShardId, from: Position, to: Position, trace: TraceContext) {
         let mut traced = self.traced.write().unwrap_or_else(PoisonError::into_inner);
         if traced.len() == TRACED_MAX {
             traced.pop_front();

@@ -5,6 +5,8 @@
 //! (docs/adr/005-no-queue-per-subscriber.md). This module knows neither the wire format ([`Encoder`] does) nor where states come from
 //! ([`crate::follow`] feeds it).
 
+#![deny(unreachable_pub)]
+
 mod collection;
 mod cursor;
 mod filter;

@@ -163,7 +163,7 @@ const KNOWN: &[(&str, f64, f64, [f64; CHANGE_DAYS.len()])] = &[
 
 impl Past {
     /// The past of what stays where it is.
-    pub const PEGGED: Self = Self {
+    pub(crate) const PEGGED: Self = Self {
         volatility_24h: 0.0002,
         volatility_day: 0.0001,
         market_share: 0.0,

@@ -4,6 +4,8 @@
 //! [`Market`] is the truth; each venue reports it with a small deviation of its own. The venues themselves are beside their decoders, in
 //! `crossmarket-venues`; here is what they share. Two of them each quote one asset far off, and `gate` is down for a minute in every six.
 
+#![deny(unreachable_pub)]
+
 mod asset;
 mod assets;
 mod daily_history;

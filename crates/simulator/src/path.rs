@@ -84,7 +84,7 @@ pub(super) struct Step {
 impl Path {
     /// The path of an asset with that past. `ceiling` is the logarithm of its all-time high over its price at the start, reached
     /// `ceiling_days` before the start.
-    pub fn new(seed: u64, market_seed: u64, past: Past, ceiling: f64, ceiling_days: i64) -> Self {
+    pub(crate) fn new(seed: u64, market_seed: u64, past: Past, ceiling: f64, ceiling_days: i64) -> Self {
         let mut path = Self {
             seed,
             market_seed,
@@ -100,12 +100,12 @@ impl Path {
     }
 
     /// The first second at which it has a price.
-    pub fn first(&self) -> i64 {
+    pub(crate) fn first(&self) -> i64 {
         -self.past.age_days.unwrap_or(HISTORY_DAYS).min(HISTORY_DAYS) * BLOCK_SECONDS
     }
 
     /// The price at a time.
-    pub fn at(&self, time: i64) -> f64 {
+    pub(crate) fn at(&self, time: i64) -> f64 {
         let time = time.max(-HISTORY_DAYS * BLOCK_SECONDS);
         let block = self.block(time.div_euclid(BLOCK_SECONDS));
         let within = time.rem_euclid(BLOCK_SECONDS);
@@ -119,7 +119,7 @@ impl Path {
     }
 
     /// The step that runs at `time`, as far as it has come, and `None` when it has only just begun.
-    pub fn running_step(&self, time: i64) -> Option<Step> {
+    pub(crate) fn running_step(&self, time: i64) -> Option<Step> {
         let start = time - time.rem_euclid(FINE_SECONDS);
         if time == start {
             return None;
@@ -136,7 +136,7 @@ impl Path {
     }
 
     /// Visits the whole steps that begin at `from` or later and end at `to` or earlier.
-    pub fn visit(&self, from: i64, to: i64, mut visitor: impl FnMut(&Step)) {
+    pub(crate) fn visit(&self, from: i64, to: i64, mut visitor: impl FnMut(&Step)) {
         let from = from.max(self.first());
         let mut index = from.div_euclid(BLOCK_SECONDS);
         while index * BLOCK_SECONDS < to {
@@ -156,7 +156,7 @@ impl Path {
     }
 
     /// The highest price from the start to `time`, and when it was.
-    pub fn highest_since_start(&self, time: i64) -> (f64, i64) {
+    pub(crate) fn highest_since_start(&self, time: i64) -> (f64, i64) {
         let whole_blocks = time.div_euclid(BLOCK_SECONDS).max(0);
         let mut kept = self.highest_since_start.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.blocks > whole_blocks {

@@ -8,6 +8,8 @@
 //! A feed is a buffer for readers that are a little behind, not an archive: it holds at most a number of entries and a
 //! number of bytes, and a reader that falls behind it bootstraps again.
 
+#![deny(unreachable_pub)]
+
 pub mod backup;
 pub mod daily;
 pub mod embedded;

@@ -19,7 +19,7 @@ use crossmarket_domain::series::{Point, SeriesKind};
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
 /// The number of a block within its series: it covers `[number × span, (number + 1) × span)` since 1970.
-pub type BlockNumber = i64;
+pub(crate) type BlockNumber = i64;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 

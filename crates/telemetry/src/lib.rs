@@ -3,6 +3,8 @@
 //! - [`metrics`]: declares every metric; [`registry`] has the instruments, [`exposition`] their text.
 //! - [`trace`]: spans, and who decides that they are recorded.
 
+#![deny(unreachable_pub)]
+
 pub mod exposition;
 pub mod metrics;
 pub mod registry;

@@ -14,7 +14,7 @@ pub struct ApiKey {
 pub struct Secret(String);
 
 /// Longest key, in bytes.
-pub const SECRET_LEN_MAX: usize = 256;
+pub(crate) const SECRET_LEN_MAX: usize = 256;
 
 impl Secret {
     /// Reads a key: printable ASCII without white space at its ends, not empty and not longer than `SECRET_LEN_MAX`.

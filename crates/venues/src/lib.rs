@@ -3,6 +3,8 @@
 //! A venue is one folder, with its facts in a [`Profile`], and one row in [`REGISTRY`]. Everything else (configuration keys, metric labels,
 //! rate limiters, schedules, the catalogue, fuzz targets, the table in the README) derives from the registry or is checked against it.
 
+#![deny(unreachable_pub)]
+
 mod key;
 mod profile;
 mod registry;

@@ -42,7 +42,7 @@ pub(super) struct Question {
 
 impl Question {
     /// Reads `FILE.ask.json`; no file is an empty question.
-    pub fn beside(file: &Path) -> Result<Self, CliError> {
+    pub(super) fn beside(file: &Path) -> Result<Self, CliError> {
         if file == Path::new("-") {
             return Ok(Self::default());
         }
@@ -62,7 +62,7 @@ impl Question {
     }
 
     /// This question, completed by another.
-    pub fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         Self {
             venue: self.venue.or(other.venue),
             feed: self.feed.or(other.feed),
@@ -75,7 +75,7 @@ impl Question {
     }
 
     /// The venue and what it was asked for.
-    pub fn resolve(&self, is_stream: bool) -> Result<(&'static dyn Venue, Ask), CliError> {
+    pub(crate) fn resolve(&self, is_stream: bool) -> Result<(&'static dyn Venue, Ask), CliError> {
         let venue = venue(given("venue", self.venue.as_deref())?)?;
         let feed = feed(venue, given("feed", self.feed.as_deref())?, is_stream)?;
         let instrument = self.instrument.as_deref().map(|symbol| {

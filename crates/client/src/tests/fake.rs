@@ -18,7 +18,7 @@ use crossmarket_api::v1::*;
 type Frame = WatchPriceSnapshotsResponse;
 
 /// What a fake does with a call.
-pub enum Reply {
+pub(super) enum Reply {
     /// It answers with a snapshot.
     Snapshot,
     /// It refuses.
@@ -32,7 +32,7 @@ pub enum Reply {
 type Script = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 
 /// A price service of its own port.
-pub struct Fake {
+pub(super) struct Fake {
     pub url: String,
     heard: Arc<Heard>,
 }
@@ -47,7 +47,7 @@ struct Heard {
 
 impl Fake {
     /// Starts a service that answers its calls, counted from 0, as the script says.
-    pub async fn start(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let heard = Arc::new(Heard::default());
@@ -58,18 +58,18 @@ impl Fake {
     }
 
     /// How many calls came.
-    pub fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.heard.calls.lock().expect("not poisoned").len()
     }
 
     /// What the last call had in its metadata.
-    pub fn metadata(&self, name: &str) -> Option<String> {
+    pub(super) fn metadata(&self, name: &str) -> Option<String> {
         let calls = self.heard.calls.lock().expect("not poisoned");
         Some(calls.last()?.get(name)?.to_str().expect("ASCII").to_owned())
     }
 
     /// The cursor of each watch.
-    pub fn cursors(&self) -> Vec<String> {
+    pub(super) fn cursors(&self) -> Vec<String> {
         self.heard.cursors.lock().expect("not poisoned").clone()
     }
 }
@@ -140,23 +140,23 @@ impl PriceService for Service {
 }
 
 /// A frame with a cursor.
-pub fn frame(state: StreamState, cursor: &str) -> Frame {
+pub(super) fn frame(state: StreamState, cursor: &str) -> Frame {
     Frame { cursor: cursor.to_owned(), state: state.into(), ..Default::default() }
 }
 
 /// A status as the service makes it.
-pub fn reason(code: Code, reason: &str) -> Status {
+pub(super) fn reason(code: Code, reason: &str) -> Status {
     Status::with_error_details(code, "said", ErrorDetails::with_error_info(reason, "crossmarket", HashMap::new()))
 }
 
 /// An address at which nobody listens.
-pub async fn nobody() -> String {
+pub(super) async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("http://{}", listener.local_addr().expect("an address"))
 }
 
 /// An address at which every connection is closed at once.
-pub async fn dropping() -> String {
+pub(super) async fn dropping() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
@@ -164,13 +164,13 @@ pub async fn dropping() -> String {
 }
 
 /// A way to a server that can be cut.
-pub struct Cable {
+pub(super) struct Cable {
     pub url: String,
     connections: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl Cable {
-    pub async fn to(url: &str) -> Self {
+    pub(super) async fn to(url: &str) -> Self {
         let target = url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -187,7 +187,7 @@ impl Cable {
     }
 
     /// Cuts every connection; new ones can be made.
-    pub fn cut(&self) {
+    pub(super) fn cut(&self) {
         for connection in self.connections.lock().expect("not poisoned").drain(..) {
             connection.abort();
         }

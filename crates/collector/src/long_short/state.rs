@@ -220,7 +220,7 @@ impl RatioState {
     }
 
     /// Makes everything of an asset due again, for another writer's feed.
-    pub fn forget_asset(&mut self, code: &AssetCode) {
+    pub(crate) fn forget_asset(&mut self, code: &AssetCode) {
         let Some(asset) = self.assets.get_mut(code) else { return };
         for series in asset.venues.iter_mut().flat_map(|at_venue| &mut at_venue.series) {
             series.dirty |= series.latest.is_some();
@@ -236,7 +236,7 @@ impl RatioState {
     }
 
     /// Puts points back that could not be stored, before those that came in since.
-    pub fn put_back(&mut self, points: BTreeMap<SeriesKey, Vec<Point>>) {
+    pub(crate) fn put_back(&mut self, points: BTreeMap<SeriesKey, Vec<Point>>) {
         for (series, mut earlier) in points {
             self.point_count += earlier.len();
             let since = self.points.entry(series).or_default();
@@ -246,7 +246,7 @@ impl RatioState {
     }
 
     /// True when there is more to publish than one batch holds.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.dirty.len() * 8 > UPDATES_MAX
     }
 

@@ -127,7 +127,7 @@ impl ShardLease {
     }
 
     /// Whether the store is to be told (again) that everything has been written.
-    pub fn is_published_due(&self) -> bool {
+    pub(crate) fn is_published_due(&self) -> bool {
         let told = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
         told.is_none_or(|told| told.elapsed() >= PUBLISHED_INTERVAL)
     }

@@ -42,7 +42,7 @@ const OBSERVATIONS_RESERVED_MAX: usize = 4_096;
 
 impl EntryInstrument {
     /// The instrument.
-    pub fn instrument(&self) -> &Instrument {
+    pub(crate) fn instrument(&self) -> &Instrument {
         &self.instrument
     }
 }
@@ -62,12 +62,12 @@ pub(crate) struct ResponseBuilder<'a> {
 
 impl<'a> ResponseBuilder<'a> {
     /// For an answer whose entries are all wanted.
-    pub fn of_all() -> Self {
+    pub(crate) fn of_all() -> Self {
         Self::of(&[])
     }
 
     /// For the answer to `ask`: entries are matched to its instruments by their symbol.
-    pub fn new(ask: &'a Ask) -> Self {
+    pub(crate) fn new(ask: &'a Ask) -> Self {
         Self { reports_every_entry: ask.reports_every_entry, ..Self::of(&ask.instruments) }
     }
 
@@ -85,7 +85,7 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Entries are matched by their symbol, else by base and quote: the venue has several names for one instrument.
-    pub fn by_pair(ask: &'a Ask) -> Self {
+    pub(crate) fn by_pair(ask: &'a Ask) -> Self {
         let pairs = ask
             .instruments
             .iter()
@@ -95,13 +95,13 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Makes room for as many observations as an answer of that many entries gives, within reason.
-    pub fn reserve(&mut self, entry_count_max: usize) {
+    pub(crate) fn reserve(&mut self, entry_count_max: usize) {
         let count_max = if self.asked.is_empty() { OBSERVATIONS_RESERVED_MAX } else { self.asked.len() };
         self.parsed.observations.reserve(entry_count_max.min(count_max));
     }
 
     /// The instrument of the entry with this symbol, or `None` to pass the entry over. `split` takes the symbol apart.
-    pub fn resolve(
+    pub(crate) fn resolve(
         &mut self,
         symbol: Scalar<'_>,
         split: impl Fn(&str) -> Option<Instrument>,
@@ -134,7 +134,7 @@ impl<'a> ResponseBuilder<'a> {
 
     /// The instrument of an entry that does not name it: the only one asked for. `None` when several were, since nothing says which of them,
     /// and when none was, which is an error of the whole answer.
-    pub fn only_instrument(&mut self) -> Option<EntryInstrument> {
+    pub(crate) fn only_instrument(&mut self) -> Option<EntryInstrument> {
         match self.asked {
             [] => {
                 self.lacks(AskPart::Instrument);
@@ -146,12 +146,12 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Notes that neither an entry nor the question says this: [`ResponseBuilder::finish`] refuses the answer.
-    pub fn lacks(&mut self, part: AskPart) {
+    pub(crate) fn lacks(&mut self, part: AskPart) {
         self.lacking.get_or_insert(part);
     }
 
     /// Records what an entry turned into.
-    pub fn record(&mut self, about: &EntryInstrument, statement: Result<Statement, Failure>) {
+    pub(crate) fn record(&mut self, about: &EntryInstrument, statement: Result<Statement, Failure>) {
         match (statement, about.asked_index) {
             (Ok((event_time, payload)), index) => {
                 let instrument = about.instrument.clone();
@@ -175,7 +175,7 @@ impl<'a> ResponseBuilder<'a> {
     }
 
     /// Records an entry that is not what the venue documents and does not say whom it is about.
-    pub fn broken(&mut self, entry: Scalar<'_>) {
+    pub(crate) fn broken(&mut self, entry: Scalar<'_>) {
         if self.asked.is_empty() || self.reports_every_entry {
             self.unresolved(entry.label(), UnresolvedReason::Malformed, "symbol");
         }
@@ -186,7 +186,7 @@ impl<'a> ResponseBuilder<'a> {
     /// # Errors
     ///
     /// When an entry could not be read for want of a part of the question.
-    pub fn finish(mut self) -> Result<Parsed, VenueError> {
+    pub(crate) fn finish(mut self) -> Result<Parsed, VenueError> {
         if let Some(part) = self.lacking {
             return Err(VenueError::Unasked(part));
         }

@@ -63,7 +63,7 @@ pub(crate) struct Bar {
 
 impl Bar {
     /// Reads the four, rounded to `places`.
-    pub fn read(
+    pub(crate) fn read(
         open: Scalar<'_>,
         high: Scalar<'_>,
         low: Scalar<'_>,
@@ -84,7 +84,7 @@ impl Bar {
 
     /// The statement that `level` stands at `event_time`; `close_of` names the session that it is the close of. Extremes that contradict
     /// the others say nothing, but the close stands: sources compose the two from different prints.
-    pub fn statement(self, level: Decimal, event_time: Timestamp, close_of: Option<Timestamp>) -> Statement {
+    pub(crate) fn statement(self, level: Decimal, event_time: Timestamp, close_of: Option<Timestamp>) -> Statement {
         let others = [Some(level), self.open];
         let high = self.high.filter(|high| others.iter().flatten().all(|other| high >= other));
         let low = self.low.filter(|low| others.iter().flatten().all(|other| low <= other));

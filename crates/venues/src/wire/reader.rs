@@ -15,7 +15,7 @@ use crossmarket_domain::{Decimal, Timestamp};
 use crate::{UnresolvedReason, VenueError};
 
 /// Deepest nesting accepted. The venues need 8.
-pub const DEPTH_MAX: u32 = 32;
+pub(crate) const DEPTH_MAX: u32 = 32;
 
 /// Most keys of an object that a [`Shape`] remembers.
 const SHAPE_LEN_MAX: usize = 64;
@@ -72,7 +72,7 @@ pub struct FieldError(pub UnresolvedReason);
 impl<'a> Scalar<'a> {
     /// True for a missing key, `null` and `""`, which all mean "not given".
     #[inline]
-    pub fn is_absent(self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         matches!(self, Self::Missing | Self::Null | Self::Text(b""))
     }
 
@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
     /// bytes are the key that `shape` learned from the objects before, they are neither searched for their end nor looked up.
     /// `name` looks a key up, and `field` is called with what it found and must consume the value.
     #[inline]
-    pub fn object_like<F: Copy>(
+    pub(crate) fn object_like<F: Copy>(
         &mut self,
         shape: &mut Shape<'a, F>,
         name: impl Fn(&[u8]) -> F,

@@ -15,17 +15,17 @@ pub(crate) struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// Takes the value unless another key has given one already.
-    pub fn set(&mut self, name: &'static str, value: Scalar<'a>) {
+    pub(crate) fn set(&mut self, name: &'static str, value: Scalar<'a>) {
         if self.value.is_absent() {
             *self = Self { name, value };
         }
     }
 
-    pub fn price(self) -> Result<Option<Decimal>, Failure> {
+    pub(crate) fn price(self) -> Result<Option<Decimal>, Failure> {
         self.value.price().at(self.name)
     }
 
-    pub fn quantity(self) -> Result<Option<Decimal>, Failure> {
+    pub(crate) fn quantity(self) -> Result<Option<Decimal>, Failure> {
         self.value.quantity().at(self.name)
     }
 }
@@ -44,7 +44,7 @@ pub(crate) struct TickerEntry<'a> {
 
 impl TickerEntry<'_> {
     /// The entry of a snapshot, which must have a last price.
-    pub fn full(&self) -> Result<Ticker, Failure> {
+    pub(crate) fn full(&self) -> Result<Ticker, Failure> {
         let ticker = self.read()?;
         if ticker.last_price.is_none() {
             return Err(Failure { reason: UnresolvedReason::NoValue, field: or_else(self.last.name, "last_price") });
@@ -53,7 +53,7 @@ impl TickerEntry<'_> {
     }
 
     /// The entry of a stream, which must have any figure.
-    pub fn partial(&self) -> Result<Ticker, Failure> {
+    pub(crate) fn partial(&self) -> Result<Ticker, Failure> {
         let ticker = self.read()?;
         if ticker == Ticker::default() {
             return Err(Failure { reason: UnresolvedReason::NoValue, field: self.price_field() });
@@ -62,7 +62,7 @@ impl TickerEntry<'_> {
     }
 
     /// The field to name when there is no price: the venue's own key, if it sent one.
-    pub fn price_field(&self) -> &'static str {
+    pub(crate) fn price_field(&self) -> &'static str {
         or_else(self.last.name, "last_price")
     }
 
