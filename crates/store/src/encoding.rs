@@ -12,7 +12,8 @@
 use std::convert::Infallible;
 
 use minicbor::bytes::ByteSlice;
-use minicbor::{Decode, Decoder, Encoder};
+use minicbor::data::Type;
+use minicbor::{Decoder, Encoder};
 use smol_str::SmolStr;
 
 use crate::error::StoreError;
@@ -149,19 +150,18 @@ pub fn decode_entry(bytes: &[u8]) -> Result<(Entry, Epoch), StoreError> {
 
 /// Only the `receive_time` of an encoded entry and the epoch of its writer, without decoding its body; `None` for a removal.
 pub fn decode_receive_time(bytes: &[u8]) -> Result<Option<(Timestamp, Epoch)>, StoreError> {
-    /// A [`State`] of which only this is read.
-    #[derive(Decode)]
-    struct Received {
-        #[n(1)]
-        receive_time: Timestamp,
-    }
     let mut decoder = entry_decoder(bytes)?;
     // The key and the revision.
     decoder.skip()?;
     decoder.skip()?;
     let epoch = decoder.u64()?;
-    let received: Option<Received> = decoder.decode()?;
-    Ok(received.map(|state| (state.receive_time, epoch)))
+    if decoder.datatype()? == Type::Null {
+        return Ok(None);
+    }
+    // A state starts with its event time and its receive time. What follows is not even skipped: this is called for every write.
+    decoder.array()?;
+    decoder.skip()?;
+    Ok(Some((decoder.decode()?, epoch)))
 }
 
 /// A decoder that stands at the first element of an entry of this format.
