@@ -35,7 +35,6 @@ pub(crate) struct BackfillOptions {
 /// How many series a backfill was about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BackfillReport {
-    /// All of them.
     pub series_count: usize,
     /// Those for which a venue failed or that none has.
     pub unanswered_count: usize,

@@ -14,7 +14,6 @@ pub(crate) enum AppError {
     /// An address cannot be listened on.
     #[error("{setting} = {address}: cannot listen there")]
     Listen {
-        /// The setting.
         setting: &'static str,
         /// Its value.
         address: SocketAddr,
@@ -58,7 +57,6 @@ pub(crate) enum AppError {
         "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"
     )]
     Role {
-        /// The role.
         role: &'static str,
     },
 }

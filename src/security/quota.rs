@@ -80,12 +80,10 @@ impl Usage {
         Ok(())
     }
 
-    /// A permit for a stream.
     pub(super) fn stream(self: &Arc<Self>) -> Result<Permit, Refusal> {
         self.permit(|usage| &usage.streams, self.quotas.streams_max).ok_or(Refusal::Streams)
     }
 
-    /// A permit for a subscription.
     pub(super) fn subscription(self: &Arc<Self>) -> Result<Permit, Refusal> {
         self.permit(|usage| &usage.subscriptions, self.quotas.subscriptions_max).ok_or(Refusal::Subscriptions)
     }

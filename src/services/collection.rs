@@ -64,7 +64,6 @@ lists!(
 );
 batches!(BatchGetPriceSnapshotsResponse, BatchGetIndexSnapshotsResponse);
 
-/// One item of a list.
 pub(super) trait ListItem {
     /// What lists are ordered by.
     type Ordered;

@@ -39,11 +39,8 @@ pub enum ServiceError {
         of_venue(venue)
     )]
     NoRatio {
-        /// The asset.
         asset: String,
-        /// The kind.
         kind: &'static str,
-        /// The period.
         period: &'static str,
         /// The venue; empty for the aggregate.
         venue: String,

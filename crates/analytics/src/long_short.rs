@@ -22,7 +22,6 @@ pub struct Reading {
     pub venue: SmolStr,
     /// The instrument in our notation; empty when the venue has none of the asset.
     pub instrument: SmolStr,
-    /// The venue's own symbol.
     pub venue_symbol: SmolStr,
     /// False when the venue has no such series of the asset.
     pub is_offered: bool,
@@ -168,7 +167,6 @@ fn finish(readings: &[Reading], statuses: &[LongShortStatus], method: LongShortM
 pub struct Ranked {
     /// Rank by market cap, from 1.
     pub rank: u32,
-    /// Its shares.
     pub shares: Shares,
     /// Its RSI of 14 daily closes.
     pub rsi_14d: Option<f64>,
@@ -207,11 +205,9 @@ pub struct TierFigures {
     pub count: usize,
     /// Those with a ratio above 1.
     pub above_one_count: usize,
-    /// Median of the ratios.
     pub median_ratio: Option<f64>,
     /// Plain mean of the long shares.
     pub mean_long_share: Option<f64>,
-    /// Median of the RSIs.
     pub median_rsi_14d: Option<f64>,
     /// Assets with an RSI.
     pub rsi_count: usize,

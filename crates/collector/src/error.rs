@@ -10,7 +10,6 @@ pub enum CollectorError {
     /// An address or the HTTP client is unusable.
     #[error("venue {venue} cannot be set up")]
     Setup {
-        /// The venue's id.
         venue: VenueId,
         /// Why.
         #[source]

@@ -20,11 +20,8 @@ pub(crate) enum CollectorEvent {
     Observed(Observed),
     /// Candles of an asset, oldest first.
     History {
-        /// The asset.
         asset: AssetCode,
-        /// Their interval.
         interval: CandleInterval,
-        /// The candles.
         candles: Vec<Candle>,
         /// The quote asset that they are in, to be converted and stored; `None` for what the store had, in US dollars.
         quote: Option<SmolStr>,
@@ -73,7 +70,6 @@ pub(crate) struct RatioHistory {
 pub(crate) struct Observed {
     /// The venue's place in the collector's list.
     pub venue_index: u16,
-    /// The feed.
     pub feed: Feed,
     /// When they were received.
     pub receive_time: Timestamp,

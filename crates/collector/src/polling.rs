@@ -25,11 +25,8 @@ const CATEGORIES_DELAY: Duration = Duration::from_secs(2);
 /// Requests of one cycle under way at once.
 const CONCURRENT_REQUESTS_MAX: usize = 4;
 
-/// One polled feed.
 pub(crate) struct PolledFeed {
-    /// The venue.
     pub link: VenueLink,
-    /// The feed.
     pub feed: Feed,
     /// Its health.
     pub monitor: Arc<FeedMonitor>,

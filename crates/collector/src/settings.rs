@@ -22,10 +22,8 @@ pub const REQUIRED_VENUE_COUNT: u32 = 1;
 /// Default time between batches.
 pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// One venue's settings.
 #[derive(Clone)]
 pub struct VenueSettings {
-    /// The venue.
     pub venue: &'static dyn Venue,
     /// Where its HTTP API is: https, or http on loopback. When it is on loopback every request goes there, also those for feeds that live at
     /// another of the venue's hosts: whoever simulates a venue means all of it.
@@ -52,10 +50,8 @@ impl VenueSettings {
     }
 }
 
-/// The collector's settings.
 #[derive(Clone)]
 pub struct CollectorSettings {
-    /// The venues.
     pub venues: Vec<VenueSettings>,
     /// Number of assets tracked, by market cap.
     pub universe_size: usize,

@@ -89,7 +89,6 @@ pub enum Feed {
     Candles,
     /// Long and short shares.
     LongShortRatios,
-    /// Open interest.
     OpenInterest,
     /// Market capitalization, supply, rank, all-time high.
     MarketCaps,

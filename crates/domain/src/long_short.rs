@@ -41,7 +41,6 @@ impl Shares {
         (long_share > 0.0 && long_share < 1.0 && ratio.is_finite() && ratio > 0.0).then_some(Self { long_share, ratio })
     }
 
-    /// Share that is short.
     pub fn short_share(self) -> f64 {
         1.0 - self.long_share
     }
@@ -152,7 +151,6 @@ pub struct LongShortContribution {
     /// The instrument as `BASE/QUOTE:perpetual`; empty when the venue has none.
     #[cbor(n(1), with = "stored")]
     pub instrument: SmolStr,
-    /// The venue's own symbol.
     #[cbor(n(2), with = "stored")]
     pub venue_symbol: SmolStr,
     /// The venue's shares.

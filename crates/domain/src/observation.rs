@@ -23,15 +23,12 @@ pub struct Observation {
 pub enum Payload {
     /// Prices and 24-hour figures.
     Ticker(Ticker),
-    /// One candle.
     Candle(CandleInterval, Candle),
     /// Long and short shares.
     LongShort(LongShort),
-    /// Open interest.
     OpenInterest(OpenInterest),
     /// A market-cap listing's row.
     MarketCap(Box<MarketCap>),
-    /// An index level.
     IndexLevel(IndexLevel),
 }
 
@@ -227,7 +224,6 @@ pub struct MarketCap {
     pub low_24h: Option<Decimal>,
     /// Highest price ever.
     pub all_time_high: Option<Decimal>,
-    /// When that was.
     pub all_time_high_time: Option<Timestamp>,
     /// The category that the listing was asked for, by its id: the asset is a member of it.
     pub category: Option<SmolStr>,

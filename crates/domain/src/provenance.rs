@@ -92,7 +92,6 @@ pub struct Contribution {
     /// The instrument as `BASE/QUOTE`, with `:perpetual` for a perpetual.
     #[cbor(n(1), with = "stored")]
     pub instrument: SmolStr,
-    /// The venue's own symbol.
     #[cbor(n(2), with = "stored")]
     pub venue_symbol: SmolStr,
     #[cbor(n(3), with = "stored")]

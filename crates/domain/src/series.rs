@@ -4,16 +4,13 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{CandleInterval, Decimal, LongShortKind, Period, Timestamp};
 
-/// What a series is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
     /// An asset's or index's code: `BTC`, `RUT`.
     pub subject: SmolStr,
-    /// The kind of series.
     pub kind: SeriesKind,
 }
 
-/// The kinds of series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SeriesKind {
     /// Candles in US dollars.
@@ -57,8 +54,6 @@ impl LongShortSeriesNames {
 /// One value at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// When.
     pub time: Timestamp,
-    /// The value.
     pub value: Decimal,
 }

@@ -45,7 +45,6 @@ impl Shards {
         self.asset_shard_count
     }
 
-    /// The shard that an asset is in.
     pub fn of_asset(self, asset: &AssetCode) -> ShardId {
         let hash = crc32fast::hash(asset.as_str().as_bytes());
         // The remainder is smaller than the number of shards.

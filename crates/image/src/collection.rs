@@ -10,7 +10,6 @@ pub enum Collection {
     Prices,
     /// Catalogue entries of assets.
     Assets,
-    /// Long/short ratios.
     LongShortRatios,
     /// Index snapshots.
     Indices,

@@ -20,7 +20,6 @@ const TRACED_MAX: usize = 256;
 #[error("updates do not follow on the image's position")]
 pub struct Discontinuity;
 
-/// Settings of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageSettings {
     /// How keys are divided into shards, as in the store.

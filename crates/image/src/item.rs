@@ -45,7 +45,6 @@ pub struct Encoding {
 /// One update of a shard: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The key.
     pub key: Key,
     /// The position in the shard's feed.
     pub revision: Revision,
@@ -56,11 +55,8 @@ pub struct Change {
 /// One key's newest state, as read.
 #[derive(Debug)]
 pub struct Item {
-    /// The key.
     pub key: Key,
-    /// The state.
     pub state: Arc<State>,
-    /// The shard that it is in.
     pub shard: ShardId,
     /// Its position in that shard's feed.
     pub position: Position,

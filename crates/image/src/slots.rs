@@ -112,7 +112,6 @@ impl Slots {
         self.generation += 1;
     }
 
-    /// Every key of a shard.
     pub(crate) fn keys_of(&self, shard: ShardId) -> Vec<Key> {
         self.items().filter(|item| item.shard == shard).map(|item| item.key.clone()).collect()
     }

@@ -19,7 +19,6 @@ use super::market::{Market, start_time};
 use super::noise::{mix, mix_text, normal, uniform, wander};
 use super::path::HISTORY_DAYS;
 
-/// The first day.
 const FIRST_DAY: Date = date(2014, 1, 1);
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -63,7 +63,6 @@ impl Equities {
         Self { seed, sessions, closes, start }
     }
 
-    /// The index of that code.
     pub fn find(&self, code: &str) -> Option<&'static EquityIndex> {
         INDICES.iter().find(|index| index.code == code)
     }

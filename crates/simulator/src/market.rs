@@ -35,7 +35,6 @@ pub struct Market {
 /// The truth about one asset at one time. Prices in USD, changes in per cent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
-    /// Price.
     pub price: f64,
     /// Price 24 hours earlier.
     pub open_24h: f64,
@@ -67,7 +66,6 @@ pub struct Figures {
     pub market_cap_rank: u32,
     /// Highest price ever.
     pub all_time_high: f64,
-    /// When it was.
     pub all_time_high_time: Timestamp,
 }
 
@@ -241,7 +239,6 @@ impl Market {
         self.index.get(ticker).copied()
     }
 
-    /// The price at a time.
     pub fn price(&self, asset: usize, time: Timestamp) -> f64 {
         let row = ASSETS.get(asset).map_or(0.0, |row| row.price);
         self.path(asset).map_or(0.0, |path| row * path.at(seconds(time)).exp())

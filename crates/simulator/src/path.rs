@@ -16,7 +16,6 @@ pub(super) const HISTORY_DAYS: i64 = 800;
 /// How far back it has 5-minute steps, in days before the start.
 pub(super) const FINE_DAYS: i64 = 60;
 
-/// Seconds in a block.
 pub(super) const BLOCK_SECONDS: i64 = 86_400;
 
 /// Seconds in a fine step.

@@ -39,7 +39,6 @@ type PackedBlock<'a> = (i64, &'a [u8]);
 /// What is in a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
-    /// Series.
     pub series_count: u64,
     /// Candles and points in them.
     pub record_count: u64,

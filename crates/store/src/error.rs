@@ -21,7 +21,6 @@ pub enum StoreError {
     /// have seen what is gone, so the writer must open again, for a larger epoch, and publish every state again.
     #[error("the store lost shard {shard}: writer at epoch {epoch} revision {revision}, {found}")]
     Lost {
-        /// The shard.
         shard: ShardId,
         /// The writer's epoch.
         epoch: Epoch,
@@ -33,7 +32,6 @@ pub enum StoreError {
     /// The lease has run out or is another's.
     #[error("lease of shard {shard} lost to {}", holder.as_deref().unwrap_or("nobody"))]
     LeaseLost {
-        /// The shard.
         shard: ShardId,
         /// Who holds it now, if anybody does.
         holder: Option<SmolStr>,
@@ -70,7 +68,6 @@ pub enum StoreError {
     Url {
         /// The setting's value, without secrets.
         url: String,
-        /// What is allowed.
         allowed: &'static str,
     },
 }

@@ -24,7 +24,6 @@ pub const LEASE_LIFE_MAX: Duration = Duration::from_secs(60);
 /// A granted lease. It is a value, not a guard: dropping it releases nothing, since releasing is a request to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The shard.
     pub shard: ShardId,
     /// Who holds it.
     pub holder: SmolStr,

@@ -27,7 +27,6 @@ const LEASE_LIFE: Duration = Duration::from_secs(30);
 /// What was copied, all of it verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
-    /// Series.
     pub series_count: u64,
     /// Candles and points in them.
     pub record_count: u64,
@@ -66,7 +65,6 @@ pub enum MigrateError {
     /// A collector writes to the target.
     #[error("shard {shard} of the target is held by {holder}; stop the collectors that write there first")]
     Held {
-        /// The shard.
         shard: ShardId,
         /// The collector.
         holder: String,
@@ -80,7 +78,6 @@ pub enum MigrateError {
         what: String,
         /// How many were copied.
         copied: u64,
-        /// Their checksum.
         copied_checksum: u32,
         /// How many the target has of them.
         found: u64,

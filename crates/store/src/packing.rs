@@ -204,7 +204,6 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The row of a point.
 fn point_row(number: Number) -> columns::Row {
     [Some(number), None, None, None, None, None]
 }

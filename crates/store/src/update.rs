@@ -10,7 +10,6 @@ pub type Update = (Key, Option<State>);
 /// One update of a shard's feed: the key's full state, or its removal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The key.
     pub key: Key,
     /// The update's position in the shard's feed.
     pub revision: Revision,
@@ -45,7 +44,6 @@ pub enum Tail {
 /// What a series holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesInfo {
-    /// The series.
     pub key: SeriesKey,
     /// Number of points.
     pub count: u64,

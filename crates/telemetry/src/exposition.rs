@@ -6,10 +6,8 @@ use smol_str::SmolStr;
 
 use super::registry::{Distribution, Kind, Metric, Page, Value};
 
-/// The text's content type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page as text.
 pub fn text(page: &Page) -> String {
     let mut text = String::new();
     for samples in page.metrics() {

@@ -69,7 +69,6 @@ pub struct Distribution {
     pub bounds: &'static [f64],
     /// Observations by bucket, not cumulative; one more than there are bounds.
     pub counts: Vec<u64>,
-    /// The sum of all.
     pub sum: f64,
 }
 
@@ -88,7 +87,6 @@ impl From<f64> for Value {
 /// The samples of one metric.
 #[derive(Debug)]
 pub struct Samples {
-    /// The metric.
     pub metric: &'static Metric,
     /// The labels' values in the order of the metric's labels, and the value.
     pub samples: Vec<(Vec<SmolStr>, Value)>,
@@ -114,7 +112,6 @@ impl Page {
         }
     }
 
-    /// Metric by metric.
     pub fn metrics(&self) -> &[Samples] {
         &self.0
     }
@@ -130,7 +127,6 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -156,12 +152,10 @@ impl Gauge {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Sets it.
     pub fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// What it is.
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -221,7 +221,6 @@ pub fn context_of(span: &Span) -> Option<TraceContext> {
     })
 }
 
-/// Links a span to others.
 pub fn link(span: &Span, others: impl IntoIterator<Item = TraceContext>) {
     for other in others {
         span.add_link(span_context(other, false));

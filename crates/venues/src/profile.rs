@@ -65,7 +65,6 @@ impl Profile {
 /// A feed of a venue: when it is polled, and where it stands among others.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedProfile {
-    /// Which feed.
     pub feed: Feed,
     /// Time between polls.
     pub interval: Duration,

@@ -40,7 +40,6 @@ registry! {
     fred::Fred,
 }
 
-/// The venue of that id.
 pub fn find(id: &str) -> Option<&'static dyn Venue> {
     REGISTRY.iter().copied().find(|venue| venue.id().as_str() == id)
 }

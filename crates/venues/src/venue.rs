@@ -13,7 +13,6 @@ pub trait Venue: Send + Sync {
     /// What is known of it before it is asked anything.
     fn profile(&self) -> &'static Profile;
 
-    /// The venue's id.
     fn id(&self) -> VenueId {
         self.profile().id
     }

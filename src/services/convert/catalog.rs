@@ -27,7 +27,6 @@ pub(super) fn asset(info: &AssetInfo, simulated: bool) -> v1::Asset {
     }
 }
 
-/// A kind of asset on the wire.
 pub(crate) fn wire_asset_kind(kind: state::AssetKind) -> v1::AssetKind {
     match kind {
         state::AssetKind::Coin => v1::AssetKind::Coin,
@@ -58,7 +57,6 @@ fn instrument(venue: &str, instrument: &Instrument) -> v1::Instrument {
     }
 }
 
-/// A feed's state on the wire.
 pub(crate) fn wire_feed_state(state: FeedState) -> v1::FeedState {
     match state {
         FeedState::Starting => v1::FeedState::Starting,

@@ -72,7 +72,6 @@ pub(crate) fn index_snapshot(
     }
 }
 
-/// A kind of index on the wire.
 pub(crate) fn wire_kind(kind: IndexKind) -> v1::IndexKind {
     match kind {
         IndexKind::Equity => v1::IndexKind::Equity,
@@ -88,7 +87,6 @@ pub(crate) fn wire_kind(kind: IndexKind) -> v1::IndexKind {
     }
 }
 
-/// A market session on the wire.
 pub(crate) fn wire_session(session: MarketSession) -> v1::MarketSession {
     match session {
         MarketSession::Open => v1::MarketSession::Open,
@@ -99,7 +97,6 @@ pub(crate) fn wire_session(session: MarketSession) -> v1::MarketSession {
     }
 }
 
-/// A calendar on the wire.
 pub(crate) fn wire_calendar(calendar: IndexCalendar) -> v1::Calendar {
     match calendar {
         IndexCalendar::UtcDays => v1::Calendar::UtcDays,

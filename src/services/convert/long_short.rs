@@ -20,7 +20,6 @@ pub(crate) fn long_short_kind(kind: i32) -> Option<LongShortKind> {
     })
 }
 
-/// A kind on the wire.
 pub(crate) fn wire_long_short_kind(kind: LongShortKind) -> v1::LongShortKind {
     match kind {
         LongShortKind::GlobalAccount => v1::LongShortKind::GlobalAccount,
@@ -43,7 +42,6 @@ pub(crate) fn long_short_period(period: i32) -> Option<Period> {
     })
 }
 
-/// A period on the wire.
 pub(crate) fn wire_long_short_period(period: Period) -> v1::LongShortPeriod {
     match period {
         Period::FiveMinutes => v1::LongShortPeriod::LongShortPeriod5m,

@@ -9,7 +9,6 @@ use crossmarket_domain::{Decimal, Timestamp};
 /// Significant digits of a number that was computed with floats.
 const COMPUTED_DIGITS: u32 = 12;
 
-/// An instant.
 pub(crate) fn time(instant: Timestamp) -> WireTime {
     let micros = instant.as_micros();
     WireTime { seconds: micros.div_euclid(1_000_000), nanos: (micros.rem_euclid(1_000_000) * 1_000) as i32 }
@@ -25,7 +24,6 @@ pub(crate) fn instant(time: &WireTime) -> Option<Timestamp> {
     (instant.as_micros() == micros).then_some(instant)
 }
 
-/// A span.
 pub(crate) fn span(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),

@@ -68,7 +68,6 @@ pub(crate) struct Plan {
 pub(crate) struct Compared {
     /// How both legs were sampled.
     pub plan: Plan,
-    /// The figures.
     pub figures: ComparisonFigures,
     /// The samples; empty unless wanted.
     pub samples: Vec<Sample>,

@@ -19,7 +19,6 @@ use crossmarket_domain::state::Key;
 use crossmarket_image::View;
 use crossmarket_telemetry::metrics::Calculation;
 
-/// One comparison that is watched.
 pub(crate) struct WatchedComparison {
     subject: String,
     benchmark: String,

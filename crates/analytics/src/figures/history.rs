@@ -11,11 +11,9 @@ pub struct ReferencePrice {
     pub price: Decimal,
     /// When it was: the candle's end.
     pub time: Timestamp,
-    /// The candle's interval.
     pub interval: CandleInterval,
 }
 
-/// When a candle of that interval ends.
 pub(crate) fn end_time(candle: &Candle, interval: CandleInterval) -> Timestamp {
     candle.start + interval.duration()
 }

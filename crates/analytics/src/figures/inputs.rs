@@ -11,7 +11,6 @@ use crossmarket_domain::{AssetCode, Timestamp};
 /// Everything that a snapshot is made of.
 #[derive(Clone, Debug)]
 pub struct SnapshotInputs<'a> {
-    /// The asset.
     pub asset: &'a AssetCode,
     /// Its name; a listing's when absent.
     pub name: Option<&'a SmolStr>,
@@ -52,7 +51,6 @@ impl Default for HistorySources<'_> {
 pub struct Listing<'a> {
     /// The listing's venue id.
     pub venue: &'a str,
-    /// The row.
     pub row: &'a MarketCap,
     /// When it was, by the listing's clock, or when it was received.
     pub event_time: Timestamp,

@@ -51,7 +51,6 @@ impl SeasonParameters {
 pub struct SeasonCandidate<'a> {
     /// The ticker, by which ties are broken.
     pub asset: &'a str,
-    /// What it is.
     pub kind: AssetKind,
     /// Daily closes in US dollars; a day that is still going on may have its price so far.
     pub closes: &'a Daily,
@@ -111,7 +110,6 @@ pub struct SeasonConstituent {
     pub market_cap_rank: u32,
     /// The price at the start of the window.
     pub start_price: f64,
-    /// The price at its end.
     pub end_price: f64,
     /// Its return in per cent.
     pub return_percent: f64,

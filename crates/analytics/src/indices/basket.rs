@@ -27,7 +27,6 @@ const NOTIONAL: f64 = 1e6;
 pub enum Weighting {
     /// The same for each.
     Equal,
-    /// By market cap.
     MarketCap,
     /// By market cap, with a most for each.
     CappedMarketCap {
@@ -54,7 +53,6 @@ pub enum Schedule {
 pub struct RebalanceRule {
     /// How weights are set.
     pub weighting: Weighting,
-    /// When.
     pub schedule: Schedule,
     /// The day of the first level; the first one after it on which there is a constituent, if it has none.
     pub base_day: Day,
@@ -78,7 +76,6 @@ pub struct Constituent<'a> {
 pub struct Position {
     /// Its index among the members.
     pub member: usize,
-    /// Units of it.
     pub units: f64,
 }
 
@@ -164,7 +161,6 @@ impl Composition {
 /// A basket's past.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BasketHistory {
-    /// The levels.
     pub levels: Daily,
     /// What it holds at the end. `None` while it has not begun.
     pub composition: Option<Composition>,

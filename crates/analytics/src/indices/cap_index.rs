@@ -30,7 +30,6 @@ pub enum CapIndex {
 }
 
 impl CapIndex {
-    /// Every one of them.
     pub const ALL: [Self; 4] = [Self::Total, Self::Total2, Self::Total3, Self::Others];
 
     /// `TOTAL`, `TOTAL2`, `TOTAL3` or `OTHERS`.
@@ -59,7 +58,6 @@ impl CapIndex {
 pub struct Ranked<'a> {
     /// Its ticker.
     pub asset: &'a str,
-    /// Its market cap.
     pub market_cap: f64,
     /// Its index in what was ranked.
     pub source: usize,

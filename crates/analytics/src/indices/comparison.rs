@@ -28,7 +28,6 @@ pub const SESSIONS_PER_YEAR: f64 = 252.0;
 /// UTC days in a year.
 pub const DAYS_PER_YEAR: f64 = 365.0;
 
-/// Weeks in a year.
 pub const WEEKS_PER_YEAR: f64 = 52.0;
 
 /// Standard deviation of log returns below which a side does not vary: what is left is the rounding of floats.
@@ -53,7 +52,6 @@ pub enum WindowStart {
     From(Day),
 }
 
-/// The parameters of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ComparisonParameters {
     /// How often to sample.

@@ -18,7 +18,6 @@ pub const REVERSAL_PERCENT_DEFAULT: f64 = 100.0;
 /// A close at which the direction turned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TurningPoint {
-    /// Its day.
     pub day: Day,
     /// The close.
     pub level: f64,
@@ -29,7 +28,6 @@ pub struct TurningPoint {
 /// One rise from a trough to a peak.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cycle {
-    /// The day of the trough.
     pub trough_day: Day,
     /// Its level.
     pub trough: f64,

@@ -92,7 +92,6 @@ pub fn continuous_changes(level: f64, as_of: Timestamp, closes: &Daily, finer: &
 /// The highest level of a history.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecordHigh {
-    /// The level.
     pub level: f64,
     /// Its day, the first of equal ones.
     pub day: Day,

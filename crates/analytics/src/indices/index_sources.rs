@@ -44,7 +44,6 @@ pub struct Reading {
 pub struct Source {
     /// The venue's id.
     pub venue: &'static str,
-    /// The venue's own symbol.
     pub venue_symbol: SmolStr,
     /// The newest that it said.
     pub reading: Option<Reading>,

@@ -25,9 +25,7 @@ pub struct Level {
     pub high: f64,
     /// How many there are, at least 1.
     pub touch_count: u32,
-    /// The day of the first.
     pub first_day: Day,
-    /// The day of the last.
     pub last_day: Day,
     /// Current value / level − 1, in per cent; `None` without a current value.
     pub distance_percent: Option<f64>,

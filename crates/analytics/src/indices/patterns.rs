@@ -20,7 +20,6 @@ pub const REVERSAL_PERCENT_DEFAULT: f64 = 4.0;
 /// Most that a shoulder may lie from the mean of both, and a peak likewise, in per cent of it.
 pub const TOLERANCE_PERCENT: f64 = 1.5;
 
-/// A close with its day.
 pub type Close = (Day, f64);
 
 /// What became of a pattern.
@@ -36,7 +35,6 @@ pub enum Outcome {
     Expired,
 }
 
-/// An inverse head and shoulders.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InverseHeadAndShoulders {
     /// The first trough.
@@ -56,7 +54,6 @@ pub struct InverseHeadAndShoulders {
 }
 
 impl InverseHeadAndShoulders {
-    /// The neckline on a day.
     fn neckline_on(&self, day: Day) -> f64 {
         let ((from, left), (until, right)) = (self.left_peak, self.right_peak);
         left + (right - left) * f64::from(day.since(from)) / f64::from(until.since(from))

@@ -108,7 +108,6 @@ pub struct ObservedTime {
 }
 
 impl ObservedTime {
-    /// From when on it is stale.
     pub fn stale_since(&self) -> Timestamp {
         self.event_time.min(self.receive_time) + self.budget
     }
@@ -151,7 +150,6 @@ impl Aggregator {
         Self { settings, candidates: Vec::new(), prices: Vec::new(), deviations: Vec::new(), weighted: Vec::new() }
     }
 
-    /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -12,7 +12,6 @@ use crossmarket_domain::{Decimal, Instrument, Timestamp};
 pub struct Quote {
     /// The venue's id.
     pub venue: SmolStr,
-    /// The instrument.
     pub instrument: Instrument,
     /// Price of the last trade, in the quote asset.
     pub last_price: Option<Decimal>,

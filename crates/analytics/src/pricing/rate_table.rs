@@ -26,7 +26,6 @@ pub struct Rate {
     pub usd: Decimal,
     /// Where it is from.
     pub source: RateSource,
-    /// From when on it is stale.
     pub stale_since: Timestamp,
 }
 
@@ -62,7 +61,6 @@ pub struct RateTable {
 }
 
 impl RateTable {
-    /// The rate of an asset.
     pub fn get(&self, asset: &str) -> Option<Rate> {
         if asset == "USD" {
             return Some(Rate { usd: Decimal::ONE, source: RateSource::Dollar, stale_since: never() });

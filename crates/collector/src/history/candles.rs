@@ -50,7 +50,6 @@ pub(crate) fn pace(seed: u64) -> Pace {
 /// An asset and where its candles can be had, the best place first.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
-    /// The asset.
     pub asset: AssetCode,
     /// Venues (places in the collector's list) and instruments there.
     pub instruments: Vec<(u16, Instrument)>,
@@ -74,7 +73,6 @@ type SeriesId = (AssetCode, CandleInterval);
 pub(crate) struct Backfiller {
     /// The venues' HTTP sides, by place; `None` for one without candles.
     pub links: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
-    /// The store.
     pub store: Arc<dyn Store>,
     /// Where candles go.
     pub events: mpsc::Sender<CollectorEvent>,

@@ -36,9 +36,7 @@ pub struct BackfillProgress {
     pub series_done: usize,
     /// Three for each asset, one for each index.
     pub series_count: usize,
-    /// The asset.
     pub asset: AssetCode,
-    /// The interval.
     pub interval: CandleInterval,
     /// Candles stored for it by this run so far.
     pub candle_count: usize,

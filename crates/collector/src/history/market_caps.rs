@@ -35,7 +35,6 @@ const RETRY_SPAN: Duration = Duration::from_secs(60);
 /// How far one asset's market caps have come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarketCapProgress {
-    /// The asset.
     pub asset: AssetCode,
     /// Days stored for it by this run.
     pub day_count: usize,

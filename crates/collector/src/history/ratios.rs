@@ -46,7 +46,6 @@ const RETRY_WAIT: Duration = Duration::from_secs(900);
 /// What of an aggregate's past is needed in memory.
 const DAY_AND_MORE: Duration = HOUR.saturating_mul(27);
 
-/// One venue with ratios.
 pub(crate) struct RatioBackfillVenue {
     /// Its HTTP side.
     pub link: VenueLink,
@@ -58,9 +57,7 @@ pub(crate) struct RatioBackfillVenue {
 
 /// Fills the past.
 pub(crate) struct RatioBackfill {
-    /// The venues.
     pub venues: Vec<RatioBackfillVenue>,
-    /// The store.
     pub store: Arc<dyn Store>,
     /// Where the aggregates' last day goes.
     pub events: mpsc::Sender<CollectorEvent>,

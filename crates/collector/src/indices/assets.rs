@@ -9,7 +9,6 @@ use crossmarket_domain::state::{AssetKind, Body};
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 use crossmarket_image::{Collection, Freshness, Image};
 
-/// One asset.
 pub(super) struct Asset {
     pub code: AssetCode,
     pub kind: AssetKind,
@@ -79,7 +78,6 @@ impl Assets {
         Self { all, places }
     }
 
-    /// One of them.
     pub(super) fn get(&self, code: &AssetCode) -> Option<&Asset> {
         self.all.get(*self.places.get(code)?)
     }
@@ -89,7 +87,6 @@ impl Assets {
         self.all.iter()
     }
 
-    /// What each is.
     pub(super) fn kinds(&self) -> HashMap<AssetCode, AssetKind> {
         self.all.iter().map(|asset| (asset.code.clone(), asset.kind)).collect()
     }

@@ -54,19 +54,16 @@ pub enum Members {
 /// How a basket is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BasketDefinition {
-    /// The index.
     pub index: IndexCode,
     /// What it is made of.
     pub members: Members,
     /// How weights are set.
     pub weighting: Weighting,
-    /// When.
     pub schedule: Schedule,
     /// The first level.
     pub base_level: f64,
 }
 
-/// All of them.
 pub(super) struct Baskets {
     configured: Vec<BasketDefinition>,
     held: BTreeMap<IndexCode, Held>,
@@ -112,7 +109,6 @@ impl Baskets {
         std::mem::take(&mut self.past)
     }
 
-    /// The snapshots of all of them.
     pub(super) fn snapshots(&mut self, assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
         let mut made = Vec::new();
         for definition in self.definitions(assets) {

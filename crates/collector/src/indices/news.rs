@@ -24,7 +24,6 @@ pub enum IndexNews {
     /// Daily candles that have been stored under the index's code just now, oldest first. Each starts at midnight UTC of its session's
     /// date, and its session is over.
     Stored {
-        /// The index.
         index: IndexCode,
         /// What was added or replaced.
         candles: Vec<Candle>,
@@ -36,7 +35,6 @@ pub enum IndexNews {
 /// What the sources say of an index at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EquityLevel {
-    /// The index.
     pub index: IndexCode,
     /// What the source says that is used; `None` when none has a level that is fit for use.
     pub used: Option<UsedLevel>,
@@ -49,7 +47,6 @@ pub struct EquityLevel {
 pub struct UsedLevel {
     /// The venue's id.
     pub venue: &'static str,
-    /// The level.
     pub level: Decimal,
     /// Close of the session before, where the source tells it.
     pub previous_close: Option<Decimal>,

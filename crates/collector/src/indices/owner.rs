@@ -48,7 +48,6 @@ const HISTORY_INTERVAL: Duration = Duration::from_secs(8);
 
 /// What the owner works with.
 pub struct IndexOwner {
-    /// The store.
     pub store: Arc<dyn Store>,
     /// The cross-asset shard.
     pub shard: ShardId,

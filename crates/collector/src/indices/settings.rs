@@ -7,7 +7,6 @@ use crossmarket_domain::{Decimal, Timestamp};
 /// A market cap of an equity index that somebody has published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedMarketCap {
-    /// The index.
     pub index: IndexCode,
     /// The market cap in US dollars.
     pub market_cap: Decimal,

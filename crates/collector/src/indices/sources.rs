@@ -43,7 +43,6 @@ const FILL_AGAIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct IndexSourceCollector {
     /// The sources that are asked, in any order.
     pub sources: Vec<IndexSourceLink>,
-    /// The store.
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Clock,

@@ -65,7 +65,6 @@ const LONG_PERIODS_DELAY: Duration = HOUR;
 /// Quote assets in which an asset's perpetual is preferred, the first first.
 const QUOTES: [&str; 4] = ["USDT", "USDC", "USD", "FDUSD"];
 
-/// A venue that has ratios.
 pub(crate) struct RatioVenue {
     /// Its HTTP side.
     pub link: VenueLink,
@@ -78,7 +77,6 @@ pub(crate) struct RatioVenue {
 /// What the tasks of all venues have in common.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The store.
     pub store: Arc<dyn Store>,
     /// Where observations go.
     pub events: mpsc::Sender<CollectorEvent>,
@@ -148,7 +146,6 @@ fn planned_scopes(venue: &dyn Venue) -> BTreeSet<&'static str> {
 
 /// One venue's ratios and open interest.
 pub(crate) struct LongShortFeed {
-    /// The venue.
     pub link: VenueLink,
     /// The ratios' health.
     pub ratios: Arc<FeedMonitor>,

@@ -94,7 +94,6 @@ pub(super) struct Series {
 /// One series and when it is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
-    /// The instrument.
     pub instrument: Instrument,
     /// The period of the ratios; `None` for open interest.
     pub period: Option<Period>,

@@ -40,14 +40,11 @@ const DOLLAR_DIGITS: u32 = 12;
 /// start the history backfill asks the venues for what is missing.
 const POINTS_WAITING_MAX: usize = 200_000;
 
-/// A venue that has ratios.
 #[derive(Clone, Copy, Debug)]
 pub struct RatioStateVenue {
     /// Its place in the collector's list.
     pub index: u16,
-    /// Its id.
     pub id: VenueId,
-    /// The kinds that it has.
     pub kinds: &'static [LongShortKind],
 }
 
@@ -56,7 +53,6 @@ pub struct RatioStateVenue {
 pub struct Row {
     /// When it was, by the venue's clock.
     pub event_time: Timestamp,
-    /// What it is.
     pub value: LongShort,
 }
 

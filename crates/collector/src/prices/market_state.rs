@@ -36,7 +36,6 @@ const LISTING_FRESH_FOR: Duration = Duration::from_secs(900);
 
 /// One venue, as the market state sees it.
 pub(crate) struct MarketVenue {
-    /// Its id.
     pub id: VenueId,
     /// How long its tickers are fresh.
     pub budget: Duration,
@@ -48,7 +47,6 @@ pub(crate) struct MarketVenue {
     pub long_short_kinds: &'static [LongShortKind],
 }
 
-/// One asset.
 #[derive(Default)]
 pub(crate) struct Asset {
     /// The newest ticker of each instrument.
@@ -91,7 +89,6 @@ pub(crate) struct Published {
 /// Candles to be stored, in US dollars.
 pub(crate) type ToStore = (AssetCode, CandleInterval, Candle);
 
-/// The market state.
 pub(crate) struct MarketState {
     venues: Vec<MarketVenue>,
     universe: Universe,
@@ -396,7 +393,6 @@ impl MarketState {
         keys.collect()
     }
 
-    /// Every asset, by code.
     pub(crate) fn assets(&self) -> &BTreeMap<AssetCode, Asset> {
         &self.assets
     }

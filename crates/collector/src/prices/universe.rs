@@ -30,7 +30,6 @@ const INCUMBENT_FACTOR: f64 = 1.5;
 pub(crate) struct Listed {
     /// The ticker there, upper case; not unique.
     pub ticker: SmolStr,
-    /// The row.
     pub row: MarketCap,
     /// When it was, by the listing's clock.
     pub event_time: Timestamp,

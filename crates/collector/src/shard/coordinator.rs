@@ -52,13 +52,11 @@ const ARCHIVE_RETRY_WAIT: Duration = Duration::from_secs(2);
 
 /// What the pipeline needs.
 pub(crate) struct Coordinator {
-    /// The market state.
     pub market: MarketState,
     /// Makes the states.
     pub publisher: Publisher,
     /// Every feed's health.
     pub monitors: Vec<Arc<FeedMonitor>>,
-    /// The store.
     pub store: Arc<dyn Store>,
     /// How the data is divided.
     pub shards: Shards,

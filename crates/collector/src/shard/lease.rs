@@ -55,9 +55,7 @@ pub struct ShardLease {
 
 /// Competes for shards.
 pub(crate) struct LeaseManager {
-    /// The store.
     pub store: Arc<dyn Store>,
-    /// The shards.
     pub shards: Shards,
     /// This process's name among those that compete.
     pub holder: SmolStr,
@@ -74,7 +72,6 @@ pub(crate) struct LeaseManager {
 pub struct HeldShardsHandle(Arc<OnceLock<watch::Receiver<HeldShards>>>);
 
 impl HeldShardsHandle {
-    /// The shards.
     pub fn shards(&self) -> Vec<ShardId> {
         self.0.get().map_or_else(Vec::new, |leads| leads.borrow().keys().copied().collect())
     }
@@ -88,7 +85,6 @@ impl HeldShardsHandle {
 /// Where this process stands with all shards.
 #[derive(Clone)]
 pub(crate) struct LeaseState {
-    /// What it leads.
     pub leads: watch::Receiver<HeldShards>,
     /// True while it leads something, or did and knows of nobody who has taken over: during an outage of the store the venues are asked on, so
     /// that what is written after it is of that moment.
@@ -96,7 +92,6 @@ pub(crate) struct LeaseState {
 }
 
 impl ShardLease {
-    /// The shard.
     pub fn shard(&self) -> ShardId {
         self.shard
     }

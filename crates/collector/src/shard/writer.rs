@@ -45,11 +45,9 @@ pub(crate) struct Writer {
 
 /// What became of a batch.
 pub(crate) struct Outcome {
-    /// The shard.
     pub shard: ShardId,
     /// The epoch it was written with.
     pub epoch: Epoch,
-    /// What was in it.
     pub keys: Vec<Key>,
     /// The newest revision, or why it was not written.
     pub result: Result<Revision, StoreError>,

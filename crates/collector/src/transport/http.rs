@@ -46,7 +46,6 @@ pub enum FetchSetupError {
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
-    /// Not a usable base address.
     #[error(
         "{text:?} is not usable as a base address: https (or wss) is needed, plain http (or ws) is for loopback only"
     )]

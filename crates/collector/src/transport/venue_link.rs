@@ -24,7 +24,6 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 pub(crate) struct VenueLink {
     /// Its place in the collector's list.
     pub index: u16,
-    /// The venue.
     pub venue: &'static dyn Venue,
     /// Where its HTTP API is.
     pub rest_url: Arc<str>,

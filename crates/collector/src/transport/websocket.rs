@@ -142,7 +142,6 @@ impl Connection {
         self.phase.borrow().clone()
     }
 
-    /// Waits for a phase.
     pub(crate) async fn wait_for(&mut self, wanted: impl Fn(&Phase) -> bool) -> Phase {
         match self.phase.wait_for(wanted).await {
             Ok(phase) => phase.clone(),

@@ -118,7 +118,6 @@ impl IndexCode {
         &self.0
     }
 
-    /// What kind of index it is.
     pub fn kind(&self) -> IndexKind {
         match self.0.split_once(':') {
             Some((CATEGORY, _)) => IndexKind::Category,
@@ -200,7 +199,6 @@ impl IndexKind {
 /// One thing with a level: an index, or an asset in the place of one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// An index.
     Index(IndexCode),
     /// An asset, whose price is the level.
     Asset(AssetCode),
@@ -242,7 +240,6 @@ impl fmt::Display for Subject {
 /// What a request may name where it names an index: an index, an asset, or the quotient of two of these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expression {
-    /// One of them.
     Single(Subject),
     /// The numerator and the denominator.
     Quotient(Subject, Subject),
@@ -259,7 +256,6 @@ impl Expression {
         }
     }
 
-    /// What it is.
     pub fn kind(&self) -> IndexKind {
         match self {
             Self::Single(Subject::Index(code)) => code.kind(),

@@ -28,7 +28,6 @@ codes!(MarketSession { Open = 0, Closed = 1, Pre = 2, Post = 3, Continuous = 4 }
 /// The days on which an index has a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IndexCalendar {
-    /// Every UTC day.
     UtcDays,
     /// The sessions of the New York exchanges.
     NewYork,
@@ -39,7 +38,6 @@ codes!(IndexCalendar { UtcDays = 0, NewYork = 1 });
 /// How weights within an index are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IndexWeighting {
-    /// By market cap.
     MarketCap,
     /// By market cap, no constituent above a cap.
     CappedMarketCap,
@@ -267,7 +265,6 @@ pub struct IndexSource {
     /// The venue's id.
     #[cbor(n(0), with = "stored")]
     pub venue: SmolStr,
-    /// The venue's own symbol.
     #[cbor(n(1), with = "stored")]
     pub venue_symbol: SmolStr,
     /// The level that it gave.

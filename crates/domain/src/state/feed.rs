@@ -71,7 +71,6 @@ pub struct PlanTier {
     /// Last rank; `None` when it is open.
     #[n(1)]
     pub rank_max: Option<u32>,
-    /// Instruments in it.
     #[n(2)]
     pub instrument_count: u32,
     /// Time between two requests for the same instrument.

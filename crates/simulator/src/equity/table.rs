@@ -5,7 +5,6 @@ use jiff::civil::{Date, date};
 /// One simulated index.
 #[derive(Clone, Copy, Debug)]
 pub struct EquityIndex {
-    /// Its code.
     pub code: &'static str,
     /// Typical move of a day, as a fraction.
     pub noise: f64,

@@ -18,7 +18,6 @@ pub const ALLOWED: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// t
 pub struct Credentials {
     /// The ACL user; `None` for the default one.
     pub username: Option<String>,
-    /// The password.
     pub password: Option<String>,
 }
 
@@ -31,11 +30,9 @@ impl fmt::Debug for Credentials {
 /// Where Redis is.
 #[derive(Clone)]
 pub(super) enum Endpoint {
-    /// One server.
     Server(Box<ConnectionInfo>),
     /// The master of a name that any of the sentinels knows.
     Sentinel {
-        /// The sentinels.
         sentinels: Vec<ConnectionInfo>,
         /// The master's name.
         master: String,

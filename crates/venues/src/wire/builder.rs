@@ -41,7 +41,6 @@ pub(crate) struct EntryInstrument {
 const OBSERVATIONS_RESERVED_MAX: usize = 4_096;
 
 impl EntryInstrument {
-    /// The instrument.
     pub(crate) fn instrument(&self) -> &Instrument {
         &self.instrument
     }

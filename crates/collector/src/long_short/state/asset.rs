@@ -28,7 +28,6 @@ pub struct AssetContext {
     pub rsi_14d: Option<f64>,
 }
 
-/// One asset.
 #[derive(Default)]
 pub(super) struct Asset {
     pub(super) venues: Vec<AtVenue>,
