@@ -1,24 +1,22 @@
-//! Why a collector cannot start or go on.
+//! Errors that stop a collector.
 
 use crate::transport::http::FetchSetupError;
 use crossmarket_domain::VenueId;
 use crossmarket_store::StoreError;
 
-/// Why a collector cannot start or go on.
+/// Why a collector cannot start or has to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    /// An address or the HTTP client is unusable.
+    /// A venue's address or HTTP client is unusable.
     #[error("venue {venue} cannot be set up")]
     Setup {
         venue: VenueId,
-        /// Why.
         #[source]
         source: FetchSetupError,
     },
-    /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] FetchSetupError),
-    /// The store failed at the end.
+    /// The store failed during the final flush.
     #[error("the store failed")]
     Store(#[source] StoreError),
 }

@@ -1,4 +1,4 @@
-//! What the feeds hand to the pipeline.
+//! Messages from the feeds to the pipeline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,75 +13,72 @@ use crossmarket_domain::{
     AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, TraceContext,
 };
 
-/// One message from a feed. The channel that carries it is bounded: polling feeds wait, streams conflate.
+/// One message from a feed. The channel is bounded: when it is full, polling feeds wait and streams conflate.
 #[derive(Debug)]
 pub(crate) enum CollectorEvent {
-    /// What an answer or a stream said.
+    /// The observations of one response or stream frame.
     Observed(Observed),
     /// Candles of an asset, oldest first.
     History {
         asset: AssetCode,
         interval: CandleInterval,
         candles: Vec<Candle>,
-        /// The quote asset that they are in, to be converted and stored; `None` for what the store had, in US dollars.
+        /// Quote asset of the candles, which are converted and then stored. `None` for candles loaded from the store,
+        /// in US dollars.
         quote: Option<SmolStr>,
-        /// Where they are from.
+        /// Where the candles come from.
         source: Source,
     },
     /// Long/short ratios of one instrument.
     LongShort(LongShortAnswer),
-    /// What the store had of an aggregated ratio.
+    /// Stored readings of an aggregated ratio.
     RatioHistory(RatioHistory),
-    /// Every page of a listing was read.
+    /// Every page of a listing has been read.
     ListingComplete {
-        /// The venue's place in the collector's list.
+        /// Index of the venue in the collector's list.
         venue_index: u16,
     },
 }
 
-/// Long/short ratios of one instrument, received at one time.
+/// Long/short ratios of one instrument, received together.
 #[derive(Debug)]
 pub(crate) struct LongShortAnswer {
-    /// The venue's place in the collector's list.
+    /// Index of the venue in the collector's list.
     pub venue_index: u16,
-    /// When they were received.
     pub receive_time: Timestamp,
-    /// The instrument, the one that counts of its asset there.
+    /// The instrument that represents its asset at this venue.
     pub instrument: Arc<Instrument>,
-    /// How long a reading is fresh.
+    /// How long a reading stays fresh.
     pub budget: Duration,
-    /// The span that asked, when that is traced.
+    /// Span of the request, if traced.
     pub trace: Option<TraceContext>,
-    /// Rows of any kinds and times.
+    /// Rows of any kind and time.
     pub observations: Vec<Observation>,
 }
 
 /// Stored readings of an aggregated ratio, oldest first.
 #[derive(Debug)]
 pub(crate) struct RatioHistory {
-    /// Of which ratio.
     pub key: LongShortKey,
-    /// The long shares.
+    /// Long shares.
     pub points: Vec<Point>,
 }
 
-/// Observations of one venue's feed, received at one time.
+/// Observations of one venue's feed, received together.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The venue's place in the collector's list.
+    /// Index of the venue in the collector's list.
     pub venue_index: u16,
     pub feed: Feed,
-    /// When they were received.
     pub receive_time: Timestamp,
-    /// True for a stream's, where an absent field has not changed; in an answer it is absent.
+    /// True for stream data, where an absent field means "unchanged". In a response, an absent field has no value.
     pub streaming: bool,
-    /// The span that asked or listened, when that is traced.
+    /// Span of the request or stream, if traced.
     pub trace: Option<TraceContext>,
-    /// What was said.
     pub observations: Vec<Observation>,
 }
 
-/// Takes a stream's later ticker into an earlier one that has not been handed on yet: the latest wins, field by field.
+/// Merges a later stream ticker into an earlier one that is still queued. The latest value of each field wins.
 pub(crate) fn conflate(earlier: &mut Observation, later: Observation) {
     match (&mut earlier.payload, later.payload) {
         (Payload::Ticker(held), Payload::Ticker(news)) => {
@@ -95,7 +92,7 @@ pub(crate) fn conflate(earlier: &mut Observation, later: Observation) {
     }
 }
 
-/// Overwrites the fields that `news` has.
+/// Overwrites the fields that are set in `news`.
 pub(crate) fn merge(held: &mut Ticker, news: &Ticker) {
     let Ticker { last_price, bid_price, ask_price, high_24h, low_24h, base_volume_24h, quote_volume_24h } = news;
     for (slot, value) in [

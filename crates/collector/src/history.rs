@@ -1,4 +1,4 @@
-//! Histories: what the venues still have and the store has not.
+//! Histories: data that the venues still have and the store lacks.
 
 pub(crate) mod candles;
 pub(crate) mod closes;

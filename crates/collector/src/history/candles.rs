@@ -1,4 +1,4 @@
-//! Histories: from the store at the start, then from the venues' candles, most important assets first.
+//! Candle histories: loaded from the store at startup, then filled from the venues, most important assets first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -24,68 +24,68 @@ use crossmarket_domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Ob
 use crossmarket_store::Store;
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
-/// Series under way at once.
+/// Series processed concurrently.
 const CONCURRENT_MAX: usize = 8;
 
-/// Pages of one series at most.
+/// Maximum number of pages per series.
 const PAGES_MAX: u32 = 40;
 
-/// A closed candle is asked for so long after its end: venues need a moment.
+/// Delay after a candle's end before it is requested. Venues need a moment to close it.
 const SETTLE: Duration = Duration::from_secs(4);
 
-/// Before a series is tried again after a failure.
+/// Delay before a failed series is retried.
 const BACKOFF: Backoff = Backoff::between(Duration::from_secs(60), HOUR);
 
-/// An asset that no venue has candles of is looked at again after this time, which costs nothing.
+/// Delay before an asset without candles at any venue is checked again. The check costs no request.
 const NOBODY_WAIT: Duration = Duration::from_secs(5);
 
-/// Candles that wait for the store at most before further ones are asked for: 100 bytes of memory each, and a venue may be faster than a disk.
+/// Maximum number of candles queued for the store before fetching pauses. Each takes 100 bytes of memory, and a venue
+/// may be faster than a disk.
 const BACKLOG_MAX: usize = 8_000;
 
-/// Candles are asked for with a caller waiting for them.
+/// Candle requests are patient: a caller waits for the result.
 pub(crate) fn pace(seed: u64) -> Pace {
     Pace::Patient { seed, retry_for: Duration::from_secs(20) }
 }
 
-/// An asset and where its candles can be had, the best place first.
+/// An asset and the places that have its candles, best first.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
     pub asset: AssetCode,
-    /// Venues (places in the collector's list) and instruments there.
+    /// Index of the venue in the collector's list, and the instrument there.
     pub instruments: Vec<(u16, Instrument)>,
 }
 
-/// The order in which a target's intervals are filled: what most figures rest on first.
+/// Order in which a target's intervals are filled: the interval that most figures depend on comes first.
 const ORDER: [CandleInterval; 3] = [CandleInterval::OneDay, CandleInterval::FiveMinutes, CandleInterval::OneHour];
 
 #[derive(Clone)]
 struct Progress {
     loaded: bool,
     due: Timestamp,
-    /// End of the newest candle that the venue gave.
+    /// End of the newest candle received from the venue.
     covered_until: Option<Timestamp>,
     pauses: Pauses,
 }
 
 type SeriesId = (AssetCode, CandleInterval);
 
-/// Fills histories.
+/// Fills candle histories.
 pub(crate) struct Backfiller {
-    /// The venues' HTTP sides, by place; `None` for one without candles.
+    /// HTTP links of the venues, by index; `None` for a venue without candles.
     pub links: Vec<Option<(VenueLink, Arc<FeedMonitor>)>>,
     pub store: Arc<dyn Store>,
-    /// Where candles go.
+    /// Destination of the candles.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// How many candles wait to be stored.
+    /// Number of candles waiting to be stored.
     pub backlog: watch::Receiver<usize>,
-    /// The time.
     pub clock: Clock,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
 impl Backfiller {
-    /// Follows the targets, the most important first, until `stop`.
+    /// Fills the targets' histories, most important first, until `stop`.
     pub(crate) async fn run(self, targets: watch::Receiver<Arc<[Target]>>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -108,7 +108,7 @@ impl Backfiller {
                     }
                 }
             }
-            // A round is short, so that a new important asset does not wait for the whole of a long list.
+            // Keep rounds short, so that a new important asset does not wait for a long list to finish.
             due.truncate(CONCURRENT_MAX * 8);
             let idle = due.is_empty();
             let mut due = due.into_iter();
@@ -145,18 +145,18 @@ impl Backfiller {
         ((target.asset.clone(), interval), self.advance(target, interval, known).await)
     }
 
-    /// One step of one series: what the store has, then what the venue has since.
+    /// Advances one series by one step: loads what the store has, then fetches what the venue has since.
     async fn advance(&self, target: &Target, interval: CandleInterval, mut known: Progress) -> Progress {
         let now = self.clock.now();
         let span_start = now - candle_rings::span(interval);
         if !known.loaded {
-            // The highest day may be older than what is kept in memory.
+            // The day with the highest price may be older than the range kept in memory.
             let load_from = if interval == CandleInterval::OneDay { Timestamp::EPOCH } else { span_start };
             known.covered_until = self.load(target, interval, load_from, span_start, now).await;
             known.loaded = true;
         }
         let from = known.covered_until.unwrap_or(span_start).max(span_start);
-        // The sender ends with the pipeline, and everything else with it.
+        // The sender lives as long as the pipeline, and this task ends with the pipeline too.
         let _ = self.backlog.clone().wait_for(|waiting_count| *waiting_count < BACKLOG_MAX).await;
         match self.fetch(target, interval, from, now).await {
             Some(Ok(covered_until)) => {
@@ -166,13 +166,13 @@ impl Backfiller {
                 known.due = next + Duration::from_secs(self.seed_of(target) % 20);
             }
             Some(Err(_)) => known.due = now + known.pauses.next_pause(),
-            // Nobody has its candles; somebody may list it later.
+            // No venue has its candles yet; one may list it later.
             None => known.due = now + NOBODY_WAIT,
         }
         known
     }
 
-    /// Hands the store's candles on; returns until when they reach without a gap worth asking for.
+    /// Forwards the store's candles. Returns the time up to which they have no gap worth filling.
     async fn load(
         &self,
         target: &Target,
@@ -191,7 +191,7 @@ impl Backfiller {
         };
         let kept = candles.get(candles.partition_point(|candle| candle.start < span_start)..).unwrap_or_default();
         let starts_late = kept.first().is_none_or(|first| first.start.since(span_start) > interval.duration() * 2);
-        // The last candle may be one that was still going on when it was stored.
+        // The last candle may have been stored before it closed.
         let covered_until = first_gap(kept, interval) - interval.duration();
         if candles.is_empty() {
             return None;
@@ -207,7 +207,8 @@ impl Backfiller {
         (!starts_late).then_some(covered_until)
     }
 
-    /// Asks the venues in turn until one answers. `None` when there is none to ask; else the end of the newest closed candle.
+    /// Asks the venues in turn until one answers. Returns the end of the newest closed candle, or `None` if there is no
+    /// venue to ask.
     async fn fetch(
         &self,
         target: &Target,
@@ -244,12 +245,11 @@ impl Backfiller {
     }
 }
 
-/// The key of an asset's candles.
 pub(crate) fn series_key(asset: &AssetCode, interval: CandleInterval) -> SeriesKey {
     SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Candles(interval) }
 }
 
-/// The end of the last candle before the first gap; candles are oldest first and not empty.
+/// End of the last candle before the first gap. `candles` must be oldest first and not empty.
 pub(crate) fn first_gap(candles: &[Candle], interval: CandleInterval) -> Timestamp {
     let gap = candles.windows(2).find_map(|pair| match pair {
         [earlier, later] if later.start.since(earlier.start) > interval.duration() => Some(earlier),
@@ -258,8 +258,8 @@ pub(crate) fn first_gap(candles: &[Candle], interval: CandleInterval) -> Timesta
     gap.or(candles.last()).map_or(Timestamp::EPOCH, |candle| candle.start + interval.duration())
 }
 
-/// One instrument's candles with `from <= start < until`, oldest first, as many pages as it takes. The running one is among them when the
-/// venue gives it.
+/// Fetches one instrument's candles with `from <= start < until`, oldest first, in as many pages as needed. Includes
+/// the running candle if the venue returns it.
 pub(crate) async fn fetch_candles(
     filler: HistoryFiller<'_>,
     instrument: &Instrument,
@@ -275,7 +275,8 @@ pub(crate) async fn fetch_candles(
     }
 }
 
-/// Candles of one instrument. Some venues answer the oldest rows of a range first and some the newest: whatever end is missing is asked for next.
+/// Candles of one instrument. Some venues return the oldest rows of a range first, others the newest, so the next
+/// request covers whichever end is missing.
 struct CandlePages<'a> {
     instrument: &'a Instrument,
     interval: CandleInterval,

@@ -1,4 +1,4 @@
-//! Daily histories of exchange-traded indices: from the sources into the store, what is missing only.
+//! Daily histories of exchange-traded indices: fetches the closes that the store lacks.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,39 +19,40 @@ use crossmarket_domain::{Candle, CandleInterval, Decimal, Feed, Instrument, Obse
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
-/// Asked for at once: no source gives fewer rows in one answer.
+/// Range of one request. No source returns fewer rows per response.
 const SPAN_OF_ONE_REQUEST: Duration = DAY.saturating_mul(5 * 365);
 
-/// How long one request may be retried.
+/// Time limit for the retries of one request.
 const RETRY_SPAN: Duration = Duration::from_secs(30);
 
-/// A close that differs by more than this factor from what is stored of the same day tells of a split: the source has adjusted its whole past.
+/// A close that differs from the stored close of the same day by more than this factor indicates a split: the source
+/// has adjusted its whole history.
 const REBASED_FACTOR: f64 = 1.2;
 
-/// Days of which a source says more than is missing, so that a split shows.
+/// Overlap with the stored closes, so that a split shows.
 const OVERLAP: Duration = DAY.saturating_mul(7);
 
-/// How far the filling of one history has come.
+/// Progress of filling one history.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FillProgress {
     /// Closes stored so far.
     pub close_count: usize,
-    /// The newest session that is stored, by the midnight UTC of its date.
+    /// Newest stored session, as midnight UTC of its date.
     pub covered_until: Option<Timestamp>,
-    /// The source that answers.
+    /// The source that answered.
     pub source: Option<&'static str>,
-    /// Why nothing more could be had of it.
+    /// Why the source returned no more closes.
     pub error: Option<SmolStr>,
 }
 
-/// Under what name an index's daily candles are stored.
+/// Key under which an index's daily candles are stored.
 pub(crate) fn daily_series(index: &IndexCode) -> SeriesKey {
     SeriesKey { subject: index.as_str().into(), kind: SeriesKind::Candles(CandleInterval::OneDay) }
 }
 
-/// Stores the closes since `since` that the store has not, from the first source (the preferred first) that gives any. Sessions that go on,
-/// days without a session and what the store has stay out. What was stored is told to `news`, piece by piece, the newest first. Returns how far
-/// it has come.
+/// Stores the closes since `since` that the store lacks, from the first source (in order of preference) that returns
+/// any. Skips running sessions, days without a session, and closes that are already stored. Reports each stored piece
+/// to `news`, newest first. Returns the progress.
 #[expect(clippy::too_many_arguments, reason = "the collector and the command line have these apart")]
 pub(crate) async fn fill<F: Future<Output = bool>>(
     sources: &[IndexSourceLink],
@@ -98,7 +99,7 @@ pub(crate) async fn fill<F: Future<Output = bool>>(
         let any = closes.any;
         from = closes.from;
         match filled {
-            // The newest piece comes first: what is refused after it is older than the source knows.
+            // The newest piece is requested first, so a later refusal means that the range predates the source's data.
             Ok(()) | Err(VenueError::Rejected(_)) if any => break,
             Ok(()) => told.error = Some("no closes in its answers".into()),
             Err(error) => told.error = Some(error.to_smolstr()),
@@ -113,7 +114,8 @@ pub(crate) async fn fill<F: Future<Output = bool>>(
     Ok(told)
 }
 
-/// Where to begin: at `since` when what is stored begins later, else a little before the first session that is missing. `None` when none is.
+/// Where to begin: at `since` if the stored history begins later, otherwise shortly before the first missing session.
+/// `None` if no session is missing.
 fn first_missing(held: &BTreeMap<Timestamp, Candle>, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let over = |session: &crossmarket_domain::calendar::Session| session.close + SETTLE <= now;
     let mut wanted = sessions_between(since.civil().date(), now.civil().date()).filter(over);
@@ -121,7 +123,7 @@ fn first_missing(held: &BTreeMap<Timestamp, Candle>, since: Timestamp, now: Time
     Some((missing.day_start() - OVERLAP).max(since))
 }
 
-/// The range in pieces of one request each, the oldest first, so that the last, which is asked for first, is the newest.
+/// Splits the range into pieces of one request each, oldest first. The last piece is requested first and is the newest.
 fn pieces(from: Timestamp, until: Timestamp) -> Vec<Span> {
     let mut pieces = Vec::new();
     let mut end = until;
@@ -138,13 +140,13 @@ fn is_rebased<'a>(held: &BTreeMap<Timestamp, Candle>, mut closes: impl Iterator<
     closes.any(|close| held.get(&close.start).is_some_and(|stored| differs_by_factor(stored.close, close.close)))
 }
 
-/// Whether two closes of one day tell of a split between them.
+/// True when two closes of the same day indicate a split between them.
 pub(crate) fn differs_by_factor(stored: Decimal, told: Decimal) -> bool {
     let factor = told.to_f64() / stored.to_f64();
     !(1.0 / REBASED_FACTOR..=REBASED_FACTOR).contains(&factor)
 }
 
-/// The closes of one index that a source gives.
+/// The closes of one index at one source.
 struct Closes<'a, N, P> {
     store: &'a dyn Store,
     source: &'a IndexSourceLink,
@@ -155,7 +157,7 @@ struct Closes<'a, N, P> {
     from: Timestamp,
     now: Timestamp,
     held: &'a mut BTreeMap<Timestamp, Candle>,
-    /// True when the source has given any close.
+    /// True once the source has returned a close.
     any: bool,
     told: &'a mut FillProgress,
     news: &'a N,
@@ -206,7 +208,8 @@ where
     }
 }
 
-/// The daily candle of a close; `None` for a level that is none, for a day without a session and for a session that is not long over.
+/// Daily candle of a close. `None` if the level is not a close, if the day has no session, or if the session ended less
+/// than [`SETTLE`] ago.
 pub(crate) fn candle(level: &IndexLevel, now: Timestamp) -> Option<Candle> {
     let start = level.close_of?;
     let session = session_of_day(start)?;

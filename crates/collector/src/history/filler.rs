@@ -1,5 +1,6 @@
-//! Fills histories: asks a venue for the spans that are missing, page by page within its rate limits, checks what it says, and hands it to the
-//! series, which stores it and decides how to go on. What could not be had is the caller's to ask for again.
+//! Fills histories. Requests the missing spans from a venue page by page within its rate limits, checks the responses,
+//! and passes them to the series, which stores them and decides how to continue. The caller must retry whatever could
+//! not be fetched.
 
 use std::time::Duration;
 
@@ -9,48 +10,48 @@ use crossmarket_analytics::plausibility;
 use crossmarket_domain::{Feed, Observation, Timestamp};
 use crossmarket_venues::{Request, Venue, VenueError};
 
-/// From `start` to before `end`.
+/// From `start` (inclusive) to `end` (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub start: Timestamp,
     pub end: Timestamp,
 }
 
-/// A request, and the feeds that its answer is read as.
+/// A request, and the feeds as which its response is parsed.
 pub(crate) type PageRequest = (Vec<Feed>, Request);
 
-/// How a series goes on after a page.
+/// How a series continues after a page.
 pub(crate) enum Step {
-    /// With the next span.
+    /// Continue with the next span.
     Next,
-    /// With these spans instead of those that are left.
+    /// Continue with these spans instead of the remaining ones.
     Replace(Vec<Span>),
-    /// Not at all.
+    /// Stop.
     End,
 }
 
 /// A series that is filled from one venue.
 pub(crate) trait SeriesSource {
-    /// Why a page could not be taken.
+    /// Why a page could not be processed.
     type Error;
 
-    /// The requests that get one page.
+    /// The requests that fetch one page.
     fn requests(&self, venue: &dyn Venue, span: Span) -> Vec<PageRequest>;
 
-    /// Takes the plausible observations of a page.
+    /// Processes the plausible observations of a page.
     async fn accept(&mut self, span: Span, observations: Vec<Observation>) -> Result<Step, Self::Error>;
 }
 
-/// How much of a venue's limits is used.
+/// How much of a venue's rate limits to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// All of it, and failed requests are repeated for this long.
+    /// The full limit. Failed requests are retried for this long.
     Patient { seed: u64, retry_for: Duration },
-    /// What planned requests leave, with a pause before each request.
+    /// Only what planned requests leave, with a pause before each request.
     Spare { pause: Duration },
 }
 
-/// Asks one venue.
+/// Fills series from one venue.
 #[derive(Clone, Copy)]
 pub(crate) struct HistoryFiller<'a> {
     pub link: &'a VenueLink,
@@ -59,8 +60,8 @@ pub(crate) struct HistoryFiller<'a> {
 }
 
 impl HistoryFiller<'_> {
-    /// Asks for the spans, the last first, until none is left or the series ends. The inner error is the venue's; a refused request says nothing
-    /// about the feed's health, since a venue refuses what is older than it knows.
+    /// Requests the spans, last first, until none is left or the series ends. The inner error is the venue's. A refused
+    /// request does not count against the feed's health, since a venue refuses ranges that predate its data.
     pub(crate) async fn fill<S: SeriesSource>(
         &self,
         series: &mut S,

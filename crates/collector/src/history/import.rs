@@ -1,4 +1,5 @@
-//! Backfilling on request: daily, hourly and 5-minute history of some assets, daily history of indices, into the store. What is there already is not asked for again.
+//! Backfill on request: stores the daily, hourly and 5-minute history of selected assets, and the daily history of
+//! indices. Ranges that are already stored are not requested again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,38 +20,39 @@ use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, Instrument, Timestamp, VenueId};
 use crossmarket_store::Store;
 
-/// Quotes in which candles are asked for, the best first.
+/// Quote assets whose candles are requested, best first.
 const QUOTES: [&str; 3] = ["USD", "USDT", "USDC"];
 
-/// How far back the shorter intervals go at most: they are many, and figures need no more.
+/// Limits for the shorter intervals: they have many candles, and no figure needs more.
 const HOURLY_SPAN: Duration = DAY.saturating_mul(90);
 const FIVE_MINUTES_SPAN: Duration = DAY.saturating_mul(2);
 
-/// Asked for at once, so that progress shows and a broken-off run loses little.
+/// Candles per request, so that progress is visible and an interrupted run loses little.
 const CHUNK: u32 = 1_000;
 
-/// How far a backfill has come.
+/// Progress of a backfill.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackfillProgress {
-    /// Series done so far, of `series_count`.
+    /// Series finished so far, out of `series_count`.
     pub series_done: usize,
-    /// Three for each asset, one for each index.
+    /// Three per asset, one per index.
     pub series_count: usize,
     pub asset: AssetCode,
     pub interval: CandleInterval,
-    /// Candles stored for it by this run so far.
+    /// Candles of this series stored by this run so far.
     pub candle_count: usize,
-    /// Up to where its history reaches; absent while nothing is known.
+    /// End of the stored history; `None` while unknown.
     pub covered_until: Option<Timestamp>,
     /// The venue that answered.
     pub venue: Option<VenueId>,
-    /// Why nothing could be had.
+    /// Why nothing was fetched.
     pub error: Option<SmolStr>,
 }
 
-/// Fetches history from `since` (never later than now) for `codes` from the venues that have candles, of exchange-traded indices from their
-/// sources, and stores it in US dollars (a dollar stablecoin counts as one). Ranges that the store has are skipped, so a run that broke off continues where it was. One asset that
-/// nobody has does not stop the others: `progress` is told. Ends with the store's error, if any.
+/// Fetches history for `codes` from `since` (never later than now) and stores it in US dollars. A dollar stablecoin
+/// counts as one dollar. Assets come from the venues that have candles, exchange-traded indices from their sources.
+/// Stored ranges are skipped, so an interrupted run can be resumed. An asset that no venue has does not stop the
+/// others; it is reported to `progress`. Returns the store's error, if any.
 pub async fn backfill(
     settings: CollectorSettings,
     store: Arc<dyn Store>,
@@ -174,7 +176,7 @@ impl Series<'_> {
         Ok(told)
     }
 
-    /// The first venue and instrument that has candles in the newest part of the range.
+    /// The first venue and instrument with candles in the newest part of the range.
     async fn find(&self, told: &mut BackfillProgress, from: Timestamp) -> Option<(&VenueLink, Instrument)> {
         let now = self.clock.now();
         let probe_from = from.max(now - told.interval.duration() * 3);
@@ -197,7 +199,7 @@ impl Series<'_> {
     }
 }
 
-/// The exchange-traded index of that code. An asset of the same ticker is `asset:TICKER`.
+/// The exchange-traded index with this code. An asset with the same ticker is written `asset:TICKER`.
 fn index_of(code: &AssetCode) -> Option<IndexCode> {
     IndexCode::parse(code.as_str()).filter(|index| index.kind().is_exchange_traded())
 }

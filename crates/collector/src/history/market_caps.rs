@@ -1,4 +1,4 @@
-//! Backfilling market caps: the daily past that a market-cap listing tells of one asset at a time, into the store.
+//! Backfill of daily market caps: fetches the history from a market-cap listing, one asset at a time, and stores it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use crossmarket_domain::{AssetCode, Decimal, Feed, Instrument, Observation, Payl
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{REGISTRY, RequestOptions, Venue};
 
-/// The listing that has the past, a year of it.
+/// The listing that offers market-cap history (one year of it).
 pub fn listing() -> Option<VenueId> {
     let has_past = |venue: &&&dyn Venue| venue.profile().feed(Feed::MarketCaps).is_some_and(|feed| feed.has_history);
     REGISTRY.iter().find(has_past).map(|venue| venue.id())
 }
 
-/// How far back it tells without a paid key.
+/// How far back the listing goes without a paid key.
 const SPAN: Duration = DAY.saturating_mul(364);
 
-/// How long one request may be retried.
+/// Time limit for the retries of one request.
 const RETRY_SPAN: Duration = Duration::from_secs(60);
 
-/// How far one asset's market caps have come.
+/// Progress for one asset.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarketCapProgress {
     pub asset: AssetCode,
-    /// Days stored for it by this run.
+    /// Days stored by this run.
     pub day_count: usize,
-    /// Why nothing could be had.
+    /// Why nothing was fetched.
     pub error: Option<SmolStr>,
 }
 
-/// Fetches the market caps since `since` of assets, each with its id at the listing, and stores those that the store has not. Values are those at the
-/// end of each UTC day; the day that goes on has none. `progress` is told of each asset.
+/// Fetches the market caps of assets since `since`, each by its id at the listing, and stores those that the store
+/// lacks. Values are those at the end of each UTC day; the current day has none. Reports each asset to `progress`.
 pub async fn backfill_market_caps(
     settings: &CollectorSettings,
     store: Arc<dyn Store>,
@@ -78,7 +78,6 @@ pub async fn backfill_market_caps(
     store.flush().await.map_err(CollectorError::Store)
 }
 
-/// The daily market caps of one asset.
 struct MarketCaps<'a> {
     store: &'a dyn Store,
     series: SeriesKey,
@@ -109,12 +108,12 @@ impl SeriesSource for MarketCaps<'_> {
     }
 }
 
-/// The days from one midnight to before another.
+/// The midnights from `from` (inclusive) to `until` (exclusive).
 fn days(from: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(Some(from), |day| Some(*day + DAY)).take_while(move |day| *day < until)
 }
 
-/// A point at midnight is the end of the day before; any other is of a day that goes on.
+/// A value dated midnight is the end of the day before. Any other belongs to a day that has not ended.
 fn point(payload: &Payload, time: Timestamp) -> Option<Point> {
     let Payload::MarketCap(row) = payload else { return None };
     (time == time.day_start()).then_some(())?;

@@ -1,9 +1,9 @@
-//! The past of long/short ratios: what the venues still have and the store has not, the most important assets first.
+//! History of long/short ratios: fetches what the venues still have and the store lacks, most important assets first.
 //!
-//! The feed itself asks for as many rows as have passed since it was last answered. This task goes further back, from the newest to the
-//! oldest, and makes the aggregates of then: each venue's share weighted by its open interest of then, so that venues without a history of
-//! open interest have no weight beside those with one. It looks through everything again when a venue is back after it was down, and a
-//! series that a venue did not answer for is asked for again later.
+//! The feed itself requests the rows since its last answer. This task goes further back, from newest to oldest, and
+//! computes the past aggregates. Each venue's share is weighted by its open interest at that time, so a venue without
+//! open-interest history has no weight beside those with one. Everything is checked again when a venue comes back after
+//! being down. A series that a venue did not answer for is requested again later.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -31,45 +31,43 @@ use crossmarket_domain::{
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
-/// Between two requests to one venue: what is current comes first.
+/// Pause between two requests to one venue. Current data takes precedence.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// After so many stretches without a row a venue's history has ended.
+/// After this many consecutive empty pages, the venue's history has ended.
 const EMPTY_MAX: u32 = 2;
 
-/// How often the list of instruments is looked through for what is new.
+/// How often the instrument list is checked for changes.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A past that a venue did not answer for is asked for again after this time.
+/// Delay before a history is requested again after a venue did not answer.
 const RETRY_WAIT: Duration = Duration::from_secs(900);
 
-/// What of an aggregate's past is needed in memory.
+/// How much of an aggregate's history is kept in memory.
 const DAY_AND_MORE: Duration = HOUR.saturating_mul(27);
 
 pub(crate) struct RatioBackfillVenue {
-    /// Its HTTP side.
     pub link: VenueLink,
-    /// Its ratios' health.
     pub monitor: Arc<FeedMonitor>,
-    /// Its perpetuals by importance.
+    /// The venue's perpetuals, by importance.
     pub instruments: watch::Receiver<Arc<[(u32, Instrument)]>>,
 }
 
-/// Fills the past.
+/// Fills the histories of ratios.
 pub(crate) struct RatioBackfill {
     pub venues: Vec<RatioBackfillVenue>,
     pub store: Arc<dyn Store>,
-    /// Where the aggregates' last day goes.
+    /// Destination of each aggregate's last day.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// The time.
     pub clock: Clock,
-    /// True for simulated venues, of which little is asked: their past is made up, and the demo keeps it in memory.
+    /// True for simulated venues. Little is requested of them: their history is made up, and the demo keeps it in
+    /// memory.
     pub simulated: bool,
-    /// False to leave the past to what is stored.
+    /// False to use stored history only.
     pub asks: bool,
 }
 
-/// How far back a period is asked for, by the asset's place; `None` for not at all.
+/// How far back a period is requested, by the asset's place in the order of importance; `None` to skip it.
 fn span(period: Period, place: u32, simulated: bool) -> Option<Duration> {
     match (period, simulated) {
         (Period::OneHour, false) => Some(30 * DAY),
@@ -82,13 +80,13 @@ fn span(period: Period, place: u32, simulated: bool) -> Option<Duration> {
     }
 }
 
-/// How one series was looked through.
+/// Result of processing one series.
 struct Done {
-    /// Venues that had the asset then; with further ones it is due again.
+    /// Number of venues that had the asset then. The series is due again when more have it.
     venue_count: usize,
-    /// How far back it was asked for; an asset that has become more important is due again.
+    /// How far back it was requested. The series is due again when the asset becomes more important.
     span: Option<Duration>,
-    /// When it is due again because a venue did not answer.
+    /// When the series is due again because a venue did not answer.
     again: Option<Timestamp>,
 }
 
@@ -109,7 +107,7 @@ const PERIODS: [Period; 6] = [
 ];
 
 impl RatioBackfill {
-    /// Works until `stop`.
+    /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -125,7 +123,7 @@ impl RatioBackfill {
                 done.clear();
             }
             let Some((period, place, base, venue_count)) = self.next(&mut done) else {
-                // The first lists take a moment.
+                // The first lists take a moment to arrive.
                 let wait = if done.is_empty() { Duration::from_secs(5) } else { ROUND_INTERVAL };
                 self.clock.sleep(wait).await;
                 continue;
@@ -140,8 +138,8 @@ impl RatioBackfill {
         }
     }
 
-    /// What is due, the most important first, and how many venues have it. What has left the lists is forgotten, so that it is looked at again when
-    /// it comes back.
+    /// The most important series that is due, and how many venues have the asset. Forgets series that are no longer
+    /// listed, so that they are processed again if they return.
     fn next(&self, done: &mut HashMap<(SmolStr, Period), Done>) -> Option<(Period, u32, SmolStr, usize)> {
         let mut assets: BTreeMap<(u32, SmolStr), usize> = BTreeMap::new();
         for venue in &self.venues {
@@ -163,7 +161,7 @@ impl RatioBackfill {
         None
     }
 
-    /// True when a venue that was down at the last call is so no longer.
+    /// True when a venue that was down at the last call is up again.
     fn is_back(&self, was_down: &mut [bool]) -> bool {
         let mut is_back = false;
         for (venue, was_down) in self.venues.iter().zip(was_down) {
@@ -174,7 +172,7 @@ impl RatioBackfill {
         is_back
     }
 
-    /// One asset and period at every venue, then the aggregates. False when a venue did not answer.
+    /// Processes one asset and period at every venue, then the aggregates. False if a venue did not answer.
     async fn fill(&self, base: &SmolStr, place: u32, period: Period) -> Result<bool, StoreError> {
         let Some(asset) = AssetCode::parse(base) else { return Ok(true) };
         let now = self.clock.now();
@@ -196,21 +194,21 @@ impl RatioBackfill {
         Ok(is_whole)
     }
 
-    /// Hands the stored aggregates of the last day on.
+    /// Forwards the stored aggregates of the last day.
     async fn tell(&self, asset: &AssetCode, period: Period, now: Timestamp) -> Result<(), StoreError> {
         for kind in LongShortKind::ALL.into_iter().filter(|kind| kind.is_pooled()) {
             let names = LongShortSeriesNames::of(kind, period, None);
             let points = self.store.points(&series(asset, names.long_share), now - DAY_AND_MORE, now).await?;
             if !points.is_empty() {
                 let key = LongShortKey { asset: asset.clone(), kind, period, venue: None };
-                // The pipeline ends only after the feeds.
+                // The pipeline outlives the feeds.
                 let _ = self.events.send(CollectorEvent::RatioHistory(RatioHistory { key, points })).await;
             }
         }
         Ok(())
     }
 
-    /// False when the venue did not answer.
+    /// False if the venue did not answer.
     async fn fill_venue(
         &self,
         venue: &RatioBackfillVenue,
@@ -246,13 +244,13 @@ impl RatioBackfill {
         let pause = if self.simulated { Duration::ZERO } else { PAUSE };
         let filler = HistoryFiller { link: &venue.link, monitor: &venue.monitor, pace: Pace::Spare { pause } };
         match filler.fill(&mut series, spans).await? {
-            // The venue does not have what it refuses, and asking again will not help.
+            // A venue refuses what it does not have, so a retry would not help.
             Ok(()) | Err(VenueError::Rejected(_)) => Ok(true),
             Err(_) => Ok(false),
         }
     }
 
-    /// Makes the aggregate's past where there is none, of what is stored of the venues.
+    /// Computes missing points of the aggregate's history from the venues' stored points.
     async fn aggregate(
         &self,
         asset: &AssetCode,
@@ -299,7 +297,7 @@ impl RatioBackfill {
     }
 }
 
-/// The ratios and open interest of one asset at one venue.
+/// Ratios and open interest of one asset at one venue.
 struct RatioPages<'a> {
     store: &'a dyn Store,
     venue: VenueId,
@@ -307,7 +305,7 @@ struct RatioPages<'a> {
     instrument: &'a Instrument,
     period: Period,
     rows: u32,
-    /// Pages in a row without a ratio.
+    /// Consecutive pages without a ratio.
     empty_count: u32,
 }
 

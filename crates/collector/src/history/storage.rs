@@ -1,5 +1,5 @@
-//! How long candles are stored: those of short intervals only for as long as something is made of them, so that a store grows to a size and stays
-//! there.
+//! Retention of candles. Short intervals are kept only as long as something is derived from them, so that a store grows
+//! to a certain size and stays there.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Period, Timestamp};
 use crossmarket_store::{Store, StoreError};
 
-/// How long candles of an interval are stored; `None` for ever.
+/// Retention of an interval's candles; `None` to keep them indefinitely.
 fn kept(interval: CandleInterval) -> Option<Duration> {
     match interval {
         CandleInterval::FiveMinutes => Some(35 * DAY),
@@ -18,7 +18,7 @@ fn kept(interval: CandleInterval) -> Option<Duration> {
     }
 }
 
-/// Stores candles of a series, and with the first of a day drops what is older than is kept.
+/// Stores candles of a series. The first candle of a day also prunes what exceeds the retention.
 pub(crate) async fn store_candles(
     store: &dyn Store,
     series: &SeriesKey,
@@ -27,7 +27,7 @@ pub(crate) async fn store_candles(
 ) -> Result<(), StoreError> {
     store.put_candles(series, candles).await?;
     let kept = match (&series.kind, Subject::parse(&series.subject)) {
-        // What is computed here nobody else has, and there is little of it.
+        // Values computed here exist nowhere else, and there are few of them.
         (_, Some(Subject::Index(_))) => None,
         (SeriesKind::Candles(interval), _) => kept(*interval),
         _ => None,
@@ -42,12 +42,12 @@ pub(crate) async fn store_candles(
 /// Decimal places of a stored share.
 const SHARE_PLACES: u32 = 9;
 
-/// A long share as it is stored.
+/// A long share in its stored form.
 pub(crate) fn share_point(long_share: f64) -> Option<Decimal> {
     Some(Decimal::from_f64(long_share)?.rounded(SHARE_PLACES).normalized())
 }
 
-/// How long readings are stored: those of short periods by the month, the others by the year.
+/// Retention of readings: the longer the period, the longer they are kept.
 fn points_kept(period: Period) -> Duration {
     match period {
         Period::FiveMinutes | Period::FifteenMinutes | Period::ThirtyMinutes => DAY * 35,
@@ -56,7 +56,7 @@ fn points_kept(period: Period) -> Duration {
     }
 }
 
-/// Stores points, and once a day drops what is older than is kept.
+/// Stores points, and prunes once a day what exceeds the retention.
 pub(crate) async fn store_points(
     store: &dyn Store,
     series: &SeriesKey,
@@ -85,7 +85,7 @@ mod tests {
         Candle { start, open: price, high: price, low: price, close: price, base_volume: None, quote_volume: None }
     }
 
-    /// Day after day for longer than anything is kept: each series comes to a size and stays there.
+    /// Stores day after day for longer than any retention. Each series must reach a size and keep it.
     async fn grows_to_a_size(store: &dyn Store) {
         let day = |number: u32| Timestamp::EPOCH + number * DAY;
         for (interval, days_kept) in
@@ -102,7 +102,7 @@ mod tests {
                 assert!(info.first >= day(number) - days_kept * DAY, "{interval:?} of day {number}");
                 sizes.push(info.count / candles.len() as u64);
             }
-            // The day at the edge is still whole.
+            // The day at the edge is still complete.
             let most = u64::from(days_kept.min(449)) + 1;
             assert_eq!((sizes.iter().max(), sizes.last()), (Some(&most), Some(&most)), "{interval:?}");
         }
