@@ -1,4 +1,4 @@
-//! Indices: those that sources publish, and those that are computed here of many assets.
+//! Indices: those published by external sources, and those computed here from many assets.
 
 mod assets;
 mod baskets;

@@ -187,7 +187,7 @@ where
         let closes: BTreeMap<Timestamp, Candle> = observations.iter().filter_map(close).collect();
         self.any |= !closes.is_empty();
         if self.from > self.since && is_rebased(self.held, closes.values()) {
-            tracing::warn!(index = %self.index, source = self.told.source, "closes differ from those stored by a factor: asking for the whole history again");
+            tracing::warn!(index = %self.index, source = self.told.source, "closes differ from the stored ones by a factor, refetching the whole history");
             self.held.clear();
             self.from = self.since;
             return Ok(Step::Replace(pieces(self.from, self.now)));

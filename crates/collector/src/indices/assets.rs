@@ -1,4 +1,4 @@
-//! What is known of the assets at one moment, as far as indices need it.
+//! The state of the assets at one moment, as far as indices need it.
 
 use std::collections::HashMap;
 
@@ -21,24 +21,24 @@ pub(super) struct Asset {
     pub receive_time: Timestamp,
 }
 
-/// All of them, by code.
+/// All assets, by code.
 pub(super) struct Assets {
     all: Vec<Asset>,
     places: HashMap<AssetCode, usize>,
 }
 
 impl Asset {
-    /// Its market cap, where there is one.
+    /// Market cap, if known and positive.
     pub(super) fn cap(&self) -> Option<f64> {
         positive(self.market_cap)
     }
 
-    /// Its price, where there is one.
+    /// Price, if known and positive.
     pub(super) fn price(&self) -> Option<f64> {
         positive(self.price)
     }
 
-    /// By what its price has grown in 24 hours.
+    /// Growth factor of the price over 24 hours.
     pub(super) fn growth_24h(&self) -> Option<f64> {
         self.change_24h_percent
             .map(|percent| 1.0 + percent / 100.0)
@@ -47,7 +47,7 @@ impl Asset {
 }
 
 impl Assets {
-    /// What an image holds.
+    /// The assets of an image.
     pub(super) fn of(image: &Image) -> Self {
         let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
         for item in image.select(Collection::Assets, |_| true) {
@@ -82,7 +82,7 @@ impl Assets {
         self.all.get(*self.places.get(code)?)
     }
 
-    /// All of them, by code.
+    /// All assets, by code.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Asset> {
         self.all.iter()
     }
@@ -91,7 +91,7 @@ impl Assets {
         self.all.iter().map(|asset| (asset.code.clone(), asset.kind)).collect()
     }
 
-    /// Market cap and price of each that has both.
+    /// Market cap and price of each asset that has both.
     pub(super) fn caps(&self) -> HashMap<AssetCode, (f64, f64)> {
         self.all.iter().filter_map(|asset| Some((asset.code.clone(), (asset.cap()?, asset.price()?)))).collect()
     }

@@ -1,7 +1,8 @@
 //! Categories and baskets: chain-linked indices that hold units of assets.
 //!
-//! What an index holds is kept in its own state: units and divisor are published, and a process that takes over goes on with them. Weights are set anew when
-//! a period has ended; the divisor is set with them so that the level does not move.
+//! The holdings live in the index's own state: units and divisor are published, and a process that takes over continues
+//! with them. Weights are reset when a period has ended. The divisor is adjusted at the same time, so the level does
+//! not move.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,43 +25,40 @@ use crossmarket_domain::{AssetCode, Candle, Decimal, Timestamp};
 use crossmarket_image::Image;
 use crossmarket_image::histories::{Histories, History};
 
-/// A category with fewer assets than this is no index.
+/// A category needs at least this many assets to become an index.
 const CATEGORY_LEN_MIN: usize = 3;
 
-/// Categories that are indices at most.
+/// Maximum number of categories that become indices.
 const CATEGORIES_MAX: usize = 60;
 
-/// The level at which a category's index begins.
+/// First level of a category's index.
 const BASE_LEVEL: f64 = 1_000.0;
 
-/// How far back a new index is computed.
+/// How far back a new index is computed, in days.
 const PAST_DAYS_MAX: i32 = 365;
 
-/// An index without a state is begun when most of its assets have histories, or after so long.
+/// How long a new index waits for most of its assets to have histories before it starts without them.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The share of an index's assets that should have a history before it is begun.
+/// Share of an index's assets that should have a history before it starts.
 const WITH_HISTORY_SHARE: f64 = 0.9;
 
-/// What a basket is made of.
+/// Which assets a basket holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Members {
-    /// These assets.
     Assets(Vec<AssetCode>),
-    /// Whatever is in a category when weights are set, by its id.
+    /// The members of a category at the time weights are set; the category's id.
     Category(SmolStr),
 }
 
-/// How a basket is made.
+/// How a basket is built.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BasketDefinition {
     pub index: IndexCode,
-    /// What it is made of.
     pub members: Members,
-    /// How weights are set.
     pub weighting: Weighting,
     pub schedule: Schedule,
-    /// The first level.
+    /// First level.
     pub base_level: f64,
 }
 
@@ -72,24 +70,23 @@ pub(super) struct Baskets {
     restored: bool,
 }
 
-/// What one index holds.
+/// Current holdings of one index.
 struct Held {
     assets: Vec<AssetCode>,
     composition: Composition,
     base: (Option<Decimal>, Option<Timestamp>),
-    /// The last price known of each asset, by place.
+    /// Last known price of each asset, by position.
     prices: Vec<f64>,
-    /// Whether it was looked whether the configuration names other assets now.
+    /// True once the holdings have been compared with the assets in the configuration.
     is_checked: bool,
 }
 
 impl Baskets {
-    /// None held yet.
     pub(super) fn new(configured: Vec<BasketDefinition>) -> Self {
         Self { configured, held: BTreeMap::new(), waiting_since: HashMap::new(), past: Vec::new(), restored: false }
     }
 
-    /// Takes up what the states say is held, once.
+    /// Restores the holdings from the published states, once.
     pub(super) fn restore(&mut self, image: &Image, assets: &Assets) {
         if std::mem::replace(&mut self.restored, true) {
             return;
@@ -104,7 +101,7 @@ impl Baskets {
         }
     }
 
-    /// Daily levels of indices that have just begun.
+    /// Daily levels of indices that have just started.
     pub(super) fn take_past(&mut self) -> Vec<(IndexCode, Vec<Candle>)> {
         std::mem::take(&mut self.past)
     }
@@ -146,7 +143,7 @@ impl Baskets {
         self.configured.iter().cloned().chain(categories).collect()
     }
 
-    /// Computes an index that has no state from the histories, and begins it.
+    /// Computes an index without a state from the histories, and starts it.
     fn begin(
         &mut self,
         definition: &BasketDefinition,
@@ -199,7 +196,7 @@ impl Baskets {
                 return Some(Held { assets: codes, composition, base, prices, is_checked: true });
             }
         }
-        // Without a past it begins now.
+        // Without a history it starts now.
         let (composition, codes, prices) =
             compose(definition, candidates, definition.base_level, Day::last_ended(now))?;
         Some(Held {
@@ -212,7 +209,7 @@ impl Baskets {
     }
 }
 
-/// The assets that an index would be made of now: those with a price, and with a market cap where weights need it.
+/// The assets that would make up the index now: those with a price, and with a market cap if the weighting needs it.
 fn candidates<'a>(definition: &BasketDefinition, assets: &'a Assets) -> Vec<&'a Asset> {
     let is_usable =
         |asset: &&Asset| asset.price().is_some() && (definition.weighting == Weighting::Equal || asset.cap().is_some());
@@ -228,7 +225,7 @@ fn candidates<'a>(definition: &BasketDefinition, assets: &'a Assets) -> Vec<&'a 
     }
 }
 
-/// Holdings by the definition at the prices of now, so that the level is `level`.
+/// Holdings according to the definition at current prices, scaled to yield `level`.
 fn compose(
     definition: &BasketDefinition,
     candidates: &[&Asset],
@@ -249,7 +246,7 @@ fn compose(
 }
 
 impl Held {
-    /// What a state says is held; `None` when it does not say it whole.
+    /// Restores the holdings from a state; `None` if the state is incomplete.
     fn of(snapshot: &IndexSnapshot) -> Option<Self> {
         let mut assets = Vec::new();
         let mut holdings = Vec::new();
@@ -270,7 +267,7 @@ impl Held {
         Some(Self { assets, composition, base, prices, is_checked: false })
     }
 
-    /// Takes the newest prices in; an asset without one keeps its last.
+    /// Updates the prices. An asset without a price keeps its last one.
     fn follow(&mut self, assets: &Assets) {
         for (code, price) in self.assets.iter().zip(&mut self.prices) {
             if let Some(newer) = assets.get(code).and_then(Asset::price) {
@@ -288,7 +285,7 @@ impl Held {
         period_end(definition.schedule, self.composition.set_day.plus(1))
     }
 
-    /// Sets the weights anew when that is due: the level stays.
+    /// Resets the weights when that is due. The level stays.
     fn rebalance(&mut self, definition: &BasketDefinition, candidates: &[&Asset], now: Timestamp) {
         let is_checked = std::mem::replace(&mut self.is_checked, true);
         let is_other = !is_checked && self.is_other(definition, candidates);
@@ -298,12 +295,12 @@ impl Held {
         }
         let Some(level) = self.level() else { return };
         if let Some((composition, assets, prices)) = compose(definition, candidates, level, Day::last_ended(now)) {
-            tracing::info!(index = %definition.index, level, constituents = assets.len(), "weights set anew");
+            tracing::info!(index = %definition.index, level, constituents = assets.len(), "weights reset");
             (self.composition, self.assets, self.prices) = (composition, assets, prices);
         }
     }
 
-    /// Whether the configuration names other assets than are held.
+    /// True when the configured assets differ from the held ones.
     fn is_other(&self, definition: &BasketDefinition, candidates: &[&Asset]) -> bool {
         let Members::Assets(named) = &definition.members else { return false };
         let held: Vec<&AssetCode> =
@@ -338,7 +335,7 @@ impl Held {
                 weight: *weight,
                 market_cap: asset.and_then(|asset| asset.market_cap),
                 price: Decimal::from_f64(price(holding.member)?),
-                // To the last digit: whoever takes over goes on with these.
+                // Full precision: a process that takes over continues with these values.
                 units: Decimal::from_f64(holding.units),
                 contribution_1d_percent: moved.as_ref().and_then(|moved| moved.get(place).copied()),
                 stale: asset.is_none_or(|asset| asset.is_stale),

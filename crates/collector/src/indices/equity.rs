@@ -1,4 +1,4 @@
-//! Snapshots of exchange-traded indices: what the sources say, with the figures that follow from the daily closes.
+//! Snapshots of exchange-traded indices: the levels from the sources, with the figures derived from the daily closes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,32 +20,33 @@ use crossmarket_domain::state::Derivation;
 use crossmarket_domain::{Decimal, Timestamp};
 use crossmarket_image::histories::Histories;
 
-/// A level of the last minutes of a session is its close: sources date their last print up to so long before it.
+/// A level from the last minutes of a session counts as its close: sources date their last print up to this much before
+/// it.
 const CLOSE_TOLERANCE: Duration = Duration::from_secs(15 * 60);
 
-/// A market cap is published of a session's close, or dated a few days after it: what closed earlier than that is another level.
+/// A published market cap belongs to the close on its date or up to this many days before. An older close would be a
+/// different level.
 const REFERENCE_AGE_MAX_DAYS: i32 = 7;
 
-/// The newest word on each index.
+/// The newest level reported for each index.
 pub(super) struct Equities {
     heard: BTreeMap<IndexCode, EquityLevel>,
     references: Vec<PublishedMarketCap>,
 }
 
 impl Equities {
-    /// Nothing heard yet.
     pub(super) fn new(references: Vec<PublishedMarketCap>) -> Self {
         Self { heard: BTreeMap::new(), references }
     }
 
-    /// Takes one message. Closes that were stored reach the histories by themselves.
+    /// Processes one message. Stored closes reach the histories on their own.
     pub(super) fn ingest(&mut self, news: IndexNews) {
         if let IndexNews::Level { level, .. } = news {
             self.heard.insert(level.index.clone(), *level);
         }
     }
 
-    /// The snapshots of all of which a source has a level.
+    /// Snapshots of all indices for which a source has a level.
     pub(super) fn snapshots(&self, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
         self.heard.values().filter_map(|heard| self.snapshot(heard, histories, now)).collect()
     }
@@ -56,7 +57,7 @@ impl Equities {
         let session = calendar::latest_session(used.event_time)?;
         let day = Day::of(session.day_start());
         let previous = calendar::previous_session(session.date).map(|session| Day::of(session.day_start()));
-        // The source may know the close before which the histories have yet to hear of.
+        // The source may know the previous close before it reaches the histories.
         let told = previous.zip(used.previous_close).filter(|(day, _)| history.closes.get(*day).is_none());
         let closes = match told {
             Some((day, close)) => {
@@ -86,7 +87,7 @@ impl Equities {
         })
     }
 
-    /// The estimate of a market cap from a published one, where the configuration has it.
+    /// Estimates the market cap from a published one, if the configuration has it.
     fn fill_market_cap(&self, snapshot: &mut IndexSnapshot, level: f64, changes: &Changes, closes: &Daily) {
         let Some(published) = self.references.iter().find(|one| one.index == snapshot.index) else { return };
         let dated = Day::of(published.date);
@@ -156,7 +157,7 @@ fn methodology(index: &IndexCode, used: &UsedLevel) -> IndexMethodology {
     }
 }
 
-/// Until when nothing newer is due: the market is closed, and the level is the close of its latest session.
+/// Time until which no newer level is due: the market is closed, and the level is the close of its latest session.
 fn closed_until(
     market_session: MarketSession,
     session: Session,

@@ -1,4 +1,4 @@
-//! What is said of the level of any index that is computed here, with how it came about.
+//! Figures derived from the level of an index that is computed here, with their derivations.
 
 use smol_str::{SmolStr, ToSmolStr};
 
@@ -9,22 +9,22 @@ use crossmarket_domain::state::Derivation;
 use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Decimal, Timestamp};
 
-/// Digits of a computed level.
+/// Significant digits of a computed level.
 const LEVEL_DIGITS: u32 = 12;
 
-/// How the change of one day comes about.
+/// Derivation of the one-day change.
 const DAY_METHOD: &str = "level / level 24 hours ago − 1, in per cent; the level 24 hours ago is that of the constituents and units of now at the prices \
                           that follow from each asset's change in 24 hours";
 
-/// Where computed levels are from.
+/// Source of computed levels.
 pub(super) const HERE: SmolStr = SmolStr::new_static("crossmarket");
 
-/// A computed level as a decimal; `None` when it is none.
+/// A computed level as a decimal; `None` if it is not representable.
 pub(super) fn decimal(value: f64) -> Option<Decimal> {
     Decimal::from_f64(value).map(|exact| exact.rounded_to_significant(LEVEL_DIGITS))
 }
 
-/// Fills in what follows from a level of now, the level 24 hours ago and the daily closes.
+/// Fills in the figures that follow from the current level, the level 24 hours ago and the daily closes.
 pub(super) fn fill_continuous(
     snapshot: &mut IndexSnapshot,
     level: f64,
@@ -39,7 +39,7 @@ pub(super) fn fill_continuous(
         reference_time: now - DAY,
     });
     fill_changes(snapshot, &changes, closes, &HERE);
-    // The level of a day ago is no close: it follows from the constituents.
+    // The level of a day ago is not a close: it is derived from the constituents.
     if let (Some(day), Some(derivation)) =
         (changes.day, snapshot.derivations.iter_mut().find(|derivation| derivation.field == "change_1d_percent"))
     {
@@ -61,7 +61,7 @@ pub(super) fn fill_continuous(
     changes
 }
 
-/// Fills in changes, each with its derivation.
+/// Fills in the changes, each with its derivation.
 pub(super) fn fill_changes(snapshot: &mut IndexSnapshot, changes: &Changes, closes: &Daily, source: &SmolStr) {
     let mut derive = |field: &'static str, change: Option<Change>| {
         let change = change?;

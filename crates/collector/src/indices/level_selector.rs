@@ -1,4 +1,5 @@
-//! The one task that knows what every source has said last: compares them, tells the news, and stores closes as they come.
+//! The task that holds the last level of every source: it compares them, publishes changes, and stores closes as they
+//! arrive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use crossmarket_domain::{Candle, Decimal, Payload, Timestamp, TraceContext};
 use crossmarket_store::Store;
 use std::time::Duration;
 
-/// How often the sources are looked at anew when none has said anything.
+/// How often the levels are re-evaluated while no source reports anything.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Closes of a source that are kept for comparison.
+/// Closes kept per source for comparison.
 const CLOSES_MAX: usize = 10;
 
-/// What is known of all indices.
+/// The state of all indices.
 pub(super) struct LevelSelector {
     sources: Vec<IndexSourceLink>,
     readings: BTreeMap<IndexCode, IndexReadings>,
@@ -36,11 +37,11 @@ pub(super) struct LevelSelector {
     rebased: mpsc::Sender<IndexCode>,
 }
 
-/// What is known of one index.
+/// The state of one index.
 struct IndexReadings {
-    /// By slot among the collector's sources; `None` where the source has not got it.
+    /// By slot in the collector's list of sources; `None` if the source does not offer the index.
     by_source: Vec<Option<Source>>,
-    /// The latest closes that are stored.
+    /// Latest stored closes.
     stored: BTreeMap<Timestamp, Decimal>,
     last_published: Option<EquityLevel>,
 }
@@ -65,7 +66,7 @@ impl LevelSelector {
         Self { readings: indices().map(index_readings).collect(), sources, store, clock, news, rebased }
     }
 
-    /// Takes what is levels until nobody is left who says or listens.
+    /// Processes levels until all senders, or the receiver of the news, are gone.
     pub(super) async fn run(mut self, mut levels: mpsc::Receiver<CollectorEvent>) {
         let mut tick = tokio::time::interval(self.clock.real(LOOK_INTERVAL).max(Duration::from_millis(50)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,7 +86,7 @@ impl LevelSelector {
         }
     }
 
-    /// The latest closes that are stored, so that they are not stored again.
+    /// Loads the latest stored closes, so that they are not stored again.
     async fn load(&mut self) {
         let now = self.clock.now();
         for (index, index_readings) in &mut self.readings {
@@ -98,7 +99,7 @@ impl LevelSelector {
         }
     }
 
-    /// Takes one answer. False when nobody listens any more.
+    /// Processes one response. False once the receivers are gone.
     async fn ingest(&mut self, observed: Observed) -> bool {
         let Some(slot) = self.sources.iter().position(|source| source.link.index == observed.venue_index) else {
             return true;
@@ -143,7 +144,7 @@ impl LevelSelector {
         true
     }
 
-    /// Stores the closes that are news, when the source is the one that is used.
+    /// Stores new closes, if they come from the source in use.
     async fn store_closes(&mut self, slot: usize, index: &IndexCode, closes: Vec<Candle>) {
         let now = self.clock.now();
         let Some(index_readings) = self.readings.get_mut(index) else { return };
@@ -160,7 +161,7 @@ impl LevelSelector {
             index_readings.stored.get(&close.start).is_some_and(|held| differs_by_factor(*held, close.close))
         };
         if changed.iter().any(rebased) {
-            // Asked for anew as a whole; when a request for that waits already, it will do.
+            // Refetch the whole history. If a request for that is already queued, it suffices.
             let _ = self.rebased.try_send(index.clone());
         }
         if changed.is_empty() {
@@ -185,7 +186,7 @@ impl LevelSelector {
         true
     }
 
-    /// Tells what the sources say of an index when that has changed. False when nobody listens any more.
+    /// Publishes what the sources report for an index if it has changed. False once the receivers are gone.
     async fn publish(&mut self, index: &IndexCode, trace: Option<TraceContext>) -> bool {
         let now = self.clock.now();
         let Some(index_readings) = self.readings.get_mut(index) else { return true };
@@ -201,7 +202,7 @@ impl LevelSelector {
 }
 
 impl IndexReadings {
-    /// The slot of the source used among the collector's, and what is to be last_published.
+    /// Slot of the source in use, and the level to publish.
     fn resolve(&self, index: &IndexCode, now: Timestamp) -> (Option<usize>, EquityLevel) {
         let (places, sources): (Vec<usize>, Vec<Source>) =
             self.by_source.iter().enumerate().filter_map(|(slot, at_source)| Some((slot, at_source.clone()?))).unzip();
@@ -221,7 +222,7 @@ impl IndexReadings {
     }
 }
 
-/// What a statement says: a close is of the end of its session, whatever time its source gives it.
+/// Converts a reported level. A close is dated at the end of its session, whatever time its source gives it.
 fn reading(level: &IndexLevel, event_time: Timestamp, receive_time: Timestamp) -> Reading {
     let day = level.close_of.unwrap_or_else(|| day_start(new_york_civil(event_time).date()));
     let session = level.close_of.and_then(session_of_day);

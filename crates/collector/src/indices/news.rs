@@ -1,59 +1,57 @@
-//! What the collection of exchange-traded indices tells the one task that owns the cross-asset shard.
+//! Messages from the collection of exchange-traded indices to the task that owns the cross-asset shard.
 //!
-//! The collection asks the sources and stores daily histories; it writes no state. The owner of the shard takes these messages from a bounded
-//! channel of [`INDEX_NEWS_MAX`], derives the figures and publishes.
+//! The collection polls the sources and stores daily histories; it writes no state. The owner of the shard receives
+//! these messages from a channel bounded to [`INDEX_NEWS_MAX`], derives the figures and publishes.
 
 use std::time::Duration;
 
 use crossmarket_domain::index::{IndexCode, IndexSource};
 use crossmarket_domain::{Candle, Decimal, Timestamp, TraceContext};
 
-/// Messages between the collection and the owner of the shard at most; the collection waits then.
+/// Capacity of the channel from the collection to the owner of the shard. When it is full, the collection waits.
 pub const INDEX_NEWS_MAX: usize = 64;
 
-/// One message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IndexNews {
-    /// What the sources say of an index now. The newest of an index is all there is to know; sent when a source has answered or fallen silent.
+    /// The current levels of an index at its sources. The newest message of an index replaces earlier ones. Sent when a
+    /// source has answered or fallen silent.
     Level {
-        /// What they say.
         level: Box<EquityLevel>,
-        /// The span that asked, when a source has answered and that is traced.
+        /// Span of the request, if a source has answered and the request is traced.
         trace: Option<TraceContext>,
     },
-    /// Daily candles that have been stored under the index's code just now, oldest first. Each starts at midnight UTC of its session's
+    /// Daily candles just stored under the index's code, oldest first. Each starts at midnight UTC of its session's
     /// date, and its session is over.
     Stored {
         index: IndexCode,
-        /// What was added or replaced.
+        /// The candles added or replaced.
         candles: Vec<Candle>,
-        /// Where they are from: a venue's id.
+        /// Id of the venue they come from.
         source: &'static str,
     },
 }
 
-/// What the sources say of an index at one time.
+/// The levels of an index at its sources at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EquityLevel {
     pub index: IndexCode,
-    /// What the source says that is used; `None` when none has a level that is fit for use.
+    /// The level in use; `None` if no source has a usable level.
     pub used: Option<UsedLevel>,
-    /// What each source says, the preferred first.
+    /// The level at each source, in order of preference.
     pub sources: Vec<IndexSource>,
 }
 
-/// The level of the source that is used.
+/// The level of the source in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UsedLevel {
     /// The venue's id.
     pub venue: &'static str,
     pub level: Decimal,
-    /// Close of the session before, where the source tells it.
+    /// Close of the previous session, if the source reports it.
     pub previous_close: Option<Decimal>,
-    /// The source's time of the level.
+    /// Time of the level according to the source.
     pub event_time: Timestamp,
-    /// When it was received.
     pub receive_time: Timestamp,
-    /// How long it is fresh while the market is open.
+    /// How long the level stays fresh while the market is open.
     pub budget: Duration,
 }

@@ -1,4 +1,4 @@
-//! The owner of the cross-asset shard: publishes every index and keeps the histories of those that are computed here.
+//! The owner of the cross-asset shard: publishes every index and keeps the histories of those computed here.
 //!
 //! ```text
 //! live image (prices, market caps) ─┐                     ┌─► states of the cross-asset shard, one batch at a time
@@ -6,7 +6,7 @@
 //! index news (equity levels) ───────┘   equity snapshots  └─► daily and hourly closes, daily market caps
 //! ```
 //!
-//! It follows assets through an image, so that it works alike beside the collectors of the assets and in a process of its own.
+//! It reads assets from an image, so it works both next to the asset collectors and in a separate process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,30 +40,26 @@ use crossmarket_telemetry::trace;
 #[cfg(test)]
 mod tests;
 
-/// Time between two rounds, in life.
+/// Wall-clock time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Histories are computed anew when they have changed, but not more often than this.
+/// Minimum time between two recomputations of the daily levels, which follow changed histories.
 const HISTORY_INTERVAL: Duration = Duration::from_secs(8);
 
-/// What the owner works with.
+/// Inputs of the owner.
 pub struct IndexOwner {
     pub store: Arc<dyn Store>,
-    /// The cross-asset shard.
     pub shard: ShardId,
-    /// The time.
     pub clock: Clock,
-    /// The assets' states.
     pub image: Arc<Image>,
-    /// The assets' and indices' histories.
+    /// Histories of the assets and indices.
     pub histories: Arc<Histories>,
-    /// What the collection of exchange-traded indices tells.
+    /// Messages from the collection of exchange-traded indices.
     pub news: mpsc::Receiver<IndexNews>,
-    /// What is computed.
     pub settings: IndexSettings,
 }
 
-/// What was published of an index last.
+/// What was last published for an index.
 struct Published {
     snapshot: IndexSnapshot,
     event_time: Timestamp,
@@ -71,7 +67,7 @@ struct Published {
 }
 
 impl IndexOwner {
-    /// Runs until `stop`, and works while the shard is led.
+    /// Runs until `stop`, and works while this process leads the shard.
     pub async fn run(
         mut self,
         leads: watch::Receiver<HeldShards>,
@@ -103,7 +99,7 @@ impl IndexOwner {
             let lead = leads.borrow().get(&self.shard).cloned();
             let epoch = lead.as_ref().map(ShardLease::epoch);
             if epoch != led_epoch {
-                // In a new epoch everything is published anew.
+                // A new epoch publishes everything again.
                 (led_epoch, cycle) = (epoch, Cycle::new(&self.settings, cycle.equities));
             }
             if let Some(lead) = lead {
@@ -123,14 +119,14 @@ struct Cycle {
     traces: PendingTraces,
     records: Records,
     published: HashMap<IndexCode, Published>,
-    /// The histories' generation from which the daily levels were computed.
+    /// Generation of the histories from which the daily levels were computed.
     generation: u64,
     history_at: Instant,
     unavailable: bool,
 }
 
 impl Cycle {
-    /// Knows nothing yet but what the sources of levels have said.
+    /// Starts empty except for the levels already reported by the sources.
     fn new(settings: &IndexSettings, equities: Equities) -> Self {
         Self {
             baskets: Baskets::new(settings.baskets.clone()),
@@ -172,7 +168,7 @@ impl Cycle {
             if before.is_some_and(|before| before.snapshot == one.snapshot && before.event_time == one.event_time) {
                 continue;
             }
-            // The store leaves out what was received before what it has.
+            // The store drops a state that was received before the stored one.
             let receive_time = before.map_or(one.receive_time, |before| before.receive_time.max(one.receive_time));
             let state = State {
                 event_time: one.event_time,
@@ -186,7 +182,7 @@ impl Cycle {
             self.published.insert(code, Published { snapshot: one.snapshot, event_time: one.event_time, receive_time });
         }
         if batch.is_empty() {
-            // There may be none at all.
+            // The shard may have no indices at all.
             lead.published().await;
             return;
         }
@@ -194,14 +190,14 @@ impl Cycle {
         match lead.write(batch, trace::context_of(&span)).await {
             Ok(_) => lead.published().await,
             Err(error) => {
-                // PendingSnapshot again in the next cycle, as it is by then.
+                // Build these snapshots again in the next cycle, with the data of that time.
                 self.published.clear();
                 self.report("indices not written", Err(error));
             }
         }
     }
 
-    /// Stores closes, and daily levels where the histories have changed.
+    /// Stores closes, and daily levels if the histories have changed.
     async fn store(&mut self, owner: &IndexOwner, assets: &Assets, now: Timestamp) -> Result<(), StoreError> {
         let store = owner.store.as_ref();
         self.records.store(store, now).await?;
@@ -225,11 +221,11 @@ impl Cycle {
         Ok(())
     }
 
-    /// Tells of a store that does not answer once, until it does again.
+    /// Logs a failing store once, until it works again.
     fn report(&mut self, what: &str, outcome: Result<(), StoreError>) {
         match outcome {
             Ok(()) => self.unavailable = false,
-            Err(error) if !std::mem::replace(&mut self.unavailable, true) => warn!(%error, "{what}, going on"),
+            Err(error) if !std::mem::replace(&mut self.unavailable, true) => warn!(%error, "{what}, continuing"),
             Err(_) => {}
         }
     }

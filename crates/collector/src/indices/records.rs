@@ -1,4 +1,5 @@
-//! What is kept of the past: hourly and daily closes of computed indices, and the assets' market caps at the end of each UTC day.
+//! History that is recorded here: hourly and daily closes of computed indices, and the assets' market caps at the end
+//! of each UTC day.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_store::{Store, StoreError};
 
-/// What was seen longer before the end of a day than this does not stand for its end.
+/// A value seen longer than this before the end of a period does not count as its close.
 const CLOSE_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Candles that wait for the store at most; the oldest are given up.
+/// Maximum number of candles queued for the store; beyond it the oldest are dropped.
 const WAITING_MAX: usize = 20_000;
 
-/// Notes levels and market caps as they pass.
+/// Records levels and market caps as they pass.
 #[derive(Default)]
 pub(super) struct Records {
     hours: HashMap<IndexCode, Candle>,
@@ -28,7 +29,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Notes a level.
+    /// Records a level.
     pub(super) fn record(&mut self, snapshot: &IndexSnapshot, now: Timestamp) {
         let Some(level) = snapshot.level else { return };
         let intervals = [(CandleInterval::OneHour, &mut self.hours), (CandleInterval::OneDay, &mut self.days)];
@@ -42,7 +43,7 @@ impl Records {
                 }
                 _ => {
                     let Some(fresh) = flat(start, level) else { continue };
-                    // Daily levels of sums follow from the market caps by day.
+                    // Daily levels of sums follow from the daily market caps.
                     let is_kept = interval == CandleInterval::OneHour || is_chain_linked(snapshot.kind);
                     if let Some(closed) = open.insert(snapshot.index.clone(), fresh).filter(|_| is_kept) {
                         self.waiting.push((series(&snapshot.index, interval), closed));
@@ -54,7 +55,7 @@ impl Records {
         self.waiting.drain(..excess);
     }
 
-    /// Notes the market caps, and those of the day before when a day has ended.
+    /// Records the market caps, and queues those of the previous day once it has ended.
     pub(super) fn record_caps(&mut self, assets: &Assets, now: Timestamp) {
         let today = now.day_start();
         if let Some(at) = self.caps_at.replace(now)
@@ -71,7 +72,7 @@ impl Records {
         self.caps.extend(fresh.filter_map(|asset| Some((asset.code.clone(), asset.market_cap?))));
     }
 
-    /// Stores what waits.
+    /// Stores the queued candles.
     pub(super) async fn store(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         while let Some((series, candle)) = self.waiting.last() {
             store_candles(store, series, std::slice::from_ref(candle), now).await?;
@@ -85,7 +86,7 @@ impl Records {
         Ok(())
     }
 
-    /// Stores what waits and the hours that are going on.
+    /// Stores the queued candles and the running hours.
     pub(super) async fn finish(mut self, store: &dyn Store) -> Result<(), StoreError> {
         let open = std::mem::take(&mut self.hours);
         self.waiting.extend(open.into_iter().map(|(index, candle)| (series(&index, CandleInterval::OneHour), candle)));

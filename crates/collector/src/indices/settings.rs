@@ -1,28 +1,26 @@
-//! What the owner of the cross-asset shard is configured with.
+//! Configuration of the owner of the cross-asset shard.
 
 use super::baskets::BasketDefinition;
 use crossmarket_domain::index::IndexCode;
 use crossmarket_domain::{Decimal, Timestamp};
 
-/// A market cap of an equity index that somebody has published.
+/// A published market cap of an equity index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedMarketCap {
     pub index: IndexCode,
-    /// The market cap in US dollars.
+    /// In US dollars.
     pub market_cap: Decimal,
-    /// The date on whose close it was.
+    /// Date of the close it refers to.
     pub date: Timestamp,
-    /// Who published it.
+    /// Publisher.
     pub source: String,
 }
 
-/// What is computed.
+/// Which indices are computed, and from what.
 #[derive(Clone, Debug, Default)]
 pub struct IndexSettings {
-    /// The baskets of the configuration.
     pub baskets: Vec<BasketDefinition>,
-    /// What estimated market caps rest on.
+    /// Reference values for estimated market caps.
     pub market_caps: Vec<PublishedMarketCap>,
-    /// True when the venues are simulated.
     pub simulated: bool,
 }

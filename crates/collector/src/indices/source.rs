@@ -1,4 +1,4 @@
-//! A source of index levels, and which indices are collected from sources.
+//! Sources of index levels, and the indices collected from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,32 +10,29 @@ use crossmarket_domain::time::DAY;
 use crossmarket_domain::{Feed, Instrument, VenueId};
 use crossmarket_venues as venues;
 
-/// A close is taken so long after its session's end: the last prints come late.
+/// Delay after a session's end before its close is accepted: the last prints arrive late.
 pub(crate) const SETTLE: Duration = Duration::from_secs(10 * 60);
 
-/// How far back stored closes are looked through again and again.
+/// How far back stored closes are checked repeatedly.
 pub(crate) const RECENT_SPAN: Duration = DAY.saturating_mul(21);
 
-/// A source of index levels.
 #[derive(Clone)]
 pub(crate) struct IndexSourceLink {
-    /// Its HTTP side.
     pub link: VenueLink,
-    /// Its feed's health.
     pub monitor: Arc<FeedMonitor>,
 }
 
-/// The indices that are collected from sources: those that others calculate.
+/// The indices collected from sources, that is, those calculated by others.
 pub fn indices() -> impl Iterator<Item = IndexCode> {
     KNOWN.iter().filter(|known| known.kind.is_exchange_traded()).filter_map(|known| IndexCode::parse(known.code))
 }
 
-/// How a source calls an index; `None` when it has not got it.
+/// The source's instrument for an index; `None` if the source does not offer it.
 pub(crate) fn listed(source: &IndexSourceLink, index: &IndexCode) -> Option<Instrument> {
     source.link.venue.listing(index.as_str(), "USD")
 }
 
-/// The place of a source in the order of preference; those that are not in it come last.
+/// Position of a source in the order of preference. Sources outside it come last.
 pub(crate) fn place_of(venue: VenueId) -> usize {
     let preference = venues::preference(Feed::IndexLevels);
     preference.iter().position(|known| *known == venue).unwrap_or(preference.len())

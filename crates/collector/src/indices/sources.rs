@@ -1,12 +1,13 @@
 //! Exchange-traded indices: levels from several sources in order of preference, and daily histories in the store.
 //!
 //! ```text
-//! feed (HTTP, one task a source) ──► desk ──► news for the owner of the cross-asset shard
-//!                                     └─────► closes ──► store
-//! filler (histories, one at a time) ────────► closes ──► store and news
+//! feed (HTTP, one task per source) ──► level selector ──► news for the owner of the cross-asset shard
+//!                                            └──────────► closes ──► store
+//! filler (histories, one at a time) ────────────────────► closes ──► store and news
 //! ```
 //!
-//! Nothing here writes a state. A source that fails is a feed in state DOWN, and its last word ages; nothing stands in for it but another source.
+//! Nothing here writes a state. The feed of a failing source is DOWN and its last level ages; only another source
+//! replaces it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,37 +26,36 @@ use crossmarket_domain::Timestamp;
 use crossmarket_domain::index::IndexCode;
 use crossmarket_store::Store;
 
-/// Messages from the sources that wait at most: one is the answer about one index.
+/// Capacity of the queue of messages from the sources. One message is the response for one index.
 pub(crate) const LEVELS_WAITING_MAX: usize = 32;
 
-/// Histories begin here: the trading calendar is known from then on.
+/// Start of the histories: the trading calendar is known from then on.
 pub(crate) fn history_start() -> Timestamp {
     Timestamp::from_date(1990, 1, 1).unwrap_or(Timestamp::EPOCH)
 }
 
-/// How often the histories are looked through for a close that is missing.
+/// How often the histories are checked for missing closes.
 const FILL_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// The same while a history could not be filled.
+/// The same interval while a history could not be filled.
 const FILL_AGAIN_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Collects the exchange-traded indices.
 pub(crate) struct IndexSourceCollector {
-    /// The sources that are asked, in any order.
+    /// The polled sources, in any order.
     pub sources: Vec<IndexSourceLink>,
     pub store: Arc<dyn Store>,
-    /// The time.
     pub clock: Clock,
-    /// Where levels and new closes are told.
+    /// Receives levels and new closes.
     pub news: mpsc::Sender<IndexNews>,
-    /// False to ask for no history.
+    /// False to request no history.
     pub backfill: bool,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
 impl IndexSourceCollector {
-    /// Runs until `stop`. `heard` is what the sources' feeds say.
+    /// Runs until `stop`. `heard` carries the messages of the sources' feeds.
     pub(crate) async fn run(mut self, heard: mpsc::Receiver<CollectorEvent>, stop: CancellationToken) {
         if self.sources.is_empty() {
             return;
@@ -71,7 +71,7 @@ impl IndexSourceCollector {
         }
     }
 
-    /// Fills the histories from their beginning, again while that fails, and looks for missing closes from time to time.
+    /// Fills the histories from their start, retries while that fails, and checks periodically for missing closes.
     async fn keep_filled(&self, mut rebased: mpsc::Receiver<IndexCode>) {
         let mut wanting: BTreeSet<IndexCode> = indices().collect();
         loop {
@@ -92,7 +92,7 @@ impl IndexSourceCollector {
         }
     }
 
-    /// False when no source gave all that it has.
+    /// False if no source returned everything it has.
     async fn fill_one(&self, index: &IndexCode, since: Timestamp) -> bool {
         let news = |stored: IndexNews| async { self.news.send(stored).await.is_ok() };
         match fill(&self.sources, &*self.store, self.clock, index, since, self.seed, news, |_| {}).await {

@@ -1,4 +1,4 @@
-//! `TOTAL`, `TOTAL2`, `TOTAL3`, `OTHERS` and `BTC.D`: sums of market caps, live and by day.
+//! `TOTAL`, `TOTAL2`, `TOTAL3`, `OTHERS` and `BTC.D`: sums of market caps, live and daily.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +19,13 @@ use crossmarket_domain::state::AssetKind;
 use crossmarket_domain::{AssetCode, Candle, Timestamp};
 use crossmarket_image::histories::{Histories, History};
 
-/// The share of the sum that assets without a known market cap may make up on a past day; beyond it the day has no level.
+/// Largest share of the sum that assets without a known market cap may have on a past day. Beyond it, the day has no
+/// level.
 const LACKING_SHARE_MAX: f64 = 0.02;
 
 const BITCOIN: &str = "BTC";
 
-/// The snapshots of all sums, at the market caps of now.
+/// Snapshots of all sums at current market caps.
 pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
     let eligible: Vec<&Asset> = assets.iter().filter(|asset| is_counted(asset.kind)).collect();
     let caps = eligible.iter().map(|asset| (asset.code.as_str(), asset.cap().unwrap_or(0.0)));
@@ -79,7 +80,7 @@ pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) 
     made
 }
 
-/// Whether an asset has a value of its own that is not counted under another name already.
+/// True for an asset whose value is not already counted under another asset.
 pub(super) fn is_counted(kind: AssetKind) -> bool {
     match kind {
         AssetKind::Coin | AssetKind::Stablecoin | AssetKind::AssetBacked => true,
@@ -99,7 +100,8 @@ fn definition(index: CapIndex) -> &'static str {
     }
 }
 
-/// The same constituents at their prices of 24 hours ago; `None` when those of more than a fiftieth of the value are unknown.
+/// Level of the same constituents at their prices of 24 hours ago; `None` if more than 2 % of the value has no known
+/// price change.
 fn level_day_ago(held: &[&Asset]) -> Option<f64> {
     let (mut level, mut known) = (0.0, 0.0);
     for asset in held {
@@ -125,7 +127,7 @@ fn constituent(asset: &Asset, level: f64, before: Option<f64>) -> Option<IndexCo
     })
 }
 
-/// The assets that would rank and are not counted.
+/// The assets that would rank but are not counted.
 fn excluded(assets: &Assets) -> Vec<Exclusion> {
     let reason = |kind: AssetKind| match kind {
         AssetKind::Wrapped => Some((ExclusionReason::Wrapped, "its value is counted under the asset that it wraps")),
@@ -144,10 +146,11 @@ fn history_of(histories: &Histories, index: &IndexCode) -> Arc<History> {
     histories.get(&Subject::Index(index.clone())).unwrap_or_default()
 }
 
-/// The daily levels that follow from the histories and differ from what is stored.
+/// Daily levels that follow from the histories and differ from the stored ones.
 ///
-/// A day has a level when the assets that traded then and whose market cap is not known are worth at most a fiftieth of the sum, by their
-/// price of the day and the oldest market cap known of them: a history that is loaded in parts never looks like a market that grows.
+/// A day has a level if the assets that traded then without a known market cap make up at most 2 % of the sum. Their
+/// value is estimated from the day's price and their oldest known market cap. Thus a partly loaded history never looks
+/// like a growing market.
 pub(super) fn daily_levels(
     histories: &Histories,
     kinds: &HashMap<AssetCode, AssetKind>,
@@ -195,7 +198,7 @@ pub(super) fn daily_levels(
         .collect()
 }
 
-/// By day from `first` on, what the assets are worth that traded and have no market cap of that day or before.
+/// Per day from `first` on: the value of assets that traded but have no market cap of that day or earlier.
 fn lacking(
     members: &[(AssetCode, Arc<History>)],
     live: &HashMap<AssetCode, (f64, f64)>,
@@ -205,7 +208,7 @@ fn lacking(
     let mut lacking = vec![0.0; usize::try_from(until.since(first) + 1).unwrap_or(0)];
     for (code, history) in members {
         let known_from = history.market_caps.first_day();
-        // The oldest market cap known and the price at the same time.
+        // The oldest known market cap, and the price at the same time.
         let reference = match known_from {
             Some(day) => history.market_caps.get(day).zip(history.closes.get(day)),
             None => live.get(code).copied(),

@@ -1,4 +1,5 @@
-//! What a change of constituents does to levels: nothing to chain-linked indices, and to sums what it adds or takes away.
+//! Effect of a change of constituents on levels: none for chain-linked indices; a sum moves by what was added or
+//! removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,22 +28,22 @@ const CATEGORY: &str = "meme";
 /// Levels are rounded to 12 digits.
 const ROUNDING: f64 = 2e-11;
 
-/// What happens between two rounds.
+/// An event between two rounds.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A price moves, and with it the market cap.
+    /// A price moves, and the market cap with it.
     Moved(usize, f64),
-    /// The supply is stated anew: another market cap at the same price.
+    /// The supply is restated: another market cap at the same price.
     Restated(usize, f64),
     /// Two assets change places in the ranking.
     Swapped(usize, usize),
-    /// An asset enters the category, or leaves it.
+    /// An asset enters or leaves the category.
     Reclassified(usize),
-    /// An asset is listed no more, or again.
+    /// An asset is delisted, or listed again.
     Listed(usize),
-    /// Days pass, so that weights may be due.
+    /// Days pass, so weights may be due.
     Waited(i64),
-    /// Another process takes over, whose configuration names other assets.
+    /// Another process takes over, configured with other assets.
     TakenOver(usize),
 }
 
@@ -59,7 +60,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// One asset as the listings have it.
+/// One asset as the listings report it.
 #[derive(Clone)]
 struct Listing {
     price: f64,
@@ -68,13 +69,13 @@ struct Listing {
     is_listed: bool,
 }
 
-/// A market with its owner of indices.
+/// A market and the owner of its indices.
 struct World {
     listings: Vec<Listing>,
     now: Timestamp,
     histories: Histories,
     baskets: Baskets,
-    /// What was published last.
+    /// What was last published.
     published: BTreeMap<IndexCode, IndexSnapshot>,
 }
 
@@ -162,7 +163,7 @@ impl World {
         image
     }
 
-    /// One round of the owner. Returns the levels.
+    /// Runs one round of the owner. Returns the levels.
     fn round(&mut self) -> BTreeMap<IndexCode, f64> {
         let image = self.image();
         let assets = Assets::of(&image);
@@ -175,11 +176,11 @@ impl World {
         self.published.iter().map(level).collect()
     }
 
-    /// By what an index should grow with the next round.
+    /// Expected growth factor of an index in the next round.
     fn growth(&self, index: &IndexCode, event: &Event) -> f64 {
         let Event::Moved(at, factor) = event else { return 1.0 };
         if !self.listings[*at].is_listed {
-            // Nobody hears of it: the last price counts.
+            // The move is not seen: the last price counts.
             return 1.0;
         }
         let moved = code(&name(*at));
@@ -218,7 +219,7 @@ proptest! {
         let mut before = world.round();
         prop_assert_eq!(before.len(), 5, "the baskets and the category");
         for event in &events {
-            // A price that comes back with its asset is a move of its own, not a change of constituents.
+            // A price that returns with its asset is a move of its own, not a change of constituents.
             if matches!(event, Event::Moved(at, _) if !world.listings[*at].is_listed) {
                 continue;
             }
@@ -227,7 +228,7 @@ proptest! {
             world.happen(event);
             let after = world.round();
             for (index, level) in &after {
-                // A category that was too small for a while begins anew.
+                // A category that was too small for a while starts again.
                 let Some(old) = before.get(index) else { continue };
                 let expected = old * growth[index];
                 prop_assert!(
@@ -242,7 +243,7 @@ proptest! {
                     world.listings[place].is_listed
                 };
                 let snapshot = world.published.get(&index);
-                // Without any listed constituent there is nothing to tell the time by.
+                // Without any listed constituent there is no time to date the snapshot.
                 prop_assert!(
                     snapshot.is_none_or(|snapshot| snapshot.constituents.iter().any(is_listed)
                         && (snapshot.constituents.iter().map(|one| one.weight).sum::<f64>() - 1.0).abs() < 1e-9)
@@ -311,8 +312,9 @@ fn sums_of(caps: &BTreeMap<usize, f64>) -> BTreeMap<&'static str, f64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// A sum has no divisor, so a constituent that comes or goes moves it by what it is worth, less what takes or gave the place. What must not happen
-    /// is that an asset that passes another one, or the edge of the ranking, moves the sum by more than its own market cap has changed.
+    /// A sum has no divisor, so an added or removed constituent moves it by its value, less that of the asset that
+    /// gives up or takes its place. An asset that passes another one, or the edge of the ranking, must not move the sum
+    /// by more than its own market cap has changed.
     #[test]
     fn a_sum_moves_by_no_more_than_the_market_cap_that_changed(
         sizes in prop::collection::vec(1e6f64..1e12, 118..140),
@@ -332,7 +334,7 @@ proptest! {
             let step = (level - before[index]).abs();
             prop_assert!(step <= moved + ROUNDING * (level + before[index]), "{index} moved by {step} where a market cap did by {moved}");
         }
-        // What is not Bitcoin and stays within the ranking moves TOTAL by exactly what it moves itself.
+        // An asset other than Bitcoin that stays within the ranking moves TOTAL by exactly its own change.
         if sizes.len() < 125 && changed < sizes.len() && market_cap.is_some() {
             prop_assert!(((after["TOTAL"] - before["TOTAL"]).abs() - moved).abs() <= ROUNDING * (after["TOTAL"] + before["TOTAL"]));
         }
