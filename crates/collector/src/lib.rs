@@ -6,16 +6,16 @@
 //! history (HTTP) ───► filler ─────► parse ──────────┘                                 └─► candles, ratios
 //! ```
 //!
-//! Each feed has tasks of its own, and all of them end in one bounded channel: a dead venue holds up nobody.
+//! Each feed has its own tasks, and all of them feed one bounded channel, so a dead venue does not hold up the others.
 //!
-//! - [`mod@run`]: the whole, from start to stop; `settings`, `error` and `links` belong to it.
+//! - [`mod@run`]: the collector from start to stop; `settings`, `error` and `links` belong to it.
 //! - `transport`: HTTP, WebSocket, rate limits, retries, circuit breakers, and the health of every feed.
-//! - `polling`: what is asked for again and again.
-//! - `prices`: the tracked assets, what is known of their markets, and the snapshots made of it.
+//! - `polling`: data that is requested periodically.
+//! - `prices`: the tracked assets, the state of their markets, and the snapshots built from it.
 //! - `long_short`: ratios and open interest.
 //! - `indices`: the sources of index levels, and the owner of the cross-asset shard.
-//! - `history`: what the venues still have and the store has not.
-//! - `shard`: leases, the one task that owns the market state, and a writer for each shard.
+//! - `history`: data that the venues still have and the store lacks.
+//! - `shard`: leases, the task that owns the market state, and one writer per shard.
 
 #![deny(unreachable_pub)]
 

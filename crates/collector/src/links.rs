@@ -1,4 +1,4 @@
-//! The HTTP side of every configured venue.
+//! HTTP links to all configured venues.
 
 use std::sync::Arc;
 
@@ -9,10 +9,9 @@ use crate::transport::rate_limit::RateLimiters;
 use crate::transport::venue_link::VenueLink;
 use crossmarket_clock::Clock;
 
-/// Simulated venues have no meter to protect; the limits are still kept, at this multiple.
+/// Simulated venues have no rate meter to protect. The limits still apply, multiplied by this factor.
 const SIMULATED_LIMIT_FACTOR: u32 = 50;
 
-/// The HTTP side of every venue.
 pub(crate) fn links(settings: &CollectorSettings, clock: Clock) -> Result<Vec<VenueLink>, CollectorError> {
     let fetcher: Arc<dyn http::Fetch> = Arc::new(Fetcher::new(settings.fetch_limits).map_err(CollectorError::Client)?);
     let link = |(index, venue_settings): (usize, &VenueSettings)| {

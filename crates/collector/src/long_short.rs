@@ -1,4 +1,4 @@
-//! Long/short ratios and open interest: which instruments of a venue are asked for, when, and what becomes of the answers.
+//! Long/short ratios and open interest: which instruments are polled at a venue, when, and how responses are processed.
 
 pub(crate) mod feed;
 mod plan;

@@ -1,4 +1,4 @@
-//! Polling: each feed's schedule, and what happens to its answers.
+//! Polling: the schedule of each feed, and the processing of its responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,33 +19,33 @@ use crossmarket_domain::{Feed, Instrument};
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{Request, RequestOptions};
 
-/// Categories are asked for so long after the start.
+/// Delay of the categories after the start.
 const CATEGORIES_DELAY: Duration = Duration::from_secs(2);
 
-/// Requests of one cycle under way at once.
+/// Concurrent requests within one cycle.
 const CONCURRENT_REQUESTS_MAX: usize = 4;
 
 pub(crate) struct PolledFeed {
     pub link: VenueLink,
     pub feed: Feed,
-    /// Its health.
     pub monitor: Arc<FeedMonitor>,
-    /// Where observations go.
+    /// Destination of the observations.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// Time between requests, by the clock.
+    /// Time between requests, by the collector's clock.
     pub interval: Duration,
-    /// The same while the venue's stream delivers.
+    /// The same interval while the venue's stream delivers.
     pub interval_streaming: Duration,
-    /// At most so many rows, where the venue takes a limit.
+    /// Maximum number of rows, for venues that accept a limit.
     pub row_count_max: Option<u32>,
-    /// What to ask for when the venue cannot answer for everything at once.
+    /// Instruments to request if the venue cannot answer for all at once.
     pub instruments: Vec<Instrument>,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
 impl PolledFeed {
-    /// Polls until `stop`: at once, then at its interval, the first time shifted by a random part of it so that the feeds spread out.
+    /// Polls until `stop`: at once, then at its interval. The first interval is shifted by a random part of itself, so
+    /// that the feeds spread out.
     pub(crate) async fn run(self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -57,7 +57,8 @@ impl PolledFeed {
         let mut breaker = Breaker::new(self.seed);
         let mut shift = Jitter::new(self.seed).share_of(self.interval);
         if self.feed == Feed::Categories {
-            // They are many requests of a narrow budget that the listing itself draws on, and nothing waits for them.
+            // Categories take many requests out of a small budget that the listing also uses, and nothing waits for
+            // them.
             self.link.clock.sleep(CATEGORIES_DELAY).await;
         }
         loop {
@@ -76,7 +77,7 @@ impl PolledFeed {
         }
     }
 
-    /// Waits, but no longer than the short interval when the stream is lost meanwhile.
+    /// Waits. If the stream is lost meanwhile, waits no longer than the short interval.
     async fn wait(&self, until: Instant, streaming: bool) {
         let step = self.link.clock.real(self.interval).max(Duration::from_millis(1));
         while Instant::now() < until {
@@ -87,7 +88,7 @@ impl PolledFeed {
         }
     }
 
-    /// Asks everything once. True when anything was answered.
+    /// Sends all requests once. True if any was answered.
     async fn cycle(&self) -> bool {
         let requests = self.requests();
         if requests.is_empty() {
@@ -108,14 +109,14 @@ impl PolledFeed {
             answered_count += usize::from(answered);
         }
         if self.feed == Feed::MarketCaps && answered_count == request_count {
-            // The pipeline ends only after the feeds.
+            // The pipeline outlives the feeds.
             let _ = self.events.send(CollectorEvent::ListingComplete { venue_index: self.link.index }).await;
         }
         answered_count > 0
     }
 
     fn requests(&self) -> Vec<Request> {
-        // A source of closes alone is asked for those before now.
+        // A source that only has closes is asked for those before now.
         let end = (self.feed == Feed::IndexLevels).then(|| self.link.clock.now());
         let options = RequestOptions { limit: self.row_count_max, end, ..RequestOptions::default() };
         let requests = self.link.venue.requests(self.feed, &[], &options);

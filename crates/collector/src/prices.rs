@@ -1,4 +1,4 @@
-//! Which assets are tracked, what is known of their markets, and the snapshots made of it.
+//! The tracked assets, the state of their markets, and the snapshots built from it.
 
 pub(crate) mod candle_rings;
 pub(crate) mod market_state;

@@ -1,4 +1,5 @@
-//! One task for each venue that has ratios: it finds out which perpetuals the venue has, plans, and asks. A venue that fails holds up nobody else.
+//! One task per venue that offers ratios. It discovers the venue's perpetuals, plans, and polls. A failing venue does
+//! not hold up the others.
 
 #[cfg(test)]
 mod tests;
@@ -31,68 +32,66 @@ use crossmarket_store::Store;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{Parsed, Request, RequestOptions, Venue, VenueError};
 
-/// How often a venue's list of perpetuals, which tells their open interest where one answer has it all, is asked for.
+/// How often a venue's list of perpetuals is requested. Where a single response covers all instruments, the list
+/// includes their open interest.
 pub(crate) const LIST_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The same for the first lists after the start.
+/// The same interval for the first lists after the start.
 const LIST_INTERVAL_FIRST: Duration = Duration::from_secs(15);
 const LISTS_FIRST: u32 = 3;
 
-/// How often the plan is made anew at most: ranks move all the time, and few of their moves matter.
+/// Minimum time between two plans. Ranks move all the time, but few of the moves matter.
 const PLAN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Requests of one venue under way at once.
+/// Concurrent requests per venue.
 const CONCURRENT_MAX: usize = 4;
 
-/// An instrument that a venue refuses (it is delisted, or never had the figure) is asked for again after this time.
+/// Delay before an instrument is polled again after the venue refused it (it is delisted, or never had the data).
 const REFUSED_WAIT: Duration = HOUR.saturating_mul(6);
 
-/// Before a failed job is tried again, unless its interval is shorter.
+/// Delay before a failed job is retried, unless its interval is shorter.
 const BACKOFF: Backoff = Backoff::between(LIST_RETRY_WAIT, HOUR);
 
-/// Before a list of perpetuals that was not answered is asked for again.
+/// Delay before a failed list of perpetuals is requested again.
 const LIST_RETRY_WAIT: Duration = Duration::from_secs(30);
 
-/// From so many answers without a row on, an instrument is asked for at four times its interval.
+/// After this many empty answers, poll the instrument at a quarter of the rate.
 const EMPTY_MAX: u32 = 3;
 
-/// The first round after the start is spread over so long, in life.
+/// Wall-clock time over which the first round after the start is spread.
 const FIRST_ROUND: Duration = Duration::from_secs(20);
 
-/// Series of the longest periods are asked for so long after the start, when the others have had their first round.
+/// Delay of the longest periods after the start, when the others have had their first round.
 const LONG_PERIODS_DELAY: Duration = HOUR;
 
-/// Quote assets in which an asset's perpetual is preferred, the first first.
+/// Quote assets in which an asset's perpetual is preferred, best first.
 const QUOTES: [&str; 4] = ["USDT", "USDC", "USD", "FDUSD"];
 
 pub(crate) struct RatioVenue {
-    /// Its HTTP side.
     pub link: VenueLink,
-    /// The ratios' health.
+    /// Health of the ratios feed.
     pub ratios: Arc<FeedMonitor>,
-    /// The open interest's health.
+    /// Health of the open interest feed.
     pub open_interest: Arc<FeedMonitor>,
 }
 
-/// What the tasks of all venues have in common.
+/// What the tasks of all venues share.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub store: Arc<dyn Store>,
-    /// Where observations go.
+    /// Destination of the observations.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// The tracked assets by importance.
+    /// The tracked assets, by importance.
     pub targets: watch::Receiver<Arc<[Target]>>,
-    /// The time.
     pub clock: Clock,
-    /// True when the venues are simulated.
     pub simulated: bool,
-    /// False to ask for nothing of the past.
+    /// False to request no history.
     pub backfill: bool,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
-/// Starts a task for each venue and one for the past.
+/// Starts one task per venue, and one for the history.
 pub(crate) fn start(venues: Vec<RatioVenue>, context: &Context, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let mut past = Vec::new();
     for RatioVenue { link, ratios, open_interest } in venues {
@@ -128,7 +127,7 @@ pub(crate) fn start(venues: Vec<RatioVenue>, context: &Context, stop: &Cancellat
     tasks.spawn(past.run(stop.clone()));
 }
 
-/// The scopes on which only ratios and open interest draw.
+/// The scopes that only ratios and open interest use.
 fn planned_scopes(venue: &dyn Venue) -> BTreeSet<&'static str> {
     let Some(sample) = venue.listing("BTC", "USDT") else { return BTreeSet::new() };
     let sample = std::slice::from_ref(&sample);
@@ -144,24 +143,23 @@ fn planned_scopes(venue: &dyn Venue) -> BTreeSet<&'static str> {
     planned
 }
 
-/// One venue's ratios and open interest.
+/// Ratios and open interest of one venue.
 pub(crate) struct LongShortFeed {
     pub link: VenueLink,
-    /// The ratios' health.
+    /// Health of the ratios feed.
     pub ratios: Arc<FeedMonitor>,
-    /// The open interest's health.
+    /// Health of the open interest feed.
     pub open_interest: Arc<FeedMonitor>,
-    /// Where observations go.
+    /// Destination of the observations.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// The venue's perpetuals of the tracked assets, for whoever fills their past.
+    /// The venue's perpetuals of the tracked assets, for the task that fills their history.
     pub instruments: watch::Sender<Arc<[(u32, Instrument)]>>,
-    /// True for a simulated venue.
     pub simulated: bool,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
-/// A job and how it went so far.
+/// A job and its results so far.
 struct Waiting {
     job: Job,
     due: Timestamp,
@@ -171,7 +169,7 @@ struct Waiting {
     running: bool,
 }
 
-/// How a job went.
+/// Result of a job.
 enum Outcome {
     Answered,
     Empty,
@@ -182,7 +180,7 @@ enum Outcome {
 #[derive(Default)]
 struct Jobs {
     waiting: HashMap<Series, Waiting>,
-    /// Jobs that are not running, by when they are due and how important they are; the urgent ones, which go first, apart.
+    /// Jobs that are not running, by due time and importance. Urgent jobs are kept apart, since they run first.
     urgent: BTreeSet<(Timestamp, u32, Series)>,
     others: BTreeSet<(Timestamp, u32, Series)>,
 }
@@ -208,7 +206,7 @@ impl LongShortFeed {
             if now >= list_at && breaker.open_until(now).is_none() {
                 let current = targets.borrow().clone();
                 if current.is_empty() {
-                    // Without an asset there is nothing to ask for.
+                    // Without assets there is nothing to request.
                     if targets.changed().await.is_err() {
                         return;
                     }
@@ -218,7 +216,7 @@ impl LongShortFeed {
                 self.told(&mut breaker, listed.is_some());
                 let wait = match listed {
                     None => LIST_RETRY_WAIT,
-                    // In the first moments assets come one after another.
+                    // Right after the start, assets arrive one by one.
                     Some(_) if lists_first > 0 => LIST_INTERVAL_FIRST,
                     Some(_) => LIST_INTERVAL,
                 };
@@ -275,7 +273,7 @@ impl LongShortFeed {
         self.ratios.instruments(instruments.len(), answered.len());
     }
 
-    /// When to look again.
+    /// Time of the next check.
     fn wake(&self, jobs: &Jobs, periodic: Instant, shut: Option<Instant>, has_room: bool) -> Instant {
         let periodic = shut.map_or(periodic, |shut| periodic.max(shut));
         let next = jobs.next_due().filter(|_| has_room).map(|due| {
@@ -285,8 +283,8 @@ impl LongShortFeed {
         next.map_or(periodic, |next| next.min(periodic)).max(Instant::now() + Duration::from_millis(1))
     }
 
-    /// The venue's perpetuals by asset. Where one answer tells all open interest it is handed on; where none does, the tickers tell which
-    /// perpetuals there are. `None` when the venue did not answer.
+    /// The venue's perpetuals by asset. Where a single response has the open interest of all of them, it is forwarded;
+    /// elsewhere the tickers reveal which perpetuals exist. `None` if the venue did not answer.
     async fn list(&self, targets: &[Target]) -> Option<BTreeMap<smol_str::SmolStr, Instrument>> {
         let venue = self.link.venue;
         let options = RequestOptions::default();
@@ -345,7 +343,7 @@ impl LongShortFeed {
         }
     }
 
-    /// Plans anew; what is known of a series stays.
+    /// Plans again, and keeps what is known of each series.
     fn replan(&self, jobs: &mut Jobs, targets: &[Target], perpetuals: &BTreeMap<smol_str::SmolStr, Instrument>) {
         let of_target = |(target, place): (&Target, u32)| Some((place, perpetuals.get(target.asset.as_str())?.clone()));
         let instruments: Vec<(u32, Instrument)> = targets.iter().zip(1u32..).filter_map(of_target).collect();
@@ -364,7 +362,7 @@ impl LongShortFeed {
             let waiting = match before.remove(&job.series()) {
                 Some(held) => Waiting { due: held.due.min(now + job.interval.max(REFUSED_WAIT)), job, ..held },
                 None => {
-                    // Who waits for the longest periods can wait for the others to be there.
+                    // A job of the longest periods can wait until the others have run.
                     let is_long = matches!(job.period, Some(Period::FourHours | Period::OneDay)) && !self.simulated;
                     let delay = if is_long { LONG_PERIODS_DELAY } else { Duration::ZERO };
                     let due = now + delay + first_round * index / count;
@@ -388,7 +386,7 @@ impl LongShortFeed {
         self.count(jobs);
     }
 
-    /// Asks everything of one series once.
+    /// Runs all requests of one series once.
     async fn ask(&self, job: Job, since: Option<Duration>) -> (Series, Outcome) {
         let feed = job.feed();
         let monitor = if feed == Feed::OpenInterest { &self.open_interest } else { &self.ratios };
@@ -411,7 +409,7 @@ impl LongShortFeed {
                     }
                 }
                 Err(error @ VenueError::Rejected(_)) if monitor.has_succeeded() => {
-                    // One instrument that a venue does not have says nothing about the feed.
+                    // One instrument that a venue lacks says nothing about the feed.
                     tracing::debug!(venue = %self.link.venue.id(), symbol = %job.instrument.symbol, %error, "refused");
                     monitor.rejected("refused_by_venue", 1);
                     refused = true;
@@ -429,13 +427,14 @@ impl LongShortFeed {
         (job.series(), outcome)
     }
 
-    /// Hands an answer on; true when there is something in it. Rows of another period than asked for are none of this series.
+    /// Forwards a response; true if it contains data. Rows of a period other than the requested one are not part of
+    /// this series.
     async fn take(&self, job: &Job, feed: Feed, trace: Option<TraceContext>, parsed: Parsed) -> bool {
         let monitor = if feed == Feed::OpenInterest { &self.open_interest } else { &self.ratios };
         let Parsed { mut observations, unresolved } = parsed;
         monitor.answered(observations.len(), &unresolved);
         let (Feed::LongShortRatios, Some(period)) = (feed, job.period) else {
-            // Rows of contract statistics tell the open interest of each period; the newest is the present one.
+            // Rows of contract statistics contain the open interest of each period. The newest row is the current one.
             let newest = observations.into_iter().max_by_key(|observation| observation.event_time);
             let found = newest.is_some();
             self.hand_on(Feed::OpenInterest, trace, newest.into_iter().collect()).await;
@@ -478,13 +477,13 @@ impl LongShortFeed {
         let receive_time = self.link.clock.now();
         let observed =
             Observed { venue_index: self.link.index, feed, receive_time, streaming: false, trace, observations };
-        // The pipeline ends only after the feeds.
+        // The pipeline outlives the feeds.
         let _ = self.events.send(CollectorEvent::Observed(observed)).await;
     }
 }
 
 impl Jobs {
-    /// The most urgent job, and how long ago it was answered.
+    /// The most urgent job, and the time since it was last answered.
     fn take_due(&mut self, now: Timestamp) -> Option<(Job, Option<Duration>)> {
         let is_due = |first: &&(Timestamp, u32, Series)| first.0 <= now;
         let (_, _, series) = match self.urgent.first().filter(is_due) {
@@ -499,7 +498,7 @@ impl Jobs {
     }
 
     fn done(&mut self, series: &Series, outcome: Outcome, now: Timestamp) {
-        // It may have been planned away meanwhile.
+        // A new plan may have dropped it meanwhile.
         let Some(waiting) = self.waiting.get_mut(series) else { return };
         waiting.running = false;
         let interval = waiting.job.interval;
@@ -538,7 +537,7 @@ fn is_perpetual(instrument: &Instrument) -> bool {
     matches!(instrument.kind, InstrumentKind::PerpetualLinear | InstrumentKind::PerpetualInverse)
 }
 
-/// Of two perpetuals of an asset the one with the smaller preference is taken.
+/// Of two perpetuals of an asset, the one with the smaller preference is used.
 fn preference(instrument: &Instrument) -> (usize, &str) {
     let quote = QUOTES.iter().position(|quote| instrument.quote == *quote).unwrap_or(QUOTES.len());
     (quote, instrument.symbol.as_str())
@@ -548,7 +547,7 @@ fn is_of_period(observation: &Observation, period: Period) -> bool {
     matches!(&observation.payload, Payload::LongShort(value) if value.period == Some(period))
 }
 
-/// The smallest distance between rows of one kind; `None` with fewer than three of them, since a single one may be missing.
+/// Smallest distance between rows of one kind. `None` for fewer than three rows, since one may be missing.
 fn distance(observations: &[Observation]) -> Option<Duration> {
     let mut times: BTreeMap<_, Vec<Timestamp>> = BTreeMap::new();
     for observation in observations {

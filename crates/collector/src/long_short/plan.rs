@@ -1,8 +1,8 @@
-//! How often each venue is asked for long/short ratios: by market-cap rank and period, within the venue's limits.
+//! How often each venue is polled for long/short ratios: by market-cap rank and period, within the venue's limits.
 //!
-//! One request answers for one instrument, kind and period everywhere, so the limits decide. What is asked for less often loses no reading:
-//! an answer holds the rows since the last one. Just after a period's boundary the most important assets come first, the others follow
-//! spread over the interval.
+//! At every venue, a request covers only one instrument, kind and period, so the limits are decisive. Polling less
+//! often loses no reading, since a response holds all rows since the previous one. Just after a period boundary the
+//! most important assets come first; the others are spread over the interval.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,33 +13,34 @@ use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{Feed, Instrument, Period, Timestamp};
 use crossmarket_venues::{RateLimit, RequestOptions, Venue};
 
-/// A row is asked for so long after the end of its period: venues need a moment.
+/// Delay after the end of a period before its row is requested: venues need a moment.
 pub(super) const SETTLE: Duration = Duration::from_secs(20);
 
-/// The part of an interval over which the requests of a tier are spread, in per cent. The rest is room for what is late.
+/// Part of an interval over which the requests of a tier are spread, in per cent. The rest is headroom for late
+/// requests.
 const SPREAD_PERCENT: u32 = 70;
 
-/// Rows asked for beyond those of the interval: the newest may be late, and the last but one be revised.
+/// Rows requested beyond those of the interval: the newest may be late, and the one before it may be revised.
 const ROWS_SPARE: u32 = 2;
 
 /// An interval is not stretched beyond this to fit a limit.
 const INTERVAL_MAX: Duration = DAY;
 
-/// The last place whose jobs are urgent: the first tier's.
+/// Jobs down to this place are urgent: those of the first tier.
 const URGENT_PLACE_MAX: u32 = 50;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// What is planned for the assets down to a rank.
+/// The plan for the assets down to a rank.
 struct TierRule {
-    /// The last rank; `None` for all that are left.
+    /// Last rank; `None` for all remaining assets.
     rank_max: Option<u32>,
-    /// The periods that are collected, and how often each is asked for.
+    /// The collected periods, and the polling interval of each.
     periods: &'static [(Period, Duration)],
-    /// How often open interest is asked for where a venue has it by instrument only.
+    /// Polling interval of open interest at venues that report it per instrument only.
     open_interest: Duration,
 }
 
-/// Of simulated venues less is asked: everything is made up, and the demo shares a machine with whoever looks at it.
+/// Simulated venues are polled less: all their data is made up, and the demo shares the user's machine.
 const TIERS_SIMULATED: &[TierRule] = &[
     TierRule {
         rank_max: Some(20),
@@ -82,52 +83,51 @@ const TIERS: &[TierRule] = &[
     TierRule { rank_max: None, periods: &[(Period::OneHour, HOUR)], open_interest: HOUR },
 ];
 
-/// What is asked for again and again.
+/// A series that is polled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Series {
-    /// The venue's symbol.
     pub symbol: smol_str::SmolStr,
-    /// The period; `None` for open interest.
+    /// `None` for open interest.
     pub period: Option<Period>,
 }
 
-/// One series and when it is asked for.
+/// One series and its schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
     pub instrument: Instrument,
-    /// The period of the ratios; `None` for open interest.
+    /// Period of the ratios; `None` for open interest.
     pub period: Option<Period>,
-    /// Its place in the order of importance, from 1.
+    /// Place in the order of importance, from 1.
     pub place: u32,
     /// Time between two requests.
     pub interval: Duration,
-    /// How long after the interval's boundary.
+    /// Delay after the interval's boundary.
     pub offset: Duration,
 }
 
 impl Job {
-    /// What it asks for.
     pub(super) fn series(&self) -> Series {
         Series { symbol: self.instrument.symbol.clone(), period: self.period }
     }
 
-    /// The feed that it belongs to.
     pub(super) fn feed(&self) -> Feed {
         if self.period.is_some() { Feed::LongShortRatios } else { Feed::OpenInterest }
     }
 
-    /// True when it goes before what has been due for longer: the most important assets' newest figures do not wait for a long round.
+    /// True when the job runs before jobs that have been due for longer: the newest figures of the most important
+    /// assets must not wait for a long round.
     pub(super) fn is_urgent(&self) -> bool {
         self.place <= URGENT_PLACE_MAX && matches!(self.period, Some(Period::FiveMinutes | Period::OneHour))
     }
 
-    /// The first time after `now` at which it is due.
+    /// First due time after `now`.
     pub(super) fn due_after(&self, now: Timestamp) -> Timestamp {
         let due = now.floor_to(self.interval) + self.offset;
         if due > now { due } else { due + self.interval }
     }
 
-    /// What to ask for: the rows since the last answer, or those of the last day, and some more. They cost no more than one.
+    /// Requests the rows since the last answer, or those of the last day, and a few spare ones. The extra rows cost
+    /// nothing.
     pub(super) fn options(&self, since: Option<Duration>) -> RequestOptions {
         let rows = self.period.map(|period| {
             let span = since.unwrap_or(DAY).max(self.interval);
@@ -137,22 +137,22 @@ impl Job {
         RequestOptions { period: self.period, limit: rows, ..RequestOptions::default() }
     }
 
-    /// How long a reading is fresh: the next row comes a period later, is asked for within an interval, and may itself be told by the
-    /// period's start.
+    /// How long a reading stays fresh. The next row arrives a period later and is requested within an interval. It may
+    /// also be dated at the start of its period.
     pub(super) fn budget(&self) -> Duration {
         let period = self.period.map_or(Duration::ZERO, Period::duration);
         period * 2 + self.interval + 5 * MINUTE
     }
 }
 
-/// What is asked of one venue.
+/// The requests planned for one venue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Plan {
-    /// The jobs, the most important first.
+    /// Most important jobs first.
     pub jobs: Vec<Job>,
-    /// The plan as the catalogue shows it, ratios and open interest apart.
+    /// The plan of the ratios as shown in the catalogue; open interest has its own.
     pub ratio_tiers: Vec<PlanTier>,
-    /// Open interest, where it is asked for by instrument.
+    /// The plan of open interest, if it is requested per instrument.
     pub open_interest_tiers: Vec<PlanTier>,
 }
 
@@ -162,20 +162,20 @@ struct Group<'a> {
     period: Option<Period>,
     interval: Duration,
     instruments: Vec<&'a (u32, Instrument)>,
-    /// Weight of one instrument's requests by scope.
+    /// Weight of one instrument's requests, by scope.
     weights: BTreeMap<&'static str, u32>,
 }
 
 impl Group<'_> {
-    /// Weight in a window of the scope, on average.
+    /// Average weight per window of the scope.
     fn load(&self, limit: &RateLimit) -> f64 {
         let weight = f64::from(self.weights.get(limit.scope).copied().unwrap_or(0));
         weight * self.instruments.len() as f64 * limit.window.as_secs_f64() / self.interval.as_secs_f64()
     }
 }
 
-/// Plans a venue's requests for these instruments, each with its place in the order of importance. Where a limit does not allow the usual
-/// intervals, those of the least important tier grow first.
+/// Plans a venue's requests for these instruments, each with its place in the order of importance. If a limit does not
+/// allow the usual intervals, those of the least important tier are stretched first.
 pub(super) fn plan(
     venue: &dyn Venue,
     instruments: &[(u32, Instrument)],
@@ -220,7 +220,8 @@ fn weights(venue: &dyn Venue, sample: &Instrument, period: Option<Period>) -> BT
     weights
 }
 
-/// Doubles intervals, of the last tier first and there of the most expensive group, until every scope's load is what is planned at most.
+/// Doubles intervals until every scope's load fits its planned limit. Starts with the last tier, and within it with the
+/// most expensive group.
 fn stretch(groups: &mut [Group<'_>], limits: &[RateLimit]) {
     for limit in limits {
         let allowed = f64::from(planned_limit(limit));

@@ -1,18 +1,18 @@
-//! A ratio's last 24 hours, for its change: one number a period.
+//! The last 24 hours of a ratio, one value per period, for its 24-hour change.
 
 use std::collections::VecDeque;
 
 use crossmarket_domain::long_short::{DayBefore, Shares};
 use crossmarket_domain::{Period, Timestamp};
 
-/// A reading that is missing just 24 hours before is stood in for by the one before, up to so many periods.
+/// If the reading of exactly 24 hours ago is missing, an earlier one is used, up to this many periods earlier.
 const STAND_IN_PERIODS_MAX: i64 = 2;
 
-/// The long shares of the last 24 hours and a little more, one for each period; what is missing is no number. A share takes four bytes
-/// here, since there are thousands of series: the exact ones are in the store.
+/// The long shares of slightly more than the last 24 hours, one per period. A missing value is NaN. A share takes four
+/// bytes here, since there are thousands of series; the exact values are in the store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rolling24h {
-    /// The number of the first slot's period since 1970.
+    /// Number of the first slot's period since 1970.
     first: i64,
     slots: VecDeque<f32>,
 }
@@ -30,7 +30,7 @@ fn slots_max(period: Period) -> i64 {
 }
 
 impl Rolling24h {
-    /// Takes a reading in; true when it is new or other than before.
+    /// Records a reading; true if it is new or differs from the previous value.
     pub(super) fn put(&mut self, period: Period, time: Timestamp, long_share: f64) -> bool {
         let number = number(time, period);
         let slots_max = slots_max(period);
@@ -63,7 +63,7 @@ impl Rolling24h {
         changed
     }
 
-    /// The reading of 24 hours before a time.
+    /// The reading 24 hours before `time`.
     pub(super) fn before(&self, period: Period, time: Timestamp) -> Option<DayBefore> {
         let wanted = number(time, period) - 86_400 / seconds(period);
         (0..=STAND_IN_PERIODS_MAX).find_map(|back| {

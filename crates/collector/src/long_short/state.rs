@@ -1,4 +1,4 @@
-//! What is known of every asset's long/short ratios, and the states that are made of it.
+//! The long/short ratios of every asset, and the states built from them.
 
 mod asset;
 #[cfg(test)]
@@ -21,42 +21,43 @@ use crossmarket_domain::state::{Body, Key, State};
 use crossmarket_domain::{AssetCode, Decimal, Instrument, LongShortKind, Period, Timestamp, VenueId};
 use crossmarket_store::Update;
 
-/// States made in one batch at most; the rest follow in the next.
+/// Maximum number of states in one batch; the rest follow in the next one.
 const UPDATES_MAX: usize = 256;
 
-/// How often every aggregate is looked at for readings that became stale, and for a rank or an RSI that has moved.
+/// How often every aggregate is checked for readings that became stale, and for a changed rank or RSI.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
 
-/// An RSI that moved by less is no news.
+/// Smallest change of an RSI that is published.
 const RSI_STEP: f64 = 0.5;
 
-/// A change of open interest by less than one in so many is told with the next reading.
+/// Inverse of the smallest relative change of open interest that is published at once (1/50). A smaller change is
+/// published with the next reading.
 const OPEN_INTEREST_STEP: f64 = 50.0;
 
 /// Significant digits of open interest in dollars.
 const DOLLAR_DIGITS: u32 = 12;
 
-/// Points that wait to be stored at most, over all series. When an unreachable store leaves more, all of them are dropped: after the next
-/// start the history backfill asks the venues for what is missing.
+/// Maximum number of points queued for the store, over all series. If an unreachable store lets the queue grow further,
+/// all of them are dropped. After the next start, the history backfill fetches the missing points from the venues.
 const POINTS_WAITING_MAX: usize = 200_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct RatioStateVenue {
-    /// Its place in the collector's list.
+    /// Index in the collector's list.
     pub index: u16,
     pub id: VenueId,
     pub kinds: &'static [LongShortKind],
 }
 
-/// One venue's ratio, as it was received.
+/// One venue's ratio, as received.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// When it was, by the venue's clock.
+    /// Time of the reading by the venue's clock.
     pub event_time: Timestamp,
     pub value: LongShort,
 }
 
-/// Every asset's ratios.
+/// The ratios of every asset.
 pub struct RatioState {
     venues: Vec<RatioStateVenue>,
     simulated: bool,
@@ -68,7 +69,6 @@ pub struct RatioState {
 }
 
 impl RatioState {
-    /// An empty state.
     pub fn new(venues: Vec<RatioStateVenue>, simulated: bool) -> Self {
         Self {
             venues,
@@ -81,8 +81,8 @@ impl RatioState {
         }
     }
 
-    /// Takes rows of one instrument in, of any kinds and of one answer. `replaces` is false when they only fill a place that is free: of
-    /// two instruments of an asset at one venue one counts.
+    /// Processes rows of one instrument from one response, of any kind. Only one of an asset's instruments at a venue
+    /// counts: with `replaces` false, the rows are used only if the place is free.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub fn ratios(
         &mut self,
@@ -127,7 +127,7 @@ impl RatioState {
         }
     }
 
-    /// Takes an open interest in. What the venue does not give in dollars is converted with `price`.
+    /// Processes an open interest. If the venue does not report dollars, the value is converted with `price`.
     pub fn open_interest(
         &mut self,
         code: &AssetCode,
@@ -143,7 +143,7 @@ impl RatioState {
         let asset = self.assets.entry(code.clone()).or_default();
         let Some(at_venue) = asset.at_venue(venue, instrument, false) else { return };
         let usd = value.open_interest_usd.or_else(|| in_dollars(value, instrument, price)).or_else(|| {
-            // A list of contracts says nothing of dollars, and takes back nothing that another answer has said of them.
+            // A list of contracts has no dollar value and must not erase the one from another response.
             let known = at_venue
                 .open_interest
                 .filter(|known| receive_time.since(known.receive_time) <= OPEN_INTEREST_FRESH_FOR);
@@ -151,7 +151,7 @@ impl RatioState {
         });
         let usd = usd.map(|usd| usd.rounded_to_significant(DOLLAR_DIGITS).normalized());
         let receive_time = match (value.open_interest_usd, at_venue.open_interest) {
-            // Dollars that are kept are as old as they are.
+            // A dollar value that is kept also keeps its age.
             (None, Some(known)) if usd.is_some() && in_dollars(value, instrument, price).is_none() => {
                 known.receive_time
             }
@@ -172,7 +172,8 @@ impl RatioState {
         }
     }
 
-    /// Takes stored readings of an aggregate in, so that its change over a day is known after a restart. They are not stored again.
+    /// Adds stored readings of an aggregate, so that its change over a day is known after a restart. They are not
+    /// stored again.
     pub fn past(&mut self, key: &LongShortKey, points: &[Point]) {
         let aggregate = self.assets.entry(key.asset.clone()).or_default().aggregate(key.kind, key.period);
         for point in points {
@@ -184,7 +185,7 @@ impl RatioState {
         }
     }
 
-    /// Forgets an asset; returns the keys that were published of it.
+    /// Forgets an asset. Returns the keys that were published for it.
     pub fn remove(&mut self, code: &AssetCode) -> Vec<Key> {
         self.dirty.remove(code);
         let Some(asset) = self.assets.remove(code) else { return Vec::new() };
@@ -199,7 +200,7 @@ impl RatioState {
             .collect()
     }
 
-    /// Makes a key due again, after it could not be written.
+    /// Makes a key due again after a failed write.
     pub fn forget(&mut self, key: &LongShortKey) {
         let venue = key.venue.as_ref().and_then(|id| self.venues.iter().find(|venue| venue.id.as_str() == id.as_str()));
         let venue = venue.map(|venue| venue.index);
@@ -215,7 +216,7 @@ impl RatioState {
         self.dirty.insert(key.asset.clone());
     }
 
-    /// Makes everything of an asset due again, for another writer's feed.
+    /// Makes everything of an asset due again, for the feed of another writer.
     pub(crate) fn forget_asset(&mut self, code: &AssetCode) {
         let Some(asset) = self.assets.get_mut(code) else { return };
         for series in asset.venues.iter_mut().flat_map(|at_venue| &mut at_venue.series) {
@@ -225,13 +226,13 @@ impl RatioState {
         self.dirty.insert(code.clone());
     }
 
-    /// Points that came in since the last call.
+    /// Points received since the last call.
     pub fn take_points(&mut self) -> BTreeMap<SeriesKey, Vec<Point>> {
         self.point_count = 0;
         std::mem::take(&mut self.points)
     }
 
-    /// Puts points back that could not be stored, before those that came in since.
+    /// Puts back points that could not be stored, before those received since.
     pub(crate) fn put_back(&mut self, points: BTreeMap<SeriesKey, Vec<Point>>) {
         for (series, mut earlier) in points {
             self.point_count += earlier.len();
@@ -246,7 +247,7 @@ impl RatioState {
         self.dirty.len() * 8 > UPDATES_MAX
     }
 
-    /// The states that are due, of the assets that are `is_own`. `context` tells what else is known of an asset.
+    /// The due states of the assets for which `is_own` is true. `context` returns what else is known of an asset.
     pub fn updates(
         &mut self,
         now: Timestamp,
@@ -266,14 +267,14 @@ impl RatioState {
         if self.point_count > POINTS_WAITING_MAX {
             tracing::warn!(
                 point_count = self.point_count,
-                "store unavailable for long, ratios that wait to be stored dropped"
+                "store unavailable for too long, dropped the queued ratios"
             );
             self.take_points();
         }
         updates
     }
 
-    /// Looks for aggregates whose readings became stale, and for ranks and RSIs that have moved.
+    /// Checks for aggregates whose readings became stale, and for changed ranks and RSIs.
     fn review(&mut self, now: Timestamp, context: &impl Fn(&AssetCode) -> AssetContext) {
         if now.since(self.reviewed) < REVIEW_INTERVAL {
             return;
@@ -339,7 +340,7 @@ impl RatioState {
         }
     }
 
-    /// What every venue with ratios says, those that have none of this kind included.
+    /// The readings of every venue with ratios, including venues without this kind.
     fn readings(&self, asset: &Asset, kind: LongShortKind, period: Period, now: Timestamp) -> Vec<Reading> {
         let reading = |venue: &RatioStateVenue| {
             let at_venue = asset.venues.iter().find(|at_venue| at_venue.venue == venue.index);
@@ -376,7 +377,7 @@ impl RatioState {
             }
         }
         aggregate.published = true;
-        // The store leaves out what was received before what it has.
+        // The store drops a state that was received before the stored one.
         aggregate.receive_time = aggregate.receive_time.max(receive_time);
         let ratio = LongShortRatio {
             key: key(code, kind, period, None),
@@ -404,7 +405,8 @@ impl RatioState {
     }
 }
 
-/// Open interest in US dollars by the asset's price, for a unit that can be converted. A contract's own size is not known.
+/// Converts open interest to US dollars with the asset's price, if the unit allows it. The size of a contract is not
+/// known.
 fn in_dollars(value: &OpenInterest, instrument: &Instrument, price: Option<Decimal>) -> Option<Decimal> {
     match value.unit {
         OpenInterestUnit::Base => {

@@ -1,7 +1,8 @@
-//! An asset's past in memory: 25 hours of 5-minute candles, 8 days of hourly and 400 days of daily ones, packed.
+//! An asset's price history in memory: 25 hours of 5-minute candles, 8 days of hourly and 400 days of daily ones,
+//! packed.
 //!
-//! A candle takes 16 bytes here: high, low and close as 32-bit integers of one scale, which holds nine digits. That is 14 kB for an
-//! asset with every slot taken. The exact candles are in the store, which also has the hourly ones of longer ago.
+//! A packed candle takes 16 bytes: high, low and close as 32-bit integers with a common scale, which holds nine digits.
+//! An asset with every slot in use takes 14 kB. The store has the exact candles, and hourly candles from further back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp, VenueId};
 
-/// How much of each interval is kept in memory: 25 hours, 8 days, 400 days. It is what the figures of a snapshot need.
+/// Number of candles kept in memory per interval: 25 hours, 8 days, 400 days. The figures of a snapshot need this much.
 pub(crate) fn slot_count_max(interval: CandleInterval) -> usize {
     match interval {
         CandleInterval::FiveMinutes => 300,
@@ -29,7 +30,7 @@ pub fn span(interval: CandleInterval) -> Duration {
     interval.duration() * candle_count
 }
 
-/// Digits that a packed price keeps.
+/// Significant digits of a packed price.
 const PACKED_DIGITS: u32 = 9;
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +49,7 @@ impl Packed {
     fn of(candle: &Candle) -> Option<Self> {
         let highest = candle.high.max(candle.close).rounded_to_significant(PACKED_DIGITS).normalized();
         let (mantissa, scale) = highest.parts();
-        // The high has the most digits, so what holds it in nine holds the others.
+        // The high has the most digits, so a scale that fits it in nine digits fits the others too.
         let (mut top, mut scale) = (mantissa, i32::try_from(scale).ok()?);
         while top > 999_999_999 {
             top /= 10;
@@ -84,7 +85,7 @@ impl Packed {
     }
 }
 
-/// The candles of one interval: consecutive slots, the oldest forgotten when a new one needs room.
+/// The candles of one interval in consecutive slots. A new candle evicts the oldest when the ring is full.
 #[derive(Clone, Debug)]
 struct Ring {
     interval: CandleInterval,
@@ -116,7 +117,7 @@ impl Ring {
             self.slots.clear();
             self.first = number;
         }
-        // Not further back than is kept: `number > last - capacity` by now.
+        // Bounded by the capacity: `number > last - capacity` at this point.
         while number < self.first {
             self.make_room();
             self.slots.push_front(EMPTY);
@@ -135,7 +136,8 @@ impl Ring {
         }
     }
 
-    /// Doubles like a vector, but not beyond what is kept: with a thousand assets that would waste ten megabytes.
+    /// Doubles the capacity like a vector, but only up to the limit: with a thousand assets the excess would waste ten
+    /// megabytes.
     fn make_room(&mut self) {
         let length = self.slots.len();
         if length == self.slots.capacity() {
@@ -150,7 +152,7 @@ impl Ring {
     }
 }
 
-/// Where an interval's closed candles are from.
+/// Where an interval's closed candles come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Source {
     /// Sampled by this service.
@@ -161,7 +163,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The label in an answer: `collected`, `venue:binance`.
+    /// Label in a response: `collected`, `venue:binance`.
     pub(crate) fn label(self) -> SmolStr {
         match self {
             Self::Collected => SmolStr::new_static("collected"),
@@ -170,13 +172,13 @@ impl Source {
     }
 }
 
-/// One asset's past, and the candles that are being made.
+/// The price history of one asset, including the running candles.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     rings: [Ring; 3],
     open: [Option<Candle>; 3],
     sources: [Source; 3],
-    /// The highest candle of all days ever seen, also of those that are no longer kept.
+    /// The highest daily candle ever seen, even if it is no longer in memory.
     highest_day: Option<Candle>,
     first_day: Option<Timestamp>,
 }
@@ -203,23 +205,24 @@ fn place(interval: CandleInterval) -> usize {
 }
 
 impl History {
-    /// The closed candles, oldest first; slots without one are left out. The first price is not kept and equals the last one; nor are the volumes.
+    /// The closed candles, oldest first, without empty slots. The open price is not kept and equals the close; volumes
+    /// are not kept either.
     pub(crate) fn closed(&self, interval: CandleInterval) -> impl DoubleEndedIterator<Item = Candle> + '_ {
         // `place` is below 3 by its definition.
         self.rings[place(interval)].iter()
     }
 
-    /// The candle that is being made.
+    /// The running candle.
     pub(crate) fn open(&self, interval: CandleInterval) -> Option<&Candle> {
         self.open[place(interval)].as_ref()
     }
 
-    /// Where the closed candles are from.
+    /// Where the closed candles come from.
     pub(crate) fn source(&self, interval: CandleInterval) -> Source {
         self.sources[place(interval)]
     }
 
-    /// Takes a price in. When it begins a new 5-minute candle, every candle to be stored is returned: those that are closed now, and the
+    /// Records a price. When it starts a new 5-minute candle, returns every candle to store: those closed now, and the
     /// longer ones as they stand, so that a restart loses at most 5 minutes.
     pub(crate) fn observe(&mut self, price: Decimal, at: Timestamp) -> Vec<(CandleInterval, Candle)> {
         let mut to_store = Vec::new();
@@ -252,8 +255,8 @@ impl History {
         to_store
     }
 
-    /// Takes candles of a venue or of the store in; those of closed intervals (`now` decides) replace what is held, the running one
-    /// extends the candle that is being made.
+    /// Adds candles from a venue or the store. Candles of closed intervals (relative to `now`) replace those held; a
+    /// running one is merged into the running candle held.
     pub(crate) fn fill(&mut self, interval: CandleInterval, candles: &[Candle], source: Source, now: Timestamp) {
         let index = place(interval);
         let running = now.floor_to(interval.duration());
@@ -286,17 +289,17 @@ impl History {
         }
     }
 
-    /// The candles that are being made, to be stored at the end.
+    /// The running candles, to be stored at shutdown.
     pub(crate) fn open_candles(&self) -> impl Iterator<Item = (CandleInterval, &Candle)> {
         CandleInterval::ALL.into_iter().zip(&self.open).filter_map(|(interval, open)| Some((interval, open.as_ref()?)))
     }
 
-    /// The candle of the highest day ever seen.
+    /// The highest daily candle ever seen.
     pub(crate) fn highest_day(&self) -> Option<&Candle> {
         self.highest_day.as_ref()
     }
 
-    /// Start of the first daily candle ever seen, and how many are kept, the running one included.
+    /// Start of the first daily candle ever seen, and the number of daily candles in memory, including the running one.
     pub(crate) fn days(&self) -> (Option<Timestamp>, u32) {
         let running = self.open(CandleInterval::OneDay).map(|open| open.start);
         let count = self.closed(CandleInterval::OneDay).count() as u32 + u32::from(running.is_some());

@@ -1,4 +1,4 @@
-//! the market state: everything that is known now, asset by asset.
+//! The market state: everything that is currently known, asset by asset.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,28 +22,28 @@ use crossmarket_domain::{
 };
 use crossmarket_store::Update;
 
-/// Instruments kept of one asset at most, over all venues.
+/// Maximum number of instruments per asset, over all venues.
 const QUOTES_MAX: usize = 400;
 
-/// How far a stream's event times may lie behind the times at which answers are received.
+/// How far a stream's event times may lag behind the receive times of responses.
 const STREAM_LAG_MAX: Duration = Duration::from_secs(5);
 
-/// An event time that goes back for longer than this is the venue's new truth.
+/// If event times stay behind for longer than this, they are accepted.
 const LATE_MAX: Duration = Duration::from_secs(60);
 
-/// How long a listing's price is fresh: three of its intervals.
+/// How long a listing's price stays fresh: three of its intervals.
 const LISTING_FRESH_FOR: Duration = Duration::from_secs(900);
 
 /// One venue, as the market state sees it.
 pub(crate) struct MarketVenue {
     pub id: VenueId,
-    /// How long its tickers are fresh.
+    /// How long its tickers stay fresh.
     pub budget: Duration,
-    /// Its feeds' health.
+    /// Health of its feeds.
     pub monitors: HashMap<Feed, Arc<FeedMonitor>>,
-    /// True when it has candles.
+    /// True if the venue offers candles.
     pub has_candles: bool,
-    /// The kinds of long/short ratio that are collected of it.
+    /// Kinds of long/short ratio collected from it.
     pub long_short_kinds: &'static [LongShortKind],
 }
 
@@ -51,28 +51,28 @@ pub(crate) struct MarketVenue {
 pub(crate) struct Asset {
     /// The newest ticker of each instrument.
     pub quotes: Vec<Quote>,
-    /// Which venue each quote is from.
+    /// The venue of each quote.
     pub quote_venues: Vec<u16>,
-    /// Its past.
+    /// Its price history.
     pub history: History,
-    /// Something in its figures has changed since it was last looked at.
+    /// True when its figures have changed since the last check.
     pub dirty: bool,
-    /// A venue has confirmed what it said before.
+    /// True when a venue has confirmed an earlier value.
     pub confirmed: bool,
-    /// What was published last.
+    /// What was last published.
     pub published: Published,
 }
 
-/// What was published of an asset.
+/// What was last published for an asset.
 #[derive(Default)]
 pub(crate) struct Published {
     /// Fingerprint of the snapshot's figures.
     pub snapshot: Option<u64>,
-    /// Until when the published snapshot is fresh, and how long it was from its newest observation on.
+    /// When the published snapshot becomes stale.
     pub fresh_until: Timestamp,
-    /// How long it is fresh.
+    /// How long it stays fresh, counted from its newest observation.
     pub budget: Duration,
-    /// Its receive time, which never goes back.
+    /// Receive time; never goes back.
     pub receive_time: Timestamp,
     /// When the first of the contributions becomes stale.
     pub next_stale: Option<Timestamp>,
@@ -80,9 +80,9 @@ pub(crate) struct Published {
     pub info: Option<u64>,
     /// Value traded in 24 hours, in US dollars.
     pub volume: f64,
-    /// Price in US dollars.
+    /// In US dollars.
     pub price: Option<Decimal>,
-    /// RSI of 14 daily closes.
+    /// RSI over 14 daily closes.
     pub rsi_14d: Option<f64>,
 }
 
@@ -102,7 +102,6 @@ pub(crate) struct MarketState {
 }
 
 impl MarketState {
-    /// An empty market.
     pub(crate) fn new(venues: Vec<MarketVenue>, universe: Universe, simulated: bool) -> Self {
         let of_ratios = |(venue, index): (&MarketVenue, u16)| {
             let kinds = venue.long_short_kinds;
@@ -121,7 +120,7 @@ impl MarketState {
         }
     }
 
-    /// Takes a message in.
+    /// Processes a message.
     pub(crate) fn take(&mut self, message: CollectorEvent, rates: &RateTable, now: Timestamp) {
         match message {
             CollectorEvent::Observed(observed) => self.observed(observed),
@@ -171,7 +170,7 @@ impl MarketState {
                     }
                 }
                 Payload::MarketCap(row) => self.listed(venue_index, &instrument.base, *row, event_time, receive_time),
-                // Candles come from a backfill, index levels go to the index sources: neither is sent here.
+                // Candles come from a backfill, and index levels go to the index sources. Neither is sent here.
                 Payload::Candle(..) | Payload::IndexLevel(_) => {}
             }
         }
@@ -182,7 +181,7 @@ impl MarketState {
         }
     }
 
-    /// Ratios that a plan asked for.
+    /// Processes ratios requested by a plan.
     fn long_short_answer(&mut self, answer: LongShortAnswer) {
         let LongShortAnswer { venue_index, receive_time, instrument, budget, trace: _, observations } = answer;
         let Some(code) = self.universe.resolve(&instrument.base).filter(|code| self.assets.contains_key(code)) else {
@@ -198,7 +197,7 @@ impl MarketState {
         self.long_short.ratios(&code, venue_index, &instrument, rows, budget, receive_time, true);
     }
 
-    /// A ratio that came without a plan, out of a recording.
+    /// Processes a ratio that was not planned, from a recording.
     fn long_short(
         &mut self,
         venue_index: u16,
@@ -239,7 +238,6 @@ impl MarketState {
         })
     }
 
-    /// The long/short ratios of every asset.
     pub(crate) fn ratio_state(&mut self) -> &mut RatioState {
         &mut self.long_short
     }
@@ -253,7 +251,7 @@ impl MarketState {
         Some(LastGood { price: quote.last_price?, receive_time: quote.receive_time })
     }
 
-    /// Takes a ticker in; `Err` says why it is of no use.
+    /// Processes a ticker; `Err` is the reason for rejecting it.
     fn ticker(
         &mut self,
         place: Option<(AssetCode, usize)>,
@@ -274,8 +272,8 @@ impl MarketState {
         };
         let asset = self.assets.get_mut(&place.0).ok_or("not_tracked")?;
         let quote = asset.quotes.get_mut(place.1).ok_or("not_tracked")?;
-        // A late answer does not undo what a stream has said since. A stream's own order is its truth; it is only compared with answers
-        // that have no time of their own and so bear that of their reception.
+        // A late response must not overwrite newer stream data. A stream's own order is trusted; it is compared only
+        // with responses without a time of their own, which are dated by their receive time.
         let tolerance = if stamp.streaming { STREAM_LAG_MAX } else { Duration::ZERO };
         if stamp.event_time + tolerance < quote.event_time && stamp.receive_time <= quote.receive_time + LATE_MAX {
             return Err("late");
@@ -352,8 +350,8 @@ impl MarketState {
         let candles = match quote {
             None | Some("USD") => candles,
             Some(quote) => {
-                // The rate of now stands in for the rates of then: dollar stablecoins, the only ones asked for, are within a few
-                // thousandths of each other.
+                // The current rate replaces the past rates. Only dollar stablecoins are requested, and their rates are
+                // within a few thousandths of each other.
                 let Some(rate) = rates.get(quote).map(|rate| rate.usd).or(par(quote)) else { return };
                 candles.into_iter().filter_map(|candle| converted(candle, rate)).collect()
             }
@@ -365,7 +363,7 @@ impl MarketState {
         }
     }
 
-    /// Decides anew who is tracked, when a listing has changed. Returns the keys that are gone with those who are not.
+    /// Re-evaluates which assets are tracked after a listing has changed. Returns the keys of the assets dropped.
     pub(crate) fn retrack(&mut self) -> Vec<Key> {
         if !std::mem::take(&mut self.listings_changed) {
             return Vec::new();
@@ -397,18 +395,18 @@ impl MarketState {
         &self.assets
     }
 
-    /// One asset, to note what was published of it.
+    /// One asset, mutable to record what was published for it.
     pub(crate) fn asset_mut(&mut self, code: &AssetCode) -> Option<&mut Asset> {
         self.assets.get_mut(code)
     }
 
-    /// The listings' rows of an asset, the preferred first, with the listing's venue id.
+    /// The listings' rows of an asset, preferred listing first, with the listing's venue id.
     pub(crate) fn rows(&self, code: &AssetCode) -> Vec<(VenueId, &Listed)> {
         let id = |venue: u16| self.venues.get(usize::from(venue)).map(|venue| venue.id);
         self.universe.rows(code).into_iter().filter_map(|(venue, listed)| Some((id(venue)?, listed))).collect()
     }
 
-    /// The price of the preferred listing that has one.
+    /// The price from the most preferred listing that has one.
     pub(crate) fn listing_price(&self, code: &AssetCode) -> Option<ListingPrice> {
         self.rows(code).into_iter().find_map(|(venue, listed)| {
             Some(ListingPrice {
@@ -424,17 +422,17 @@ impl MarketState {
         })
     }
 
-    /// True when everything on the market state is simulated.
+    /// True when all data in the market state is simulated.
     pub(crate) fn is_simulated(&self) -> bool {
         self.simulated
     }
 
-    /// Candles that came in or were closed since the last call.
+    /// Candles received or closed since the last call.
     pub(crate) fn take_to_store(&mut self) -> Vec<ToStore> {
         std::mem::take(&mut self.to_store)
     }
 
-    /// Takes a fresh aggregate price into the asset's past.
+    /// Records a fresh aggregate price in the asset's history.
     pub(crate) fn sample(&mut self, code: &AssetCode, price: Decimal, at: Timestamp) {
         if let Some(asset) = self.assets.get_mut(code) {
             let stored = asset.history.observe(price, at);
@@ -442,7 +440,7 @@ impl MarketState {
         }
     }
 
-    /// Hands out the candles that are being made, to be stored at the end.
+    /// The running candles, to be stored at shutdown.
     pub(crate) fn open_candles(&self) -> Vec<ToStore> {
         let of = |(code, asset): (&AssetCode, &Asset)| {
             let owned = |(interval, candle): (CandleInterval, &Candle)| (code.clone(), interval, candle.clone());
@@ -451,7 +449,7 @@ impl MarketState {
         self.assets.iter().flat_map(of).collect()
     }
 
-    /// True once after instruments or assets came or went.
+    /// True once after instruments or assets were added or removed.
     pub(crate) fn take_instruments_changed(&mut self) -> bool {
         std::mem::take(&mut self.instruments_changed)
     }
@@ -467,8 +465,8 @@ impl MarketState {
         order.into_iter().map(|(_, _, code)| code.clone()).collect()
     }
 
-    /// The spot instruments of each venue that are worth a stream: those of tracked assets against dollars and dollar stablecoins, the most
-    /// important assets first, at most `count_max` a venue.
+    /// The spot instruments of each venue that are worth streaming: those of tracked assets against dollars and dollar
+    /// stablecoins, most important assets first, at most `count_max` per venue.
     pub(crate) fn stream_instruments(&self, count_max: usize) -> Vec<Vec<Instrument>> {
         let mut by_venue: Vec<Vec<Instrument>> = self.venues.iter().map(|_| Vec::new()).collect();
         for code in self.by_importance() {
@@ -486,8 +484,8 @@ impl MarketState {
         by_venue
     }
 
-    /// Where an asset's candles can be asked for: spot instruments against dollars and the two largest stablecoins, by `preference` of venues,
-    /// then dollars first.
+    /// Where an asset's candles are available: spot instruments against dollars and the two largest stablecoins,
+    /// ordered by `preference` of venues, then dollars first.
     pub(crate) fn candle_instruments(&self, code: &AssetCode, preference: &[VenueId]) -> Vec<(u16, Instrument)> {
         let Some(asset) = self.assets.get(code) else { return Vec::new() };
         let mut found: Vec<(usize, usize, u16, &Instrument)> = Vec::new();
@@ -505,7 +503,7 @@ impl MarketState {
     }
 }
 
-/// Where and when an observation was made.
+/// Origin and times of an observation.
 struct Stamp {
     venue_index: u16,
     event_time: Timestamp,
@@ -513,8 +511,9 @@ struct Stamp {
     streaming: bool,
 }
 
-/// Takes a ticker's fields over; true when one that counts has changed. A stream leaves out what has not changed; an answer that leaves a
-/// price out has none, but what a stream alone sends (a venue's REST tickers may have no bid) is kept.
+/// Updates the fields from a ticker; true if a relevant one has changed. A stream omits fields that have not changed.
+/// In a response, a missing price means that there is none, except for fields that only the stream sends (a venue's
+/// REST tickers may have no bid): these are kept.
 fn apply(quote: &mut Quote, ticker: &Ticker, streaming: bool) -> bool {
     let mut changed = false;
     for (slot, value) in [
@@ -538,7 +537,7 @@ fn apply(quote: &mut Quote, ticker: &Ticker, streaming: bool) -> bool {
     changed
 }
 
-/// A dollar stablecoin's rate before any market is known.
+/// The rate of a dollar stablecoin before any market is known.
 fn par(quote: &str) -> Option<Decimal> {
     is_dollar_stablecoin(quote).then_some(Decimal::ONE)
 }
@@ -682,7 +681,8 @@ mod tests {
     #[test]
     fn a_thousand_assets_at_ten_venues_fit_in_sixty_megabytes() {
         let slots: usize = CandleInterval::ALL.into_iter().map(slot_count_max).sum();
-        // A vector of quotes may have room for twice as many; a place in the index takes its key, its value and a share of free room.
+        // A vector of quotes may have capacity for twice as many. An index entry takes its key, its value and a share
+        // of free capacity.
         let place = size_of::<((u16, InstrumentKind, SmolStr), (AssetCode, usize))>() * 2;
         let asset = size_of::<Asset>() + 16 * slots + 10 * (2 * size_of::<Quote>() + place);
         assert!(1_000 * asset < 60 << 20, "{asset} bytes an asset");

@@ -1,4 +1,4 @@
-//! From the market state to states: which assets are due, and what is published of them.
+//! Turns the market state into states: selects the assets that are due and builds what is published for them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
@@ -22,28 +22,29 @@ use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_store::Update;
 use crossmarket_telemetry::metrics::Calculation;
 
-/// Snapshots made at one time at most; the rest follow as soon as these are written. A snapshot with what is behind it is about 10 kB of
-/// memory, several times over on its way through the store to the readers.
+/// Maximum number of snapshots made at once; the rest follow as soon as these are written. A snapshot with its details
+/// takes about 10 kB of memory, several times over on its way through the store to the readers.
 const SNAPSHOTS_MAX: usize = 128;
 
-/// How long a catalogue entry is fresh.
+/// How long a catalogue entry stays fresh.
 const ASSET_FRESH_FOR: Duration = DAY;
 
-/// How many of each interval's candles the figures need: the daily ones reach back to the turn of the year on any day of it.
+/// Number of candles that the figures need per interval. The daily ones must reach back to the turn of the year on any
+/// day.
 const CANDLES_NEEDED: [(CandleInterval, usize); 3] =
     [(CandleInterval::OneDay, 368), (CandleInterval::OneHour, 170), (CandleInterval::FiveMinutes, 290)];
 
-/// Makes states.
+/// Builds states.
 pub(crate) struct Publisher {
     aggregator: Aggregator,
     rates: RateTable,
-    /// Quote assets whose rates are wanted.
+    /// Quote assets whose rates are needed.
     wanted: Vec<SmolStr>,
     scratch: [Vec<Candle>; 3],
 }
 
 impl Publisher {
-    /// A publisher whose aggregates need so many venues.
+    /// A publisher whose aggregates need this many venues.
     pub(crate) fn new(required_venue_count: u32) -> Self {
         let settings = Settings { required_venue_count, ..Settings::default() };
         Self {
@@ -59,7 +60,7 @@ impl Publisher {
         &self.rates
     }
 
-    /// Finds the rates anew; `instruments_changed` when there may be new quote assets.
+    /// Recomputes the rates. `instruments_changed` is true when there may be new quote assets.
     pub(crate) fn refresh_rates(&mut self, market: &MarketState, instruments_changed: bool, now: Timestamp) {
         if instruments_changed || self.wanted.is_empty() {
             self.wanted = quote_assets(market.assets().values().flat_map(|asset| &asset.quotes));
@@ -69,8 +70,9 @@ impl Publisher {
         self.rates = usd_rates(&self.wanted, &quotes, &RateSettings::default(), now);
     }
 
-    /// The price snapshots that are wanted and due: of what changed, what a venue confirmed while half of its freshness is gone, and what lost
-    /// a contribution to age. No more than a small batch at a time: `pause` is the last of a full one, and the next goes on after it.
+    /// The wanted price snapshots that are due: of assets that changed, that a venue confirmed after half of their
+    /// freshness had passed, or that lost a contribution to age. Returns one small batch at most. If the batch is full,
+    /// `pause` is its last asset, and the next call continues after it.
     pub(crate) fn snapshots(
         &mut self,
         market: &mut MarketState,
@@ -120,10 +122,10 @@ impl Publisher {
         let never = published.snapshot.is_none();
         let observed = match observed {
             Some(observed) => observed,
-            // There may be prices that nothing converts: they are told, as old as they are.
+            // Prices that cannot be converted are still published, with their own age.
             None => match unconverted {
                 Some(observed) => observed,
-                // Nothing to say yet.
+                // Nothing to publish yet.
                 None if never && snapshot.market_cap.is_none() => return None,
                 None => ObservedTime { event_time: now, receive_time: now, budget: ASSET_FRESH_FOR },
             },
@@ -136,8 +138,8 @@ impl Publisher {
         published.snapshot = Some(fingerprint);
         published.fresh_until = fresh_until;
         published.budget = observed.budget;
-        // The store leaves out what was received before what it has. When the newest observation turns out to be an outlier the next
-        // best was received earlier, and is news all the same.
+        // The store drops a state that was received before the stored one. If the newest observation turns out to be an
+        // outlier, the next best was received earlier but must still be published.
         published.receive_time = published.receive_time.max(observed.receive_time);
         let state = State {
             event_time: observed.event_time,
@@ -186,7 +188,7 @@ impl Publisher {
         Some(Calculation::Snapshot.time(|| build(inputs, now)))
     }
 
-    /// The catalogue entries that are wanted and have changed.
+    /// The wanted catalogue entries that have changed.
     pub(crate) fn asset_infos(
         &mut self,
         market: &mut MarketState,
@@ -221,7 +223,7 @@ impl Publisher {
     }
 }
 
-/// Makes everything in a batch due again, after it could not be written.
+/// Makes everything in a batch due again after a failed write.
 pub(crate) fn forget(market: &mut MarketState, keys: &[Key]) {
     for key in keys {
         match key {
@@ -242,8 +244,8 @@ pub(crate) fn forget(market: &mut MarketState, keys: &[Key]) {
     }
 }
 
-/// Leaves out the older of two fresh quotes of one market. Kraken calls one market `XXBTZUSD` in answers and `BTC/USD` in streams, and
-/// counting it twice would double its weight. A stale quote stays, to be told as stale.
+/// Drops the older of two fresh quotes of one market. Kraken calls one market `XXBTZUSD` in responses and `BTC/USD` in
+/// streams, and counting it twice would double its weight. A stale quote is kept, to be reported as stale.
 fn one_quote_a_market(quotes: &[Quote], now: Timestamp) -> Vec<&Quote> {
     let is_fresh = |quote: &Quote| quote.known_time() + quote.budget > now;
     let same_market = |a: &Quote, b: &Quote| {
@@ -320,8 +322,9 @@ fn info_fingerprint(info: &AssetInfo) -> u64 {
     hasher.finish()
 }
 
-/// Differs when anything differs that a reader would call news. Times and units of contributions and the derivations of figures are no news
-/// by themselves: freshness is looked at separately. Every struct is taken apart field by field, so that a new figure cannot be forgotten.
+/// Changes when anything changes that matters to a reader. Times and units of contributions and the derivations of
+/// figures do not count by themselves; freshness is checked separately. Every struct is destructured field by field, so
+/// that a new figure cannot be forgotten.
 fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
     let PriceSnapshot {
         asset: _,
@@ -405,7 +408,7 @@ fn hash_aggregation(aggregation: &Aggregation, hasher: &mut DefaultHasher) {
     }
 }
 
-/// The newest candles of an interval, at most so many closed ones and the one that is being made, oldest first.
+/// The newest candles of an interval, oldest first: at most `count` closed ones, and the running one.
 fn take_newest(history: &History, (interval, count): (CandleInterval, usize), candles: &mut Vec<Candle>) {
     candles.clear();
     candles.extend(history.closed(interval).rev().take(count));
@@ -465,7 +468,7 @@ mod tests {
         let mut daily = Vec::new();
         take_newest(&history, CANDLES_NEEDED[0], &mut daily);
         let reference = reference_price(Span::YearToDate, Candles { daily: &daily, ..Candles::default() }, now);
-        // The close of 31 December of the year before is 366 days old.
+        // The close of 31 December of the previous year is 366 days old.
         assert_eq!(reference.map(|reference| reference.price), Some(Decimal::from(367)));
     }
 }

@@ -1,7 +1,7 @@
-//! Which assets are tracked, and what they are called.
+//! Which assets are tracked, and under which codes.
 //!
-//! A market-cap listing decides: the largest `size` assets, besides those that the configuration adds. Until one has answered, whatever the
-//! venues trade is taken in, so that there are prices at once.
+//! A market-cap listing decides: the largest `size` assets, plus those in the configuration. Until a listing has
+//! answered, every asset that the venues trade is tracked, so that prices are available at once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,30 +12,29 @@ use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::state::AssetKind;
 use crossmarket_domain::{AssetCode, Decimal, Timestamp};
 
-/// Assets that are taken in before a listing has answered, at most.
+/// Maximum number of assets tracked before a listing has answered.
 pub(crate) const DISCOVERED_MAX: usize = 5_000;
 
-/// Categories kept of one asset at most.
+/// Maximum number of categories per asset.
 const CATEGORIES_MAX: usize = 32;
 
-/// Rows kept of one listing at most.
+/// Maximum number of rows per listing.
 const LISTING_ROWS_MAX: usize = 20_000;
 
-/// An asset that holds a ticker keeps it until another with the same ticker is larger by this factor, so that two of about the same
-/// size do not swap names back and forth.
+/// An asset that holds a ticker keeps it until another with the same ticker is larger by this factor. This keeps two
+/// assets of similar size from swapping names back and forth.
 const INCUMBENT_FACTOR: f64 = 1.5;
 
 /// One asset of a listing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listed {
-    /// The ticker there, upper case; not unique.
+    /// Ticker at the listing, upper case; not unique.
     pub ticker: SmolStr,
     pub row: MarketCap,
-    /// When it was, by the listing's clock.
+    /// Time of the row by the listing's clock.
     pub event_time: Timestamp,
-    /// When it was received.
     pub receive_time: Timestamp,
-    /// The categories that it is a member of, by id, sorted.
+    /// Ids of the categories it belongs to, sorted.
     pub categories: Vec<SmolStr>,
 }
 
@@ -44,16 +43,16 @@ struct Listing {
     venue: u16,
     /// By the listing's own id.
     rows: HashMap<SmolStr, Listed>,
-    /// Every page was read at least once.
+    /// True once every page has been read.
     complete: bool,
 }
 
 /// The tracked assets.
 pub(crate) struct Universe {
     size: usize,
-    /// Always tracked: the configuration's, and quote assets whose price converts the others.
+    /// Always tracked: the configured assets, and quote assets whose prices convert the others.
     always: HashSet<AssetCode>,
-    /// In the order of preference.
+    /// In order of preference.
     listings: Vec<Listing>,
     complete: bool,
     discovered: HashSet<AssetCode>,
@@ -61,7 +60,7 @@ pub(crate) struct Universe {
 }
 
 impl Universe {
-    /// An empty universe. `listing_venues` are places in the collector's list, the preferred first.
+    /// An empty universe. `listing_venues` are indexes in the collector's list, in order of preference.
     pub(crate) fn new(size: usize, always: HashSet<AssetCode>, listing_venues: &[u16]) -> Self {
         let listings = listing_venues
             .iter()
@@ -71,7 +70,7 @@ impl Universe {
         Self { size, always, listings, complete: false, discovered: HashSet::new(), tracked }
     }
 
-    /// Takes a listing's row in. The categories that were known of it stay, and that of the row is added.
+    /// Processes a listing's row. Keeps the known categories and adds that of the row.
     pub(crate) fn list(&mut self, venue_index: u16, mut listed: Listed) {
         let Some(listing) = self.listings.iter_mut().find(|listing| listing.venue == venue_index) else { return };
         if !listing.rows.contains_key(&listed.row.listing_id) && listing.rows.len() >= LISTING_ROWS_MAX {
@@ -88,7 +87,7 @@ impl Universe {
         listing.rows.insert(listed.row.listing_id.clone(), listed);
     }
 
-    /// Every page of a listing was read: from now on the listings decide.
+    /// Every page of a listing has been read: from now on the listings decide.
     pub(crate) fn listing_complete(&mut self, venue_index: u16) {
         if let Some(listing) = self.listings.iter_mut().find(|listing| listing.venue == venue_index) {
             listing.complete = true;
@@ -96,13 +95,13 @@ impl Universe {
         }
     }
 
-    /// The listing that decides: the first that is complete, else the first with any row.
+    /// The listing that decides: the first complete one, otherwise the first with any row.
     fn deciding(&self) -> Option<&Listing> {
         let with_rows = || self.listings.iter().filter(|listing| !listing.rows.is_empty());
         with_rows().find(|listing| listing.complete).or_else(|| with_rows().next())
     }
 
-    /// The asset that a venue's base ticker stands for, or `None` when it is not tracked.
+    /// The asset for a venue's base ticker, or `None` if it is not tracked.
     pub(crate) fn resolve(&mut self, base: &str) -> Option<AssetCode> {
         if let Some((code, _)) = self.tracked.get_key_value(base) {
             return Some(code.clone());
@@ -127,8 +126,9 @@ impl Universe {
         })
     }
 
-    /// Decides anew who is tracked and under which code, by the preferred listing that has rows. `volume_of` ranks the assets that no
-    /// listing has, which fill up what the listing leaves free. Returns the codes that are no longer tracked.
+    /// Re-evaluates which assets are tracked and under which codes, by the preferred listing that has rows. `volume_of`
+    /// ranks the unlisted assets, which fill the places that the listing leaves free. Returns the codes that are no
+    /// longer tracked.
     pub(crate) fn retrack(&mut self, volume_of: impl Fn(&AssetCode) -> f64) -> Vec<AssetCode> {
         let mut tracked: HashMap<AssetCode, Option<(u16, SmolStr)>> = HashMap::new();
         if let Some(Listing { venue, rows, .. }) = self.deciding() {
@@ -162,17 +162,16 @@ impl Universe {
             .tracked
             .get(listed.ticker.as_str())
             .is_some_and(|held| held.as_ref().is_some_and(|(by, id)| *by == venue && *id == listed.row.listing_id));
-        // Only the order among equal tickers is meant to change, and a rank off by one at the edge does no harm.
+        // Only the order among equal tickers should change. A rank that is off by one at the edge does no harm.
         if incumbent { market_cap * INCUMBENT_FACTOR } else { market_cap }
     }
 
-    /// Every tracked code.
     pub(crate) fn codes(&self) -> impl Iterator<Item = &AssetCode> {
         self.tracked.keys()
     }
 
-    /// The rows of every listing that are about the asset, the preferred listing's first. Another listing's row is about the same asset
-    /// when the name is the same, or when it is the largest there of that ticker.
+    /// The rows of all listings for an asset, preferred listing first. A row of another listing belongs to the same
+    /// asset if it has the same name, or if it is the largest with that ticker there.
     pub(crate) fn rows(&self, code: &AssetCode) -> Vec<(u16, &Listed)> {
         let Some(held) = self.tracked.get(code) else { return Vec::new() };
         let mut found: Vec<(u16, &Listed)> = Vec::new();
@@ -208,7 +207,7 @@ fn best_match<'a>(rows: &'a HashMap<SmolStr, Listed>, code: &AssetCode, name: Op
     named.or_else(|| same_ticker().max_by_key(market_cap))
 }
 
-/// The bare ticker, or, when a larger asset has it, the ticker with the listing's id behind it.
+/// The bare ticker or, if a larger asset holds it, the ticker followed by the listing's id.
 fn free_code(listed: &Listed, taken: &HashMap<AssetCode, Option<(u16, SmolStr)>>) -> Option<AssetCode> {
     let bare = AssetCode::parse(&listed.ticker)?;
     if !taken.contains_key(&bare) {
@@ -226,13 +225,14 @@ fn suffixed(ticker: &str, listing_id: &str) -> Option<AssetCode> {
     AssetCode::parse(whole.get(..end)?)
 }
 
-/// State currencies that occur as bases and quotes.
+/// Fiat currencies that occur as bases and quotes.
 const FIATS: &[&str] = &[
     "USD", "EUR", "GBP", "JPY", "CHF", "AUD", "CAD", "NZD", "TRY", "BRL", "KRW", "PLN", "ZAR", "UAH", "MXN", "ARS",
     "CZK", "RON", "COP", "IDR", "NGN", "SGD", "HKD", "INR", "SEK", "NOK", "DKK",
 ];
 
-/// What a ticker is while no listing's category says so: the largest of each kind, since a listing names categories minutes after the start.
+/// Kind of a ticker until a listing's categories provide it: the largest of each kind, since categories arrive minutes
+/// after the start.
 const KNOWN_KINDS: &[(AssetKind, &[&str])] = &[
     (
         AssetKind::Stablecoin,
@@ -252,9 +252,9 @@ const KNOWN_KINDS: &[(AssetKind, &[&str])] = &[
     (AssetKind::AssetBacked, &["PAXG", "XAUT", "KAU", "KAG", "BUIDL", "OUSG", "USYC", "USTB"]),
 ];
 
-/// What an asset is, by its ticker and its categories.
+/// Kind of an asset, by its ticker and its categories.
 ///
-/// Categories decide when they say one of the kinds; a yield-bearing dollar token counts as a stablecoin.
+/// Categories decide if they name one of the kinds; a yield-bearing dollar token counts as a stablecoin.
 pub(crate) fn classify(code: &AssetCode, categories: &[SmolStr]) -> AssetKind {
     let ticker = code.as_str();
     if FIATS.contains(&ticker) {

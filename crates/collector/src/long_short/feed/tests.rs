@@ -1,4 +1,4 @@
-//! The plan as it runs: all six venues for an hour of simulated time, and what a venue that misbehaves does to the others.
+//! The plan at work: all six venues for an hour of simulated time, and the effect of a faulty venue on the others.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ const VENUES: [&str; 6] = ["binance-usdm", "bybit", "okx", "bitget", "gate", "ht
 
 const ASSET_COUNT: u32 = 500;
 
-/// How long an answer takes.
+/// Response time of a venue.
 const LATENCY: Duration = Duration::from_millis(40);
 
 /// How a venue misbehaves.
@@ -29,11 +29,11 @@ enum Fault {
     Error,
     Empty,
     OtherPeriod,
-    /// Of one symbol that it no longer has.
+    /// Refuses one symbol that it no longer has.
     Delisted(&'static str),
 }
 
-/// A venue that answers in its own format, and a log of what it was asked for and when.
+/// A venue that answers in its own format, with a log of its requests and their times.
 struct FakeVenue {
     id: &'static str,
     asset_count: u32,
@@ -68,7 +68,7 @@ fn value<'p>(path: &'p str, keys: &[&str]) -> Option<&'p str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| keys.contains(key)).map(|(_, value)| value)
 }
 
-/// The seconds of a period in any venue's words.
+/// Seconds of a period, in any venue's notation.
 fn seconds(word: &str) -> i64 {
     match word {
         "5m" | "5min" => 300,
@@ -98,8 +98,8 @@ impl FakeVenue {
         (1..=self.asset_count).map(|number| row(&self.symbol(number))).collect::<Vec<_>>().join(",")
     }
 
-    /// Rows of the newest times within what is asked for, oldest first; none from a venue that has nothing to say, and of an hour whatever is asked from one that
-    /// mixes periods up.
+    /// Rows of the newest times within the requested range, oldest first. An empty venue returns none, and one that
+    /// mixes up periods always returns rows two hours apart.
     fn rows(&self, path: &str, row: impl Fn(i64) -> String) -> Vec<String> {
         let asked = value(path, &PERIOD_KEYS).map_or(3_600, seconds);
         let length = if self.fault() == Fault::OtherPeriod { 7_200 } else { asked };
@@ -194,7 +194,7 @@ impl FakeVenue {
     }
 }
 
-/// One venue under way.
+/// One running venue.
 struct Running {
     venue: Arc<FakeVenue>,
     link: VenueLink,
@@ -203,7 +203,7 @@ struct Running {
     perpetuals: watch::Receiver<Arc<[(u32, Instrument)]>>,
 }
 
-/// Starts venues; what they say is drained, and counted by venue and feed.
+/// Starts venues; drains their events and counts them by venue and feed.
 struct Bench {
     running: Vec<Running>,
     clock: Clock,
@@ -279,7 +279,7 @@ impl Bench {
         Self { running, clock, stop, counts, events }
     }
 
-    /// Fills the past of all venues into a store.
+    /// Fills the history of all venues into a store.
     fn fill_past(&self, store: &Arc<dyn Store>) {
         let venues = self.running.iter().map(|running| RatioBackfillVenue {
             link: running.link.clone(),
@@ -303,7 +303,7 @@ impl Bench {
         }
     }
 
-    /// The feeds that share scopes with the ratios, as often as the collector asks for them.
+    /// Polls the feeds that share scopes with the ratios, as often as the collector does.
     fn load_others(&self) {
         for Running { link, .. } in &self.running {
             let (link, stop) = (link.clone(), self.stop.clone());
@@ -349,7 +349,7 @@ async fn an_hour_of_all_venues_stays_within_every_window() {
             assert!(most <= limit.limit, "{}:{}: {most} in a window of {}", venue.id, limit.scope, limit.limit);
             println!("{}:{}: at most {most} of {} in {:?}", venue.id, limit.scope, limit.limit, limit.window);
         }
-        // Every asset has its hourly ratios in every kind, and the first two hundred those of five minutes.
+        // Every asset has its hourly ratios in every kind, and the first two hundred also have 5-minute ratios.
         let symbols = |word: &str| {
             let of_period = log
                 .iter()
@@ -412,7 +412,7 @@ async fn a_venue_that_misbehaves_is_counted_and_holds_up_nobody() {
     bench.stop.cancel();
 }
 
-/// How many five-minute readings of a series are stored of the last `hours`.
+/// Number of stored 5-minute readings of a series within the last `hours`.
 async fn stored(store: &Arc<dyn Store>, venue: Option<&str>, now: Timestamp, hours: u32) -> usize {
     let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, Period::FiveMinutes, venue);
     let key = SeriesKey { subject: "A1X".into(), kind: SeriesKind::Sampled(names.long_share) };

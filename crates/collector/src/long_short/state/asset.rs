@@ -1,4 +1,4 @@
-//! What is known of one asset: at each venue, and of each aggregate.
+//! The state of one asset: at each venue, and per aggregate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crossmarket_domain::time::HOUR;
 use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
 use crossmarket_store::Update;
 
-/// Open interest that is this old has no weight: it is asked for once an hour at least.
+/// Older open interest has no weight. It is polled at least once an hour.
 pub(super) const OPEN_INTEREST_FRESH_FOR: Duration = HOUR.saturating_mul(3);
 
 /// What other parts of the collector know of an asset.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AssetContext {
-    /// Its rank by market cap.
+    /// Rank by market cap.
     pub rank: Option<u32>,
-    /// Its RSI of 14 daily closes.
+    /// RSI over 14 daily closes.
     pub rsi_14d: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Interest {
 pub(super) struct Series {
     pub(super) kind: LongShortKind,
     pub(super) period: Period,
-    /// The newest reading, when it was and when it was received.
+    /// The newest reading, its event time and its receive time.
     pub(super) latest: Option<(Shares, Timestamp, Timestamp)>,
     pub(super) budget: Duration,
     pub(super) last_24h: Rolling24h,
@@ -76,7 +76,7 @@ pub(super) struct Aggregate {
 }
 
 impl Asset {
-    /// The asset at a venue by this instrument; `None` when another instrument has the place there.
+    /// The asset's state at a venue for this instrument; `None` if another instrument holds the place there.
     pub(super) fn at_venue(
         &mut self,
         venue: u16,
@@ -96,7 +96,7 @@ impl Asset {
             if !replaces {
                 return None;
             }
-            // What was published under the same keys is replaced by what the new instrument says.
+            // The new instrument's readings replace what was published under the same keys.
             at_venue.instrument = Arc::clone(instrument);
             at_venue.open_interest = None;
             for series in &mut at_venue.series {
@@ -160,7 +160,7 @@ impl AtVenue {
             venue: SmolStr::new_static(id.as_str()),
             instrument: notation(&self.instrument),
             venue_symbol: self.instrument.symbol.clone(),
-            // A venue that has the contract and has said nothing of this kind yet may still do so.
+            // A venue that lists the contract but has no reading of this kind yet may still deliver one.
             is_offered: series.is_some(),
             shares: series.and_then(|series| series.latest),
             budget: series.map_or(Duration::ZERO, |series| series.budget),

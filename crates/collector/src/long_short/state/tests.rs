@@ -73,7 +73,7 @@ fn a_reading_makes_the_venue_s_state_and_the_aggregate() {
     assert_eq!(published.len(), 3);
     assert_eq!(of(Some("alpha")).method, LongShortMethod::SingleVenue);
     let aggregate = of(None);
-    // 300 dollars at 0.6 and 50 units of 2 dollars at 0.4.
+    // 300 dollars at 0.6, and 50 units of 2 dollars at 0.4.
     assert!((aggregate.shares.expect("two").long_share - 0.55).abs() < 1e-12, "{aggregate:?}");
     assert_eq!(aggregate.open_interest, Some(Decimal::from(400)));
     let statuses: Vec<_> = aggregate.contributions.iter().map(|one| one.status).collect();
