@@ -39,22 +39,24 @@ use crossmarket_store::Store;
 use crossmarket_telemetry::metrics::Calculation;
 use crossmarket_venues::{FeedProfile, Venue};
 
-/// Messages between the feeds and the pipeline at most. One may be a venue's whole list of tickers, a megabyte of memory, so few wait; polls
-/// wait longer then, and streams conflate.
+/// Capacity of the channel from the feeds to the pipeline. One message may be a venue's whole list of tickers (a
+/// megabyte of memory), so the queue is short. When it is full, polls wait and streams conflate.
 const EVENTS_MAX: usize = 16;
 
-/// Time for the feeds to end after a stop; what is late is cut off.
+/// Time for the feeds to end after a stop; late ones are aborted.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Always tracked, since their prices convert the others.
 const QUOTE_ASSETS: &[&str] = &["USDT", "USDC", "FDUSD", "DAI", "EUR", "GBP", "BTC", "ETH"];
 
-/// Competes for shards and collects while it leads one, until `shutdown`; then it flushes the store and gives its leases back.
+/// Competes for shards, and collects while it leads one, until `shutdown`. Then flushes the store and releases its
+/// leases.
 ///
-/// A standby asks no venue. Its requests would come out of the same limiters, which venues meter by address, so that they would slow the leader
-/// down; and the first answers of a venue are there a fraction of a second after the first request.
+/// A standby sends no requests to venues. Venues meter by address, so its requests would use up the leader's limits and
+/// slow it down. It does not need them either: a venue's first responses arrive a fraction of a second after the first
+/// request.
 ///
-/// `index_owner` works beside it while the cross-asset shard is led.
+/// `index_owner` runs alongside while this process leads the cross-asset shard.
 pub async fn run(
     settings: CollectorSettings,
     index_owner: Option<IndexOwner>,
@@ -63,7 +65,7 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> Result<(), CollectorError> {
-    // PendingSnapshot once: the limiters remember what was spent, also by an earlier lead of this process.
+    // Create the links once: the limiters remember what was spent, also while this process led earlier.
     let links = links(&settings, clock)?;
     let resign = CancellationToken::new();
     let mut competing = JoinSet::new();
@@ -94,9 +96,9 @@ pub async fn run(
         let round = shutdown.child_token();
         let mut collects = standing.collects.clone();
         let over = async {
-            // Its sender lives as long as the competition, which is longer.
+            // The sender lives as long as the competition, which outlives this loop.
             let _ = collects.wait_for(|collects| !collects).await;
-            info!("others lead every shard, standing by");
+            info!("other collectors lead every shard, standing by");
             round.cancel();
             std::future::pending::<()>().await;
         };
@@ -105,7 +107,7 @@ pub async fn run(
             () = over => Ok(()),
         };
     }
-    // Nothing aborts it, so it ends without a word only by a defect, which was told on stderr.
+    // Nothing aborts the task, so a join error means a panic, which is reported on stderr.
     outcome = outcome.and(owning.await.unwrap_or(Ok(())));
     resign.cancel();
     let resigned = async { while competing.join_next().await.is_some() {} };
@@ -115,12 +117,12 @@ pub async fn run(
     outcome
 }
 
-/// A name that no other process has: also of two in containers that both are process 1.
+/// A name unique to this process, even among containers in which each process has id 1.
 fn holder_name() -> SmolStr {
     format_smolstr!("{}-{:016x}", std::process::id(), rand::random::<u64>())
 }
 
-/// Collects until `round` is over.
+/// Collects until `round` is cancelled.
 async fn collect(
     settings: &CollectorSettings,
     links: &[VenueLink],
@@ -145,7 +147,7 @@ async fn collect(
     let (backlog, backlog_receiver) = watch::channel(0);
     let nobody = || started.candles.iter().map(|_| None).collect();
     let backfiller = Backfiller {
-        // Without venues to ask it still loads what is stored.
+        // Without venues to ask, it still loads the stored candles.
         links: if settings.backfill { started.candles } else { nobody() },
         store: Arc::clone(&store),
         events: events.clone(),
@@ -179,7 +181,7 @@ async fn collect(
         seed: settings.seed,
     };
     let outcome = coordinator.run(receiver, stop.clone()).await;
-    // Held until here, so that a collector without any venue waits for its stop like every other.
+    // Keep the senders until here, so that a collector without any venue waits for its stop like every other.
     drop((events, index_events));
     stop.cancel();
     let ended = async { while tasks.join_next().await.is_some() {} };
@@ -212,7 +214,7 @@ fn collect_indices(
     tasks.spawn(unread(news_receiver, stop.clone()));
 }
 
-/// Reads the news of indices where nobody else does, so that their collection never waits.
+/// Drains the index news if nothing else reads them, so that the collection never blocks.
 async fn unread(mut news: mpsc::Receiver<IndexNews>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
@@ -241,7 +243,7 @@ fn universe(settings: &CollectorSettings) -> Universe {
     Universe::new(settings.universe_size, always, &listing_venues)
 }
 
-/// What was started of all venues, by place.
+/// What was started for all venues, by index.
 #[derive(Default)]
 struct Started {
     venues: Vec<MarketVenue>,
@@ -322,7 +324,7 @@ impl Started {
     }
 }
 
-/// Starts a venue's stream; returns where it is told what to carry.
+/// Starts a venue's stream; returns the sender of its wanted instruments.
 fn stream(
     context: StreamContext,
     stop: &CancellationToken,
@@ -339,11 +341,11 @@ fn ratio_venue(link: &VenueLink, monitors: &HashMap<Feed, Arc<FeedMonitor>>) -> 
     Some(RatioVenue { link: link.clone(), ratios, open_interest })
 }
 
-/// How long a ticker is fresh. A stream sends only what changes, so between two polls a quiet instrument is silent.
+/// How long a ticker stays fresh. A stream sends only changes, so a quiet instrument is silent between two polls.
 const TICKER_FRESH_FOR: Duration = Duration::from_secs(30);
 const TICKER_FRESH_FOR_STREAMING: Duration = Duration::from_secs(60);
 
-/// What to ask a venue for that cannot answer for everything at once: the always tracked assets against dollars.
+/// Instruments to request from a venue that cannot answer for all at once: the always tracked assets against dollars.
 fn listed_instruments(venue: &dyn Venue, settings: &CollectorSettings) -> Vec<Instrument> {
     let codes = QUOTE_ASSETS.iter().copied().chain(settings.extra_assets.iter().map(AssetCode::as_str));
     let pairs = codes.flat_map(|code| ["USD", "USDT"].map(|quote| (code, quote)));

@@ -1,4 +1,4 @@
-//! What the collector is configured with.
+//! Configuration of the collector.
 
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use crate::transport::http::FetchLimits;
 use crossmarket_domain::AssetCode;
 use crossmarket_venues::{Secret, Venue};
 
-/// How long a lease of a shard lasts, unless it is set: with the time that a standby needs for its first prices well under 5 s.
+/// Default lifetime of a shard's lease. Together with the time a standby needs for its first prices, it stays well
+/// under 5 s.
 pub const LEASE_LIFE: Duration = Duration::from_millis(2_500);
 
 /// Default number of the largest assets that are tracked.
 pub const UNIVERSE_SIZE: usize = 200;
 
-/// Default number of venues that a new aggregate price needs.
+/// Default number of venues required for a new aggregate price.
 pub const REQUIRED_VENUE_COUNT: u32 = 1;
 
 /// Default time between batches.
@@ -25,14 +26,14 @@ pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct VenueSettings {
     pub venue: &'static dyn Venue,
-    /// Where its HTTP API is: https, or http on loopback. When it is on loopback every request goes there, also those for feeds that live at
-    /// another of the venue's hosts: whoever simulates a venue means all of it.
+    /// Base address of its HTTP API: https, or http on loopback. A loopback address receives every request, even those
+    /// for feeds at another of the venue's hosts, since a simulator replaces the whole venue.
     pub rest_url: String,
-    /// Where its stream is, without the path that the venue adds: wss, or ws on loopback. `None` for no stream.
+    /// Address of its stream, without the path that the venue adds: wss, or ws on loopback. `None` for no stream.
     pub ws_url: Option<String>,
-    /// False for a venue that is switched off: its feeds are in the catalogue as DISABLED.
+    /// False for a disabled venue: its feeds appear in the catalogue as DISABLED.
     pub enabled: bool,
-    /// Its key, for a venue that needs one; without it the venue is not asked.
+    /// API key, for a venue that needs one. Without the key, no request is sent to the venue.
     pub api_key: Option<Secret>,
 }
 
@@ -44,7 +45,7 @@ impl VenueSettings {
         Self { venue, rest_url: profile.rest_url.to_owned(), ws_url, enabled: true, api_key: None }
     }
 
-    /// Whether it is asked: switched on, and with the key that it needs.
+    /// True if the venue is enabled and has the key it needs.
     pub(crate) fn is_usable(&self) -> bool {
         self.enabled && (self.venue.profile().api_key.is_none() || self.api_key.is_some())
     }
@@ -55,25 +56,25 @@ pub struct CollectorSettings {
     pub venues: Vec<VenueSettings>,
     /// Number of assets tracked, by market cap.
     pub universe_size: usize,
-    /// Assets tracked besides.
+    /// Assets tracked in addition.
     pub extra_assets: Vec<AssetCode>,
-    /// Number of venues that an aggregate price needs, at least 1.
+    /// Number of venues required for an aggregate price, at least 1.
     pub required_venue_count: u32,
-    /// Time between batches, in life whatever the clock's speed.
+    /// Wall-clock time between batches, whatever the clock's speed.
     pub publish_interval: Duration,
-    /// True when the venues are simulated; everything published says so.
+    /// True when the venues are simulated; everything published is marked accordingly.
     pub simulated: bool,
-    /// Decides all jitter.
+    /// Seed of all jitter.
     pub seed: u64,
     /// Limits of one HTTP request.
     pub fetch_limits: FetchLimits,
-    /// How long a lease of a shard lasts: a collector that is gone without a word is replaced after so long. Renewed at a third of it.
+    /// Lifetime of a shard's lease: a collector that disappears is replaced after this time. Renewed at a third of it.
     pub lease_life: Duration,
-    /// False to leave histories to what is collected, stored and imported: no venue is asked for candles.
+    /// False to request no candles from venues: histories then come only from collected, stored and imported data.
     pub backfill: bool,
-    /// Where the collection of exchange-traded indices tells its news; `None` where nobody publishes indices.
+    /// Receives the news of exchange-traded indices; `None` if nothing publishes indices.
     pub index_news: Option<mpsc::Sender<IndexNews>>,
-    /// Is told which shards are led.
+    /// Receives the shards that this process leads.
     pub leading: HeldShardsHandle,
 }
 

@@ -1,4 +1,4 @@
-//! Which shards this process writes, and how batches are made and written.
+//! Which shards this process writes, and how batches are built and written.
 
 pub(crate) mod coordinator;
 pub(crate) mod lease;

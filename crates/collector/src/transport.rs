@@ -1,4 +1,4 @@
-//! How venues are reached: HTTP and WebSocket, within their limits, and how each feed fares.
+//! Access to the venues: HTTP and WebSocket within their limits, and the health of each feed.
 
 pub(crate) mod circuit_breaker;
 pub(crate) mod feed_health;

@@ -185,7 +185,7 @@ impl Backfiller {
         let candles = match self.store.candles(&key, from, now + interval.duration()).await {
             Ok(candles) => candles,
             Err(error) => {
-                tracing::warn!(asset = %target.asset, %error, "stored history not readable");
+                tracing::warn!(asset = %target.asset, %error, "cannot read the stored history");
                 return None;
             }
         };

@@ -53,7 +53,7 @@ pub(crate) fn daily_series(index: &IndexCode) -> SeriesKey {
 /// Stores the closes since `since` that the store lacks, from the first source (in order of preference) that returns
 /// any. Skips running sessions, days without a session, and closes that are already stored. Reports each stored piece
 /// to `news`, newest first. Returns the progress.
-#[expect(clippy::too_many_arguments, reason = "the collector and the command line have these apart")]
+#[expect(clippy::too_many_arguments, reason = "the collector and the command line hold these separately")]
 pub(crate) async fn fill<F: Future<Output = bool>>(
     sources: &[IndexSourceLink],
     store: &dyn Store,
@@ -101,7 +101,7 @@ pub(crate) async fn fill<F: Future<Output = bool>>(
         match filled {
             // The newest piece is requested first, so a later refusal means that the range predates the source's data.
             Ok(()) | Err(VenueError::Rejected(_)) if any => break,
-            Ok(()) => told.error = Some("no closes in its answers".into()),
+            Ok(()) => told.error = Some("the source returned no closes".into()),
             Err(error) => told.error = Some(error.to_smolstr()),
         }
         if any {

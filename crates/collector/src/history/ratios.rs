@@ -129,7 +129,7 @@ impl RatioBackfill {
                 continue;
             };
             let is_whole = self.fill(&base, place, period).await.unwrap_or_else(|error| {
-                tracing::warn!(asset = %base, %error, "history of ratios not stored");
+                tracing::warn!(asset = %base, %error, "cannot store the history of ratios");
                 false
             });
             let again = Some(self.clock.now() + RETRY_WAIT).filter(|_| !is_whole);

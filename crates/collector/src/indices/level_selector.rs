@@ -94,7 +94,7 @@ impl LevelSelector {
                 Ok(candles) => {
                     index_readings.stored = candles.iter().map(|candle| (candle.start, candle.close)).collect()
                 }
-                Err(error) => tracing::warn!(%index, %error, "stored history not readable"),
+                Err(error) => tracing::warn!(%index, %error, "cannot read the stored history"),
             }
         }
     }
@@ -168,7 +168,7 @@ impl LevelSelector {
             return;
         }
         if let Err(error) = self.store.put_candles(&daily_series(index), &changed).await {
-            tracing::warn!(%index, %error, "closes not stored");
+            tracing::warn!(%index, %error, "cannot store closes");
             return;
         }
         index_readings.stored.extend(changed.iter().map(|close| (close.start, close.close)));

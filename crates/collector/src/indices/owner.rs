@@ -155,7 +155,7 @@ impl Cycle {
         self.publish(owner, lead, pending, now).await;
         self.records.record_caps(&assets, now);
         let stored = self.store(owner, &assets, now).await;
-        self.report("histories of indices not stored", stored);
+        self.report("cannot store histories of indices", stored);
     }
 
     /// Writes what has changed.
@@ -192,7 +192,7 @@ impl Cycle {
             Err(error) => {
                 // Build these snapshots again in the next cycle, with the data of that time.
                 self.published.clear();
-                self.report("indices not written", Err(error));
+                self.report("cannot write indices", Err(error));
             }
         }
     }

@@ -101,12 +101,12 @@ impl IndexSourceCollector {
                     tracing::info!(%index, close_count = told.close_count, source = told.source, "history filled");
                 }
                 if let Some(error) = &told.error {
-                    tracing::debug!(%index, %error, "history not filled");
+                    tracing::debug!(%index, %error, "cannot fill the history");
                 }
                 told.error.is_none()
             }
             Err(error) => {
-                tracing::warn!(%index, %error, "history not stored");
+                tracing::warn!(%index, %error, "cannot store the history");
                 false
             }
         }

@@ -332,7 +332,7 @@ impl LongShortFeed {
                 Some(parsed)
             }
             Err(error) => {
-                tracing::debug!(venue = %self.link.venue.id(), %feed, %error, "list of perpetuals not read");
+                tracing::debug!(venue = %self.link.venue.id(), %feed, %error, "cannot read the list of perpetuals");
                 monitor.failed(&error);
                 if feed != Feed::OpenInterest {
                     return None;

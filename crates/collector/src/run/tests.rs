@@ -1,4 +1,4 @@
-//! The collector as a whole, against venues on loopback and a store in memory.
+//! The collector as a whole, against venues on loopback and an in-memory store.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -26,7 +26,7 @@ use crossmarket_venues::{
     VenueError,
 };
 
-/// A venue whose answers are lines: `SYMBOL PRICE VOLUME`, `id TICKER PRICE CAP CATEGORY`, `START PRICE`.
+/// A venue whose responses are lines: `SYMBOL PRICE VOLUME`, `id TICKER PRICE CAP CATEGORY`, `START PRICE`.
 struct TestVenue(Profile);
 
 static ALPHA: TestVenue = test_venue("alpha", &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles)]);
@@ -141,7 +141,7 @@ impl TestVenue {
     }
 }
 
-/// What the loopback venues answer.
+/// What the loopback venues respond.
 #[derive(Default)]
 struct World {
     btc_price_cents: AtomicU64,
@@ -186,7 +186,7 @@ async fn beta(Shared(world): Shared<Arc<World>>) -> Answer {
     "BTC-USDT 100.10 800".into_response()
 }
 
-/// 500 rows at most, the oldest of the range first.
+/// At most 500 rows, the oldest of the range first.
 async fn candles(Shared(world): Shared<Arc<World>>, Query(range): Query<Range>) -> String {
     world.candle_requests.fetch_add(1, Ordering::Relaxed);
     let interval = CandleInterval::parse(&range.interval).expect("known");
@@ -196,7 +196,7 @@ async fn candles(Shared(world): Shared<Arc<World>>, Query(range): Query<Range>) 
     rows.map(|start| format!("{start} 50 {}", interval.as_str())).collect::<Vec<_>>().join("\n")
 }
 
-/// A store in memory that can be deposed and made unavailable.
+/// An in-memory store that can be fenced off and made unavailable.
 #[derive(Default)]
 struct TestStore {
     states: Mutex<BTreeMap<Key, State>>,
@@ -214,7 +214,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl Store for TestStore {
     async fn open_writer(&self, shard: ShardId, _: Timestamp) -> Result<(Epoch, Revision), StoreError> {
-        // The cross-asset shard is nobody's business here.
+        // The cross-asset shard does not matter here.
         if shard > 0 {
             return Ok((1, 0));
         }
@@ -333,7 +333,7 @@ fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
     }
 }
 
-/// Time goes 20 times as fast as life, so that schedules show.
+/// The clock runs 20 times as fast as wall-clock time, so that schedules show.
 async fn start(venues: &[&'static TestVenue]) -> Fixture {
     let world = Arc::new(World { btc_price_cents: AtomicU64::new(10_000), ..World::default() });
     let base = serve(Arc::clone(&world)).await;
@@ -380,7 +380,7 @@ async fn prices_come_at_once_and_a_dead_venue_harms_nobody() {
     fixture.wait_until("garbage is down", |store| state("garbage")(store) == Some(FeedState::Down)).await;
     let dead = fixture.store.feed("dead", Feed::Tickers).expect("published");
     assert_eq!(dead.last_error.map(|(_, _, text)| text.to_string()).as_deref(), Some("transient: could not connect"));
-    // One broken entry and one negative price, each counted, and the others unharmed.
+    // One broken entry and one negative price are counted, and do not affect the others.
     let alpha = fixture.store.feed("alpha", Feed::Tickers).expect("published");
     let reasons: Vec<_> = alpha.rejections.iter().map(|(reason, _)| reason.as_str()).collect();
     assert_eq!(reasons, ["malformed", "negative"]);
@@ -416,7 +416,7 @@ async fn retry_after_is_honoured() {
     fixture
         .wait_until("the status", |store| store.feed("beta", Feed::Tickers).is_some_and(|feed| feed.error_count > 0))
         .await;
-    // One second of the clock that goes 20 times as fast.
+    // One second by the clock, which runs at 20 times the speed.
     let requests = locked(&fixture.world.beta_requests).clone();
     assert!(requests[1] - requests[0] >= Duration::from_millis(50), "{requests:?}");
     fixture.end().await;
@@ -480,7 +480,7 @@ async fn a_fenced_writer_stops_and_competes_again() {
     let everything = |store: &TestStore| {
         store.price("BTC").is_some() && store.price("ETH").is_some() && store.feed("alpha", Feed::Tickers).is_some()
     };
-    fixture.wait_until("everything published anew", everything).await;
+    fixture.wait_until("everything published again", everything).await;
     fixture.end().await;
 }
 

@@ -1,4 +1,5 @@
-//! The one task that owns the market state: observations come in, batches of states go out, one write at a time for each shard that is led.
+//! The task that owns the market state: receives observations and sends batches of states, one write at a time for each
+//! shard that this process leads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,51 +29,50 @@ use crossmarket_telemetry::metrics::Calculation;
 use crossmarket_telemetry::trace;
 use crossmarket_venues as venues;
 
-/// Messages taken in one go at most.
+/// Maximum number of messages processed in one go.
 const MESSAGES_MAX: usize = 8;
 
-/// How often the rates are found anew, the universe decided and the catalogue looked through.
+/// Intervals at which the rates are recomputed, the tracked assets re-evaluated and the catalogue checked.
 const RATES_INTERVAL: Duration = Duration::from_secs(1);
 const UNIVERSE_INTERVAL: Duration = Duration::from_secs(1);
 const CATALOGUE_INTERVAL: Duration = Duration::from_secs(5);
 const TARGETS_INTERVAL: Duration = Duration::from_secs(30);
-/// In the first moments the venues answer one after another.
+/// Right after the start, the venues answer one by one.
 const TARGETS_INTERVAL_FIRST: Duration = Duration::from_secs(1);
 const TARGETS_FIRST: u32 = 4;
 const FEEDS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Instruments streamed from one venue at most.
+/// Maximum number of instruments streamed per venue.
 const STREAMED_MAX: usize = 1_000;
 
-/// Candles that wait to be stored at most; with an unreachable store the oldest of each series are given up.
+/// Maximum number of candles queued for the store. While the store is unreachable, the oldest of each series are
+/// dropped.
 const CANDLES_WAITING_MAX: usize = 1_000;
 
-/// After the store has not taken histories, before it is tried again.
+/// Delay before a failed write of histories is retried.
 const ARCHIVE_RETRY_WAIT: Duration = Duration::from_secs(2);
 
-/// What the pipeline needs.
+/// Inputs of the pipeline.
 pub(crate) struct Coordinator {
     pub market: MarketState,
-    /// Makes the states.
+    /// Builds the states.
     pub publisher: Publisher,
-    /// Every feed's health.
+    /// Health of every feed.
     pub monitors: Vec<Arc<FeedMonitor>>,
     pub store: Arc<dyn Store>,
-    /// How the data is divided.
     pub shards: Shards,
-    /// The shards that are led.
+    /// The shards that this process leads.
     pub leads: watch::Receiver<HeldShards>,
-    /// The time.
     pub clock: Clock,
-    /// Time between batches, in life.
+    /// Wall-clock time between batches.
     pub publish_interval: Duration,
-    /// By venue, what its stream should carry.
+    /// Instruments to stream, by venue.
     pub streams: Vec<Option<watch::Sender<Arc<[Instrument]>>>>,
-    /// Whose histories to fill.
+    /// Assets whose histories are filled.
     pub targets: watch::Sender<Arc<[Target]>>,
-    /// How many candles wait to be stored.
+    /// Number of candles waiting to be stored.
     pub backlog: watch::Sender<usize>,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
@@ -85,14 +85,14 @@ struct Due {
 
 struct Running {
     pipeline: Coordinator,
-    /// One for each shard that is led.
+    /// One writer per shard that this process leads.
     writers: BTreeMap<ShardId, Writer>,
     writes: JoinSet<Outcome>,
     archiving: Option<JoinHandle<Result<(), Unstored>>>,
-    /// When the store may be tried again after it did not take what it was given.
+    /// Earliest time of the next write of histories after a failed one.
     archive_at: Option<Instant>,
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
-    /// How many candles are under way to the store.
+    /// Number of candles being written to the store.
     archiving_count: usize,
     due: Due,
     instruments_changed: bool,
@@ -100,7 +100,7 @@ struct Running {
 }
 
 impl Coordinator {
-    /// Runs until `stop` (or until the feeds are gone), then writes and flushes what is left.
+    /// Runs until `stop`, or until the feeds are gone. Then writes and flushes the rest.
     pub(crate) async fn run(
         self,
         mut events: mpsc::Receiver<CollectorEvent>,
@@ -146,23 +146,23 @@ impl Coordinator {
     }
 }
 
-/// Waits for a task, or for ever when there is none.
+/// Waits for a task, or indefinitely if there is none.
 async fn finished(task: Option<&mut JoinHandle<Result<(), Unstored>>>) -> Result<(), Unstored> {
     match task {
-        // Nothing aborts it, so it ends without a word only by a defect, which was told on stderr.
+        // Nothing aborts the task, so a join error means a panic, which is reported on stderr.
         Some(task) => task.await.unwrap_or(Ok(())),
         None => std::future::pending().await,
     }
 }
 
-/// What a store did not take, and why.
+/// What could not be stored, and why.
 struct Unstored {
     candles: BTreeMap<SeriesKey, Vec<Candle>>,
     points: BTreeMap<SeriesKey, Vec<Point>>,
     error: StoreError,
 }
 
-/// Stores candles and points of ratios, series by series, and hands back what was not stored.
+/// Stores candles and ratio points, series by series. Returns what could not be stored.
 async fn store_all(
     store: &dyn Store,
     mut candles: BTreeMap<SeriesKey, Vec<Candle>>,
@@ -184,7 +184,7 @@ async fn store_all(
     store.flush().await.map_err(|error| Unstored { candles, points, error })
 }
 
-/// The asset that a key is gone with.
+/// The asset whose removal also removes the key.
 fn asset_of(key: &Key) -> Option<&AssetCode> {
     match key {
         Key::Price(code) | Key::Asset(code) => Some(code),
@@ -193,7 +193,7 @@ fn asset_of(key: &Key) -> Option<&AssetCode> {
     }
 }
 
-/// True, and set to its next time, when something is due.
+/// True if the work is due; then schedules it again after `interval`.
 pub(super) fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
     let is_due = now >= *due;
     if is_due {
@@ -203,14 +203,15 @@ pub(super) fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> b
 }
 
 impl Running {
-    /// Begins what is led now and was not, or was in another epoch, with everything published anew; ends what is led no more.
+    /// Starts a writer for every newly led shard or epoch, which publishes everything again. Ends the writers of shards
+    /// no longer led.
     fn take_leads(&mut self) {
         let leads = HeldShards::clone(&self.pipeline.leads.borrow_and_update());
         self.writers.retain(|shard, writer| leads.get(shard).is_some_and(|lead| lead.epoch() == writer.lead.epoch()));
         for (shard, lead) in leads.iter().filter(|(shard, _)| !self.writers.contains_key(shard)).collect::<Vec<_>>() {
             self.begin(*shard, lead);
         }
-        // Histories are kept of what is led.
+        // Histories are kept for the led shards.
         self.instruments_changed = true;
         self.due.targets = Instant::now();
     }
@@ -230,7 +231,7 @@ impl Running {
         self.writers.insert(shard, writer);
     }
 
-    /// Periodic work, and for every shard that is led a batch when none is under way.
+    /// Does the periodic work, and writes a batch for every led shard without one in flight.
     fn tick(&mut self) {
         let instant = Instant::now();
         let now = self.pipeline.clock.now();
@@ -261,7 +262,7 @@ impl Running {
         }
     }
 
-    /// The next batch of every shard may have something of what was traces.
+    /// The next batch of any shard may contain traced data.
     fn record_trace(&mut self, message: &CollectorEvent) {
         if let CollectorEvent::Observed(Observed { trace: Some(trace), .. })
         | CollectorEvent::LongShort(LongShortAnswer { trace: Some(trace), .. }) = message
@@ -270,7 +271,7 @@ impl Running {
         }
     }
 
-    /// Everything of a shard that is due now.
+    /// Everything in a shard that is due now.
     fn batch(&mut self, shard: ShardId, instant: Instant) -> Vec<Update> {
         let Coordinator { market, publisher, monitors, clock, shards, .. } = &mut self.pipeline;
         let Some(writer) = self.writers.get_mut(&shard) else { return Vec::new() };
@@ -310,7 +311,7 @@ impl Running {
         }
     }
 
-    /// Takes in what became of a batch; `None` for one that was cut off.
+    /// Processes the result of a batch; `None` for an aborted one.
     fn written(&mut self, outcome: Option<Outcome>) {
         let Some(Outcome { shard, epoch, keys, result }) = outcome else { return };
         let refused = self
@@ -328,12 +329,12 @@ impl Running {
                 }
             }
             Err(_) if refused.is_some() => self.unwritten(shard, keys),
-            // The shard is led no more, or anew; then all of it was made again.
+            // The shard is no longer led, or led in a new epoch, which publishes everything again.
             Err(_) => {}
         }
     }
 
-    /// What was in the batch is made again, as it is by then.
+    /// Makes the contents of a failed batch due again, to be rebuilt from the state at that time.
     fn unwritten(&mut self, shard: ShardId, keys: Vec<Key>) {
         let Coordinator { market, monitors, shards, .. } = &mut self.pipeline;
         forget(market, &keys);
@@ -349,7 +350,7 @@ impl Running {
         }
     }
 
-    /// Tells the streams and the histories what there is now.
+    /// Sends the current instruments to the streams and the current targets to the histories.
     fn publish_targets(&mut self) {
         let market = &self.pipeline.market;
         for (wanted, sender) in market.stream_instruments(STREAMED_MAX).into_iter().zip(&self.pipeline.streams) {
@@ -393,7 +394,7 @@ impl Running {
         self.pipeline.backlog.send_if_modified(|told| std::mem::replace(told, waiting_count) != waiting_count);
     }
 
-    /// Stores the candles that wait, when nothing is being stored.
+    /// Stores the queued candles and points, unless a write is in flight.
     fn archive(&mut self) {
         if self.archiving.is_some() || self.archive_at.is_some_and(|at| Instant::now() < at) {
             return;
@@ -409,7 +410,7 @@ impl Running {
         self.archiving = Some(tokio::spawn(async move { store_all(store.as_ref(), waiting, points, now).await }));
     }
 
-    /// Keeps what was not stored for the next time, as far as there is room.
+    /// Keeps what could not be stored for the next attempt, as far as there is room.
     fn archived(&mut self, outcome: Result<(), Unstored>) {
         self.archiving = None;
         self.archiving_count = 0;
@@ -417,7 +418,7 @@ impl Running {
             Ok(()) => self.archive_at = None,
             Err(Unstored { candles, points, error }) => {
                 if self.archive_at.replace(Instant::now() + ARCHIVE_RETRY_WAIT).is_none() {
-                    warn!(%error, "history not stored, retrying");
+                    warn!(%error, "cannot store histories, retrying");
                 }
                 for (series, mut earlier) in candles {
                     let waiting = self.candles.entry(series).or_default();
@@ -431,7 +432,7 @@ impl Running {
         self.tell_backlog();
     }
 
-    /// Writes what is left: the last batches and the candles that were being made.
+    /// Writes the rest: the last batches and the running candles.
     async fn finish(mut self) -> Result<(), CollectorError> {
         while let Some(outcome) = self.writes.join_next().await {
             self.written(outcome.ok());
@@ -463,7 +464,7 @@ impl Running {
     }
 }
 
-/// The feeds' health where there is news.
+/// Health updates of the feeds that have news.
 fn feed_updates(monitors: &[Arc<FeedMonitor>], wanted: impl Fn(&Key) -> bool) -> impl Iterator<Item = Update> {
     let wanted = monitors.iter().filter(move |monitor| wanted(&monitor.key()));
     wanted.filter_map(|monitor| monitor.news()).map(|(key, state)| (key, Some(state)))

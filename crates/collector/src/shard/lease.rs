@@ -1,7 +1,7 @@
-//! Which shards this process leads: it competes for every shard by lease, and stops its work before the lease ends.
+//! Which shards this process leads. It competes for every shard by lease, and stops writing before the lease expires.
 //!
-//! Each shard has a task of its own. What is led is told as one value, [`HeldShards`], that whoever writes looks at: a lead that is not in it any more
-//! is over, and one with another epoch begins with everything published anew.
+//! Each shard has its own task. Writers read the led shards from one value, [`HeldShards`]. When a lease is no longer
+//! in it, the writer ends; when it has a new epoch, everything is published again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,34 +22,35 @@ use crossmarket_domain::{Shards, TraceContext};
 use crossmarket_store::{Lease, LeaseClaim, ShardId, Store, StoreError, Update};
 use crossmarket_telemetry::metrics;
 
-/// How often a standby asks for the lease. A holder that ends releases its lease, so this is what a rolling restart waits.
+/// How often a standby requests the lease. A holder releases its lease when it stops, so this is also the delay of a
+/// rolling restart.
 const LOOK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
-/// Between two attempts at a store that does not answer. Whoever gets through first after an outage leads.
+/// Delay between two attempts at an unresponsive store. After an outage, the first process to get through leads.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
 const RETRY_WAIT_MAX: Duration = Duration::from_millis(400);
 
-/// How often a store is told that a shard is whole, so that it keeps one in which nothing changes.
+/// How often the store is reminded that a shard is complete, so that it keeps a shard in which nothing changes.
 const PUBLISHED_INTERVAL: Duration = HOUR;
 
-/// After another writer has taken a shard over without a lease, before competing for it again.
+/// Delay before competing again after another writer has taken over a shard without a lease.
 const FENCED_PAUSE: Duration = Duration::from_secs(1);
 
-/// What this process leads, by shard.
+/// The leases this process holds, by shard.
 pub(crate) type HeldShards = Arc<BTreeMap<ShardId, ShardLease>>;
 
-/// The right to write one shard, as long as it lasts.
+/// The right to write one shard, for a limited time.
 #[derive(Clone)]
 pub struct ShardLease {
     store: Arc<dyn Store>,
     shard: ShardId,
     epoch: Epoch,
-    /// Keys that were left in the shard although they are another's.
+    /// Keys stored in the shard although they belong to another one.
     foreign: Arc<[Key]>,
     stop_at: watch::Receiver<Instant>,
     fenced: CancellationToken,
     lost: CancellationToken,
-    /// When the store was last told that everything was published in this epoch.
+    /// When the store was last told that this epoch is complete.
     told_published: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -57,17 +58,16 @@ pub struct ShardLease {
 pub(crate) struct LeaseManager {
     pub store: Arc<dyn Store>,
     pub shards: Shards,
-    /// This process's name among those that compete.
+    /// Name of this process among the competitors.
     pub holder: SmolStr,
-    /// The life of a lease: a holder that is gone is missed for so long.
+    /// Lifetime of a lease: a holder that disappears is replaced after this time.
     pub life: Duration,
-    /// The time.
     pub clock: Clock,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
-/// Which shards this process leads, for whoever only wants to know. Empty until the competition has begun.
+/// The shards that this process leads, for observers. Empty until the competition has started.
 #[derive(Clone, Default)]
 pub struct HeldShardsHandle(Arc<OnceLock<watch::Receiver<HeldShards>>>);
 
@@ -77,17 +77,17 @@ impl HeldShardsHandle {
     }
 
     pub(crate) fn tell(&self, leads: watch::Receiver<HeldShards>) {
-        // A second competition of one process would be told of by its first.
+        // A second competition in the same process is ignored: the first one keeps reporting.
         let _ = self.0.set(leads);
     }
 }
 
-/// Where this process stands with all shards.
+/// This process's standing across all shards.
 #[derive(Clone)]
 pub(crate) struct LeaseState {
     pub leads: watch::Receiver<HeldShards>,
-    /// True while it leads something, or did and knows of nobody who has taken over: during an outage of the store the venues are asked on, so
-    /// that what is written after it is of that moment.
+    /// True while it leads a shard, or has led one and no other process is known to have taken over. During an outage
+    /// of the store it thus keeps polling the venues, so that writes after the outage are up to date.
     pub collects: watch::Receiver<bool>,
 }
 
@@ -96,17 +96,17 @@ impl ShardLease {
         self.shard
     }
 
-    /// The epoch written with.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Keys in the shard that belong to another since the assets were divided anew.
+    /// Keys in the shard that belong to another one since the assets were redistributed.
     pub fn foreign(&self) -> &[Key] {
         &self.foreign
     }
 
-    /// Writes a batch, unless the lease has come to the time at which work stops. A refusal ends the lead; the shard is competed for again.
+    /// Writes a batch, unless the lease has reached the time at which work must stop. A refused write ends the lease,
+    /// and this process competes for the shard again.
     pub async fn write(&self, updates: Vec<Update>, trace: Option<TraceContext>) -> Result<Revision, StoreError> {
         let stop_at = *self.stop_at.borrow();
         if Instant::now() >= stop_at || self.fenced.is_cancelled() || self.lost.is_cancelled() {
@@ -121,13 +121,14 @@ impl ShardLease {
         written
     }
 
-    /// Whether the store is to be told (again) that everything has been written.
+    /// True if the store must be told (again) that everything has been written.
     pub(crate) fn is_published_due(&self) -> bool {
         let told = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
         told.is_none_or(|told| told.elapsed() >= PUBLISHED_INTERVAL)
     }
 
-    /// Tells the store that everything there is has been written, when that is due. Without its answer it is told again after the next batch.
+    /// Marks the shard as completely written in the store, if that is due. If the store does not answer, this is
+    /// repeated after the next batch.
     pub async fn published(&self) {
         if self.is_published_due() && self.store.published(self.shard, self.epoch).await.is_ok() {
             *self.told_published.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -135,14 +136,14 @@ impl ShardLease {
     }
 }
 
-/// What every shard's task tells.
+/// State of one shard's task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// Nothing is known yet.
     Outside,
     /// This process leads.
     HeldShardsHandle,
-    /// It led, and nothing has been heard of another.
+    /// This process has led, and no other leader is known.
     Uncertain,
     /// Another process leads.
     Behind,
@@ -157,7 +158,7 @@ struct LeaseChannels {
 impl LeaseChannels {
     fn place(&self, shard: ShardId, place: Role) {
         self.roles.send_modify(|roles| {
-            // Who has not led cannot be uncertain.
+            // Only a process that has led can be uncertain.
             let before = roles.get(&shard).copied().unwrap_or(Role::Outside);
             let led = matches!(before, Role::HeldShardsHandle | Role::Uncertain);
             roles.insert(shard, if place == Role::Uncertain && !led { before } else { place });
@@ -180,7 +181,7 @@ impl LeaseChannels {
 }
 
 impl LeaseManager {
-    /// Competes for every shard in tasks of their own, until `stop`; then the leases are given back.
+    /// Competes for each shard in a separate task until `stop`, then releases the leases.
     pub(crate) fn start(self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> LeaseState {
         let told = Arc::new(LeaseChannels {
             leads: watch::Sender::new(Arc::default()),
@@ -236,7 +237,7 @@ impl LeaseManager {
         }
     }
 
-    /// HeldShards the shard as long as the lease lasts. Returns how long to wait before competing again.
+    /// Holds the shard as long as the lease lasts. Returns how long to wait before competing again.
     async fn hold(
         &self,
         shard: ShardId,
@@ -257,7 +258,7 @@ impl LeaseManager {
             told_published: Arc::default(),
         };
         let (fenced, lost) = (lead.fenced.clone(), lead.lost.clone());
-        info!(shard, epoch = lease.epoch, revision = lease.revision, "shard led");
+        info!(shard, epoch = lease.epoch, revision = lease.revision, "leading shard");
         metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]).increment();
         told.lead(shard, Some(lead));
         told.place(shard, Role::HeldShardsHandle);
@@ -266,8 +267,8 @@ impl LeaseManager {
         let reason = loop {
             tokio::select! {
                 () = fenced.cancelled() => break "fenced",
-                () = lost.cancelled() => break "the store lost it",
-                () = stop.cancelled() => break "the end",
+                () = lost.cancelled() => break "the store lost data",
+                () = stop.cancelled() => break "shutdown",
                 () = tokio::time::sleep_until(renew_at.min(lease.stop_at())) => {}
             }
             if Instant::now() >= lease.stop_at() {
@@ -278,7 +279,7 @@ impl LeaseManager {
                     lease = renewed;
                     renew_at = lease.renew_at();
                     retry.reset();
-                    // Whoever writes keeps the other side.
+                    // The writers keep the receiver.
                     let _ = stop_at.send(lease.stop_at());
                 }
                 Ok(Err(StoreError::LeaseLost { .. })) => break "taken over",
@@ -287,18 +288,18 @@ impl LeaseManager {
         };
         told.lead(shard, None);
         told.place(shard, Role::Uncertain);
-        info!(shard, epoch = lease.epoch, reason, "shard no longer led");
+        info!(shard, epoch = lease.epoch, reason, "no longer leading shard");
         if !stop.is_cancelled() {
             metrics::LEASE_LOSSES.with(&[&shard.to_string()]).increment();
         }
         if stop.is_cancelled() {
-            // Without the store's answer it runs out by itself.
+            // If the store does not answer, the lease expires by itself.
             let _ = tokio::time::timeout(self.life / 3, self.store.release_lease(&lease)).await;
         }
         if fenced.is_cancelled() { FENCED_PAUSE } else { Duration::ZERO }
     }
 
-    /// What is in the shard and does not belong there since the assets were divided anew.
+    /// Keys in the shard that no longer belong there since the assets were redistributed.
     async fn foreign(&self, shard: ShardId) -> Result<Arc<[Key]>, StoreError> {
         let entries = self.store.bootstrap(shard).await?.entries;
         let keys = entries.into_iter().map(|entry| entry.key);

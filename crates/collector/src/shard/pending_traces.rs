@@ -1,4 +1,4 @@
-//! The spans of what was heard since the last batch, as far as it is traced.
+//! Traced spans of the data received since the last batch.
 
 use tracing::Span;
 use tracing::field::Empty;
@@ -6,22 +6,22 @@ use tracing::field::Empty;
 use crossmarket_domain::{ShardId, TraceContext};
 use crossmarket_telemetry::trace;
 
-/// Spans that one batch is linked to at most.
+/// Maximum number of spans linked to one batch.
 const TRACES_MAX: usize = 32;
 
-/// Spans whose observations the next batch may hold.
+/// Spans whose observations the next batch may contain.
 #[derive(Default)]
 pub(crate) struct PendingTraces(Vec<TraceContext>);
 
 impl PendingTraces {
-    /// Notes one.
     pub(crate) fn record(&mut self, trace: TraceContext) {
         if self.0.len() < TRACES_MAX {
             self.0.push(trace);
         }
     }
 
-    /// A span for the making of a batch: below the first of them, linked to the others. Begins anew.
+    /// Creates a span for building a batch, as a child of the first recorded span and linked to the others. Clears the
+    /// list.
     pub(crate) fn aggregate(&mut self, shard: ShardId) -> Span {
         let traces = std::mem::take(&mut self.0);
         let span = trace::span!(

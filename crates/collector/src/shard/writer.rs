@@ -1,4 +1,4 @@
-//! One led shard's writing: one batch under way at a time, and what waits for the next.
+//! Writes one led shard: one batch in flight at a time, and the data waiting for the next one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,27 +14,28 @@ use crossmarket_domain::state::{Epoch, Key, Revision};
 use crossmarket_domain::{AssetCode, ShardId, TraceContext};
 use crossmarket_store::{StoreError, Update};
 
-/// Between two attempts to write to a store that cannot be reached. The longest is short, since what waits grows old.
+/// Delay between two attempts to write to an unreachable store. The maximum is short, since waiting data gets old.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(100), Duration::from_millis(500));
 
-/// After so long without a price a shard has no assets, which happens with many shards.
+/// A shard without a price for this long has no assets. This is normal with many shards.
 const EMPTY_AFTER: Duration = Duration::from_secs(120);
 
-/// What a shard's writer has under way and waiting.
+/// The batch in flight and the waiting data of one shard.
 pub(crate) struct Writer {
     /// The right to write.
     pub lead: ShardLease,
-    /// Keys to take out.
+    /// Keys to remove.
     pub gone: BTreeSet<Key>,
-    /// The last asset of a round of snapshots that did not hold all that was due.
+    /// Last asset of a round of snapshots that did not cover everything due.
     pub paused_after: Option<AssetCode>,
-    /// When the catalogue is looked through.
+    /// When the catalogue is checked next.
     pub catalogue_due: Instant,
-    /// When the feeds' health is told.
+    /// When the feeds' health is published next.
     pub feeds_due: Instant,
-    /// What was traces since the last batch.
+    /// Traced spans since the last batch.
     pub traces: PendingTraces,
-    /// A price has been written in this epoch: who has none yet cannot say that everything is there.
+    /// True once a price has been written in this epoch. Before that, the shard is not marked
+    /// complete until [`EMPTY_AFTER`] has passed.
     has_prices: bool,
     begun: Instant,
     writing: bool,
@@ -43,18 +44,16 @@ pub(crate) struct Writer {
     unavailable: bool,
 }
 
-/// What became of a batch.
+/// Result of a batch.
 pub(crate) struct Outcome {
     pub shard: ShardId,
-    /// The epoch it was written with.
     pub epoch: Epoch,
     pub keys: Vec<Key>,
-    /// The newest revision, or why it was not written.
+    /// The new revision, or why the write failed.
     pub result: Result<Revision, StoreError>,
 }
 
 impl Writer {
-    /// A writer at the beginning of its epoch.
     pub(crate) fn new(lead: ShardLease, seed: u64) -> Self {
         let now = Instant::now();
         Self {
@@ -73,7 +72,7 @@ impl Writer {
         }
     }
 
-    /// True for a shard in which nothing has been for so long that there is nothing, when the store is to be told so.
+    /// True when the shard has had no prices for [`EMPTY_AFTER`] and is due to be marked complete, as an empty shard.
     pub(crate) fn is_empty_for_good(&self, now: Instant) -> bool {
         !self.has_prices && now.duration_since(self.begun) >= EMPTY_AFTER && self.lead.is_published_due()
     }
@@ -83,12 +82,12 @@ impl Writer {
         !self.writing && self.retry_at.is_none_or(|at| at <= now)
     }
 
-    /// True when the last batch did not hold all that was due.
+    /// True when the last batch did not cover everything due.
     pub(crate) fn is_behind(&self) -> bool {
         self.paused_after.is_some()
     }
 
-    /// Starts writing a batch, below a span if it is traced; with `last`, after which nothing more is due.
+    /// Starts writing a batch, as a child of the trace if there is one. `last` is true if nothing more is due after it.
     pub(crate) fn write(
         &mut self,
         batch: Vec<Update>,
@@ -110,7 +109,7 @@ impl Writer {
         });
     }
 
-    /// Notes what became of the batch under way.
+    /// Records the result of the batch in flight.
     pub(crate) fn written(&mut self, result: &Result<Revision, StoreError>) {
         self.writing = false;
         match result {
@@ -123,7 +122,7 @@ impl Writer {
             Err(error) => {
                 self.retry_at = Some(Instant::now() + self.retry.next_pause());
                 if !std::mem::replace(&mut self.unavailable, true) {
-                    warn!(shard = self.lead.shard(), %error, "store not writable, retrying");
+                    warn!(shard = self.lead.shard(), %error, "cannot write to the store, retrying");
                 }
             }
         }

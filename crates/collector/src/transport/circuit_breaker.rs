@@ -1,4 +1,4 @@
-//! Circuit breakers: a feed that keeps failing is left alone for a growing while, then probed once.
+//! Circuit breakers: a feed that keeps failing is paused for increasing times, then probed once.
 
 use std::time::Duration;
 
@@ -6,14 +6,15 @@ use tokio::time::Instant;
 
 use crossmarket_backoff::{Backoff, Pauses};
 
-/// Failures in a row that open the circuit.
+/// Consecutive failures that open the circuit.
 pub(crate) const FAILURES_MAX: u32 = 5;
 
 /// How long an open circuit stays open.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// One feed's breaker. Closed, it lets everything through; open, nothing until the pause is over; then one probe decides.
+/// One feed's breaker. While closed, it lets everything through; while open, nothing until the pause has passed. Then
+/// one probe decides.
 pub(crate) struct Breaker {
     failures: u32,
     open_until: Option<Instant>,
@@ -21,17 +22,17 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// A closed breaker; the seed decides its pauses.
+    /// A closed breaker; `seed` determines the jitter of its pauses.
     pub(crate) fn new(seed: u64) -> Self {
         Self { failures: 0, open_until: None, pauses: Backoff::between(PAUSE_MIN, PAUSE_MAX).seeded(seed) }
     }
 
-    /// Until when nothing may be asked; `None` when a request, or the one probe, may go out.
+    /// End of the pause; `None` when a request, or the single probe, may be sent.
     pub(crate) fn open_until(&self, now: Instant) -> Option<Instant> {
         self.open_until.filter(|until| *until > now)
     }
 
-    /// True from the opening until a probe succeeds.
+    /// True from opening until a probe succeeds.
     pub(crate) fn is_open(&self) -> bool {
         self.open_until.is_some()
     }
@@ -43,7 +44,8 @@ impl Breaker {
         self.pauses.reset();
     }
 
-    /// Counts a failure; opens the circuit at [`FAILURES_MAX`] in a row, and again at once when a probe fails.
+    /// Counts a failure. Opens the circuit at [`FAILURES_MAX`] consecutive failures, and again at once when a probe
+    /// fails.
     pub(crate) fn failure(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {

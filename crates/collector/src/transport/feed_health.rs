@@ -1,4 +1,4 @@
-//! A feed's health: what happened to it, as the catalogue shows it, and the log lines about it.
+//! A feed's health as shown in the catalogue, and the log lines about it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +15,16 @@ use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Counter;
 use crossmarket_venues::{Unresolved, UnresolvedReason, VenueError};
 
-/// Failures in a row, before the first success, after which a feed counts as down rather than starting.
+/// After this many consecutive failures without any success, a feed is down rather than starting.
 const STARTING_FAILURES_MAX: u32 = 3;
 
-/// A feed is degraded when more than one in so many of its last entries were broken.
+/// A feed is degraded when more than one in this many of its latest entries were broken.
 const BROKEN_SHARE_MAX: usize = 100;
 
-/// Between two log lines about one feed at least; what flaps faster is told as a count.
+/// Minimum time between two log lines about one feed. Changes in between are reported as a count.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Between two published states of one feed, while only its counts change.
+/// Minimum time between two published states of a feed while only its counts change.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One feed's health, shared by its tasks.
@@ -38,7 +38,7 @@ pub(crate) struct FeedMonitor {
     inner: Mutex<Inner>,
 }
 
-/// This process's errors of one feed, by kind.
+/// This process's error counters of one feed, by kind.
 struct ErrorCounters {
     rate_limited: Arc<Counter>,
     transient: Arc<Counter>,
@@ -90,7 +90,8 @@ impl Inner {
 }
 
 impl FeedMonitor {
-    /// A feed not heard from yet, or one switched off. `interval` is the time between its requests.
+    /// The health of a feed without any response yet, or of a disabled one. `interval` is the time between its
+    /// requests.
     pub(crate) fn new(
         venue: VenueId,
         feed: Feed,
@@ -144,12 +145,11 @@ impl FeedMonitor {
         }
     }
 
-    /// The feed's venue.
     pub(crate) fn venue(&self) -> VenueId {
         self.venue
     }
 
-    /// What its health is published under.
+    /// Key under which its health is published.
     pub(crate) fn key(&self) -> Key {
         Key::Feed(SmolStr::new_static(self.venue.as_str()), self.feed)
     }
@@ -160,12 +160,12 @@ impl FeedMonitor {
         change(&mut inner, self.clock.now())
     }
 
-    /// A request goes out.
+    /// Counts a request.
     pub(crate) fn requested(&self) {
         self.update(|inner, _| inner.status.request_count += 1);
     }
 
-    /// An answer was read: so many observations, and these entries gave none.
+    /// Records a response: the number of instruments asked for and of observations, and the entries that yielded none.
     pub(crate) fn succeeded(&self, asked: usize, resolved: usize, unresolved: &[Unresolved]) {
         self.update(|inner, now| {
             inner.failures = 0;
@@ -179,7 +179,7 @@ impl FeedMonitor {
         });
     }
 
-    /// One of many answers of a planned feed was read: so many observations, and these entries gave none.
+    /// Records one of many responses of a planned feed: the number of observations, and the entries that yielded none.
     pub(crate) fn answered(&self, resolved: usize, unresolved: &[Unresolved]) {
         self.update(|inner, now| {
             inner.failures = 0;
@@ -191,7 +191,7 @@ impl FeedMonitor {
         });
     }
 
-    /// So many instruments are asked for, and so many of them are answered.
+    /// Records how many instruments are asked for, and how many of them are answered.
     pub(crate) fn instruments(&self, asked: usize, resolved: usize) {
         self.update(|inner, _| {
             inner.status.instrument_count = u32::try_from(asked).unwrap_or(u32::MAX);
@@ -199,17 +199,17 @@ impl FeedMonitor {
         });
     }
 
-    /// How the feed is planned by rank.
+    /// Records the feed's plan by rank.
     pub(crate) fn planned(&self, plan: Vec<PlanTier>) {
         self.update(|inner, _| inner.status.plan = plan);
     }
 
-    /// True once the feed gave anything.
+    /// True once the feed has delivered anything.
     pub(crate) fn has_succeeded(&self) -> bool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).status.last_success.is_some()
     }
 
-    /// A stream's frame was read. It counts as a request and as a success.
+    /// Records a stream's frame. It counts as a request and as a success.
     pub(crate) fn frame(&self, resolved: usize, unresolved: &[Unresolved]) {
         self.update(|inner, now| {
             inner.status.request_count += 1;
@@ -219,7 +219,7 @@ impl FeedMonitor {
         });
     }
 
-    /// A request failed for good, its retries included.
+    /// Records a request that failed for good, including its retries.
     pub(crate) fn failed(&self, error: &VenueError) {
         self.errors.count(error);
         self.update(|inner, now| {
@@ -230,17 +230,17 @@ impl FeedMonitor {
         });
     }
 
-    /// The circuit opened or closed.
+    /// Records that the circuit opened or closed.
     pub(crate) fn circuit(&self, open: bool) {
         self.update(|inner, _| inner.circuit_open = open);
     }
 
-    /// Observations that were read and then refused, by reason.
+    /// Counts observations that were parsed and then rejected, by reason.
     pub(crate) fn rejected(&self, reason: &'static str, count: u64) {
         self.update(|inner, _| *inner.rejections.entry(reason).or_default() += count);
     }
 
-    /// The stream needs so many connections.
+    /// Sets the number of connections that the stream needs.
     pub(crate) fn stream_groups(&self, count: usize) {
         self.update(|inner, _| inner.streams_wanted = count);
     }
@@ -261,7 +261,7 @@ impl FeedMonitor {
         });
     }
 
-    /// A stream's connection was replaced.
+    /// Counts a replaced connection of the stream.
     pub(crate) fn reconnected(&self) {
         self.update(|inner, _| inner.status.reconnect_count += 1);
     }
@@ -271,14 +271,14 @@ impl FeedMonitor {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).stream_is_up()
     }
 
-    /// The health now.
+    /// The current health.
     pub(crate) fn status(&self) -> FeedStatus {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut inner, self.clock.now());
         inner.status.clone()
     }
 
-    /// The state to publish, when there is news: at once when the state changed, now and then when only counts did.
+    /// The state to publish, if any: at once after a change of the feed's state, at intervals if only counts changed.
     pub(crate) fn news(&self) -> Option<(Key, State)> {
         let now = self.clock.now();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -322,7 +322,7 @@ impl FeedMonitor {
         self.log(inner, now);
     }
 
-    /// One line when a feed goes down and one when it is back; never more than one in [`LOG_INTERVAL`].
+    /// Logs one line when a feed goes down and one when it is back, at most one per [`LOG_INTERVAL`].
     fn log(&self, inner: &mut Inner, now: Timestamp) {
         let down = match inner.status.state {
             FeedState::Down => true,
@@ -349,8 +349,8 @@ impl FeedMonitor {
     }
 }
 
-/// Without a success for so long a feed is down. While a stream delivers, the polling beside it has pauses of 30 s and the stream of a
-/// quiet market may say nothing; a feed that fails again and again is down earlier, since its circuit opens.
+/// A feed without a success for this long is down. While a stream delivers, polling pauses for 30 s, and the stream of
+/// a quiet market may be silent. A feed that keeps failing is down earlier, since its circuit opens.
 fn down_after(interval: Duration) -> Duration {
     (interval * 3).max(Duration::from_secs(75))
 }
@@ -364,7 +364,7 @@ fn state_of(inner: &Inner, now: Timestamp) -> FeedState {
         let given_up = inner.circuit_open || inner.failures >= STARTING_FAILURES_MAX || refused;
         return if given_up { FeedState::Down } else { FeedState::Starting };
     };
-    // A stream's own connection may be well while the polling beside it fails; then the feed still delivers.
+    // A stream's connection may be healthy while polling fails; then the feed still delivers.
     if now.since(last_success) > down_after(inner.status.interval) || (inner.circuit_open && !inner.stream_is_up()) {
         FeedState::Down
     } else if inner.failures > 0 || inner.broken {
@@ -374,7 +374,7 @@ fn state_of(inner: &Inner, now: Timestamp) -> FeedState {
     }
 }
 
-/// Counts entries by reason and returns how many of them were broken, not just without a value.
+/// Counts entries by reason. Returns how many were broken rather than merely without a value.
 fn count_unresolved(inner: &mut Inner, unresolved: &[Unresolved]) -> usize {
     for entry in unresolved {
         *inner.rejections.entry(entry.reason.as_str()).or_default() += 1;

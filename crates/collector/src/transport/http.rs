@@ -1,4 +1,4 @@
-//! The HTTP client: one GET, limited in time, size and where it may go.
+//! The HTTP client: a single GET, limited in time, size and destination.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,17 +16,18 @@ use crossmarket_domain::Timestamp;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{Request, Response, VenueError};
 
-/// The name given to the venues. Some refuse whatever does not begin like a browser's; this says all the same who asks.
+/// User agent sent to the venues. Some refuse anything that does not begin like a browser's; this one still identifies
+/// us.
 const USER_AGENT: &str = concat!("Mozilla/5.0 (compatible; crossmarket/", env!("CARGO_PKG_VERSION"), ")");
 
 /// Limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchLimits {
-    /// Time for the connection.
+    /// Time limit for the connection.
     pub connect_timeout: Duration,
-    /// Time for everything, the body included.
+    /// Time limit for the whole request, including the body.
     pub total_timeout: Duration,
-    /// Length of the decompressed body, in bytes.
+    /// Maximum length of the decompressed body, in bytes.
     pub body_bytes_max: usize,
 }
 
@@ -40,10 +41,9 @@ impl Default for FetchLimits {
     }
 }
 
-/// Why a client or an address cannot be used.
+/// Why a client or an address is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchSetupError {
-    /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
     #[error(
@@ -62,10 +62,10 @@ pub(crate) struct Fetcher {
     limits: FetchLimits,
 }
 
-/// Sends requests. The collector's own is [`Fetcher`]; tests have others.
+/// Sends requests. The collector uses [`Fetcher`]; tests use their own implementations.
 #[async_trait]
 pub(crate) trait Fetch: Send + Sync {
-    /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole answer.
+    /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole response.
     async fn get(&self, base_url: &str, request: &Request) -> Result<Response, VenueError>;
 }
 
@@ -73,7 +73,7 @@ impl Fetcher {
     /// A client with these limits: no redirects, gzip, HTTP/1.1 or 2.
     pub(crate) fn new(limits: FetchLimits) -> Result<Self, FetchSetupError> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Losing a race against another installer is as good as winning it.
+            // It does not matter if another installer wins the race.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = reqwest::Client::builder()
@@ -90,10 +90,10 @@ impl Fetcher {
 
 #[async_trait]
 impl Fetch for Fetcher {
-    /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole answer.
+    /// Sends a request to `base_url` (absolute, without a trailing slash) and reads the whole response.
     ///
-    /// What cannot be reached or breaks off is [`VenueError::Transient`]; a redirect is [`VenueError::Rejected`]; a body over the limit is
-    /// [`VenueError::Malformed`]. No text holds the URL's query or anything of the body.
+    /// A failed or broken connection is [`VenueError::Transient`], a redirect is [`VenueError::Rejected`], and a body
+    /// over the limit is [`VenueError::Malformed`]. No error text contains the URL's query or any part of the body.
     async fn get(&self, base_url: &str, request: &Request) -> Result<Response, VenueError> {
         let text = format!("{base_url}{}", request.path);
         let url = Url::parse(&text).map_err(|_| VenueError::Rejected("the request's address is malformed".into()))?;
@@ -143,7 +143,7 @@ impl Fetcher {
     }
 }
 
-/// The whole body, decompressed; `None` when it is longer than `bytes_max`.
+/// The whole decompressed body; `None` if it is longer than `bytes_max`.
 pub(super) async fn body_of(answer: &mut reqwest::Response, bytes_max: usize) -> Result<Option<Bytes>, reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await? {
@@ -155,7 +155,7 @@ pub(super) async fn body_of(answer: &mut reqwest::Response, bytes_max: usize) ->
     Ok(Some(body.freeze()))
 }
 
-/// A query may hold a key.
+/// A query may contain a key.
 fn without_query(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(None);
@@ -171,7 +171,7 @@ fn error_type(error: &VenueError) -> &'static str {
     }
 }
 
-/// Checks a configured base address: `secure` anywhere, `plain` on loopback only, no user, password, query or fragment.
+/// Checks a configured base address: `secure` anywhere, `plain` on loopback only; no user, password, query or fragment.
 pub(crate) fn check_address(text: &str, plain: &str, secure: &str) -> Result<Url, FetchSetupError> {
     let shown = || FetchSetupError::Address {
         text: text.split(['?', '#']).next().and_then(|front| front.rsplit('@').next()).unwrap_or_default().to_owned(),
@@ -196,14 +196,14 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A closed set of texts: the error's own may hold the address with a key in it.
+/// Maps to a closed set of texts: the error's own text may contain the address with a key in it.
 fn transient(error: &reqwest::Error) -> VenueError {
     VenueError::Transient(SmolStr::new_static(if error.is_timeout() {
         "timed out"
     } else if error.is_connect() {
         "could not connect"
     } else if error.is_body() || error.is_decode() {
-        "the answer broke off"
+        "the response was cut off"
     } else {
         "the request failed"
     }))
@@ -213,7 +213,7 @@ fn text_of(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> SmolStr {
     headers.get(name).and_then(|value| value.to_str().ok()).map(SmolStr::new).unwrap_or_default()
 }
 
-/// Seconds, or an HTTP date from which the time now is subtracted.
+/// Parses seconds or an HTTP date, from which the current time is subtracted.
 fn retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -249,7 +249,7 @@ mod tests {
         FetchLimits { total_timeout: Duration::from_millis(500), body_bytes_max: 100_000, ..FetchLimits::default() }
     }
 
-    /// One gzip member of stored (uncompressed) and then run-length blocks is tedious to write by hand; a fixed-Huffman block of one
+    /// A gzip member of stored and then run-length blocks is tedious to write by hand. A fixed-Huffman block of one
     /// literal and many 258-byte copies is short, and expands 1,000 times.
     fn gzip_of_zeros(copies: usize) -> Vec<u8> {
         let mut bits: Vec<bool> = vec![true, true, false];

@@ -1,7 +1,7 @@
-//! Rate-limit limiters: one for each metered scope of a venue, shared by every feed that draws on it.
+//! Rate limiters: one for each metered scope of a venue, shared by every feed that uses it.
 //!
-//! A sliding-window log rather than a token bucket: a bucket lets almost twice the limit through in the window that starts just before
-//! a burst, and venues that meter by sliding windows count exactly that.
+//! Uses a sliding-window log rather than a token bucket. A bucket allows almost twice the limit in the window that
+//! starts just before a burst, and venues that meter by sliding windows count exactly that.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,25 +17,25 @@ use crossmarket_domain::state::RateBudget;
 use crossmarket_domain::time::HOUR;
 use crossmarket_venues::RateLimit;
 
-/// The shortest and longest pause that a venue's `Retry-After` can cause, so that neither 0 nor a broken header stops us from behaving.
+/// Shortest and longest pause that a venue's `Retry-After` can cause, to guard against 0 and broken headers.
 const PENALTY_MIN: Duration = Duration::from_secs(1);
 const PENALTY_MAX: Duration = HOUR;
 
-/// The part of a limit that planned requests may take, in per cent: what else draws on the scope, and the difference between our clock and
-/// the venue's, need room.
+/// Part of a limit that planned requests may use, in per cent. The rest covers other users of the scope and the
+/// difference between our clock and the venue's.
 const PLANNED_PERCENT: u64 = 80;
 
-/// The weight that planned requests may take in a window of that limit.
+/// The weight that planned requests may use in one window of the limit.
 pub(crate) fn planned_limit(limit: &RateLimit) -> u32 {
     u32::try_from(u64::from(limit.limit) * PLANNED_PERCENT / 100).unwrap_or(u32::MAX).max(1)
 }
 
-/// One metered scope: at most `limit` weight is granted in any window. Waiting is first come, first served.
+/// One metered scope: grants at most `limit` weight in any window, first come, first served.
 pub(crate) struct RateLimiter {
     venue: VenueId,
     limit: RateLimit,
     clock: Clock,
-    /// Held while waiting, which makes the waiting fair: the mutex hands out turns in the order of asking.
+    /// Held while waiting, which makes waiting fair: the mutex grants turns in order of arrival.
     turn: tokio::sync::Mutex<()>,
     log: Mutex<Log>,
     planned_only: AtomicBool,
@@ -49,7 +49,7 @@ struct Log {
 }
 
 impl RateLimiter {
-    /// A full budget.
+    /// A limiter with its full budget.
     pub(crate) fn new(venue: VenueId, limit: RateLimit, clock: Clock) -> Self {
         Self {
             venue,
@@ -61,13 +61,13 @@ impl RateLimiter {
         }
     }
 
-    /// The scope's name within the venue.
+    /// Name of the scope within the venue.
     pub(crate) fn scope(&self) -> &'static str {
         self.limit.scope
     }
 
-    /// Waits until `weight` fits and takes it. A weight of 0 counts as 1, one above the limit as the limit (it could never be granted).
-    /// Dropping the future takes nothing.
+    /// Waits until `weight` fits, then takes it. A weight of 0 counts as 1, and a weight above the limit counts as the
+    /// limit (it could never be granted). Dropping the future takes nothing.
     pub(crate) async fn acquire(&self, weight: u32) {
         let weight = weight.clamp(1, self.limit.limit.max(1));
         let _turn = self.turn.lock().await;
@@ -76,12 +76,13 @@ impl RateLimiter {
         }
     }
 
-    /// [`RateLimiter::acquire`] for a request that can wait: it leaves a part of the limit to others and holds nobody up while it waits.
+    /// [`RateLimiter::acquire`] for a request that can wait: it leaves part of the limit to others and blocks no one
+    /// while it waits.
     pub(crate) async fn acquire_planned(&self, weight: u32) {
         self.acquire_within(weight, planned_limit(&self.limit)).await;
     }
 
-    /// [`RateLimiter::acquire_planned`] for a request that is of no hurry at all: it takes only what planned ones leave.
+    /// [`RateLimiter::acquire_planned`] for a request without any urgency: it uses only what planned ones leave.
     pub(crate) async fn acquire_spare(&self, weight: u32) {
         self.acquire_within(weight, (planned_limit(&self.limit) / 2).max(1)).await;
     }
@@ -98,19 +99,19 @@ impl RateLimiter {
         }
     }
 
-    /// Nothing but planned requests draws on the scope, so that their part is all that is taken.
+    /// Declares that only planned requests use the scope, so that only their part is ever taken.
     pub(crate) fn plan_only(&self) {
         self.planned_only.store(true, Ordering::Relaxed);
     }
 
-    /// Stops every feed of the scope for as long as the venue asked.
+    /// Pauses every feed of the scope for as long as the venue asked.
     pub(crate) fn penalize(&self, retry_after: Duration) {
         let until = Instant::now() + self.clock.real(retry_after.clamp(PENALTY_MIN, PENALTY_MAX));
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.paused_until = Some(log.paused_until.map_or(until, |paused| paused.max(until)));
     }
 
-    /// What the catalogue says about it.
+    /// The scope's entry in the catalogue.
     pub(crate) fn report(&self) -> RateBudget {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         self.forget_old(&mut log, Instant::now());
@@ -149,7 +150,8 @@ impl RateLimiter {
         Some(now + self.window())
     }
 
-    /// A millisecond more than the venue's, for timers that fire early and windows that include both ends.
+    /// One millisecond longer than the venue's window, to allow for timers that fire early and windows that include
+    /// both ends.
     fn window(&self) -> Duration {
         self.clock.real(self.limit.window) + Duration::from_millis(1)
     }
@@ -170,19 +172,19 @@ impl RateLimiter {
 pub(crate) struct RateLimiters(Arc<[RateLimiter]>);
 
 impl RateLimiters {
-    /// One budget for each of the venue's scopes. `factor` multiplies the limits: above 1 only where the venue is simulated and has no
-    /// meter to protect.
+    /// One limiter for each of the venue's scopes. `factor` multiplies the limits. It is above 1 only for simulated
+    /// venues, which have no rate meter to protect.
     pub(crate) fn new(venue: VenueId, limits: &[RateLimit], factor: u32, clock: Clock) -> Self {
         let scaled = |limit: &RateLimit| RateLimit { limit: limit.limit.saturating_mul(factor), ..*limit };
         Self(limits.iter().map(|limit| RateLimiter::new(venue, scaled(limit), clock)).collect())
     }
 
-    /// The budget of a scope; `None` for a scope that the venue does not declare.
+    /// The limiter of a scope; `None` for a scope that the venue does not declare.
     pub(crate) fn scope(&self, scope: &str) -> Option<&RateLimiter> {
         self.0.iter().find(|budget| budget.scope() == scope)
     }
 
-    /// What the catalogue says about them.
+    /// The scopes' entries in the catalogue.
     pub(crate) fn reports(&self) -> Vec<RateBudget> {
         self.0.iter().map(RateLimiter::report).collect()
     }

@@ -1,4 +1,4 @@
-//! Repeats requests that may succeed next time.
+//! Retries requests that may succeed next time.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,14 +8,15 @@ use tokio::time::Instant;
 use crossmarket_backoff::Backoff;
 use crossmarket_venues::VenueError;
 
-/// Attempts beyond the first.
+/// Attempts after the first.
 pub(crate) const RETRIES_MAX: u32 = 3;
 
-/// Before a retry.
+/// Delay before a retry.
 const BACKOFF: Backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(5));
 
-/// Runs `attempt` until it succeeds, fails for good, has failed [`RETRIES_MAX`] + 1 times, or the next wait would pass `deadline`.
-/// Only [`VenueError::Transient`] is worth a retry: a limit is the budget's to wait for, and the other errors come again.
+/// Runs `attempt` until it succeeds, fails for good, has failed [`RETRIES_MAX`] + 1 times, or the next delay would pass
+/// `deadline`. Only [`VenueError::Transient`] is worth a retry: the rate limiter waits for limits, and the other errors
+/// would recur.
 pub(crate) async fn with_retries<T, F>(
     seed: u64,
     deadline: Instant,

@@ -1,7 +1,8 @@
-//! Streams: which instruments go over which connection, and how connections are replaced without a gap.
+//! Streams: which instruments use which connection, and how connections are replaced without a gap.
 //!
-//! One task holds a group of instruments. It replaces its connection before the venue would close it, when the venue announces a close,
-//! and when the group changes; the old connection goes on until the new one has delivered. [`connection`] is one connection.
+//! One task holds a group of instruments. It replaces its connection before the venue would close it, when the venue
+//! announces a close, and when the group changes. The old connection stays open until the new one has delivered.
+//! [`connection`] is one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,14 @@ mod tests;
 
 use crate::transport::websocket::{Connection, Phase, StreamContext};
 
-/// A planned reconnect comes at this share of the venue's limit, less up to [`LIFE_JITTER`] of it.
+/// A planned reconnect happens at this share of the venue's limit, less up to [`LIFE_JITTER`] of it.
 const LIFE_SHARE: f64 = 0.9;
 const LIFE_JITTER: f64 = 0.1;
 
-/// Before a new attempt after a failure.
+/// Delay before a new attempt after a failure.
 const BACKOFF: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(60));
 
-/// A connection that has not delivered after so long has failed, or, if it was heard from, serves a quiet market.
+/// After this long without data, a connection has failed or, if it has received anything else, serves a quiet market.
 const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Streams the wanted instruments until `stop`. An empty list means that nothing is wanted yet.
@@ -66,11 +67,12 @@ pub(crate) async fn run(
             changed = wanted.changed() => if changed.is_err() { stop.cancelled().await; break },
         }
     }
-    // Every group ends by itself, closing its connection politely; one that cannot is cut off by the caller's deadline.
+    // Every group ends by itself and closes its connection cleanly. The caller's deadline aborts those that cannot.
     while tasks.join_next().await.is_some() {}
 }
 
-/// Distributes instruments over groups so that as few groups as possible change: who stays wanted stays where it is.
+/// Distributes instruments over groups so that as few groups as possible change: instruments that are still wanted keep
+/// their group.
 fn assign(mut groups: Vec<Vec<Instrument>>, wanted: &[Instrument], group_size: usize) -> Vec<Vec<Instrument>> {
     for group in &mut groups {
         group.retain(|instrument| wanted.contains(instrument));
@@ -125,8 +127,8 @@ async fn close(connection: Option<Connection>, context: &StreamContext) {
     }
 }
 
-/// Opens a connection and, once it has delivered, closes the current one and takes its place. Returns after how long to do so again: the
-/// planned life of the new connection, or the backoff when it failed.
+/// Opens a connection and, once it has delivered, closes the current one and replaces it. Returns the time until the
+/// next replacement: the planned lifetime of the new connection, or the backoff after a failure.
 async fn replace(
     context: &StreamContext,
     current: &mut Option<Connection>,
@@ -163,11 +165,11 @@ async fn delivers(connection: &mut Connection) -> Result<(), SmolStr> {
     let first = connection.wait_for(|phase| matches!(phase, Phase::Delivering | Phase::Closing | Phase::Ended(_)));
     match tokio::time::timeout(DELIVERY_WAIT_MAX, first).await {
         Ok(Phase::Ended(reason)) => Err(reason),
-        Ok(Phase::Closing) => Err("the venue closes at once".into()),
+        Ok(Phase::Closing) => Err("the venue announced a close at once".into()),
         Ok(_) => Ok(()),
         Err(_) => match connection.phase() {
             Phase::Quiet => Ok(()),
-            _ => Err("nothing was delivered".into()),
+            _ => Err("no data was received".into()),
         },
     }
 }
@@ -179,18 +181,18 @@ enum Replace {
     Stop,
     /// The connection is gone.
     Lost(SmolStr),
-    /// Another is to take over, and until then the current one goes on.
+    /// A new one is due; the current one continues until then.
     Planned,
 }
 
-/// Stays with the connection, or without one, until something calls for another.
+/// Waits, with or without a connection, until a replacement is needed.
 async fn stay(
     mut current: Option<&mut Connection>,
     due: Option<Option<Duration>>,
     members: &mut watch::Receiver<Vec<Instrument>>,
     stop: &CancellationToken,
 ) -> Replace {
-    // A connection that was closing before, and could not be replaced, is left in peace until it ends.
+    // A connection that was already closing, and could not be replaced, is left alone until it ends.
     let closing_known = current.as_ref().is_some_and(|connection| matches!(connection.phase(), Phase::Closing));
     let phase_change = async {
         match current.as_mut() {

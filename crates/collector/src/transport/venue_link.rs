@@ -1,4 +1,4 @@
-//! One venue's HTTP side: requests within its rate limits, and what their answers say.
+//! HTTP link to one venue: sends requests within its rate limits and parses the responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,31 +16,30 @@ use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{ApiKey, Ask, Parsed, Request, Response, Secret, Venue, VenueError};
 
-/// When a venue that limits us does not say for how long, and its window is not to be trusted.
+/// Pause after a rate limit if the venue does not say how long, and its window cannot be trusted.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
-/// One venue's HTTP side, shared by its feeds.
+/// HTTP link to one venue, shared by its feeds.
 #[derive(Clone)]
 pub(crate) struct VenueLink {
-    /// Its place in the collector's list.
+    /// Index in the collector's list.
     pub index: u16,
     pub venue: &'static dyn Venue,
-    /// Where its HTTP API is.
+    /// Base address of its HTTP API.
     pub rest_url: Arc<str>,
     /// True when `rest_url` is on loopback: then every request goes there, whatever host it names.
     pub redirected: bool,
     /// Its metered scopes.
     pub limiters: RateLimiters,
-    /// Its key and where it goes, for a venue that needs one.
+    /// API key and where it is sent, for a venue that needs one.
     pub api_key: Option<(ApiKey, Secret)>,
-    /// The HTTP client.
     pub fetcher: Arc<dyn Fetch>,
-    /// The time.
     pub clock: Clock,
 }
 
 impl VenueLink {
-    /// Asks once and reads the answer, within the scope's limiter. A limit pauses the whole scope.
+    /// Sends a request once within the scope's limiter, and parses the response. A rate-limit response pauses the whole
+    /// scope.
     pub(crate) async fn ask(&self, feed: Feed, request: &Request) -> Result<Parsed, VenueError> {
         let limiter = self.limiters.scope(request.scope);
         if let Some(limiter) = limiter {
@@ -65,7 +64,7 @@ impl VenueLink {
         match &self.api_key {
             None => self.fetcher.get(base, request).await,
             Some((place, key)) => {
-                // Only the request that is sent has the key: nothing that is read or logged does.
+                // Only the request that is sent contains the key; nothing that is parsed or logged does.
                 let mark = if request.path.contains('?') { '&' } else { '?' };
                 let value: String = url::form_urlencoded::byte_serialize(key.reveal().as_bytes()).collect();
                 let path = format!("{}{mark}{}={value}", request.path, place.parameter);
@@ -74,7 +73,7 @@ impl VenueLink {
         }
     }
 
-    /// Reads an answer. A limit pauses the whole scope.
+    /// Parses a response. A rate-limit response pauses the whole scope.
     fn read(
         &self,
         feed: Feed,
@@ -103,7 +102,7 @@ impl VenueLink {
         parsed
     }
 
-    /// A span for a request with all that belongs to it, if it is traced: here a datum's trace begins.
+    /// Span for a request and its processing, if traced. The trace of a datum begins here.
     pub(crate) fn collect_span(&self, feed: Feed) -> Span {
         trace::span!(
             trace::begin(),
@@ -113,7 +112,8 @@ impl VenueLink {
         )
     }
 
-    /// Asks once, within the part of the scope's limiter that is for planned requests, and reads the answer as each of the feeds.
+    /// Sends a request once within the part of the scope's limit for planned requests, and parses the response as each
+    /// of the feeds.
     pub(crate) async fn ask_planned(&self, feeds: &[Feed], request: &Request) -> Result<Vec<Parsed>, VenueError> {
         let limiter = self.limiters.scope(request.scope);
         if let Some(limiter) = limiter {
@@ -141,7 +141,7 @@ impl VenueLink {
         feeds.iter().map(|feed| self.read(*feed, request, &response, limiter)).collect()
     }
 
-    /// [`VenueLink::ask`], repeated while that helps, for at most `span`.
+    /// [`VenueLink::ask`], retried while that helps, for at most `span`.
     pub(crate) async fn ask_patiently(
         &self,
         feed: Feed,

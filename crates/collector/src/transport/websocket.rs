@@ -1,5 +1,5 @@
-//! One WebSocket connection: three tasks, so that none can hold up the others. One reads, one writes, and one watches both, sends the
-//! pings and ends the connection when nothing comes in or a write does not get through.
+//! One WebSocket connection, run by three tasks that cannot block each other. One reads, one writes, and one watches
+//! both: it sends the pings, and ends the connection when nothing is received or a write does not complete.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -26,43 +26,40 @@ use crossmarket_telemetry::registry::Histogram;
 use crossmarket_telemetry::trace;
 use crossmarket_venues::{Frame, Ping, SessionPolicy, StreamingVenue, VenueError};
 
-/// The half of a connection that is written to.
+/// The write half of a connection.
 pub(crate) type FrameSink = Pin<Box<dyn Sink<Message, Error = WebSocketError> + Send>>;
 
-/// The half of a connection that is read from.
+/// The read half of a connection.
 pub(crate) type FrameSource = Pin<Box<dyn Stream<Item = Result<Message, WebSocketError>> + Send>>;
 
 /// What the stream of one venue needs.
 #[derive(Clone)]
 pub(crate) struct StreamContext {
-    /// The venue's place in the collector's list.
+    /// Index of the venue in the collector's list.
     pub venue_index: u16,
-    /// The protocol.
     pub stream: &'static dyn StreamingVenue,
-    /// The session's limits and habits.
+    /// Limits and rules of a session.
     pub session: SessionPolicy,
-    /// How connections are made.
     pub dial: Arc<dyn Dial>,
-    /// The tickers feed's health.
+    /// Health of the tickers feed.
     pub monitor: Arc<FeedMonitor>,
-    /// Where observations go.
+    /// Destination of the observations.
     pub events: mpsc::Sender<CollectorEvent>,
-    /// The time.
     pub clock: Clock,
-    /// Decides the jitter.
+    /// Seed of the jitter.
     pub seed: u64,
 }
 
-/// Makes connections.
+/// Opens connections.
 #[async_trait]
 pub(crate) trait Dial: Send + Sync {
-    /// A new connection, its handshake done.
+    /// Opens a new connection, including the handshake.
     async fn dial(&self) -> Result<(FrameSink, FrameSource), VenueError>;
 }
 
-/// Makes WebSocket connections to one address.
+/// Opens WebSocket connections to one address.
 pub(crate) struct WebSocketDial {
-    /// The whole address.
+    /// Full address.
     pub url: String,
 }
 
@@ -76,10 +73,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Pings and replies that wait to be written at most.
+/// Maximum number of pings and replies waiting to be written.
 const REPLIES_MAX: usize = 16;
 
-/// Instruments that wait to be handed on at most; a venue that sends more than were asked for loses the rest.
+/// Maximum number of instruments waiting to be forwarded. If a venue sends more than requested, the rest is dropped.
 const PENDING_MAX: usize = 20_000;
 
 #[async_trait]
@@ -101,22 +98,22 @@ impl Dial for WebSocketDial {
     }
 }
 
-/// How far a connection has come.
+/// Progress of a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
-    /// Not heard from.
+    /// Nothing received yet.
     Connecting,
-    /// PendingTraces from, without data yet.
+    /// Something received, but no data yet.
     Quiet,
     /// Has delivered data.
     Delivering,
     /// The venue is about to close it.
     Closing,
-    /// Gone, and why.
+    /// Ended, and why.
     Ended(SmolStr),
 }
 
-/// A running connection. Dropping it cuts it off.
+/// A running connection. Dropping it aborts it.
 pub(crate) struct Connection {
     phase: watch::Receiver<Phase>,
     stop: CancellationToken,
@@ -137,7 +134,6 @@ impl Connection {
         Self { phase, stop, tasks }
     }
 
-    /// How far it has come.
     pub(crate) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
@@ -149,10 +145,10 @@ impl Connection {
         }
     }
 
-    /// Closes it politely, within a second.
+    /// Closes the connection cleanly, within a second.
     pub(crate) async fn close(mut self) {
         self.stop.cancel();
-        // The time-out cuts off what does not end by itself: dropping the set aborts its tasks.
+        // The timeout limits this: dropping the set aborts its tasks.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT * 2, self.tasks.join_next()).await;
     }
 }
@@ -180,14 +176,14 @@ impl Pulse {
         if now.saturating_sub(self.received.load(Ordering::Relaxed)) > silence_max.as_millis() as u64 {
             Some("silent for too long")
         } else if writing_since > 0 && now.saturating_sub(writing_since) > WRITE_TIMEOUT.as_millis() as u64 {
-            Some("a write did not get through")
+            Some("a write timed out")
         } else {
             None
         }
     }
 }
 
-/// Runs a connection to its end and says why it ended.
+/// Runs a connection to its end. Returns why it ended.
 async fn drive(
     context: &StreamContext,
     instruments: Vec<Instrument>,
@@ -248,13 +244,13 @@ async fn watch_over(
         {
             next_ping = Some(due + every);
             if replies.try_send(text.to_owned()).is_err() {
-                return "too much waits to be written".into();
+                return "too many messages wait to be written".into();
             }
         }
     }
 }
 
-/// Writes the subscriptions and the replies, replies first, no faster than the venue allows.
+/// Writes the subscriptions and replies, replies first, no faster than the venue allows.
 async fn write(
     mut sink: FrameSink,
     subscriptions: Vec<String>,
@@ -294,7 +290,7 @@ async fn write(
     "closed".into()
 }
 
-/// What waits to be handed on. A spot market and a perpetual may share a symbol.
+/// Observations waiting to be forwarded. A spot market and a perpetual may share a symbol.
 type Pending = HashMap<(InstrumentKind, SmolStr), Observation>;
 
 struct Reader {
@@ -306,7 +302,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads frames and hands their observations on. While the pipeline is busy they wait here, the latest of each instrument.
+    /// Reads frames and forwards their observations. While the pipeline is busy they wait here, the latest per
+    /// instrument.
     async fn run(self, mut source: FrameSource) -> SmolStr {
         let events = self.context.events.clone();
         let mut pending = Pending::new();
@@ -326,7 +323,7 @@ impl Reader {
                     Err(_) => return "stopped".into(),
                 },
             }
-            // What was received before the end is handed on before the end is told.
+            // Forward everything received before the end, then report the end.
             if pending.is_empty()
                 && let Some(reason) = end.take()
             {
@@ -336,7 +333,7 @@ impl Reader {
     }
 
     fn observed(&self, pending: &mut Pending) -> CollectorEvent {
-        // Its frames were read as they came; what is traced begins where they are handed on together.
+        // Frames were parsed as they arrived. A trace begins where their observations are forwarded together.
         let span = trace::span!(
             trace::begin(),
             "collect",
@@ -355,7 +352,7 @@ impl Reader {
         })
     }
 
-    /// Reads one message; the text says that it was the last.
+    /// Processes one message. Returns the reason if it was the last.
     fn take(&self, message: Message, pending: &mut Pending) -> Option<SmolStr> {
         let parse = |bytes: &[u8]| self.parse_duration.time(|| self.context.stream.parse_frame(bytes));
         let frame = match &message {
@@ -383,13 +380,13 @@ impl Reader {
             }
             Ok(Frame::Reply(text)) => {
                 if self.replies.try_send(text).is_err() {
-                    return Some("too much waits to be written".into());
+                    return Some("too many messages wait to be written".into());
                 }
                 self.advance(&Phase::Quiet);
             }
             Ok(Frame::Closing) => self.advance(&Phase::Closing),
             Err(error) => {
-                // One unreadable frame costs that frame and no other.
+                // An unreadable frame affects no other frame.
                 tracing::debug!(%error, "unreadable frame");
                 self.context.monitor.rejected("malformed_frame", 1);
             }
@@ -428,15 +425,15 @@ impl Reader {
     }
 }
 
-/// A closed set of texts: the error's own may hold an address with a key in it.
+/// Maps to a closed set of texts: the error's own text may contain an address with a key in it.
 fn text_of(error: &WebSocketError) -> &'static str {
     match error {
         WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed => "the connection ended",
-        WebSocketError::Io(_) => "could not connect or the connection broke off",
+        WebSocketError::Io(_) => "could not connect or the connection was lost",
         WebSocketError::Tls(_) => "the TLS handshake failed",
         WebSocketError::Capacity(_) => "a message over the size limit",
         WebSocketError::Protocol(_) => "not a valid WebSocket frame",
-        WebSocketError::WriteBufferFull(_) => "too much waits to be written",
+        WebSocketError::WriteBufferFull(_) => "too many messages wait to be written",
         WebSocketError::Http(_) | WebSocketError::HttpFormat(_) => "the WebSocket handshake was refused",
         WebSocketError::Url(_) => "the address is malformed",
         WebSocketError::Utf8(_) | WebSocketError::AttackAttempt => "not a valid WebSocket message",

@@ -72,7 +72,7 @@ impl Served {
         !self.to_client.is_closed()
     }
 
-    /// What the client has sent so far.
+    /// The messages sent by the client so far.
     fn received(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.from_client.try_recv().ok()).map(|message| message.to_string()).collect()
     }
@@ -156,7 +156,7 @@ impl Fixture {
         panic!("never: {what}");
     }
 
-    /// Symbols and prices handed on so far.
+    /// Symbols and prices delivered so far.
     fn delivered(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(CollectorEvent::Observed(observed)) = self.events.try_recv() {
@@ -194,7 +194,7 @@ async fn a_planned_reconnect_overlaps_and_loses_nothing() {
     fixture.wait_until("connected", |fixture| fixture.count() == 1).await;
     let mut sent = 0;
     let mut overlapped = false;
-    // The venue speaks on every open connection, from the first subscription on.
+    // The venue sends on every open connection, from the first subscription on.
     while sent < 9_500 {
         sent += 1;
         for index in 0..fixture.count() {
@@ -309,7 +309,7 @@ async fn a_real_socket_delivers_and_refuses_what_is_too_large() {
         upgrade.on_upgrade(|mut socket| async move {
             let _ = socket.send(Sent::Text("A 1".into())).await;
             let _ = socket.send(Sent::Text("x".repeat(5 << 20).into())).await;
-            // The client goes first.
+            // The client closes first.
             while let Some(Ok(_)) = socket.recv().await {}
         })
     };
