@@ -16,7 +16,7 @@ pub enum CollectorError {
     },
     #[error("the HTTP client cannot be set up")]
     Client(#[source] FetchSetupError),
-    /// The store failed during the final flush.
+    /// The store failed: in the final flush of the collector, or at any time during a backfill.
     #[error("the store failed")]
     Store(#[source] StoreError),
 }

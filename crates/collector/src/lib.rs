@@ -1,4 +1,5 @@
-//! The collector: polls and streams the venues, keeps the state of the markets, and writes states and histories to the store.
+//! The collector: polls and streams the venues, keeps the state of the markets, and writes states and histories to the
+//! store.
 //!
 //! ```text
 //! polling (HTTP) ───► rate limit ─► fetch ─► parse ─┐                                 ┌─► states, one batch at a time

@@ -66,14 +66,14 @@ pub async fn backfill_market_caps(
         let held = store.points(&series, start, now).await.map_err(CollectorError::Store)?;
         let held: BTreeMap<Timestamp, Decimal> = held.into_iter().map(|point| (point.time, point.value)).collect();
         let missing = days(start, now.day_start()).find(|day| !held.contains_key(day));
-        let mut told = MarketCapProgress { asset: asset.clone(), day_count: 0, error: None };
+        let mut result = MarketCapProgress { asset: asset.clone(), day_count: 0, error: None };
         if let (Some(from), Some(instrument)) = (missing, link.venue.instrument(id)) {
             let mut series = MarketCaps { store: &*store, series, instrument, start, held, day_count: 0 };
             let filled = filler.fill(&mut series, vec![Span { start: from, end: now }]).await;
-            told.error = filled.map_err(CollectorError::Store)?.err().map(|error| error.to_smolstr());
-            told.day_count = series.day_count;
+            result.error = filled.map_err(CollectorError::Store)?.err().map(|error| error.to_smolstr());
+            result.day_count = series.day_count;
         }
-        progress(told);
+        progress(result);
     }
     store.flush().await.map_err(CollectorError::Store)
 }

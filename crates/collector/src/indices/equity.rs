@@ -58,8 +58,8 @@ impl Equities {
         let day = Day::of(session.day_start());
         let previous = calendar::previous_session(session.date).map(|session| Day::of(session.day_start()));
         // The source may know the previous close before it reaches the histories.
-        let told = previous.zip(used.previous_close).filter(|(day, _)| history.closes.get(*day).is_none());
-        let closes = match told {
+        let reported = previous.zip(used.previous_close).filter(|(day, _)| history.closes.get(*day).is_none());
+        let closes = match reported {
             Some((day, close)) => {
                 let mut closes = history.closes.clone();
                 closes.set(day, close.to_f64());

@@ -265,10 +265,7 @@ impl RatioState {
             self.assets.insert(code, asset);
         }
         if self.point_count > POINTS_WAITING_MAX {
-            tracing::warn!(
-                point_count = self.point_count,
-                "store unavailable for too long, dropped the queued ratios"
-            );
+            tracing::warn!(point_count = self.point_count, "store unavailable for too long, dropped the queued ratios");
             self.take_points();
         }
         updates

@@ -511,14 +511,14 @@ async fn a_backfill_on_request_is_resumable() {
     let codes = [AssetCode::parse("BTC").expect("valid")];
     let mut told_counts = Vec::new();
     for _ in 0..2 {
-        let told = Mutex::new(Vec::new());
+        let reports = Mutex::new(Vec::new());
         let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let note = |progress: BackfillProgress| locked(&told).push(progress);
+        let note = |progress: BackfillProgress| locked(&reports).push(progress);
         backfill(settings(&base, &[&ALPHA]), port, clock, since, &codes, note).await.expect("works");
-        let told = locked(&told).clone();
-        let last = told.last().expect("told");
+        let reports = locked(&reports).clone();
+        let last = reports.last().expect("told");
         assert_eq!((last.series_done, last.series_count, last.error.clone()), (3, 3, None));
-        told_counts.push((told.len(), world.candle_requests.swap(0, Ordering::Relaxed)));
+        told_counts.push((reports.len(), world.candle_requests.swap(0, Ordering::Relaxed)));
     }
     let key = series_key(&codes[0], CandleInterval::OneDay);
     let held = locked(&store.candles).get(&key).cloned().expect("stored");

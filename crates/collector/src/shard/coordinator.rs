@@ -45,8 +45,7 @@ const FEEDS_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of instruments streamed per venue.
 const STREAMED_MAX: usize = 1_000;
 
-/// Maximum number of candles queued for the store. While the store is unreachable, the oldest of each series are
-/// dropped.
+/// Maximum number of candles of one series queued for the store. While the store is unreachable, the oldest are dropped.
 const CANDLES_WAITING_MAX: usize = 1_000;
 
 /// Delay before a failed write of histories is retried.
@@ -394,7 +393,7 @@ impl Running {
         self.pipeline.backlog.send_if_modified(|told| std::mem::replace(told, waiting_count) != waiting_count);
     }
 
-    /// Stores the queued candles and points, unless a write is in flight.
+    /// Stores the queued candles and points, unless a write is in flight or a retry is not due yet.
     fn archive(&mut self) {
         if self.archiving.is_some() || self.archive_at.is_some_and(|at| Instant::now() < at) {
             return;

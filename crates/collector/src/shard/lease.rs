@@ -123,8 +123,8 @@ impl ShardLease {
 
     /// True if the store must be told (again) that everything has been written.
     pub(crate) fn is_published_due(&self) -> bool {
-        let told = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
-        told.is_none_or(|told| told.elapsed() >= PUBLISHED_INTERVAL)
+        let last = *self.told_published.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_none_or(|last| last.elapsed() >= PUBLISHED_INTERVAL)
     }
 
     /// Marks the shard as completely written in the store, if that is due. If the store does not answer, this is
