@@ -142,7 +142,7 @@ enum Role {
     /// Nothing is known yet.
     Outside,
     /// This process leads.
-    HeldShardsHandle,
+    Leading,
     /// This process has led, and no other leader is known.
     Uncertain,
     /// Another process leads.
@@ -160,11 +160,11 @@ impl LeaseChannels {
         self.roles.send_modify(|roles| {
             // Only a process that has led can be uncertain.
             let before = roles.get(&shard).copied().unwrap_or(Role::Outside);
-            let led = matches!(before, Role::HeldShardsHandle | Role::Uncertain);
+            let led = matches!(before, Role::Leading | Role::Uncertain);
             roles.insert(shard, if place == Role::Uncertain && !led { before } else { place });
         });
         let collects =
-            self.roles.borrow().values().any(|place| matches!(place, Role::HeldShardsHandle | Role::Uncertain));
+            self.roles.borrow().values().any(|place| matches!(place, Role::Leading | Role::Uncertain));
         self.collects.send_if_modified(|told| std::mem::replace(told, collects) != collects);
     }
 
@@ -261,7 +261,7 @@ impl LeaseManager {
         info!(shard, epoch = lease.epoch, revision = lease.revision, "leading shard");
         metrics::LEASE_ACQUISITIONS.with(&[&shard.to_string()]).increment();
         told.lead(shard, Some(lead));
-        told.place(shard, Role::HeldShardsHandle);
+        told.place(shard, Role::Leading);
         let mut retry = Backoff::between(RETRY_WAIT_MIN, self.life / 10).seeded(self.seed);
         let mut renew_at = lease.renew_at();
         let reason = loop {
