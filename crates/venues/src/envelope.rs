@@ -1,17 +1,17 @@
-//! The envelope that a recording may put around a stream's frame: `{"recv_ts": 1618677817.06, "msg": …}` or `{"case": "ack", "msg": …}`,
-//! where `msg` is the frame itself or its text.
+//! The envelope that a recording may put around a stream frame: `{"recv_ts": 1618677817.06, "msg": …}` or `{"case":
+//! "ack", "msg": …}`. `msg` is the frame itself or its text.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crossmarket_domain::Timestamp;
 
-/// A line of a recording, opened.
+/// A line of a recording, without its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedFrame {
-    /// The frame as the venue sent it; the digits of its numbers stay as they are.
+    /// The frame as the venue sent it; the digits of its numbers are unchanged.
     pub message: Vec<u8>,
-    /// When it was received, where the envelope says so.
+    /// The receive time, if the envelope has it.
     pub receive_time: Option<Timestamp>,
 }
 
@@ -25,7 +25,7 @@ struct Envelope<'a> {
     case: Option<&'a RawValue>,
 }
 
-/// What is in the envelope, if the line is one, else the line itself.
+/// Returns the content of the envelope if the line is one, else the line itself.
 pub fn open(line: &[u8]) -> RecordedFrame {
     match serde_json::from_slice::<Envelope<'_>>(line) {
         Ok(envelope) if envelope.recv_ts.is_some() || envelope.case.is_some() => {
@@ -40,7 +40,7 @@ pub fn open(line: &[u8]) -> RecordedFrame {
 /// Seconds since 1970, with a fraction.
 fn receive_time(text: &RawValue) -> Option<Timestamp> {
     let seconds: f64 = text.get().trim_matches('"').parse().ok()?;
-    // A float that is out of range becomes the nearest integer, and that is clamped.
+    // An out-of-range float becomes the nearest integer, which is then clamped.
     seconds.is_finite().then(|| Timestamp::from_micros((seconds * 1e6) as i64))
 }
 

@@ -1,30 +1,31 @@
-//! Keys of venues that answer nothing without one.
+//! API keys, for venues that require one.
 
 use std::fmt;
 
-/// How a venue takes its key.
+/// How a venue expects its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    /// The query parameter that carries it.
+    /// The query parameter that carries the key.
     pub parameter: &'static str,
 }
 
-/// A key. It is not shown: neither by `Debug` nor in any text.
+/// An API key. Neither `Debug` nor any text shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// Longest key, in bytes.
+/// Maximum length of a key, in bytes.
 pub(crate) const SECRET_LEN_MAX: usize = 256;
 
 impl Secret {
-    /// Reads a key: printable ASCII without white space at its ends, not empty and not longer than `SECRET_LEN_MAX`.
+    /// Validates a key: printable ASCII without leading or trailing white space, not empty and at most `SECRET_LEN_MAX`
+    /// bytes.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         (printable && !text.is_empty() && text.len() <= SECRET_LEN_MAX).then(|| Self(text.to_owned()))
     }
 
-    /// The key itself, for the request that is sent.
+    /// The key itself, for the outgoing request.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,8 @@
-//! Venues: what to ask each of them, and how to read what it answers. Sans-I/O: no clock, no socket, no async.
+//! Venues: how to build each venue's requests and decode its answers. Sans-I/O: no clock, no socket, no async.
 //!
-//! A venue is one folder, with its facts in a [`Profile`], and one row in [`REGISTRY`]. Everything else (configuration keys, metric labels,
-//! rate limiters, schedules, the catalogue, fuzz targets, the table in the README) derives from the registry or is checked against it.
+//! A venue is one folder, with its facts in a [`Profile`], and one row in [`REGISTRY`]. Everything else (configuration
+//! keys, metric labels, rate limiters, schedules, the catalogue, fuzz targets, the table in the README) derives from
+//! the registry or is checked against it.
 
 #![deny(unreachable_pub)]
 

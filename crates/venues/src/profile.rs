@@ -1,41 +1,41 @@
-//! What is known of a venue before it is asked anything: its facts as data.
+//! A venue's static facts, as data.
 
 use std::time::Duration;
 
 use super::key::ApiKey;
 use crossmarket_domain::{Feed, LongShortKind, VenueId};
 
-/// A venue's facts. Its folder has one as a constant.
+/// A venue's facts. Each venue's folder defines one as a constant.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// Unique; also the key of its settings and the label of its metrics.
+    /// Unique. Also the key of the venue's settings and the label of its metrics.
     pub id: VenueId,
     /// `Binance spot`.
     pub title: &'static str,
-    /// Where its API is documented.
+    /// The URL of the API documentation.
     pub documentation_url: &'static str,
-    /// Its terms of use.
+    /// The URL of the terms of use.
     pub terms_url: &'static str,
     /// False for an interface that the venue does not document.
     pub official: bool,
-    /// Its HTTP API, without a trailing slash. Configuration may override it.
+    /// The base URL of the HTTP API, without a trailing slash. Configuration may override it.
     pub rest_url: &'static str,
-    /// The feeds that it has by HTTP.
+    /// The feeds available by HTTP.
     pub feeds: &'static [FeedProfile],
-    /// The metered scopes of its HTTP API. Every request's scope is one of them.
+    /// The metered scopes of the HTTP API. Every request counts against one of them.
     pub limits: &'static [RateLimit],
-    /// How its key is sent, for a venue that answers nothing without one.
+    /// How the key is sent, for a venue that requires one.
     pub api_key: Option<ApiKey>,
-    /// The kinds of long/short ratio that it has.
+    /// The kinds of long/short ratio that the venue publishes.
     pub long_short_kinds: &'static [LongShortKind],
-    /// Rows of long/short ratios in one answer at most.
+    /// Maximum number of long/short rows in one answer.
     pub long_short_rows_max: u32,
-    /// Its stream of tickers.
+    /// The stream of tickers.
     pub stream: Option<StreamProfile>,
 }
 
 impl Profile {
-    /// What a profile may leave out: no feed, no limit, no key, no ratios, no stream.
+    /// Defaults for a profile: no feed, no limit, no key, no ratios, no stream.
     pub const NONE: Self = Self {
         id: VenueId(""),
         title: "",
@@ -62,24 +62,24 @@ impl Profile {
     }
 }
 
-/// A feed of a venue: when it is polled, and where it stands among others.
+/// A feed of a venue: its poll interval and its rank among the venues.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedProfile {
     pub feed: Feed,
     /// Time between polls.
     pub interval: Duration,
-    /// The same while the venue's stream delivers.
+    /// Time between polls while the venue's stream delivers.
     pub interval_streaming: Duration,
-    /// Place in the order of preference among the venues that have the feed, from 1. Venues without one come last.
+    /// Rank in the order of preference among the venues that have the feed, from 1. Venues without a rank come last.
     pub rank: Option<u8>,
-    /// True when the feed's past can be asked for with a start. Candles and ratios always have one.
+    /// True when the feed's history can be requested with a start. Candles and ratios always have history.
     pub has_history: bool,
-    /// The feeds that an answer to this feed's requests can be read as, too.
+    /// Other feeds that can be decoded from the answers to this feed's requests.
     pub also_answers: &'static [Feed],
 }
 
 impl FeedProfile {
-    /// A feed at its usual interval.
+    /// A feed with its default interval.
     pub const fn of(feed: Feed) -> Self {
         let (seconds, seconds_streaming) = match feed {
             Feed::Tickers => (5, 30),
@@ -97,81 +97,75 @@ impl FeedProfile {
         }
     }
 
-    /// The feed, polled every `seconds`.
+    /// Sets the poll interval to `seconds`.
     pub const fn every(self, seconds: u64) -> Self {
         Self { interval: Duration::from_secs(seconds), interval_streaming: Duration::from_secs(seconds), ..self }
     }
 
-    /// The feed with a place in the order of preference.
+    /// Sets the rank in the order of preference.
     pub const fn ranked(self, rank: u8) -> Self {
         Self { rank: Some(rank), ..self }
     }
 
-    /// The feed with a past.
+    /// Marks the feed as having history.
     pub const fn with_history(self) -> Self {
         Self { has_history: true, ..self }
     }
 
-    /// The feed, whose answers can be read as `feeds` too.
+    /// Sets the other feeds that can be decoded from this feed's answers.
     pub const fn answering(self, feeds: &'static [Feed]) -> Self {
         Self { also_answers: feeds, ..self }
     }
 }
 
-/// One metered scope: at most `limit` weight in any window of that length.
+/// One metered scope: a maximum weight of `limit` in any window of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// The scope's name within the venue: `weight`, `futures-data`.
     pub scope: &'static str,
-    /// Weight allowed in a window.
+    /// Maximum weight in a window.
     pub limit: u32,
     /// Length of the window.
     pub window: Duration,
 }
 
 impl RateLimit {
-    /// At most `limit` in any `seconds`.
+    /// At most `limit` in any window of `seconds`.
     pub const fn of(scope: &'static str, limit: u32, seconds: u64) -> Self {
         Self { scope, limit, window: Duration::from_secs(seconds) }
     }
 }
 
-/// Where a venue's stream is and how a connection to it behaves.
+/// A venue's stream: its URL and how a connection behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamProfile {
     /// Scheme, host and port. Configuration may override it.
     pub url: &'static str,
-    /// What to add to the URL for one connection, often nothing.
+    /// The suffix of the URL for one connection, often empty.
     pub path: &'static str,
-    /// Its limits and habits.
     pub session: SessionPolicy,
 }
 
-/// A stream session's limits and habits.
+/// A stream session's limits and keep-alive rules.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionPolicy {
-    /// The venue closes a connection at this age; the collector reconnects before.
+    /// The venue closes a connection at this age; the collector reconnects earlier.
     pub life_max: Option<Duration>,
-    /// A connection that delivers nothing for this long is dead.
+    /// A connection without data for this long is dead.
     pub silence_max: Duration,
-    /// What the client must send when.
+    /// What the client must send to keep the connection alive.
     pub ping: Ping,
-    /// Instruments on one connection at most.
+    /// Maximum number of instruments on one connection.
     pub instruments_max: usize,
-    /// Messages that the client may send in a second.
+    /// Maximum number of messages that the client may send in a second.
     pub messages_per_second_max: u32,
 }
 
 /// What the client sends to keep a connection alive.
 #[derive(Clone, Copy, Debug)]
 pub enum Ping {
-    /// Nothing of its own: it answers protocol pings.
+    /// Nothing: the client only answers protocol pings.
     Answer,
-    /// This text at this interval.
-    Text {
-        /// The frame.
-        text: &'static str,
-        /// The interval.
-        every: Duration,
-    },
+    /// A text frame at a fixed interval.
+    Text { text: &'static str, every: Duration },
 }

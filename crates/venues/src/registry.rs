@@ -1,4 +1,4 @@
-//! The venues there are.
+//! The registry of venues.
 
 use super::venue::Venue;
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use crossmarket_domain::{Feed, VenueId};
 
-/// Declares the venues: a row is the module and the type in it.
+/// Declares the venues: each row is a module and the type in it.
 macro_rules! registry {
     ($($module:ident::$venue:ident,)*) => {
         /// Every venue, in the order of the documentation.
@@ -19,7 +19,7 @@ macro_rules! registry {
     };
 }
 
-// A new venue is one folder and one row.
+// To add a venue, add one folder and one row.
 registry! {
     binance::Binance,
     binance_usdm::BinanceUsdm,
@@ -44,7 +44,7 @@ pub fn find(id: &str) -> Option<&'static dyn Venue> {
     REGISTRY.iter().copied().find(|venue| venue.id().as_str() == id)
 }
 
-/// The ranked venues of a feed, the preferred first.
+/// The ranked venues of a feed, most preferred first.
 pub fn preference(feed: Feed) -> Vec<VenueId> {
     let mut ranked: Vec<_> =
         REGISTRY.iter().filter_map(|venue| Some((venue.profile().feed(feed)?.rank?, venue.id()))).collect();

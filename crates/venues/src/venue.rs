@@ -1,4 +1,4 @@
-//! What a venue is asked and what it answers: the traits that every venue implements, and the types that they speak.
+//! The venue traits, and the types of requests and responses.
 
 use std::time::Duration;
 
@@ -8,68 +8,68 @@ use smol_str::SmolStr;
 use super::profile::Profile;
 use crossmarket_domain::{CandleInterval, Feed, Instrument, LongShortKind, Observation, Period, Timestamp, VenueId};
 
-/// A market-data venue. Implementations hold no state.
+/// A market-data venue. Implementations are stateless.
 pub trait Venue: Send + Sync {
-    /// What is known of it before it is asked anything.
+    /// The venue's static facts.
     fn profile(&self) -> &'static Profile;
 
     fn id(&self) -> VenueId {
         self.profile().id
     }
 
-    /// The instrument behind one of its symbols, or `None` when the symbol cannot be split.
+    /// Returns the instrument behind a venue symbol, or `None` when the symbol cannot be split.
     fn instrument(&self, symbol: &str) -> Option<Instrument>;
 
-    /// The instrument as which it would list `base` against `quote` (it need not exist), or `None` when it has no such market.
-    /// A spot venue answers for spot, a futures venue for its perpetual.
+    /// Returns the instrument under which the venue would list `base` against `quote`, or `None` when it has no such
+    /// market. The instrument need not exist. A spot venue returns a spot instrument, a futures venue its perpetual.
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument>;
 
-    /// The requests that answer for `asked`. Empty `asked` means all that the venue has, where one request can say that;
-    /// where none can, no request is made.
+    /// Builds the requests for `asked`. An empty `asked` means everything the venue has, if one request can ask for it;
+    /// otherwise no request is made.
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request>;
 
-    /// Reads the answer to `ask`. With no instruments asked for, everything in it is resolved; otherwise every instrument asked for ends up
-    /// in exactly one of `observations` (at least once) and `unresolved`, and others in the answer are passed over.
-    /// A broken entry costs that entry and no other.
+    /// Decodes the answer to `ask`. If `ask` names no instruments, everything in the answer is resolved. Otherwise
+    /// every requested instrument ends up in exactly one of `observations` (at least once) and `unresolved`, and other
+    /// instruments are skipped. A malformed entry does not affect the others.
     fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError>;
 
-    /// Its stream, if its profile has one.
+    /// The venue's stream, if its profile has one.
     fn stream(&self) -> Option<&dyn StreamingVenue> {
         None
     }
 }
 
-/// A venue's WebSocket stream of tickers. Where it is and how long a connection lasts is in [`Profile::stream`].
+/// A venue's WebSocket stream of tickers. [`Profile::stream`] has its URL and the lifetime of a connection.
 pub trait StreamingVenue: Send + Sync {
     /// The text frames that subscribe to `asked` (at most `SessionPolicy::instruments_max`).
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String>;
 
-    /// Reads one text frame. In a ticker, an absent field has not changed.
+    /// Decodes one text frame. In a ticker, an absent field means unchanged.
     fn parse_frame(&self, frame: &[u8]) -> Result<Frame, VenueError>;
 }
 
-/// What a request asks for. It stays with the request, because many answers say neither whose rows they hold nor over which interval.
+/// What a request asks for. Decoding needs it, because many answers name neither the instruments nor the interval of
+/// their rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What kind of data.
     pub feed: Feed,
-    /// Of which instruments; empty for all that the venue has.
+    /// The requested instruments; empty for everything the venue has.
     pub instruments: Vec<Instrument>,
     /// Length of the candles.
     pub interval: Option<CandleInterval>,
     /// Period of the long/short ratios.
     pub period: Option<Period>,
-    /// Population of the long/short ratios; `None` where the rows say it.
+    /// Population of the long/short ratios; `None` when each row names its own.
     pub kind: Option<LongShortKind>,
-    /// The category whose members are listed, by the venue's id.
+    /// The category whose members are listed, as the venue's id.
     pub category: Option<SmolStr>,
-    /// Reports every broken entry, for whoever inspects an answer. The collector counts instruments: one with an observation is resolved,
-    /// whatever its other entries are.
+    /// Report every malformed entry, for tools that inspect an answer. The collector counts instruments only: an
+    /// instrument with an observation is resolved, whatever its other entries are.
     pub reports_every_entry: bool,
 }
 
 impl Ask {
-    /// Asks for all that a feed has.
+    /// Asks for everything in a feed.
     pub fn all(feed: Feed) -> Self {
         Self::about(feed, Vec::new())
     }
@@ -87,28 +87,28 @@ impl Ask {
         }
     }
 
-    /// Asks for an instrument's candles.
+    /// Asks for the candles of one instrument.
     pub(super) fn candles(instrument: &Instrument, interval: CandleInterval) -> Self {
         Self { interval: Some(interval), ..Self::about(Feed::Candles, [instrument.clone()]) }
     }
 
-    /// Asks for an instrument's long/short ratios: of one population, or of all that the rows tell.
+    /// Asks for the long/short ratios of one instrument: of one population, or of all that the rows name.
     pub(super) fn ratios(instrument: &Instrument, period: Period, kind: Option<LongShortKind>) -> Self {
         Self { period: Some(period), kind, ..Self::about(Feed::LongShortRatios, [instrument.clone()]) }
     }
 
-    /// The interval, for an answer that does not say it.
+    /// Returns the interval, for decoding an answer that does not state it.
     pub(super) fn required_interval(&self) -> Result<CandleInterval, VenueError> {
         self.interval.ok_or(VenueError::Unasked(AskPart::Interval))
     }
 
-    /// The population, for an answer that does not say it.
+    /// Returns the population, for decoding an answer that does not state it.
     pub(super) fn required_kind(&self) -> Result<LongShortKind, VenueError> {
         self.kind.ok_or(VenueError::Unasked(AskPart::Kind))
     }
 }
 
-/// A part of a question without which an answer cannot be read.
+/// A part of an [`Ask`] that decoding an answer requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskPart {
     /// [`Ask::instruments`] with one element.
@@ -130,18 +130,18 @@ impl AskPart {
     }
 }
 
-/// What a caller wants beyond the instruments; `None` where it does not matter.
+/// Request options besides the instruments; `None` where it does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct RequestOptions {
     /// Candle interval; [`CandleInterval::OneDay`] when absent.
     pub interval: Option<CandleInterval>,
     /// Long/short period; 5 minutes when absent.
     pub period: Option<Period>,
-    /// From when on; absent means the newest.
+    /// Start, inclusive; absent means the newest data.
     pub start: Option<Timestamp>,
-    /// Until when, exclusive.
+    /// End, exclusive.
     pub end: Option<Timestamp>,
-    /// At most so many rows; the venue's own maximum caps it.
+    /// Maximum number of rows; the venue's own maximum caps it.
     pub limit: Option<u32>,
 }
 
@@ -155,34 +155,33 @@ impl RequestOptions {
     }
 }
 
-/// One HTTP GET and the question behind it.
+/// One HTTP GET request and what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What it asks for; empty instruments mean all.
+    /// What the request asks for; empty instruments mean all.
     pub ask: Ask,
     /// Path and query, from the slash: `/api/v3/ticker/24hr?symbol=BTCUSDT`.
     pub path: String,
-    /// Another host than the venue's `rest_url`, where one feed lives elsewhere (absolute, without a trailing slash).
+    /// A host other than the venue's `rest_url`, for a feed that lives elsewhere (absolute, without a trailing slash).
     pub host: Option<&'static str>,
-    /// The metered scope that it draws on.
+    /// The metered scope that the request counts against.
     pub scope: &'static str,
-    /// What it costs there.
+    /// The request's weight in that scope.
     pub weight: u32,
 }
 
 impl Request {
-    /// A request at the venue's `rest_url` that costs 1.
+    /// A request to the venue's `rest_url` with weight 1.
     pub(super) fn of(ask: Ask, scope: &'static str, path: impl Into<String>) -> Self {
         Self { ask, path: path.into(), host: None, scope, weight: 1 }
     }
 }
 
-/// One HTTP answer.
+/// One HTTP response.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
-    /// HTTP status code.
     pub status: u16,
-    /// `Retry-After`, as a span.
+    /// `Retry-After`, as a duration.
     pub retry_after: Option<Duration>,
     /// `Content-Type`, empty when absent.
     pub content_type: SmolStr,
@@ -190,40 +189,38 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// What an answer says.
+/// A decoded answer.
 #[derive(Clone, Debug, Default)]
 pub struct Parsed {
-    /// What could be read.
     pub observations: Vec<Observation>,
-    /// What could not: instruments asked for and not answered, and broken entries.
+    /// Requested instruments without an observation, and malformed entries.
     pub unresolved: Vec<Unresolved>,
 }
 
-/// An entry that gave no observation.
+/// An entry that produced no observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
-    /// The venue's symbol, or whatever stands in its place in a broken entry (at most 64 bytes of it).
+    /// The venue's symbol; in a malformed entry, whatever value is in its place (at most 64 bytes of it).
     pub symbol: SmolStr,
-    /// Why.
     pub reason: UnresolvedReason,
     /// The field at fault, empty when none is.
     pub field: &'static str,
 }
 
-/// Why an entry gave no observation.
+/// Why an entry produced no observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnresolvedReason {
-    /// Asked for and not in the answer.
+    /// Requested but missing from the answer.
     NotAnswered,
-    /// The venue says that it does not list it.
+    /// The venue reports that it does not list the symbol.
     NotListed,
     /// The entry has no usable value: a price of 0, empty or null.
     NoValue,
     /// The symbol cannot be split into base and quote.
     UnknownSymbol,
-    /// The entry is not what the venue documents.
+    /// The entry differs from the venue's documentation.
     Malformed,
-    /// A number that cannot be: negative, not finite, out of any range.
+    /// An impossible number: negative, not finite or out of range.
     Implausible,
 }
 
@@ -241,49 +238,51 @@ impl UnresolvedReason {
     }
 }
 
-/// Why an answer as a whole gave nothing. Only the collector decides on retries. Texts never hold an upstream body.
+/// Why an answer as a whole could not be used. Only the collector decides on retries. Error texts never contain an
+/// upstream body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VenueError {
-    /// The venue asks to slow down.
+    /// The venue is rate limiting.
     #[error("rate limited{}", retry_after.map(|wait| format!(", retry after {} s", wait.as_secs())).unwrap_or_default())]
     RateLimited {
-        /// How long it asks to wait.
+        /// The requested wait.
         retry_after: Option<Duration>,
     },
-    /// It may work next time.
+    /// A retry may succeed.
     #[error("transient: {0}")]
     Transient(SmolStr),
-    /// The answer is not what the venue documents.
+    /// The answer differs from the venue's documentation.
     #[error("malformed: {0}")]
     Malformed(SmolStr),
-    /// The venue refuses, and asking again does not help: a geo-block, a bad parameter, an unknown symbol.
+    /// The venue refuses and a retry does not help: a geo-block, a bad parameter, an unknown symbol.
     #[error("rejected: {0}")]
     Rejected(SmolStr),
-    /// Neither the answer nor the question says this. It does not happen to an answer that is read with its request's own question.
+    /// Neither the answer nor the [`Ask`] contains this part. This cannot happen when an answer is decoded with the ask
+    /// of its own request.
     #[error("neither the answer nor the question says the {}", .0.as_str())]
     Unasked(AskPart),
 }
 
-/// What a frame says.
+/// A decoded frame.
 #[derive(Clone, Debug)]
 pub enum Frame {
     /// Market data.
     Data(Parsed),
-    /// Alive and nothing else: a heartbeat, a pong, a welcome.
+    /// Proof of life only: a heartbeat, a pong or a welcome message.
     Alive,
     /// A subscription was accepted.
     Subscribed,
-    /// A subscription was refused: which (if said) and why.
+    /// A subscription was refused.
     Refused {
-        /// The symbol or channel, empty if not said.
+        /// The symbol or channel, empty if the venue did not name it.
         symbol: SmolStr,
-        /// A short text of our own or the venue's error code.
+        /// A short text of our own, or the venue's error code.
         reason: SmolStr,
     },
     /// Send this text immediately.
     Reply(String),
-    /// The venue is about to close: connect again now.
+    /// The venue is about to close the connection: reconnect now.
     Closing,
-    /// Something else that is documented and of no use here.
+    /// Another documented message, which is ignored.
     Ignored,
 }

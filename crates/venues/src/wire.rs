@@ -1,4 +1,4 @@
-//! What several venues' decoders share: reading JSON, building a response entry by entry, and the forms that many of them use.
+//! Shared code of the venues' decoders: reading JSON, building a response entry by entry, and common formats.
 
 pub(crate) mod binance;
 mod builder;

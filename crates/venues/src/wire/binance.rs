@@ -1,7 +1,7 @@
-//! The wire format that Binance's spot and USD-M markets share and that MEXC's spot market follows: tickers, klines, errors,
+//! The wire format of Binance's spot and USD-M markets, which MEXC's spot market follows: tickers, klines, errors and
 //! stream events.
 //!
-//! A venue brings its own way to split a symbol; everything else is the same.
+//! Each venue splits symbols in its own way; everything else is shared.
 
 use smol_str::SmolStr;
 
@@ -13,16 +13,17 @@ use super::{
 };
 use crate::{Ask, Frame, Parsed, RequestOptions, Response, UnresolvedReason, VenueError};
 
-/// How a venue takes its symbols apart.
+/// How a venue parses its symbols.
 pub(crate) type Split = fn(&str) -> Option<Instrument>;
 
-/// Fewest bytes of an entry of a ticker list, to reserve memory for its observations: `{"symbol":"AB","price":"1"}` with a comma.
+/// Minimum bytes of an entry of a ticker list, used to reserve memory for observations: `{"symbol":"AB","price":"1"}`
+/// and a comma.
 const TICKER_LEN_MIN: usize = 28;
 
 const KLINE_COLUMNS: CandleColumns =
     CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume: 5, quote_volume: Some(7) };
 
-/// Refuses an answer by its status. A body's code of its own says more than a status of 4xx.
+/// Rejects an answer by its status. For a 4xx status, an error code in the body is more specific and takes precedence.
 pub(crate) fn check(response: &Response) -> Result<(), VenueError> {
     let by_status = super::check_status(response);
     if !matches!(by_status, Err(VenueError::Rejected(_))) {
@@ -35,7 +36,7 @@ pub(crate) fn check(response: &Response) -> Result<(), VenueError> {
     }
 }
 
-/// The error that a body holds, or `None` when it is not one: `{"code":-1121,"msg":"…"}`, or
+/// The error in a body, or `None` when the body is not an error: `{"code":-1121,"msg":"…"}`, or
 /// `{"status":"ERROR","code":"99099990","data":null}` with status 200 in place of a list.
 pub(crate) fn refusal(body: &[u8]) -> Option<VenueError> {
     let (mut code, mut message, mut state) = (Scalar::Missing, Scalar::Missing, Scalar::Missing);
@@ -60,7 +61,7 @@ pub(crate) fn refusal(body: &[u8]) -> Option<VenueError> {
     })
 }
 
-/// Reads a list of objects, or one object in its place.
+/// Reads a list of objects, or a single object in its place.
 pub(crate) fn each_entry<'b>(
     body: &'b [u8],
     builder: &mut ResponseBuilder<'_>,
@@ -78,8 +79,8 @@ pub(crate) fn each_entry<'b>(
     Ok(reader.finish()?)
 }
 
-/// Reads `ticker/24hr` (FULL or MINI), `ticker/price`, `ticker/bookTicker` or `premiumIndex`, of one symbol or of all. A mark price
-/// is not a price of a trade, so the last of them gives no observation.
+/// Reads `ticker/24hr` (FULL or MINI), `ticker/price`, `ticker/bookTicker` or `premiumIndex`, of one symbol or of all.
+/// A mark price is not a trade price, so `premiumIndex` produces no observation.
 ///
 /// `{"symbol":"ABCUSDT","lastPrice":"2.50","bidPrice":"2.49","askPrice":"2.51","openPrice":"2.00","highPrice":"2.60",
 /// "lowPrice":"1.90","volume":"1000.5","quoteVolume":"2250.0","openTime":1700000000000,"closeTime":1700086400000,"count":9}`
@@ -91,7 +92,7 @@ pub(crate) fn tickers(ask: &Ask, body: &[u8], split: Split) -> Result<Parsed, Ve
     builder.finish()
 }
 
-/// The keys of a ticker that are of use, each with its place among an entry's values.
+/// The ticker keys that are used, each with its index among an entry's values.
 const TICKER_KEYS: [&str; 11] = [
     "symbol",
     "lastPrice",
@@ -139,7 +140,7 @@ fn ticker<'b>(
     Ok(())
 }
 
-/// A ticker of which the last price, the bid or the ask is known.
+/// A ticker in which the last price, the bid or the ask is known.
 pub(crate) fn statement(entry: &TickerEntry<'_>, event_time: Option<Timestamp>) -> Result<Statement, Failure> {
     let ticker = entry.partial()?;
     if ticker.last_price.is_none() && ticker.bid_price.is_none() && ticker.ask_price.is_none() {
@@ -148,7 +149,7 @@ pub(crate) fn statement(entry: &TickerEntry<'_>, event_time: Option<Timestamp>) 
     Ok((event_time, Payload::Ticker(ticker)))
 }
 
-/// The query of a klines request, in milliseconds; the end that Binance wants is inclusive.
+/// The query of a klines request, in milliseconds. Binance's end is inclusive.
 pub(crate) fn kline_query(asked: &Instrument, interval: &str, options: &RequestOptions, rows_max: u32) -> String {
     let mut query = format!("symbol={}&interval={interval}", super::url_encoded(&asked.symbol));
     push_span(&mut query, options, rows_max);
@@ -189,8 +190,8 @@ pub(crate) fn klines(ask: &Ask, response: &Response) -> Result<Parsed, VenueErro
     builder.finish()
 }
 
-/// A candle's start in seconds: every multiple of an interval of ours ends in three zeros as milliseconds. Anything else
-/// becomes a value that no candle starts at.
+/// A candle's start in seconds. Every multiple of our intervals ends in three zeros in milliseconds; any other value
+/// becomes one that no candle starts at.
 pub(crate) fn whole_seconds(millis: Scalar<'_>) -> Scalar<'_> {
     match millis {
         Scalar::Number(text) => text.strip_suffix(b"000").map_or(Scalar::Compound, Scalar::Number),
@@ -199,7 +200,7 @@ pub(crate) fn whole_seconds(millis: Scalar<'_>) -> Scalar<'_> {
     }
 }
 
-/// The frames that subscribe to each instrument's ticker, so many streams in one.
+/// The frames that subscribe to each instrument's ticker, up to `STREAMS_PER_FRAME` in each.
 pub(crate) fn subscribe(asked: &[Instrument]) -> Vec<String> {
     const STREAMS_PER_FRAME: usize = 200;
     let frame = |(index, chunk): (usize, &[Instrument])| {
@@ -210,7 +211,7 @@ pub(crate) fn subscribe(asked: &[Instrument]) -> Vec<String> {
     asked.chunks(STREAMS_PER_FRAME).enumerate().map(frame).collect()
 }
 
-/// What one object of a stream is.
+/// The kind of one object in a stream.
 #[derive(Default)]
 struct Event<'a> {
     name: Scalar<'a>,
@@ -319,11 +320,11 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, JsonError> {
     Ok(event)
 }
 
-/// Records a ticker event; false for any other.
+/// Records a ticker event; returns false for any other event.
 fn record_event(event: &Event<'_>, builder: &mut ResponseBuilder<'_>, split: Split) -> bool {
     let is_ticker = match event.name.bytes() {
         b"24hrTicker" | b"24hrMiniTicker" | b"bookTicker" => true,
-        // Spot's bookTicker has no name: its update id and its sides make it known.
+        // Spot's bookTicker has no event name: its update id, bid and ask identify it.
         b"" => {
             event.name == Scalar::Missing
                 && event.update_id != Scalar::Missing

@@ -1,4 +1,4 @@
-//! Builds what an answer says from its entries, so that each instrument asked for ends up answered or unresolved.
+//! Builds a decoded answer entry by entry, so that each requested instrument ends up answered or unresolved.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use super::reader::{FieldError, JsonError, Kind, Reader, Scalar};
 use crate::{Ask, AskPart, Parsed, Unresolved, UnresolvedReason, VenueError};
 use crossmarket_domain::{Instrument, InstrumentKind, Observation, Payload, Timestamp};
 
-/// Why an entry gives no observation, and the field at fault.
+/// Why an entry produces no observation, and the field at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub reason: UnresolvedReason,
     pub field: &'static str,
 }
 
-/// Names the field that a [`FieldError`] is about.
+/// Adds the field's name to a [`FieldError`].
 pub(crate) trait At<T> {
     /// The same result with the field's name in the error.
     fn at(self, field: &'static str) -> Result<T, Failure>;
@@ -27,17 +27,17 @@ impl<T> At<T> for Result<T, FieldError> {
     }
 }
 
-/// What an entry turned into: the venue's time and the statement.
+/// A converted entry: the venue's time and the data.
 pub(crate) type Statement = (Option<Timestamp>, Payload);
 
-/// An instrument that an entry is about.
+/// The instrument that an entry is about.
 #[derive(Clone, Debug)]
 pub(crate) struct EntryInstrument {
     instrument: Instrument,
     asked_index: Option<usize>,
 }
 
-/// More than the entries of the longest list of a venue (Binance has about 3,500 symbols).
+/// Above the entry count of the longest list of a venue (Binance has about 3,500 symbols).
 const OBSERVATIONS_RESERVED_MAX: usize = 4_096;
 
 impl EntryInstrument {
@@ -46,8 +46,8 @@ impl EntryInstrument {
     }
 }
 
-/// Collects an answer's entries. With nothing asked everything is kept; otherwise only what was asked for, and
-/// [`ResponseBuilder::finish`] adds the instruments that stayed without an observation.
+/// Collects an answer's entries. If no instruments were requested, it keeps everything; otherwise it keeps the
+/// requested ones, and [`ResponseBuilder::finish`] adds those without an observation.
 pub(crate) struct ResponseBuilder<'a> {
     asked: &'a [Instrument],
     by_symbol: HashMap<&'a str, usize>,
@@ -60,12 +60,12 @@ pub(crate) struct ResponseBuilder<'a> {
 }
 
 impl<'a> ResponseBuilder<'a> {
-    /// For an answer whose entries are all wanted.
+    /// For an answer whose entries are all kept.
     pub(crate) fn of_all() -> Self {
         Self::of(&[])
     }
 
-    /// For the answer to `ask`: entries are matched to its instruments by their symbol.
+    /// For the answer to `ask`: matches entries to its instruments by symbol.
     pub(crate) fn new(ask: &'a Ask) -> Self {
         Self { reports_every_entry: ask.reports_every_entry, ..Self::of(&ask.instruments) }
     }
@@ -83,7 +83,7 @@ impl<'a> ResponseBuilder<'a> {
         }
     }
 
-    /// Entries are matched by their symbol, else by base and quote: the venue has several names for one instrument.
+    /// Matches entries by symbol, then by base and quote, for a venue that has several names for one instrument.
     pub(crate) fn by_pair(ask: &'a Ask) -> Self {
         let pairs = ask
             .instruments
@@ -93,13 +93,13 @@ impl<'a> ResponseBuilder<'a> {
         Self { by_pair: pairs.collect(), ..Self::new(ask) }
     }
 
-    /// Makes room for as many observations as an answer of that many entries gives, within reason.
+    /// Reserves memory for the observations of an answer with up to this many entries, capped.
     pub(crate) fn reserve(&mut self, entry_count_max: usize) {
         let count_max = if self.asked.is_empty() { OBSERVATIONS_RESERVED_MAX } else { self.asked.len() };
         self.parsed.observations.reserve(entry_count_max.min(count_max));
     }
 
-    /// The instrument of the entry with this symbol, or `None` to pass the entry over. `split` takes the symbol apart.
+    /// Returns the instrument of the entry with this symbol, or `None` to skip the entry. `split` parses the symbol.
     pub(crate) fn resolve(
         &mut self,
         symbol: Scalar<'_>,
@@ -131,8 +131,8 @@ impl<'a> ResponseBuilder<'a> {
         Some(EntryInstrument { instrument, asked_index: Some(index) })
     }
 
-    /// The instrument of an entry that does not name it: the only one asked for. `None` when several were, since nothing says which of them,
-    /// and when none was, which is an error of the whole answer.
+    /// Returns the instrument of an entry that does not name it: the only one requested. `None` when several were
+    /// requested, since the entry is ambiguous. `None` also when none was, which fails the whole answer.
     pub(crate) fn only_instrument(&mut self) -> Option<EntryInstrument> {
         match self.asked {
             [] => {
@@ -144,12 +144,12 @@ impl<'a> ResponseBuilder<'a> {
         }
     }
 
-    /// Notes that neither an entry nor the question says this: [`ResponseBuilder::finish`] refuses the answer.
+    /// Notes a part that neither an entry nor the ask contains: [`ResponseBuilder::finish`] returns an error.
     pub(crate) fn lacks(&mut self, part: AskPart) {
         self.lacking.get_or_insert(part);
     }
 
-    /// Records what an entry turned into.
+    /// Records a converted entry.
     pub(crate) fn record(&mut self, about: &EntryInstrument, statement: Result<Statement, Failure>) {
         match (statement, about.asked_index) {
             (Ok((event_time, payload)), index) => {
@@ -173,24 +173,24 @@ impl<'a> ResponseBuilder<'a> {
         }
     }
 
-    /// Records an entry that is not what the venue documents and does not say whom it is about.
+    /// Records a malformed entry that does not name its instrument.
     pub(crate) fn broken(&mut self, entry: Scalar<'_>) {
         if self.asked.is_empty() || self.reports_every_entry {
             self.unresolved(entry.label(), UnresolvedReason::Malformed, "symbol");
         }
     }
 
-    /// What was collected, with the instruments asked for that stayed without an observation.
+    /// Returns what was collected, with the requested instruments that have no observation.
     ///
     /// # Errors
     ///
-    /// When an entry could not be read for want of a part of the question.
+    /// When an entry could not be read because the ask lacks a part.
     pub(crate) fn finish(mut self) -> Result<Parsed, VenueError> {
         if let Some(part) = self.lacking {
             return Err(VenueError::Unasked(part));
         }
         for (index, asked) in self.asked.iter().enumerate() {
-            // An instrument asked for twice counts once.
+            // An instrument requested twice counts once.
             let counts = self.by_symbol.get(asked.symbol.as_str()) == Some(&index);
             if counts && self.answered.get(index) == Some(&false) {
                 let failure = self.failures.get(index).copied().flatten();
@@ -209,7 +209,7 @@ impl<'a> ResponseBuilder<'a> {
     }
 }
 
-/// Calls `read` at each element that is an object; anything else is a broken entry.
+/// Calls `read` for each element that is an object; anything else is a malformed entry.
 pub(crate) fn each_object<'b>(
     reader: &mut Reader<'b>,
     builder: &mut ResponseBuilder<'_>,

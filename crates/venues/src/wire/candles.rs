@@ -1,11 +1,11 @@
-//! Rows of candles, whatever the order of their columns.
+//! Candle rows, in any column order.
 
 use super::builder::{At, EntryInstrument, Failure, ResponseBuilder, Statement};
 use super::reader::{JsonError, Kind, Reader, Scalar};
 use crate::UnresolvedReason;
 use crossmarket_domain::{Candle, CandleInterval, Payload};
 
-/// Which column of a candle row is what. The time is the candle's start in seconds.
+/// The columns of a candle row. The time is the candle's start in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CandleColumns {
     pub time: usize,
@@ -17,10 +17,10 @@ pub(crate) struct CandleColumns {
     pub quote_volume: Option<usize>,
 }
 
-/// A candle row's first columns.
+/// The first columns of a candle row.
 pub(crate) type CandleRow<'a> = [Scalar<'a>; 8];
 
-/// Reads an array of candle rows; an element that is no array becomes a row of compounds, which no column accepts.
+/// Reads an array of candle rows. An element that is not an array becomes a row of compounds, which no column accepts.
 pub(crate) fn candle_rows<'b>(reader: &mut Reader<'b>) -> Result<Vec<CandleRow<'b>>, JsonError> {
     let mut rows = Vec::new();
     reader.array(|reader| {
@@ -35,7 +35,7 @@ pub(crate) fn candle_rows<'b>(reader: &mut Reader<'b>) -> Result<Vec<CandleRow<'
     Ok(rows)
 }
 
-/// Records each row. A candle's length is not in the row, so it comes from the question.
+/// Records each row. A row does not contain the candle's length, so it comes from the ask.
 pub(crate) fn record_candles(
     builder: &mut ResponseBuilder<'_>,
     about: &EntryInstrument,

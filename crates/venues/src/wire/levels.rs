@@ -1,4 +1,4 @@
-//! What the sources of index levels share: their symbols for our indices, the shape of a session's close, dates and rows of CSV.
+//! Shared code of the index-level sources: symbol tables, session closes, dates and CSV rows.
 
 use super::builder::{EntryInstrument, Failure, ResponseBuilder, Statement};
 use super::reader::{FieldError, Scalar};
@@ -7,22 +7,22 @@ use crossmarket_domain::calendar;
 use crossmarket_domain::observation::IndexLevel;
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Payload, Timestamp};
 
-/// Decimal places of a level, where the source does not say: what is beyond is noise of binary fractions.
+/// Decimal places of a level when the source does not state them; digits beyond are binary floating-point noise.
 pub(crate) const PLACES_DEFAULT: u32 = 2;
 
-/// What is asked for as the newest of a source that has closes only.
+/// How far back to ask for the newest close of a source that has closes only.
 pub(crate) const RECENT_SPAN: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 
-/// A source's symbols: the index's code and what the source calls it.
+/// A source's symbols: the index code and the source's name for it.
 pub(crate) type Symbols = &'static [(&'static str, &'static str)];
 
-/// The instrument of an index of ours, which is quoted in US dollars.
+/// The instrument of one of our indices, quoted in US dollars.
 pub(crate) fn listing(symbols: Symbols, base: &str, quote: &str) -> Option<Instrument> {
     let (_, symbol) = symbols.iter().find(|(index, _)| *index == base && quote == "USD")?;
     instrument(symbols, symbol)
 }
 
-/// The instrument of a symbol: an index of ours, or something else that the source has, under the source's own name.
+/// The instrument of a symbol: one of our indices, or another of the source's series under the source's own name.
 pub(crate) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
     if symbol.is_empty() {
         return None;
@@ -44,7 +44,7 @@ pub(crate) fn instrument(symbols: Symbols, symbol: &str) -> Option<Instrument> {
     })
 }
 
-/// The instruments to ask for: those given, else every index that the source has.
+/// The instruments to request: the given ones, or every index of the source when none are given.
 pub(crate) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instrument> {
     if asked.is_empty() {
         return symbols.iter().filter_map(|(_, symbol)| instrument(symbols, symbol)).collect();
@@ -52,7 +52,7 @@ pub(crate) fn asked_or_all(symbols: Symbols, asked: &[Instrument]) -> Vec<Instru
     asked.to_vec()
 }
 
-/// The four levels of a session, as the source has them.
+/// The four levels of a session.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bar {
     pub open: Option<Decimal>,
@@ -62,7 +62,7 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// Reads the four, rounded to `places`.
+    /// Reads the four levels, rounded to `places`.
     pub(crate) fn read(
         open: Scalar<'_>,
         high: Scalar<'_>,
@@ -82,8 +82,8 @@ impl Bar {
         })
     }
 
-    /// The statement that `level` stands at `event_time`; `close_of` names the session that it is the close of. Extremes that contradict
-    /// the others say nothing, but the close stands: sources compose the two from different prints.
+    /// The observation of `level` at `event_time`. `close_of` names the session whose close it is. A high or low that
+    /// contradicts the other levels is dropped and the close is kept: sources compose them from different prints.
     pub(crate) fn statement(self, level: Decimal, event_time: Timestamp, close_of: Option<Timestamp>) -> Statement {
         let others = [Some(level), self.open];
         let high = self.high.filter(|high| others.iter().flatten().all(|other| high >= other));
@@ -93,7 +93,7 @@ impl Bar {
     }
 }
 
-/// A level without the noise of binary fractions. What is too small for so many places stays as it is.
+/// Rounds away binary floating-point noise. A level that would round to 0 stays as it is.
 pub(crate) fn rounded(level: Decimal, places: u32) -> Decimal {
     let rounded = level.rounded(places);
     if rounded.is_positive() { rounded } else { level }
@@ -106,12 +106,12 @@ pub(crate) fn date(text: &[u8]) -> Option<Timestamp> {
     (date.year() > 0).then(|| calendar::day_start(date))
 }
 
-/// The reason for a row without a close, or of a day without a session: nothing is wrong with the answer.
+/// The failure for a row without a close, or a day without a session: the answer itself is valid.
 pub(crate) fn no_close(field: &'static str) -> Failure {
     Failure { reason: UnresolvedReason::NoValue, field }
 }
 
-/// The fields of a line of plain CSV. The sources quote nothing; a quoted field is taken without its quotes.
+/// Splits a line of plain CSV into fields. The sources do not quote fields; quotes around a field are removed.
 pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b',').map(|field| {
         let field = field.trim_ascii();
@@ -119,13 +119,13 @@ pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The lines of a CSV body that are not empty, without a byte order mark.
+/// The non-empty lines of a CSV body, without the byte order mark.
 pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
 }
 
-/// Records a row of a CSV: a close on a date.
+/// Records a CSV row: a close on a date.
 pub(crate) fn record_row(
     builder: &mut ResponseBuilder<'_>,
     about: &EntryInstrument,
@@ -143,7 +143,7 @@ pub(crate) fn record_row(
     builder.record(about, statement);
 }
 
-/// The answer to a request for too many requests, where only a text says so.
+/// The rate-limit error, for sources that report it only as text.
 pub(crate) fn limited_text(body: &[u8]) -> Option<VenueError> {
     let limited =
         body.trim_ascii_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"Too Many Requests"));

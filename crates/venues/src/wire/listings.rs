@@ -1,4 +1,4 @@
-//! What the market-cap listings share.
+//! Shared code of the market-cap listings.
 
 use smol_str::{SmolStr, ToSmolStr};
 
@@ -7,7 +7,7 @@ use crate::{Parsed, Unresolved, UnresolvedReason};
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Instrument, InstrumentKind, Observation, Payload, Timestamp};
 
-/// A listing's price of an asset, in US dollars. `ticker` is empty when only the id is known.
+/// A listing's instrument: an asset priced in US dollars. `ticker` is empty when only the id is known.
 pub(crate) fn instrument(id: &str, ticker: &str) -> Instrument {
     Instrument {
         symbol: SmolStr::new(id),
@@ -18,7 +18,7 @@ pub(crate) fn instrument(id: &str, ticker: &str) -> Instrument {
     }
 }
 
-/// A text that an entry cannot do without.
+/// Reads a required text.
 pub(crate) fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&'static str, FieldError)> {
     match value {
         Scalar::Text(bytes) if !bytes.is_empty() => value.text().map(|text| text.to_smolstr()),
@@ -27,7 +27,7 @@ pub(crate) fn text(value: Scalar<'_>, field: &'static str) -> Result<SmolStr, (&
     .ok_or((field, FieldError(UnresolvedReason::Malformed)))
 }
 
-/// A rank from 1; 0 and absent are absent.
+/// Reads a rank, from 1; 0 counts as absent.
 pub(crate) fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
     match value.integer()? {
         None | Some(0) => Ok(None),
@@ -35,7 +35,7 @@ pub(crate) fn rank(value: Scalar<'_>) -> Result<Option<u32>, FieldError> {
     }
 }
 
-/// The observation of a row, which must have a price or a market cap.
+/// Builds the observation of a row, which must have a price or a market cap.
 pub(crate) fn observation(
     instrument: Instrument,
     event_time: Option<Timestamp>,
@@ -47,7 +47,7 @@ pub(crate) fn observation(
     Ok(Observation { instrument, event_time, payload: Payload::MarketCap(Box::new(row)) })
 }
 
-/// With instruments asked for: drops what was not asked, and adds what was asked and not answered.
+/// If instruments were requested: drops all others, and adds the missing ones as unresolved.
 pub(crate) fn keep_asked(parsed: &mut Parsed, asked: &[Instrument]) {
     if asked.is_empty() {
         return;

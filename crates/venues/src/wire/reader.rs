@@ -1,10 +1,10 @@
-//! A pull reader for the venues' JSON: strict about structure, lenient about what stands in a field.
+//! A pull reader for the venues' JSON: strict about structure, lenient about field values.
 //!
-//! Venues disagree with their own documentation about strings and numbers, and one broken entry must not cost the others.
-//! So a decoder walks the structure with [`Reader`], keeps the [`Scalar`]s that it knows by key, and converts them entry by
-//! entry; numbers stay text until they become exact decimals. Nothing is allocated for an entry.
+//! Venues contradict their own documentation about strings and numbers, and a malformed entry must not affect the
+//! others. So a decoder walks the structure with [`Reader`], keeps the [`Scalar`]s of known keys, and converts them
+//! entry by entry. Numbers stay text until they become exact decimals. Reading an entry allocates nothing.
 //!
-//! Limits: nesting of [`DEPTH_MAX`]; the body's length is the caller's to limit.
+//! Limits: nesting is limited to [`DEPTH_MAX`]; the caller limits the body's length.
 
 use std::borrow::Cow;
 
@@ -14,19 +14,18 @@ use crossmarket_domain::{Decimal, Timestamp};
 
 use crate::{UnresolvedReason, VenueError};
 
-/// Deepest nesting accepted. The venues need 8.
+/// Maximum nesting depth. The venues need 8.
 pub(crate) const DEPTH_MAX: u32 = 32;
 
-/// Most keys of an object that a [`Shape`] remembers.
+/// Maximum number of an object's keys that a [`Shape`] remembers.
 const SHAPE_LEN_MAX: usize = 64;
 
-/// Where the text stops being JSON.
+/// A syntax error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {at}")]
 pub struct JsonError {
-    /// What is wrong.
     pub what: &'static str,
-    /// At which byte.
+    /// Byte offset of the error.
     pub at: usize,
 }
 
@@ -36,7 +35,7 @@ impl From<JsonError> for VenueError {
     }
 }
 
-/// What kind of value comes next.
+/// The kind of the next value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `{`
@@ -47,36 +46,36 @@ pub enum Kind {
     Scalar,
 }
 
-/// A value that is not an object or an array. Copying it copies a slice of the body.
+/// A value that is not an object or an array. It borrows from the body, so copying it is cheap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scalar<'a> {
-    /// The key did not occur.
+    /// The key is absent.
     #[default]
     Missing,
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number's text, not yet checked.
+    /// A number's text, not yet validated.
     Number(&'a [u8]),
-    /// A string's content, without quotes, escapes not yet resolved.
+    /// A string's content, without quotes and with escapes unresolved.
     Text(&'a [u8]),
-    /// An object or array stood where a scalar belongs; it was skipped.
+    /// An object or array in place of a scalar; it was skipped.
     Compound,
 }
 
-/// Why a scalar is not what a field needs.
+/// Why a scalar does not fit a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldError(pub UnresolvedReason);
 
 impl<'a> Scalar<'a> {
-    /// True for a missing key, `null` and `""`, which all mean "not given".
+    /// True for a missing key, `null` and `""`, which all mean "no value".
     #[inline]
     pub(crate) fn is_absent(self) -> bool {
         matches!(self, Self::Missing | Self::Null | Self::Text(b""))
     }
 
-    /// A number, given as string or number; absent stays absent.
+    /// Reads a number, sent as string or number; absent stays absent.
     #[inline]
     pub fn decimal(self) -> Result<Option<Decimal>, FieldError> {
         match self {
@@ -88,7 +87,7 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// A number of 0 or more; absent stays absent, a negative one is implausible.
+    /// Reads a number of 0 or more. Absent stays absent; a negative number is implausible.
     #[inline]
     pub fn quantity(self) -> Result<Option<Decimal>, FieldError> {
         match self.decimal()? {
@@ -97,13 +96,14 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// A number above 0. Absent stays absent and 0 counts as absent (venues write 0 for "none"); a negative one is implausible.
+    /// Reads a number above 0. Absent stays absent and 0 counts as absent (venues write 0 for "none"); a negative
+    /// number is implausible.
     #[inline]
     pub fn price(self) -> Result<Option<Decimal>, FieldError> {
         Ok(self.quantity()?.filter(|value| !value.is_zero()))
     }
 
-    /// A whole number, given as string or number. A fraction of zeros (`1.0`) is accepted.
+    /// Reads a whole number, sent as string or number. A fraction of zeros (`1.0`) is accepted.
     pub fn integer(self) -> Result<Option<i64>, FieldError> {
         let malformed = FieldError(UnresolvedReason::Malformed);
         if let Self::Number(text) | Self::Text(text) = self
@@ -119,18 +119,18 @@ impl<'a> Scalar<'a> {
         i64::try_from(mantissa).map(Some).map_err(|_| malformed)
     }
 
-    /// A time in milliseconds since 1970. 0 counts as absent.
+    /// Reads a time in milliseconds since 1970. 0 counts as absent.
     #[inline]
     pub fn millis(self) -> Result<Option<Timestamp>, FieldError> {
         Ok(self.integer()?.filter(|value| *value != 0).map(Timestamp::from_millis))
     }
 
-    /// A time in seconds since 1970. 0 counts as absent.
+    /// Reads a time in seconds since 1970. 0 counts as absent.
     pub fn seconds(self) -> Result<Option<Timestamp>, FieldError> {
         Ok(self.integer()?.filter(|value| *value != 0).map(Timestamp::from_seconds))
     }
 
-    /// A time in RFC 3339.
+    /// Reads a time in RFC 3339.
     pub fn iso_time(self) -> Result<Option<Timestamp>, FieldError> {
         if self.is_absent() {
             return Ok(None);
@@ -138,7 +138,8 @@ impl<'a> Scalar<'a> {
         self.text().and_then(|text| Timestamp::parse(&text)).map(Some).ok_or(FieldError(UnresolvedReason::Malformed))
     }
 
-    /// A string's content with its escapes resolved; a number's text. `None` for anything else and for broken UTF-8 or escapes.
+    /// A string's content with its escapes resolved, or a number's text. `None` for anything else, and for invalid
+    /// UTF-8 or escapes.
     #[inline]
     pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
@@ -157,7 +158,7 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// Whatever stands there as a label for a report, at most 64 bytes of it.
+    /// The value as a label for a report, at most 64 bytes of it.
     pub fn label(self) -> SmolStr {
         let text = self.text().unwrap_or_default();
         let mut end = text.len().min(64);
@@ -184,7 +185,7 @@ fn short_integer(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
-/// The keys of a list's objects, in the order in which the last of them had them, each with what its look-up gave.
+/// The keys of a list's objects, in the order of the most recent object, each with its look-up result.
 #[derive(Clone, Debug)]
 pub struct Shape<'a, F> {
     /// The text from a key's opening quote to its colon.
@@ -197,7 +198,7 @@ impl<F> Default for Shape<'_, F> {
     }
 }
 
-/// Walks a JSON text from front to back.
+/// Walks a JSON text from start to end.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -206,13 +207,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of a whole text. A byte-order mark in front is passed over.
+    /// A reader of a whole text. A leading byte order mark is skipped.
     pub fn new(bytes: &'a [u8]) -> Self {
         let at = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         Self { bytes, at, depth: 0 }
     }
 
-    /// What comes next, which is not consumed.
+    /// Returns the kind of the next value without consuming it.
     #[inline]
     pub fn kind(&mut self) -> Result<Kind, JsonError> {
         match self.peek()? {
@@ -250,9 +251,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an object of a list whose objects have the same keys in the same order: [`Reader::object`], but where the next
-    /// bytes are the key that `shape` learned from the objects before, they are neither searched for their end nor looked up.
-    /// `name` looks a key up, and `field` is called with what it found and must consume the value.
+    /// Reads an object of a list whose objects have the same keys in the same order. Works like [`Reader::object`], but
+    /// where the next bytes are the key that `shape` learned from earlier objects, it neither scans for the key's end
+    /// nor looks it up. `name` looks up a key; `field` is called with the result and must consume the value.
     #[inline]
     pub(crate) fn object_like<F: Copy>(
         &mut self,
@@ -283,7 +284,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the key at `index` and its colon, and remembers them.
+    /// Reads the key at `index` and its colon, and stores them in the shape.
     #[cold]
     fn learn_key<F: Copy>(
         &mut self,
@@ -308,7 +309,7 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// Reads an array: `item` is called at each element and must consume it.
+    /// Reads an array: `item` is called for each element and must consume it.
     #[inline]
     pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
         self.open(b'[', "expected an array")?;
@@ -340,7 +341,7 @@ impl<'a> Reader<'a> {
         Ok(row)
     }
 
-    /// Reads the next value; an object or array is skipped and becomes [`Scalar::Compound`].
+    /// Reads the next value. An object or array is skipped and becomes [`Scalar::Compound`].
     #[inline]
     pub fn scalar(&mut self) -> Result<Scalar<'a>, JsonError> {
         match self.peek()? {
@@ -356,7 +357,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over the next value.
+    /// Skips the next value.
     #[inline]
     pub fn skip(&mut self) -> Result<(), JsonError> {
         match self.peek()? {
@@ -374,7 +375,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over the next value and returns its text.
+    /// Skips the next value and returns its text.
     pub fn raw(&mut self) -> Result<&'a [u8], JsonError> {
         self.peek()?;
         let start = self.at;
@@ -382,7 +383,7 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
-    /// Only white space may be left.
+    /// Checks that only white space is left.
     pub fn finish(mut self) -> Result<(), JsonError> {
         self.skip_white_space();
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.error("text after the end")) }
@@ -427,7 +428,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads a string whose opening quote is next; returns what is between the quotes.
+    /// Reads a string, starting at its opening quote; returns the text between the quotes.
     #[inline]
     fn string(&mut self) -> Result<&'a [u8], JsonError> {
         let start = self.at + 1;
@@ -473,12 +474,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Offset of the first `"` or `\`, or the length when there is none. Eight bytes at a step.
+/// Offset of the first `"` or `\`, or the length when there is none. Works in steps of eight bytes.
 #[inline]
 fn offset_of_quote_or_backslash(bytes: &[u8]) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    // The lowest byte with its high bit set is the first zero byte of the word.
+    // The lowest byte with its high bit set marks the first zero byte of the word.
     let zero_bytes = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let mut rest = bytes;
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {

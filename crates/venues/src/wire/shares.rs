@@ -1,10 +1,10 @@
-//! Long and short shares in their normal form.
+//! Normalized long and short shares.
 
 use crossmarket_domain::observation::LongShort;
 use crossmarket_domain::{Decimal, LongShortKind, Period};
 
-/// Long and short from two shares, of which a part may be missing (locked): each is taken of their sum. `None` when a side
-/// is 0, as no ratio exists then.
+/// Builds the pair from two shares, of which a part may be missing (locked): each is divided by their sum. `None` when
+/// a side is 0, since the ratio does not exist then.
 pub(crate) fn long_short_of_shares(
     kind: LongShortKind,
     period: Option<Period>,
@@ -20,7 +20,7 @@ pub(crate) fn long_short_of_shares(
     normal_form(LongShort { kind, period, long_share: long / sum, short_share: short / sum, ratio })
 }
 
-/// Long and short from their ratio alone. `None` for 0, which venues write when there was nothing to compare.
+/// Builds the pair from the ratio alone. `None` for 0, which venues write when there was nothing to compare.
 pub(crate) fn long_short_of_ratio(kind: LongShortKind, period: Option<Period>, ratio: Decimal) -> Option<LongShort> {
     let ratio = Some(ratio.to_f64()).filter(|ratio| ratio.is_finite() && *ratio > 0.0)?;
     let short_share = 1.0 / (1.0 + ratio);
@@ -28,7 +28,7 @@ pub(crate) fn long_short_of_ratio(kind: LongShortKind, period: Option<Period>, r
     normal_form(LongShort { kind, period, long_share, short_share, ratio })
 }
 
-/// A pair whose shares are above 0 and below 1; `None` when one side is so small that the other rounds to the whole.
+/// A pair with shares above 0 and below 1. `None` when one side is so small that the other rounds to 1.
 fn normal_form(pair: LongShort) -> Option<LongShort> {
     let within = |share: f64| share > 0.0 && share < 1.0;
     let ratio_is_usable = pair.ratio.is_finite() && pair.ratio > 0.0;

@@ -1,9 +1,9 @@
-//! What an HTTP status alone says, shared by the venues.
+//! Errors that follow from the HTTP status alone, shared by the venues.
 
 use crate::{Response, VenueError};
 
-/// Refuses answers whose HTTP status already says that there is nothing to read: 429 and 418 ask to slow down, other 4xx will
-/// not work next time either, everything else outside 2xx may.
+/// Rejects an answer by its HTTP status: 429 and 418 are rate limits, other 4xx are permanent, and anything else
+/// outside 2xx may be transient.
 pub(crate) fn check(response: &Response) -> Result<(), VenueError> {
     match response.status {
         200..=299 => Ok(()),

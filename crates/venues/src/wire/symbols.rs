@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 use crossmarket_domain::instrument::ASSET_CODE_LEN_MAX;
 use crossmarket_domain::{AssetCode, Instrument, InstrumentKind};
 
-/// Quote assets that symbols without a separator may end in, by their last letter, the longer before the shorter.
+/// Quote assets of symbols without a separator, by their last letter, longest first.
 fn quotes_ending_in(last: u8) -> &'static [&'static str] {
     match last {
         b'C' => &["USDC", "EURC", "BTC"],
@@ -31,8 +31,8 @@ fn quotes_ending_in(last: u8) -> &'static [&'static str] {
     }
 }
 
-/// Splits `BTCUSDT` into `BTC` and `USDT` at a known quote asset. `None` when no known quote ends it or nothing is left in front.
-/// Among several quotes that fit, the longest wins: `ABCFDUSD` is quoted in `FDUSD`.
+/// Splits `BTCUSDT` into `BTC` and `USDT` at a known quote asset. `None` when the symbol does not end in one, or
+/// nothing is left before it. The longest match wins: `ABCFDUSD` is quoted in `FDUSD`.
 #[inline]
 pub(crate) fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
     let quotes = quotes_ending_in(*symbol.as_bytes().last()?);
@@ -41,21 +41,21 @@ pub(crate) fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
         .find_map(|quote| symbol.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
 }
 
-/// Splits `BTC-USDT` at a separator that occurs once. `None` when it does not or a side is empty.
+/// Splits `BTC-USDT` at a separator that occurs exactly once. `None` when it does not or a side is empty.
 pub(crate) fn split_at(symbol: &str, separator: char) -> Option<(&str, &str)> {
     let (base, quote) = symbol.split_once(separator)?;
     (!base.is_empty() && !quote.is_empty() && !quote.contains(separator)).then_some((base, quote))
 }
 
-/// Takes the multiplier of a perpetual's base apart: `1000PEPE` is 1000 × `PEPE`, `SHIB1000` is 1000 × `SHIB`, `1MBABYDOGE` is
-/// 1,000,000 × `BABYDOGE`. Only powers of ten from 1000 to 1,000,000 count, so `1INCH` and `C98` stay whole.
+/// Splits the multiplier off a perpetual's base: `1000PEPE` is 1000 × `PEPE`, `SHIB1000` is 1000 × `SHIB`, `1MBABYDOGE`
+/// is 1,000,000 × `BABYDOGE`. Only powers of ten from 1000 to 1,000,000 count, so `1INCH` and `C98` are not split.
 pub(crate) fn split_multiplier(base: &str) -> (SmolStr, u32) {
     for (text, multiplier) in
         [("1000000", 1_000_000), ("100000", 100_000), ("10000", 10_000), ("1000", 1_000), ("1M", 1_000_000)]
     {
         let rest =
             base.strip_prefix(text).or_else(|| base.strip_suffix(text).filter(|_| multiplier >= 1_000 && text != "1M"));
-        // What is left must be a ticker of its own: letters in front, at least two.
+        // The rest must be a ticker of its own: at least two characters, beginning with a letter.
         if let Some(rest) = rest
             && rest.len() >= 2
             && rest.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -66,19 +66,19 @@ pub(crate) fn split_multiplier(base: &str) -> (SmolStr, u32) {
     (SmolStr::new(base), 1)
 }
 
-/// A symbol as it may stand in a URL.
+/// Encodes a symbol for a URL.
 pub(crate) fn url_encoded(symbol: &str) -> String {
     url::form_urlencoded::byte_serialize(symbol.as_bytes()).collect()
 }
 
-/// The spot instrument of that symbol, its assets in upper case; a leveraged token becomes [`InstrumentKind::Other`]. `None`
-/// when base or quote cannot be an asset's code.
+/// The spot instrument of a symbol, its assets in upper case. A leveraged token becomes [`InstrumentKind::Other`].
+/// `None` when base or quote is not a valid asset code.
 pub(crate) fn spot_instrument(symbol: &str, base: &str, quote: &str) -> Option<Instrument> {
     let kind = if is_leveraged(base) { InstrumentKind::Other } else { InstrumentKind::Spot };
     instrument(symbol, base, quote, kind, 1)
 }
 
-/// A derivative of that symbol, its multiplier taken off the base.
+/// The derivative of a symbol, with the multiplier removed from the base.
 pub(crate) fn derivative(symbol: &str, base: &str, quote: &str, kind: InstrumentKind) -> Option<Instrument> {
     let (base, multiplier) = split_multiplier(base);
     instrument(symbol, &base, quote, kind, multiplier)
@@ -94,9 +94,9 @@ fn instrument(symbol: &str, base: &str, quote: &str, kind: InstrumentKind, multi
     })
 }
 
-/// An asset's code in upper case, `None` when it cannot be one.
+/// An asset code in upper case, `None` when it is not valid.
 fn asset_code(text: &str) -> Option<SmolStr> {
-    // Nearly every code is plain, and a list has thousands of them.
+    // Fast path: nearly every code is plain, and a list has thousands of them.
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     if (1..=ASSET_CODE_LEN_MAX).contains(&text.len()) && text.bytes().all(plain) {
         return Some(SmolStr::new(text));
@@ -104,13 +104,13 @@ fn asset_code(text: &str) -> Option<SmolStr> {
     AssetCode::parse(text).map(|code| SmolStr::new(code.as_str()))
 }
 
-/// Assets whose `…UP` and `…DOWN` tokens exist: the endings alone would catch `JUP` and `SYRUP`.
+/// Assets that have `…UP` and `…DOWN` tokens. Matching the suffix alone would catch `JUP` and `SYRUP`.
 const UP_DOWN_ASSETS: &[&str] = &[
     "BTC", "ETH", "BNB", "XRP", "ADA", "LTC", "DOT", "LINK", "EOS", "TRX", "XLM", "XTZ", "UNI", "FIL", "SUSHI", "YFI",
     "AAVE", "BCH", "SXP", "DOGE", "SOL", "ATOM", "AVAX", "NEAR", "VET", "MATIC", "APT", "SAND", "AXS",
 ];
 
-/// True for `BTC3L`, `ETH5S`, `BTCUP`: tokens that follow a multiple of an asset's moves, not its price.
+/// True for `BTC3L`, `ETH5S`, `BTCUP`: tokens that track a multiple of an asset's moves, not its price.
 pub(crate) fn is_leveraged(base: &str) -> bool {
     if !base.ends_with(['P', 'p', 'N', 'n', 'L', 'l', 'S', 's']) {
         return false;

@@ -1,4 +1,4 @@
-//! The fields of a ticker, whatever a venue calls them.
+//! The fields of a ticker, under any venue's names.
 
 use super::builder::{At, Failure};
 use super::reader::Scalar;
@@ -6,7 +6,7 @@ use crate::UnresolvedReason;
 use crossmarket_domain::Decimal;
 use crossmarket_domain::observation::Ticker;
 
-/// A scalar with the key under which it stood.
+/// A scalar and the key it was found under.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Field<'a> {
     pub name: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Takes the value unless another key has given one already.
+    /// Sets the value unless an earlier key has set it.
     pub(crate) fn set(&mut self, name: &'static str, value: Scalar<'a>) {
         if self.value.is_absent() {
             *self = Self { name, value };
@@ -30,7 +30,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The scalars of a ticker entry, whatever the venue calls them.
+/// The scalars of a ticker entry, under any venue's names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TickerEntry<'a> {
     pub last: Field<'a>,
@@ -43,7 +43,7 @@ pub(crate) struct TickerEntry<'a> {
 }
 
 impl TickerEntry<'_> {
-    /// The entry of a snapshot, which must have a last price.
+    /// Converts an entry of a snapshot, which must have a last price.
     pub(crate) fn full(&self) -> Result<Ticker, Failure> {
         let ticker = self.read()?;
         if ticker.last_price.is_none() {
@@ -52,7 +52,7 @@ impl TickerEntry<'_> {
         Ok(ticker)
     }
 
-    /// The entry of a stream, which must have any figure.
+    /// Converts an entry of a stream, which must have at least one figure.
     pub(crate) fn partial(&self) -> Result<Ticker, Failure> {
         let ticker = self.read()?;
         if ticker == Ticker::default() {
@@ -61,7 +61,7 @@ impl TickerEntry<'_> {
         Ok(ticker)
     }
 
-    /// The field to name when there is no price: the venue's own key, if it sent one.
+    /// The field to report when there is no price: the venue's own key, if it sent one.
     pub(crate) fn price_field(&self) -> &'static str {
         or_else(self.last.name, "last_price")
     }
