@@ -1,6 +1,7 @@
 //! Binance spot.
 //!
-//! Documentation: <https://developers.binance.com/docs/binance-spot-api-docs>. The key-less market-data hosts are the default.
+//! Documentation: <https://developers.binance.com/docs/binance-spot-api-docs>. The default hosts are the market-data
+//! hosts that need no key.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -22,7 +23,7 @@ const KLINE_WEIGHT: u32 = 2;
 
 const KLINES_MAX: u32 = 1_000;
 
-/// Symbols in one `symbols=[…]`; more are cheaper to ask for all together.
+/// Maximum number of symbols in one `symbols=[…]`; for more, requesting all symbols is cheaper.
 const SYMBOLS_MAX: usize = 100;
 
 fn instrument(symbol: &str) -> Option<Instrument> {
@@ -30,7 +31,7 @@ fn instrument(symbol: &str) -> Option<Instrument> {
     wire::spot_instrument(symbol, base, quote)
 }
 
-/// What `ticker/24hr` costs for so many symbols, 0 standing for all.
+/// The weight of `ticker/24hr` for this number of symbols; 0 means all.
 fn ticker_weight(symbol_count: usize) -> u32 {
     match symbol_count {
         1..=20 => 2,
@@ -47,7 +48,7 @@ fn ticker_request(asked: &[Instrument]) -> Request {
             let list = wire::url_encoded(&serde_json::json!(list).to_string());
             format!("/api/v3/ticker/24hr?symbols={list}&symbolStatus=TRADING")
         }
-        // Halted symbols would stay in the list with their last figures.
+        // Without the filter, halted symbols stay in the list with their last figures.
         _ => "/api/v3/ticker/24hr?symbolStatus=TRADING".to_owned(),
     };
     Request { weight: ticker_weight(asked.len()), ..Request::of(Ask::about(Feed::Tickers, asked), WEIGHT, path) }

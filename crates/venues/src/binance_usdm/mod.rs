@@ -15,7 +15,7 @@ use super::wire::{self, At, Failure, Field, JsonError, Reader, ResponseBuilder, 
 use crossmarket_domain::observation::{OpenInterest, OpenInterestUnit};
 use crossmarket_domain::{Feed, Instrument, InstrumentKind, LongShortKind, Payload, Period, VenueId};
 
-/// Binance's futures that are margined in a dollar stablecoin.
+/// Binance's futures margined in a dollar stablecoin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BinanceUsdm;
 
@@ -25,7 +25,7 @@ const FUTURES_DATA: &str = "futures-data";
 const KLINES_MAX: u32 = 1_500;
 const STATISTICS_ROWS_MAX: u32 = 500;
 
-/// The statistics of traders: each endpoint and the population that it counts.
+/// The trader statistics: each endpoint and the population that it counts.
 const LONG_SHORT_ENDPOINTS: &[(&str, LongShortKind)] = &[
     ("globalLongShortAccountRatio", LongShortKind::GlobalAccount),
     ("topLongShortAccountRatio", LongShortKind::TopTraderAccount),
@@ -34,7 +34,8 @@ const LONG_SHORT_ENDPOINTS: &[(&str, LongShortKind)] = &[
 ];
 
 fn instrument(symbol: &str) -> Option<Instrument> {
-    // A dated future carries its day, `BTCUSDT_260327`; a coin-margined perpetual of the sister market ends in `_PERP`.
+    // A dated future ends in its date, `BTCUSDT_260327`; a coin-margined perpetual of the sister market ends in
+    // `_PERP`.
     let (pair, kind) = match symbol.split_once('_') {
         None => (symbol, InstrumentKind::PerpetualLinear),
         Some((pair, "PERP")) => {
@@ -141,7 +142,7 @@ fn ticker_request(asked: &[Instrument]) -> Request {
 fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
     let interval = options.interval_or_default();
     let path = format!("/fapi/v1/klines?{}", wire::binance::kline_query(asked, interval.as_str(), options, KLINES_MAX));
-    // Without a limit Binance gives 500 rows.
+    // Without a limit, Binance returns 500 rows.
     let weight = match options.limit.unwrap_or(500) {
         0..100 => 1,
         100..500 => 2,
@@ -151,7 +152,8 @@ fn kline_request(asked: &Instrument, options: &RequestOptions) -> Request {
     Request { weight, ..Request::of(Ask::candles(asked, interval), WEIGHT, path) }
 }
 
-/// The present open interest, or its past where a period is named: the past draws on the scope of the other statistics.
+/// The current open interest, or its history if a period is given. The history counts against the scope of the other
+/// statistics.
 fn open_interest_request(asked: &Instrument, options: &RequestOptions) -> Request {
     let ask = Ask::about(Feed::OpenInterest, [asked.clone()]);
     if options.period.is_some() || options.start.is_some() {
@@ -165,7 +167,7 @@ fn statistics_request(endpoint: &str, ask: Ask, asked: &Instrument, options: &Re
     let period = options.period_or_default().as_str();
     let symbol = wire::url_encoded(&asked.symbol);
     let mut path = format!("/futures/data/{endpoint}?symbol={symbol}&period={period}");
-    // Only the newest row is of use to whoever names no span.
+    // Without a start and a limit, request only the newest row.
     let newest = options.limit.is_none() && options.start.is_none();
     let options = RequestOptions { limit: if newest { Some(1) } else { options.limit }, ..options.clone() };
     wire::binance::push_span(&mut path, &options, STATISTICS_ROWS_MAX);
@@ -183,7 +185,7 @@ fn long_short_ratios(ask: &Ask, response: &Response) -> Result<Parsed, VenueErro
             Scalar::Missing => builder.only_instrument(),
             symbol => builder.resolve(symbol, instrument),
         };
-        // Volumes are volumes, whatever was asked for.
+        // Volume rows are taker volumes, whatever the ask says.
         let kind = if row.is_volume { Some(LongShortKind::TakerVolume) } else { ask.kind };
         match (about, kind) {
             (Some(about), Some(kind)) => builder.record(&about, row.statement(kind, ask.period)),
@@ -237,7 +239,7 @@ impl<'a> LongShortRow<'a> {
         let event_time = self.timestamp.millis().at("timestamp")?;
         let value = match (self.long.quantity()?, self.short.quantity()?) {
             (Some(long), Some(short)) => wire::long_short_of_shares(kind, period, long, short),
-            // A share without the other is half a statement; with neither, the ratio is the statement.
+            // One share without the other is incomplete. With neither, the ratio is used.
             (None, None) => self.ratio.quantity()?.and_then(|ratio| wire::long_short_of_ratio(kind, period, ratio)),
             _ => None,
         };
@@ -271,7 +273,7 @@ fn open_interest(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
             }
             Ok(())
         })?;
-        // Of a pair quoted in a coin, the value is in that coin.
+        // For a pair quoted in a coin, the value is in that coin.
         if symbol.bytes().ends_with(b"BTC") {
             value = Field::default();
         }
@@ -288,7 +290,7 @@ fn open_interest_statement(amount: Field<'_>, value: Field<'_>, time: Scalar<'_>
     let open_interest = OpenInterest {
         open_interest: amount.quantity()?.ok_or(no_value)?,
         unit: OpenInterestUnit::Base,
-        // A value of 0 beside an amount means that it is not known.
+        // A value of 0 next to an amount means unknown.
         open_interest_usd: value.price()?,
     };
     Ok((time.millis().at("timestamp")?, Payload::OpenInterest(open_interest)))

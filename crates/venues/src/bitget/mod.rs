@@ -1,7 +1,7 @@
-//! Bitget: spot, and perpetuals with open interest and shares of accounts.
+//! Bitget: spot, and perpetuals with open interest and account shares.
 //!
-//! Documentation: <https://www.bitget.com/api-doc/>. Bodies come as `{"code":"00000","data":…}`. Spot and futures write the same
-//! symbols, so the market of an entry follows from its `category` or from the fields that only futures have.
+//! Documentation: <https://www.bitget.com/api-doc/>. The envelope is `{"code":"00000","data":…}`. Spot and futures use
+//! the same symbols, so an entry's market follows from its `category` or from fields that only futures have.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -26,17 +26,17 @@ const ACCOUNT_LONG_SHORT: &str = "account-long-short";
 const POSITION_LONG_SHORT: &str = "position-long-short";
 const TAKER_BUY_SELL: &str = "taker-buy-sell";
 
-/// The statistics of traders: each endpoint, whose name is also its metered scope, and the population that it counts.
+/// The trader statistics: each endpoint, whose name is also its metered scope, and the population that it counts.
 const STATISTICS: [(&str, LongShortKind); 3] = [
     (ACCOUNT_LONG_SHORT, LongShortKind::GlobalAccount),
     (POSITION_LONG_SHORT, LongShortKind::GlobalPosition),
     (TAKER_BUY_SELL, LongShortKind::TakerVolume),
 ];
 
-/// Topics in one subscription frame.
+/// Maximum number of topics in one subscription frame.
 const TOPICS_PER_FRAME_MAX: usize = 50;
 
-/// Which market a symbol belongs to.
+/// The market that a symbol belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Market {
     Spot,
@@ -44,7 +44,7 @@ enum Market {
 }
 
 impl Market {
-    /// From a category or an instrument type, in any of the API's generations; `None` when it is unknown.
+    /// Parses a category or an instrument type of any API generation; `None` when it is unknown.
     fn of(category: Scalar<'_>) -> Option<Self> {
         match category.bytes() {
             b"SPOT" | b"sp" | b"SP" | b"MARGIN" => Some(Self::Spot),
@@ -57,7 +57,7 @@ impl Market {
 }
 
 fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
-    // The first API wrote the product behind: `BTCUSDT_SPBL`, `BTCUSDT_UMCBL`.
+    // API v1 appends the product: `BTCUSDT_SPBL`, `BTCUSDT_UMCBL`.
     let name = symbol.split_once('_').map_or(symbol, |(name, _)| name);
     if market == Market::Spot {
         let (base, quote) = wire::split_joined(name)?;
@@ -75,7 +75,7 @@ fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
     wire::derivative(symbol, base, quote, kind)
 }
 
-/// The pair of a dated future, which ends in a month letter and a year: `BTCUSDH26`.
+/// The pair of a dated future, which ends in a month letter and two digits of the year: `BTCUSDH26`.
 fn without_delivery(name: &str) -> Option<&str> {
     let pair = name.strip_suffix(|c: char| c.is_ascii_digit())?.strip_suffix(|c: char| c.is_ascii_digit())?;
     let pair = pair.strip_suffix(['F', 'G', 'H', 'J', 'K', 'M', 'N', 'Q', 'U', 'V', 'X', 'Z'])?;
@@ -178,7 +178,7 @@ impl Venue for Bitget {
     }
 }
 
-/// One request for each of the statistics.
+/// One request per statistic.
 fn ratio_requests(asked: &Instrument, period: Period) -> [Request; 3] {
     STATISTICS.map(|(endpoint, kind)| {
         let symbol = wire::url_encoded(&asked.symbol);
@@ -187,7 +187,8 @@ fn ratio_requests(asked: &Instrument, period: Period) -> [Request; 3] {
     })
 }
 
-/// The list in `{"code":"00000","msg":"success","requestTime":1700000000000,"data":[…]}`, also when it is nested as `data.list`.
+/// The list in `{"code":"00000","msg":"success","requestTime":1700000000000,"data":[…]}`, which may also be nested as
+/// `data.list`.
 fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
     let mut reader = Reader::new(body);
     let mut code = Scalar::Missing;
@@ -212,13 +213,13 @@ fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
         b"00000" | b"0" => data.ok_or(wire::without("data")),
         b"" => Err(wire::without("code")),
         b"429" | b"30007" | b"1001" => Err(VenueError::RateLimited { retry_after: None }),
-        // Internal and busy.
+        // Internal error, and busy.
         b"40010" | b"40015" | b"40200" | b"40725" | b"45001" => Err(wire::transient(code)),
         _ => Err(wire::rejected(code)),
     }
 }
 
-/// A ticker entry of any generation:
+/// A ticker entry of any API generation:
 ///
 /// - v2 spot `{"symbol":"BTCUSDT","lastPr":"2.05","open":"2","high24h":"2.3","low24h":"1.8","bidPr":"2.0","askPr":"2.1",
 ///   "baseVolume":"9","quoteVolume":"18","ts":"1700000000000"}`, v2 futures with `open24h` and `holdingAmount`,
@@ -231,7 +232,7 @@ struct Entry<'a> {
     category: Scalar<'a>,
     delivery: Field<'a>,
     open_interest: Field<'a>,
-    /// A field that only futures have occurred.
+    /// True after a field that only futures have.
     is_derivative: bool,
     figures: TickerEntry<'a>,
 }
@@ -288,7 +289,7 @@ impl<'a> Entry<'a> {
         let is_derivative = self.is_derivative || !self.open_interest.value.is_absent();
         let otherwise = if is_derivative { Market::Futures } else { Market::Spot };
         let market = Market::of(self.category).or(market).unwrap_or(otherwise);
-        // `"0"`, empty and null mean that it is never delivered.
+        // `"0"`, empty and null mean that the contract has no delivery date.
         let is_dated = self.delivery.value.integer().is_ok_and(|time| time.is_some_and(|time| time != 0));
         let split = |symbol: &str| {
             let mut found = instrument(symbol, market)?;
@@ -310,7 +311,7 @@ impl<'a> Entry<'a> {
         Ok((self.time.millis().at("ts")?, Payload::Ticker(self.figures.partial()?)))
     }
 
-    /// Open interest counts units of the base asset in every generation.
+    /// Open interest is in units of the base asset in every generation.
     fn open_interest(&self) -> Result<Statement, Failure> {
         let missing = Failure { reason: UnresolvedReason::NoValue, field: "openInterest" };
         let open_interest = self.open_interest.quantity()?.ok_or(missing)?;

@@ -1,6 +1,6 @@
 //! Bybit v5: spot, and perpetuals margined in a stablecoin (linear) or in the coin (inverse).
 //!
-//! Documentation: <https://bybit-exchange.github.io/docs/v5/intro>. Every answer is an envelope
+//! Documentation: <https://bybit-exchange.github.io/docs/v5/intro>. The envelope is
 //! `{"retCode":0,"retMsg":"OK","result":{…},"time":1700000000123}`.
 
 #[cfg(feature = "simulator")]
@@ -24,14 +24,14 @@ pub(crate) struct Bybit;
 
 const IP: &str = "ip";
 
-/// How long an address that asked too often is shut out.
+/// How long Bybit blocks an address that exceeded the rate limit.
 const SHUT_OUT: Duration = Duration::from_secs(600);
 
 const CANDLES_MAX: u32 = 1_000;
 const RATIOS_MAX: u32 = 500;
 const OPEN_INTERESTS_MAX: u32 = 200;
 
-/// Topics in one subscription on spot.
+/// Maximum number of topics in one spot subscription.
 const TOPICS_PER_FRAME: usize = 10;
 
 const PERIODS: &[(&str, Period)] = &[
@@ -69,7 +69,8 @@ impl Category {
         [Self::Spot, Self::Linear, Self::Inverse, Self::Option].into_iter().find(|category| category.as_str() == text)
     }
 
-    /// Where to ask about an instrument. Figures of derivatives asked for by the name of a spot market are its perpetual's.
+    /// The market to query for an instrument. Derivative figures requested for a spot instrument are those of its
+    /// perpetual.
     fn of(asked: &Instrument, feed: Feed) -> Self {
         match asked.kind {
             InstrumentKind::PerpetualInverse => Self::Inverse,
@@ -105,7 +106,7 @@ fn derivative(symbol: &str) -> Option<Instrument> {
     if let Some(pair) = without_delivery_month(symbol) {
         return wire::derivative(symbol, pair.strip_suffix("USD")?, "USD", InstrumentKind::Other);
     }
-    // Not a matter for the list of quote assets, which would take `BNBUSD` for `BN` in `BUSD`.
+    // The list of quote assets does not fit here: it would split `BNBUSD` into `BN` and `BUSD`.
     if let Some(base) = symbol.strip_suffix("USD") {
         return wire::derivative(symbol, base, "USD", InstrumentKind::PerpetualInverse);
     }
@@ -113,13 +114,13 @@ fn derivative(symbol: &str) -> Option<Instrument> {
     wire::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear)
 }
 
-/// `ABCUSD` of `ABCUSDH26`: a month's letter and two digits of the year.
+/// The `ABCUSD` in `ABCUSDH26`, which ends in a month letter and two digits of the year.
 fn without_delivery_month(symbol: &str) -> Option<&str> {
     let pair = symbol.strip_suffix(|c: char| c.is_ascii_digit())?.strip_suffix(|c: char| c.is_ascii_digit())?;
     pair.strip_suffix(['F', 'G', 'H', 'J', 'K', 'M', 'N', 'Q', 'U', 'V', 'X', 'Z']).filter(|pair| pair.ends_with("USD"))
 }
 
-/// The instrument behind a symbol that stands alone: spot, unless it can only be a derivative's.
+/// The instrument behind a symbol without a category: spot, unless only a derivative can have that symbol.
 fn instrument(symbol: &str) -> Option<Instrument> {
     let derivative = derivative(symbol);
     let only_derivative = derivative.as_ref().is_none_or(|found| {
@@ -150,7 +151,7 @@ const PROFILE: Profile = Profile {
             life_max: None,
             silence_max: Duration::from_secs(60),
             ping: Ping::Text { text: r#"{"op":"ping"}"#, every: Duration::from_secs(20) },
-            // The topics of one connection may have 21,000 characters.
+            // The topics of one connection are limited to 21,000 characters.
             instruments_max: 500,
             messages_per_second_max: 10,
         },
@@ -271,7 +272,7 @@ fn history_request(feed: Feed, asked: &Instrument, options: &RequestOptions) -> 
     Request::of(ask, IP, path)
 }
 
-/// What stands around the rows.
+/// The fields around the rows.
 struct Envelope<'a> {
     list: &'a [u8],
     symbol: Scalar<'a>,
@@ -336,7 +337,7 @@ struct Row<'a> {
     buy_share: Field<'a>,
     sell_share: Field<'a>,
     timestamp: Scalar<'a>,
-    /// It has a field that only derivatives have.
+    /// True after a field that only derivatives have.
     of_derivative: bool,
 }
 
@@ -370,7 +371,7 @@ impl<'a> Row<'a> {
             Ok(())
         })?;
         row.of_derivative |= !row.open_interest.name.is_empty();
-        // An inverse contract's volume counts dollars, which is its quote asset, and its turnover the coin.
+        // An inverse contract's volume is in dollars, its quote asset, and its turnover is in the coin.
         let inverse = derivative(&row.symbol.text().unwrap_or_default()).is_some_and(|found| found.quote == "USD");
         (row.ticker.base_volume, row.ticker.quote_volume) =
             if inverse { (turnover, volume) } else { (volume, turnover) };
@@ -388,7 +389,7 @@ impl<'a> Row<'a> {
     fn open_interest(&self, category: Category, time: Scalar<'_>) -> Result<Statement, Failure> {
         let no_value = Failure { reason: UnresolvedReason::NoValue, field: "openInterest" };
         let amount = self.open_interest.quantity()?.ok_or(no_value)?;
-        // An inverse contract is for one dollar.
+        // An inverse contract is worth one dollar.
         let (unit, usd) = match category {
             Category::Inverse => (OpenInterestUnit::Quote, Some(amount)),
             _ => (OpenInterestUnit::Base, self.open_interest_value.price()?),
@@ -510,7 +511,7 @@ fn ticker_frame(row: &Row<'_>, of_derivative: bool, time: Scalar<'_>) -> Result<
     let split = if of_derivative { derivative } else { instrument };
     if let Some(about) = builder.resolve(row.symbol, split) {
         let statement = time.millis().at("ts").and_then(|time| Ok((time, Payload::Ticker(row.ticker.partial()?))));
-        // A delta of figures that are of no use here is no fault.
+        // A delta that contains only unused figures is not an error.
         let says_nothing = matches!(statement, Err(Failure { reason: UnresolvedReason::NoValue, .. }));
         if !(of_derivative && says_nothing) {
             builder.record(&about, statement);

@@ -1,7 +1,7 @@
 //! Coinbase Exchange: spot, quoted mostly in US dollars.
 //!
-//! Documentation: <https://docs.cdp.coinbase.com/exchange/reference>. Values are strings, candle rows are numbers. None of the
-//! single-product bodies says its product: it is the one asked for.
+//! Documentation: <https://docs.cdp.coinbase.com/exchange/reference>. Values are strings; candle rows are numbers. The
+//! single-product bodies do not name their product, so it comes from the ask.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -21,14 +21,14 @@ pub(crate) struct Coinbase;
 
 const SCOPE: &str = "public";
 
-/// More rows than this are refused.
+/// Coinbase rejects requests for more rows.
 const CANDLES_MAX: u32 = 300;
 
 /// `[time, low, high, open, close, volume]`: the low comes before the high.
 const CANDLE: CandleColumns =
     CandleColumns { time: 0, low: 1, high: 2, open: 3, close: 4, base_volume: 5, quote_volume: None };
 
-/// Beyond this many instruments, the one call for all products costs less than a request for each.
+/// Above this number of instruments, one call for all products is cheaper than one request each.
 const SINGLE_REQUESTS_MAX: usize = 8;
 
 const PROFILE: Profile = Profile {
@@ -69,7 +69,7 @@ impl Venue for Coinbase {
 
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         match feed {
-            // `/products/stats` is undocumented but answers for every product at once.
+            // `/products/stats` is undocumented but returns every product at once.
             Feed::Tickers if asked.is_empty() || asked.len() > SINGLE_REQUESTS_MAX => {
                 vec![Request::of(Ask::about(feed, asked), SCOPE, "/products/stats")]
             }
@@ -107,8 +107,8 @@ impl Venue for Coinbase {
     }
 }
 
-/// `/products/BTC-USD/candles?granularity=86400[&start&end]`. Both ends are inclusive and more than [`CANDLES_MAX`] rows
-/// between them are refused, so the span is cut to what is allowed.
+/// `/products/BTC-USD/candles?granularity=86400[&start&end]`. Both ends are inclusive. Coinbase rejects spans of more
+/// than [`CANDLES_MAX`] rows, so the span is shortened to that.
 fn candles_path(symbol: &str, options: &RequestOptions) -> String {
     let granularity = options.interval_or_default().duration();
     let mut path = format!("/products/{}/candles?granularity={}", wire::url_encoded(symbol), granularity.as_secs());
@@ -158,7 +158,7 @@ impl Coinbase {
             match key {
                 b"time" => time = value,
                 b"message" => message = value,
-                // A product without figures in the body of all products.
+                // In the body of all products, a product without figures.
                 key if wire::split_at(&String::from_utf8_lossy(key), '-').is_some() => {
                     products += 1;
                     builder.broken(Scalar::Text(key));
@@ -171,7 +171,7 @@ impl Coinbase {
         if message != Scalar::Missing && figures == 0 {
             return Err(refusal(message));
         }
-        // An empty object is the list of no products.
+        // An empty object is an empty list of products.
         if figures == 0 && (products > 0 || ask.instruments.len() != 1) {
             return Ok(());
         }
@@ -232,7 +232,7 @@ fn parse_candles(builder: &mut ResponseBuilder<'_>, ask: &Ask, response: &Respon
     Ok(())
 }
 
-/// Keeps a figure under any of the names that the bodies and frames give it; false when the key is none of them.
+/// Stores a figure under any of its names in bodies and frames; returns false when the key is none of them.
 fn figure<'a>(entry: &mut TickerEntry<'a>, key: &[u8], value: Scalar<'a>) -> bool {
     let (slot, name): (&mut Field<'a>, _) = match key {
         b"price" => (&mut entry.last, "price"),
@@ -268,7 +268,7 @@ fn refusal(message: Scalar<'_>) -> VenueError {
 }
 
 impl StreamingVenue for Coinbase {
-    /// One frame for each product, because one unknown product refuses the whole frame that names it.
+    /// One frame per product, because Coinbase rejects the whole frame when it names one unknown product.
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let frame = |instrument: &Instrument| {
             serde_json::json!({"type": "subscribe", "product_ids": [instrument.symbol.as_str()], "channels": ["ticker", "heartbeat"]})

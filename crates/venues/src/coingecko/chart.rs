@@ -1,4 +1,4 @@
-//! `/coins/{id}/market_chart`: prices, market caps and volumes of one asset by day.
+//! `/coins/{id}/market_chart`: daily prices, market caps and volumes of one asset.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use super::refusal::error_of;
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{Instrument, Payload, Timestamp};
 
-/// Reads a chart; an object without one is a refusal.
+/// Reads a chart; an object without one is an error.
 ///
 /// ```json
 /// {"prices":[[1768435200000,96700.1],[1768507200000,95391.2]],"market_caps":[[1768435200000,1.93e12],[1768507200000,1.90e12]],
 ///  "total_volumes":[[1768435200000,5.1e10],[1768507200000,null]]}
 /// ```
-/// Points are at 00:00 UTC, and the last one is of now. The body does not name its asset.
+/// Points are at 00:00 UTC, except the last one, which is the current value. The body does not name its asset.
 pub(super) fn parse(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
     let mut reader = Reader::new(&response.body);
     let mut points: BTreeMap<i64, Point<'_>> = BTreeMap::new();
@@ -50,7 +50,7 @@ pub(super) fn parse(ask: &Ask, response: &Response) -> Result<Parsed, VenueError
     builder.finish()
 }
 
-/// What the three columns say of one time.
+/// The values of the three columns at one time.
 #[derive(Clone, Copy, Default)]
 struct Point<'a>([Scalar<'a>; 3]);
 

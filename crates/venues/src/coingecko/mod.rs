@@ -18,10 +18,10 @@ mod refusal;
 
 const SCOPE: &str = "calls";
 
-/// Rows on one page of `/coins/markets` at most.
+/// Maximum number of rows on one page of `/coins/markets`.
 const PAGE_SIZE_MAX: u32 = 250;
 
-/// The categories whose members are asked for, by CoinGecko's ids.
+/// The categories whose members are requested, as CoinGecko ids.
 const CATEGORIES: &[&str] = &[
     "layer-1",
     "layer-2",
@@ -47,7 +47,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://api.coingecko.com/api/v3",
     feeds: &[FeedProfile::of(Feed::MarketCaps).every(60).ranked(1).with_history(), FeedProfile::of(Feed::Categories)],
     limits: &[
-        // Without a key 5 to 15 calls a minute are let through, depending on the load.
+        // Without a key, CoinGecko allows 5 to 15 calls a minute, depending on the load.
         RateLimit::of(SCOPE, 5, 60),
     ],
     ..Profile::NONE
@@ -58,7 +58,7 @@ impl Venue for CoinGecko {
         &PROFILE
     }
 
-    /// A CoinGecko symbol is an id; the ticker behind it is in the answer only.
+    /// A CoinGecko symbol is an id; only the answer contains the ticker.
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
         (!symbol.is_empty()).then(|| listings::instrument(symbol, ""))
     }
@@ -74,7 +74,7 @@ impl Venue for CoinGecko {
                 let page = |page| markets(Ask::all(feed), &format!("page={page}"));
                 (1..=row_count.div_ceil(PAGE_SIZE_MAX)).map(page).collect()
             }
-            // A start asks for the past, which is told of one asset at a time.
+            // A start requests history, which CoinGecko serves for one asset at a time.
             Feed::MarketCaps if options.start.is_some() => asked.iter().map(|one| market_chart(one, options)).collect(),
             Feed::MarketCaps => asked
                 .chunks(PAGE_SIZE_MAX as usize)
@@ -96,7 +96,7 @@ impl Venue for CoinGecko {
     }
 
     fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
-        // The edge answers a limit with the status alone or with a text; the API's own body says the same.
+        // The edge reports a rate limit with the status alone or with a text; the API reports it in its own body.
         wire::check_status(response)?;
         let mut parsed = Parsed::default();
         let mut reader = Reader::new(&response.body);
@@ -127,7 +127,7 @@ impl Venue for CoinGecko {
     }
 }
 
-/// The past goes back a year without a paid key.
+/// Without a paid key, the history goes back one year.
 const CHART_DAYS_MAX: u64 = 365;
 
 fn market_chart(instrument: &Instrument, options: &RequestOptions) -> Request {

@@ -1,4 +1,4 @@
-//! What an object in place of a list or chart means.
+//! An object in place of a list or chart: an error.
 
 use smol_str::format_smolstr;
 

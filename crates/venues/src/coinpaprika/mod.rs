@@ -1,6 +1,7 @@
 //! CoinPaprika: market capitalization, rank and all-time highs.
 //!
-//! Documentation: <https://api.coinpaprika.com/>. One call lists up to 2,000 assets; it is refreshed every 5 minutes.
+//! Documentation: <https://api.coinpaprika.com/>. One call lists up to 2,000 assets, which are refreshed every 5
+//! minutes.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -24,7 +25,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://api.coinpaprika.com/v1",
     feeds: &[FeedProfile::of(Feed::MarketCaps).ranked(2)],
     limits: &[
-        // Free use: 10 calls a second and 20,000 a month, of which the month is what counts here.
+        // The free plan allows 10 calls a second and 20,000 a month. The monthly limit is the one that matters here.
         RateLimit::of("calls", 20_000, 30 * 86_400),
     ],
     ..Profile::NONE
@@ -81,7 +82,8 @@ impl Venue for CoinPaprika {
     }
 }
 
-/// A row; a market cap of 0 means unknown, and `circulating_supply` is missing since 2024 (then cap ÷ price).
+/// A row. A market cap of 0 means unknown. `circulating_supply` has been missing since 2024, so it is computed as cap ÷
+/// price.
 ///
 /// ```json
 /// {"id":"btc-bitcoin","name":"Bitcoin","symbol":"BTC","rank":1,"total_supply":19975000,"max_supply":21000000,
@@ -184,7 +186,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A quotient of two rounded numbers has no more digits to show than they have.
+/// The quotient of two rounded numbers has no more significant digits than they have.
 fn whole_units(supply: Decimal) -> Decimal {
     supply.rounded_to_significant(8).normalized()
 }

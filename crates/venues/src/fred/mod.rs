@@ -1,7 +1,8 @@
-//! FRED, the database of the Federal Reserve Bank of St. Louis: daily closes of some indices as CSV, the next morning.
+//! FRED, the database of the Federal Reserve Bank of St. Louis: daily closes of some indices as CSV, published the next
+//! morning.
 //!
-//! `DTWEXBGS` is the Fed's broad trade-weighted dollar index (about 119), not the ICE dollar index `DXY` (about 99): it can be read, and nothing
-//! takes it for the other. There is no Russell index to rely on.
+//! `DTWEXBGS` is the Fed's broad trade-weighted dollar index (about 119), not the ICE dollar index `DXY` (about 99). It
+//! can be read, but is never used as `DXY`. FRED has no reliable Russell index.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -15,7 +16,7 @@ use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
 const SYMBOLS: Symbols =
     &[("SPX", "SP500"), ("NDX", "NASDAQ100"), ("IXIC", "NASDAQCOM"), ("DJI", "DJIA"), ("VIX", "VIXCLS")];
 
-/// Decimal places of series that have more than an index level: exchange-rate indices have four.
+/// Decimal places of series that are more precise than an index level: exchange-rate indices have four.
 const PLACES_OF_OTHERS: u32 = 6;
 
 /// FRED's graph downloads.
@@ -29,7 +30,7 @@ const PROFILE: Profile = Profile {
     official: false,
     rest_url: "https://fred.stlouisfed.org",
     feeds: &[
-        // Told once a day.
+        // Published once a day.
         FeedProfile::of(Feed::IndexLevels).every(10_800).ranked(4),
     ],
     limits: &[RateLimit::of("requests", 20, 60)],
@@ -70,7 +71,7 @@ impl Venue for Fred {
     /// 2025-12-25,.
     /// 2025-12-26,
     /// ```
-    /// The first column was called `DATE` before 2025. A missing value is `.` or nothing. Several series are several columns.
+    /// Before 2025 the first column was called `DATE`. A missing value is `.` or empty. Each series has its own column.
     fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
         wire::check_status(response)?;
         if ask.feed != Feed::IndexLevels {

@@ -1,6 +1,7 @@
-//! Gate: spot, and perpetuals with statistics of their traders.
+//! Gate: spot, and perpetuals with trader statistics.
 //!
-//! Documentation: <https://www.gate.com/docs/developers/apiv4/en/>. Bodies have no envelope; an error is an object with a `label`.
+//! Documentation: <https://www.gate.com/docs/developers/apiv4/en/>. Bodies have no envelope; an error is an object with
+//! a `label`.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -30,7 +31,7 @@ const CONTRACT_STATS: &str = "futures-contract-stats";
 
 const STATS_ROWS_MAX: u32 = 100;
 
-/// Which market a symbol belongs to: both write `BTC_USDT`.
+/// The market that a symbol belongs to: spot and futures both use `BTC_USDT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Market {
     Spot,
@@ -38,7 +39,7 @@ enum Market {
 }
 
 fn instrument(symbol: &str, market: Market) -> Option<Instrument> {
-    // A dated future carries its day: `BTC_USDT_20260327`.
+    // A dated future ends in its date: `BTC_USDT_20260327`.
     if let Some((pair, date)) = symbol.rsplit_once('_')
         && date.len() == 8
         && date.bytes().all(|byte| byte.is_ascii_digit())
@@ -62,7 +63,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://api.gateio.ws/api/v4",
     feeds: &[
         FeedProfile::of(Feed::Tickers),
-        // One row of contract statistics has both.
+        // One row of contract statistics contains both.
         FeedProfile::of(Feed::LongShortRatios).answering(&[Feed::OpenInterest]),
         FeedProfile::of(Feed::OpenInterest),
     ],
@@ -234,8 +235,8 @@ fn book_ticker(entry: &TickerEntry<'_>, time: Scalar<'_>) -> Result<Statement, F
 }
 
 /// Reads a row `{"time":1700000100,"lsr_taker":1.1,"lsr_account":0.9,"top_lsr_account":1.2,"top_lsr_size":1.02,
-/// "open_interest":"1234","open_interest_usd":5678.9}`. It has no contract by HTTP and one on the stream. A futures ticker tells the
-/// open interest as `total_size`, and no time.
+/// "open_interest":"1234","open_interest_usd":5678.9}`. It names its contract on the stream but not by HTTP. A futures
+/// ticker has the open interest as `total_size`, and no time.
 fn read_stats(
     reader: &mut Reader<'_>,
     builder: &mut ResponseBuilder<'_>,
@@ -293,7 +294,7 @@ fn read_stats(
     Ok(())
 }
 
-/// Each ratio of a row stands for itself; a row without any is an entry without a value.
+/// Each ratio of a row is a separate observation; a row without any is an entry without a value.
 fn record_ratios(
     builder: &mut ResponseBuilder<'_>,
     about: &EntryInstrument,
@@ -307,7 +308,7 @@ fn record_ratios(
             Ok(None) => continue,
             Ok(Some(ratio)) => match wire::long_short_of_ratio(kind, period, ratio) {
                 Some(long_short) => Ok((Some(time), Payload::LongShort(long_short))),
-                // 0 is written when there was nothing to compare.
+                // Gate writes 0 when there was nothing to compare.
                 None => continue,
             },
             Err(FieldError(reason)) => Err(Failure { reason, field }),
@@ -330,7 +331,7 @@ fn open_interest(open: Field<'_>, open_usd: Field<'_>) -> Result<Payload, Failur
 }
 
 impl StreamingVenue for Gate {
-    /// One frame for each pair, because one unknown pair refuses the whole frame that names it.
+    /// One frame per pair, because Gate rejects the whole frame when it names one unknown pair.
     fn subscribe(&self, asked: &[Instrument]) -> Vec<String> {
         let frame = |asked: &Instrument| {
             serde_json::json!({"time": 1, "channel": "spot.tickers", "event": "subscribe", "payload": [asked.symbol.as_str()]})
@@ -384,7 +385,7 @@ impl StreamingVenue for Gate {
     }
 }
 
-/// A result is an object on the wire where the documentation has an array.
+/// The documentation describes the result as an array; on the wire it is an object.
 fn one_or_more<'b>(
     result: &'b [u8],
     builder: &mut ResponseBuilder<'_>,

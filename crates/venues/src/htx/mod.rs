@@ -1,7 +1,7 @@
-//! HTX: spot, the long and short shares of its top traders ("elite accounts") in swaps, and the swaps' open interest.
+//! HTX: spot, the long and short shares of the top traders ("elite accounts") in swaps, and the open interest of swaps.
 //!
-//! Documentation: <https://www.htx.com/en-us/opend/newApiPages/>. Bodies come as `{"status":"ok","ts":…,"data":…}`; figures are
-//! JSON numbers, in scientific notation too.
+//! Documentation: <https://www.htx.com/en-us/opend/newApiPages/>. The envelope is `{"status":"ok","ts":…,"data":…}`.
+//! Figures are JSON numbers, some in scientific notation.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -30,8 +30,8 @@ const PERIODS: &[(&str, Period)] = &[
     ("1day", Period::OneDay),
 ];
 
-/// Takes apart a spot symbol (`btcusdt`), a swap's contract code (`BTC-USDT`, `BTC-USD`), a dated future's
-/// (`BTC-USDT-260327`, `BTC260327`), or the coin of the coin-margined futures taken together (`BTC`).
+/// Parses a spot symbol (`btcusdt`), a swap's contract code (`BTC-USDT`, `BTC-USD`), a dated future's code
+/// (`BTC-USDT-260327`, `BTC260327`), or the coin of all coin-margined futures taken together (`BTC`).
 fn instrument(symbol: &str) -> Option<Instrument> {
     if symbol.contains('-') {
         let (pair, is_dated) = match symbol.splitn(3, '-').count() {
@@ -56,7 +56,7 @@ fn instrument(symbol: &str) -> Option<Instrument> {
     if is_coin { wire::derivative(symbol, coin, "USD", InstrumentKind::Other) } else { None }
 }
 
-/// A swap's contract code for an instrument under any of its names.
+/// The contract code of an instrument's swap, under any of the instrument's names.
 fn contract_code(asked: &Instrument) -> String {
     if asked.symbol.contains('-') { asked.symbol.to_string() } else { format!("{}-{}", asked.base, asked.quote) }
 }
@@ -120,7 +120,7 @@ impl Venue for Htx {
     }
 }
 
-/// One request for all swaps margined in dollars when nothing is asked; else one for each swap.
+/// One request for all dollar-margined swaps when no instrument is given; otherwise one per swap.
 fn open_interest_requests(asked: &[Instrument]) -> Vec<Request> {
     if asked.is_empty() {
         return vec![swap_request(Ask::all(Feed::OpenInterest), "/linear-swap-api/v1/swap_open_interest".to_owned())];
@@ -132,7 +132,7 @@ fn open_interest_requests(asked: &[Instrument]) -> Vec<Request> {
     asked.iter().map(request).collect()
 }
 
-/// Both statistics of elite accounts.
+/// Both statistics of the elite accounts.
 fn ratio_requests(asked: &Instrument, period: Period) -> [Request; 2] {
     let word = PERIODS.iter().find(|(_, known)| *known == period).map_or("5min", |(word, _)| word);
     [
@@ -154,7 +154,7 @@ fn swap_request(ask: Ask, path: String) -> Request {
     Request { host: Some(SWAP_HOST), ..Request::of(ask, SWAP_REFERENCE, path) }
 }
 
-/// What every body has around its data.
+/// The envelope around every body's data.
 #[derive(Default)]
 struct Envelope<'a> {
     status: Scalar<'a>,
@@ -274,7 +274,8 @@ fn quote<'a>(reader: &mut Reader<'a>) -> Result<Scalar<'a>, JsonError> {
 }
 
 /// `{"list":[{"buy_ratio":0.5,"sell_ratio":0.4,"locked_ratio":0.1,"ts":1700000100000}],"symbol":"BTC","contract_code":"BTC-USDT"}`.
-/// Accounts with both sides are locked, so the sides alone do not add to 1 and each is taken of their sum.
+/// Accounts with positions on both sides are locked. The two sides alone do not add up to 1, so each is divided by
+/// their sum.
 fn parse_shares(ask: &Ask, envelope: &Envelope<'_>) -> Result<Parsed, VenueError> {
     let (mut symbol, mut contract_code) = (Scalar::Missing, Scalar::Missing);
     let mut rows: Option<&[u8]> = None;
@@ -293,7 +294,7 @@ fn parse_shares(ask: &Ask, envelope: &Envelope<'_>) -> Result<Parsed, VenueError
     })?;
     let rows = rows.ok_or(wire::without("list"))?;
     let kind = ask.required_kind()?;
-    // A spot instrument asked for is answered by the swap of its pair.
+    // For a spot instrument, the swap of its pair is used.
     let mut builder = ResponseBuilder::by_pair(ask);
     let is_the_coin_asked =
         matches!(&ask.instruments[..], [only] if only.quote == "USD" && only.base.as_bytes() == symbol.bytes());

@@ -1,7 +1,8 @@
 //! Kraken: spot, quoted mostly in fiat.
 //!
-//! Documentation: <https://docs.kraken.com/api/>. An instrument has several names there: `XXBTZUSD` keys a REST answer, `XBTUSD` asks
-//! for it, and `BTC/USD` is its name on the stream (WebSocket v2). So answers are matched by base and quote.
+//! Documentation: <https://docs.kraken.com/api/>. An instrument has several names: `XXBTZUSD` is the key in REST
+//! answers, `XBTUSD` the name in requests and `BTC/USD` the name on the stream (WebSocket v2). So answers are matched
+//! by base and quote.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -27,8 +28,8 @@ const SCOPE: &str = "public";
 const CANDLE: CandleColumns =
     CandleColumns { time: 0, open: 1, high: 2, low: 3, close: 4, base_volume: 6, quote_volume: None };
 
-/// Kraken's first assets have a class letter in front: `X` for coins, `Z` for money. Newer ones are written plainly, and some
-/// of those begin with X too (`XTZ`), so only these names are translated.
+/// Kraken's oldest assets have a class prefix: `X` for coins, `Z` for currencies. Newer ones have none, and some of
+/// those begin with X too (`XTZ`), so only these names are translated.
 const LEGACY_ASSETS: &[(&str, &str)] = &[
     ("XXBT", "BTC"),
     ("XETH", "ETH"),
@@ -55,13 +56,14 @@ const LEGACY_ASSETS: &[(&str, &str)] = &[
     ("XDG", "DOGE"),
 ];
 
-/// Quote assets of the pairs written without a separator.
+/// Quote assets of pairs without a separator.
 const QUOTES: &[&str] = &[
     "USDT", "USDC", "EURC", "USD", "EUR", "GBP", "CAD", "JPY", "AUD", "CHF", "AED", "DAI", "XBT", "BTC", "ETH", "DOT",
     "SOL",
 ];
 
-/// Quote assets that end like other pairs do (`PEARLUSD` is not quoted in `RLUSD`), and what is known to trade against them.
+/// Quote assets that other pairs also end in (`PEARLUSD` is not quoted in `RLUSD`), and the assets known to trade
+/// against them.
 const RARE_QUOTES: &[&str] = &["PYUSD", "RLUSD", "USDQ", "USDR", "USDG", "USDS"];
 const RARE_QUOTE_BASES: &[&str] = &["XBT", "BTC", "ETH", "XRP", "SOL", "USDT", "USDC"];
 
@@ -69,7 +71,7 @@ fn common_name(asset: &str) -> &str {
     LEGACY_ASSETS.iter().find(|(legacy, _)| *legacy == asset).map_or(asset, |(_, common)| common)
 }
 
-/// The name under which a pair is asked for.
+/// The name of a pair in requests.
 fn asking_name(asset: &str) -> &str {
     match asset {
         "BTC" => "XBT",
@@ -78,12 +80,13 @@ fn asking_name(asset: &str) -> &str {
     }
 }
 
-/// Splits any of Kraken's names of a pair into Kraken's names of its assets.
+/// Splits any of Kraken's names of a pair into Kraken's names of the two assets.
 fn split(symbol: &str) -> Option<(&str, &str)> {
     if symbol.contains('/') {
         return wire::split_at(symbol, '/');
     }
-    // `XXBTZUSD`: both in the old form. `USDTZUSD` mixes them. Anything else with a Z in the middle is plain: `XTZUSD`.
+    // `XXBTZUSD`: both assets in the old form. `USDTZUSD` mixes the forms. Any other name with a Z in the middle is
+    // plain: `XTZUSD`.
     if let Some((base, quote)) = symbol.split_at_checked(4)
         && quote.len() == 4
         && is_legacy(quote)
@@ -133,14 +136,14 @@ impl Venue for Kraken {
     fn instrument(&self, symbol: &str) -> Option<Instrument> {
         let (base, quote) = split(symbol)?;
         let mut instrument = wire::spot_instrument(symbol, common_name(base), common_name(quote))?;
-        // `AAPLx` is a share as a token.
+        // `AAPLx` is a tokenized share.
         if base.ends_with('x') {
             instrument.kind = InstrumentKind::Other;
         }
         Some(instrument)
     }
 
-    /// The name of WebSocket v2, which is the common one.
+    /// The WebSocket v2 name, which uses the common tickers.
     fn listing(&self, base: &str, quote: &str) -> Option<Instrument> {
         self.instrument(&format!("{}/{}", base.to_ascii_uppercase(), quote.to_ascii_uppercase()))
     }
@@ -154,12 +157,13 @@ impl Venue for Kraken {
                 let path = format!("/0/public/Ticker?pair={}", pair(only));
                 vec![Request::of(Ask::about(feed, asked), SCOPE, path)]
             }
-            // One unknown pair in a list would refuse the whole list, so several are taken out of the answer for all.
+            // One unknown pair makes Kraken reject the whole list, so for several pairs request all and filter the
+            // answer.
             (Feed::Tickers, _) => vec![Request::of(Ask::about(feed, asked), SCOPE, "/0/public/Ticker")],
             (Feed::Candles, _) => {
                 let interval = options.interval_or_default();
                 let minutes = interval.duration().as_secs() / 60;
-                // Rows after `since`, not at it.
+                // `since` is exclusive.
                 let since = options.start.map(|start| format!("&since={}", start.as_seconds().saturating_sub(1)));
                 let since = since.unwrap_or_default();
                 let request = |asked: &Instrument| {
@@ -214,7 +218,8 @@ impl Venue for Kraken {
     }
 }
 
-/// The `result` of `{"error":[],"result":{…}}`. The error may be a plain string where a list is documented.
+/// The `result` of `{"error":[],"result":{…}}`. The documentation describes the error as a list, but it may be a plain
+/// string.
 fn result_of(body: &[u8]) -> Result<&[u8], VenueError> {
     let mut reader = Reader::new(body);
     let mut failure = Scalar::Missing;
@@ -224,7 +229,7 @@ fn result_of(body: &[u8]) -> Result<&[u8], VenueError> {
         match key {
             b"error" if kind == Kind::Array => reader.array(|reader| {
                 let error = reader.scalar()?;
-                // Warnings begin with W and come with a result.
+                // Warnings begin with W and accompany a result.
                 if failure.is_absent() && !error.bytes().starts_with(b"W") {
                     failure = error;
                 }
@@ -263,7 +268,8 @@ fn refusal(error: Scalar<'_>) -> VenueError {
 ///
 /// `{"a":["2.1","1","1.0"],"b":["2.0","1","1.0"],"c":["2.05","0.1"],"v":["3","9"],"p":…,"t":…,"l":["1.9","1.8"],"h":["2.2","2.3"],"o":"2.0"}`
 ///
-/// Of two figures the first is today's and the second of the last 24 hours. `o` is today's open, so it is not used.
+/// Of two figures, the first is today's and the second covers the last 24 hours. `o` is today's open, so it is not
+/// used.
 fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, Failure>, JsonError> {
     let mut entry = TickerEntry::default();
     if reader.kind()? != Kind::Object {
@@ -285,7 +291,7 @@ fn ticker_entry<'a>(reader: &mut Reader<'a>) -> Result<Result<TickerEntry<'a>, F
     Ok(Ok(entry))
 }
 
-/// An element of an array; where no array stands, what stands there instead if it is null or empty, else a compound.
+/// An element of an array. If the value is not an array, returns it when it is null or empty, else a compound.
 fn element<'a>(reader: &mut Reader<'a>, index: usize) -> Result<Scalar<'a>, JsonError> {
     if reader.kind()? == Kind::Array {
         return Ok(reader.row::<2>()?.get(index).copied().unwrap_or_default());
@@ -341,8 +347,8 @@ impl StreamingVenue for Kraken {
 }
 
 impl Kraken {
-    /// `[{"symbol":"BTC/USD","bid":2.0,"ask":2.1,"last":2.05,"volume":9,"low":1.8,"high":2.3,"timestamp":"…"}]`; an update may
-    /// hold the quote only.
+    /// `[{"symbol":"BTC/USD","bid":2.0,"ask":2.1,"last":2.05,"volume":9,"low":1.8,"high":2.3,"timestamp":"…"}]`. An
+    /// update may contain only the quote.
     fn read_tickers(&self, data: &[u8]) -> Result<Parsed, VenueError> {
         let mut builder = ResponseBuilder::of_all();
         wire::each_object(&mut Reader::new(data), &mut builder, |reader, builder| {
@@ -372,7 +378,7 @@ impl Kraken {
     }
 }
 
-/// Tokenised shares come with zero quotes and a time of 1970, which is no time.
+/// Tokenized shares have zero quotes and a time of 1970, which counts as absent.
 fn ticker_v2(entry: &TickerEntry<'_>, time: Scalar<'_>) -> Result<Statement, Failure> {
     let time = time.iso_time().at("timestamp")?.filter(|time| *time > Timestamp::EPOCH);
     Ok((time, Payload::Ticker(entry.partial()?)))

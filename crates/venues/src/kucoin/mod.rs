@@ -1,6 +1,7 @@
 //! KuCoin: spot.
 //!
-//! Documentation: <https://www.kucoin.com/docs-new>. Bodies come as `{"code":"200000","data":…}` and any figure may be null.
+//! Documentation: <https://www.kucoin.com/docs-new>. The envelope is `{"code":"200000","data":…}`, and any figure may
+//! be null.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -95,7 +96,7 @@ fn candles_request(asked: &Instrument, options: &RequestOptions) -> Request {
     Request { weight: 3, ..Request::of(Ask::candles(asked, interval), SCOPE, path) }
 }
 
-/// The `data` of `{"code":"200000","data":…}`; every other code is an error.
+/// The `data` of `{"code":"200000","data":…}`; any other code is an error.
 fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
     let mut reader = Reader::new(body);
     let mut code = Scalar::Missing;
@@ -113,7 +114,7 @@ fn data_of(body: &[u8]) -> Result<&[u8], VenueError> {
         b"200000" => data.ok_or(wire::without("data")),
         b"" => Err(wire::without("code")),
         b"429000" | b"200002" => Err(VenueError::RateLimited { retry_after: None }),
-        // The server's own troubles.
+        // Internal server errors.
         other if other.starts_with(b"5") => Err(wire::transient(code)),
         _ => Err(wire::rejected(code)),
     }
@@ -174,7 +175,7 @@ impl Kucoin {
     }
 }
 
-/// Keeps a figure under any of the names that the bodies and frames give it.
+/// Stores a figure under any of its names in bodies and frames.
 fn figure<'a>(entry: &mut TickerEntry<'a>, key: &[u8], value: Scalar<'a>) {
     match key {
         b"last" => entry.last.set("last", value),

@@ -1,7 +1,7 @@
 //! MEXC: spot.
 //!
-//! Documentation: <https://www.mexc.com/api-docs/spot-v3/introduction>. The spot API looks like Binance's, but its
-//! `priceChangePercent` is a fraction. Its stream is protobuf and is not read here.
+//! Documentation: <https://www.mexc.com/api-docs/spot-v3/introduction>. The spot API resembles Binance's, but its
+//! `priceChangePercent` is a fraction. The stream is protobuf and is not read here.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -20,7 +20,7 @@ const CANDLES: &str = "candles";
 const CANDLES_MAX: u32 = 1_000;
 
 fn instrument(symbol: &str) -> Option<Instrument> {
-    // Futures put a line between the assets: `BTC_USDT`.
+    // Futures symbols have an underscore between the assets: `BTC_USDT`.
     if symbol.contains('_') {
         let (base, quote) = wire::split_at(symbol, '_')?;
         let kind = if quote == "USD" { InstrumentKind::PerpetualInverse } else { InstrumentKind::PerpetualLinear };
@@ -80,7 +80,7 @@ impl Venue for Mexc {
     }
 
     fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
-        // MEXC's own status for too many requests.
+        // MEXC's own rate-limit status.
         if response.status == 510 {
             return Err(VenueError::RateLimited { retry_after: response.retry_after });
         }

@@ -1,7 +1,7 @@
-//! OKX v5: spot, perpetuals and the statistics of traders.
+//! OKX v5: spot, perpetuals and trader statistics.
 //!
-//! Documentation: <https://www.okx.com/docs-v5/en/>. Every answer is an envelope `{"code":"0","msg":"","data":[…]}` with status 200
-//! for errors too.
+//! Documentation: <https://www.okx.com/docs-v5/en/>. The envelope is `{"code":"0","msg":"","data":[…]}`, and errors
+//! have status 200 too.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -30,12 +30,12 @@ const STATISTICS: &str = "statistics";
 const CANDLES_MAX: u32 = 300;
 const STATISTICS_ROWS_MAX: u32 = 100;
 
-/// Instruments in one subscription.
+/// Maximum number of instruments in one subscription.
 const CHANNELS_PER_FRAME: usize = 50;
 
 const STATISTICS_PATH: &str = "/api/v5/rubik/stat";
 
-/// The statistics by contract: each endpoint and the population that it counts.
+/// The statistics per contract: each endpoint and the population that it counts.
 const CONTRACT_STATISTICS: &[(&str, LongShortKind)] = &[
     ("contracts/long-short-account-ratio-contract-top-trader", LongShortKind::TopTraderAccount),
     ("contracts/long-short-position-ratio-contract-top-trader", LongShortKind::TopTraderPosition),
@@ -52,7 +52,7 @@ const PERIODS: &[(&str, Period)] = &[
     ("1D", Period::OneDay),
 ];
 
-/// OKX's day starts at 16:00 UTC unless it is asked for in UTC.
+/// OKX's day starts at 16:00 UTC unless the request asks for UTC days.
 const BARS: &[(&str, CandleInterval)] =
     &[("5m", CandleInterval::FiveMinutes), ("1H", CandleInterval::OneHour), ("1Dutc", CandleInterval::OneDay)];
 
@@ -87,7 +87,7 @@ const PROFILE: Profile = Profile {
     ],
     limits: &[
         RateLimit::of(TICKERS, 20, 2),
-        // History gives 20, the newest candles 40.
+        // The history endpoint allows 20, the endpoint for the newest candles 40.
         RateLimit::of(CANDLES, 20, 2),
         RateLimit::of(OPEN_INTEREST, 20, 2),
         RateLimit::of(STATISTICS, 5, 2),
@@ -106,7 +106,7 @@ const PROFILE: Profile = Profile {
             silence_max: Duration::from_secs(60),
             // The server closes a connection that is silent for 30 s.
             ping: Ping::Text { text: "ping", every: Duration::from_secs(25) },
-            // 480 subscriptions in an hour; the other half is left for a reconnect.
+            // OKX allows 480 subscriptions an hour; half is kept for a reconnect.
             instruments_max: 240,
             messages_per_second_max: 3,
         },
@@ -167,7 +167,7 @@ fn market_of(asked: &Instrument) -> &'static str {
     }
 }
 
-/// One request for one instrument, else one for each market with an instrument asked for.
+/// One request for a single instrument, otherwise one per market that has a requested instrument.
 fn market_requests(feed: Feed, endpoint: &str, all: &'static str, asked: &[Instrument]) -> Vec<Request> {
     let scope = if feed == Feed::Tickers { TICKERS } else { OPEN_INTEREST };
     let request = |path: String, asked: &[Instrument]| Request::of(Ask::about(feed, asked), scope, path);
@@ -210,7 +210,8 @@ fn candle_request(asked: &Instrument, options: &RequestOptions) -> Request {
     Request::of(Ask::candles(asked, interval), CANDLES, path)
 }
 
-/// A contract has statistics of four kinds; a coin as a whole, asked for by its spot market, has the accounts of all its contracts.
+/// A contract has four kinds of statistics. A coin, requested by its spot market, has one: the accounts of all its
+/// contracts.
 fn statistics_requests(asked: &Instrument, options: &RequestOptions) -> Vec<Request> {
     let period = options.period_or_default();
     let word = PERIODS.iter().find(|(_, known)| *known == period).map_or("5m", |(word, _)| *word);
@@ -331,8 +332,8 @@ fn open_interest_statement(
     Ok((time.millis().at("ts")?, Payload::OpenInterest(value)))
 }
 
-/// Reads candles, newest first: `["1700006400000","2.0","2.6","1.9","2.5","1000","1000","2250","1"]`, the last being 0 for a candle that
-/// is not over yet.
+/// Reads candles, newest first: `["1700006400000","2.0","2.6","1.9","2.5","1000","1000","2250","1"]`. The last field is
+/// 0 for a candle that has not ended.
 fn candles(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask) -> Result<(), VenueError> {
     let (mut rows, mut unfinished_count) = (Vec::new(), 0u32);
     reader.array(|reader| {
@@ -351,7 +352,7 @@ fn candles(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask
         Ok(())
     })?;
     let interval = ask.required_interval()?;
-    // A derivative's volume counts contracts, and the next column is in the base asset.
+    // A derivative's volume is in contracts; the next column is in the base asset.
     let is_spot = |symbol: &str| symbol.matches('-').count() < 2;
     if let Some(about) = builder.only_instrument() {
         let base_volume = if is_spot(&about.instrument().symbol) { 5 } else { 6 };
@@ -364,8 +365,8 @@ fn candles(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask
     Ok(())
 }
 
-/// Reads rows of statistics, newest first: `["1700000100000","1.25"]`, or of taker volumes `["1700000100000","20.0","30.0"]`, sold before
-/// bought. They do not say whom they are about.
+/// Reads rows of statistics, newest first: `["1700000100000","1.25"]`, or taker volumes
+/// `["1700000100000","20.0","30.0"]`, sold before bought. The rows do not name their instrument.
 fn statistics(reader: &mut Reader<'_>, builder: &mut ResponseBuilder<'_>, ask: &Ask) -> Result<(), VenueError> {
     let kind = ask.required_kind()?;
     let Some(about) = builder.only_instrument() else { return Ok(()) };
@@ -441,7 +442,7 @@ impl StreamingVenue for Okx {
         Ok(match (event.bytes(), channel.bytes(), data) {
             (b"subscribe", ..) => Frame::Subscribed,
             (b"error", ..) => Frame::Refused { symbol: symbol.label(), reason: wire::plain_code(code) },
-            // The service is about to be upgraded.
+            // OKX announces a service upgrade.
             (b"notice", ..) if code.bytes() == b"64008" => Frame::Closing,
             (b"", b"tickers", Some(data)) => {
                 let mut builder = ResponseBuilder::of_all();

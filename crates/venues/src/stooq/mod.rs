@@ -1,6 +1,6 @@
-//! Stooq: daily closes of indices as CSV. A key is needed, which its site gives out for a captcha.
+//! Stooq: daily closes of indices as CSV. It requires a key, which its site issues after a captcha.
 //!
-//! No API is documented; the download link of its pages is what is asked for.
+//! There is no documented API; requests use the download link of Stooq's pages.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -30,7 +30,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://stooq.com",
     feeds: &[FeedProfile::of(Feed::IndexLevels).every(3_600).ranked(3)],
     limits: &[
-        // Nothing is published; a daily allowance is known to exist.
+        // Stooq publishes no limit, but is known to have a daily one.
         RateLimit::of("requests", 10, 60),
     ],
     api_key: Some(ApiKey { parameter: "apikey" }),
@@ -69,8 +69,8 @@ impl Venue for Stooq {
     /// Date,Open,High,Low,Close,Volume
     /// 2026-01-14,6930.1,6941.2,6885.7,6926.6,3012345678
     /// ```
-    /// Everything else comes with status 200 as well: `No data` for an unknown symbol, `Get your apikey: …` without a key, and a text about
-    /// the daily limit. So the header line is looked at before anything is read.
+    /// Every other answer has status 200 too: `No data` for an unknown symbol, `Get your apikey: …` without a key, and
+    /// a text about the daily limit. So the header line is checked first.
     fn parse(&self, ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
         wire::check_status(response)?;
         if ask.feed != Feed::IndexLevels {
@@ -102,7 +102,7 @@ impl Venue for Stooq {
     }
 }
 
-/// What an answer that is no CSV means, by its first line.
+/// The error of an answer that is not CSV, by its first line.
 fn refusal(line: &[u8]) -> VenueError {
     let line = String::from_utf8_lossy(line).to_ascii_lowercase();
     let text = |text: &'static str| SmolStr::new_static(text);
@@ -152,7 +152,7 @@ mod tests {
             [
                 "2026-01-14T00:00:00Z Some(2630.1) Some(2641.5) Some(2622) 2640.12",
                 "2026-01-15T00:00:00Z None None None 2651.9",
-                // A high below the close and a low above the opening say nothing.
+                // A high below the close and a low above the open are dropped.
                 "2026-01-16T00:00:00Z Some(2650) None None 2655",
             ]
         );

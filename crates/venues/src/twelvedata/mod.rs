@@ -1,4 +1,5 @@
-//! Twelve Data: levels and daily closes of indices and funds. An API with a key; which indices it answers for depends on the plan.
+//! Twelve Data: levels and daily closes of indices and funds. The API requires a key; the plan decides which indices
+//! are available.
 //!
 //! Documentation: <https://twelvedata.com/docs>.
 
@@ -23,7 +24,7 @@ const SYMBOLS: Symbols = &[
     ("IWM", "IWM"),
 ];
 
-/// Rows of one answer at most.
+/// Maximum number of rows in one answer.
 const ROWS_MAX: u32 = 5_000;
 
 /// Twelve Data's API.
@@ -36,11 +37,11 @@ const PROFILE: Profile = Profile {
     terms_url: "https://twelvedata.com/terms",
     rest_url: "https://api.twelvedata.com",
     feeds: &[
-        // What a plan allows in a day.
+        // The interval stays within a plan's daily limit.
         FeedProfile::of(Feed::IndexLevels).every(1_200).ranked(2),
     ],
     limits: &[
-        // The smallest plan's: 8 credits in a minute (and 800 in a day), one for each symbol of a request.
+        // The smallest plan's limit: 8 credits a minute (and 800 a day), one for each symbol of a request.
         RateLimit::of("credits", 8, 60),
     ],
     api_key: Some(ApiKey { parameter: "apikey" }),
@@ -60,7 +61,7 @@ impl Venue for TwelveData {
         levels::listing(SYMBOLS, base, quote)
     }
 
-    /// A time series when a start is given, else the quote.
+    /// A time series when a start is given, otherwise the quote.
     fn requests(&self, feed: Feed, asked: &[Instrument], options: &RequestOptions) -> Vec<Request> {
         if feed != Feed::IndexLevels {
             return Vec::new();
@@ -117,7 +118,8 @@ impl Venue for TwelveData {
     }
 }
 
-/// `/quote` (flat, with the time of the last trade) and `/time_series` (daily rows). Numbers are strings. A refusal has status 200 as well.
+/// `/quote` (flat, with the time of the last trade) and `/time_series` (daily rows). Numbers are strings. Errors have
+/// status 200 too.
 ///
 /// ```json
 /// {"symbol":"RUT","name":"Russell 2000 Index","currency":"USD","datetime":"2026-01-15","timestamp":1768487400,"last_quote_at":1768510740,

@@ -1,7 +1,7 @@
 //! Yahoo Finance's chart endpoint: levels and daily closes of indices and funds.
 //!
-//! The endpoint is what Yahoo's own pages use; it is not documented and not offered as an API. What is known of it is from answers that were
-//! recorded. Its terms of use allow personal use only.
+//! Yahoo's own pages use this endpoint; it is neither documented nor offered as an API. What is known about it comes
+//! from recorded answers. Its terms of use allow personal use only.
 
 #[cfg(feature = "simulator")]
 pub(crate) mod simulated;
@@ -13,7 +13,7 @@ use super::wire::{self, EntryInstrument, Failure, JsonError, Kind, Reader, Respo
 use crossmarket_domain::calendar;
 use crossmarket_domain::{Feed, Instrument, Timestamp, VenueId};
 
-/// `IWM` is a fund that stands in for the Russell 2000: about a tenth of it, less fees and dividends.
+/// `IWM` is a fund used in place of the Russell 2000: about a tenth of its level, less fees and dividends.
 const SYMBOLS: Symbols = &[
     ("RUT", "^RUT"),
     ("SPX", "^GSPC"),
@@ -25,7 +25,7 @@ const SYMBOLS: Symbols = &[
     ("IWM", "IWM"),
 ];
 
-/// Most decimal places that a `priceHint` is believed.
+/// Maximum decimal places accepted from a `priceHint`.
 const PLACES_MAX: u32 = 8;
 
 /// Yahoo Finance's charts.
@@ -40,7 +40,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://query1.finance.yahoo.com",
     feeds: &[FeedProfile::of(Feed::IndexLevels).ranked(1)],
     limits: &[
-        // Nothing is published; about one request in a second was let through.
+        // Yahoo publishes no limit; in practice about one request a second was accepted.
         RateLimit::of("requests", 30, 60),
     ],
     ..Profile::NONE
@@ -65,7 +65,7 @@ impl Venue for Yahoo {
         }
         let range = match options.start {
             Some(start) => {
-                // The end is exclusive here and there.
+                // The end is exclusive both in the options and at Yahoo.
                 let end = options.end.map_or(i64::from(u32::MAX), Timestamp::as_seconds);
                 format!("period1={}&period2={end}", start.as_seconds())
             }
@@ -127,14 +127,15 @@ impl Venue for Yahoo {
     }
 }
 
-/// `Internal Server Error` and the like; everything else will be refused the next time too.
+/// `Internal Server Error` and similar are transient; every other error is permanent.
 fn is_passing(code: Scalar<'_>) -> bool {
     let code = wire::plain_code(code).to_ascii_lowercase();
     code.contains("internal") || code.contains("timeout") || code.contains("unavailable")
 }
 
-/// One chart. The arrays run in parallel and have nulls where there was no session or it is not over; there may be no `timestamp` at all.
-/// `timestamp` is the session's opening. Closes are adjusted for splits, `adjclose` for dividends as well, which an index level is not.
+/// One chart. The arrays are parallel, with nulls where there was no session or it has not ended; `timestamp` may be
+/// missing entirely. `timestamp` is the session's open. Closes are adjusted for splits; `adjclose` is adjusted for
+/// dividends as well, which an index level is not.
 ///
 /// ```json
 /// {"chart":{"result":[{"meta":{"currency":"USD","symbol":"^RUT","regularMarketTime":1768510800,"regularMarketPrice":2650.25,
@@ -224,7 +225,7 @@ impl<'a> Chart<'a> {
         })
     }
 
-    /// Settles the closes of the sessions that are over, and the level that stands now.
+    /// Records the closes of ended sessions, and the current level.
     fn record(&self, builder: &mut ResponseBuilder<'_>, about: &EntryInstrument) {
         let places = self.places();
         let now = self.price_time.seconds().ok().flatten();
@@ -251,7 +252,7 @@ impl<'a> Chart<'a> {
                     continue;
                 }
             }
-            // A day may come twice: with the time of its opening, and with that of the last trade.
+            // A day may occur twice: at the time of its open, and at the time of the last trade.
             let repeated = self.timestamps.get(place + 1).and_then(|next| next.seconds().ok().flatten());
             if repeated.is_some_and(|next| self.day_of(next) == day) {
                 continue;
@@ -283,13 +284,13 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// Whether the session of the day of the last trade is over, as far as the chart or the calendar tells.
+    /// True when the session of the last trade's day has ended, according to the chart or the calendar.
     fn is_over(&self, about: &EntryInstrument, day: Timestamp, now: Option<Timestamp>) -> bool {
         let Some(now) = now else { return true };
         let known = |value: Scalar<'_>| value.seconds().ok().flatten();
         match (known(self.regular_start), known(self.regular_end)) {
             (Some(start), Some(end)) if self.day_of(start) == day => now >= end,
-            // The next period is told already.
+            // The chart already shows the next trading period.
             (Some(start), Some(_)) if start > now => true,
             _ => {
                 let session = calendar::session_of_day(day).filter(|_| self.is_new_york());
@@ -302,12 +303,12 @@ impl<'a> Chart<'a> {
         self.time_zone.bytes() == b"America/New_York"
     }
 
-    /// Midnight UTC of the exchange's date at an instant.
+    /// Midnight UTC of the exchange's local date at `instant`.
     fn day_of(&self, instant: Timestamp) -> Timestamp {
         if self.is_new_york() {
             return calendar::day_start(calendar::new_york_civil(instant).date());
         }
-        // The offset is today's; a session's opening is too far from midnight for an hour to matter.
+        // The offset is today's. A session's open is far enough from midnight that an hour does not matter.
         let offset = self.utc_offset.integer().ok().flatten().unwrap_or(0).clamp(-50_400, 50_400);
         Timestamp::from_seconds(instant.as_seconds() + offset).day_start()
     }

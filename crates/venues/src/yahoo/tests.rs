@@ -50,7 +50,7 @@ fn the_running_session_is_a_level_and_no_close() {
     let (_, now) = levels[1];
     let digits = [now.open, now.high, now.low, now.previous_close].map(|level| level.map(|level| level.to_string()));
     assert_eq!(digits.map(|level| level.unwrap_or_default()), ["2641.5", "2655.5", "2631", ""]);
-    // The Saturday repeats the Friday before, and the 14th has nothing.
+    // The Saturday repeats the Friday before, and the 14th has no values.
     let reasons: Vec<_> = parsed.unresolved.iter().map(|entry| (entry.reason.as_str(), entry.field)).collect();
     assert_eq!(reasons, [("no_value", "timestamp"), ("no_value", "close")]);
 }
@@ -63,7 +63,7 @@ fn a_session_that_is_over_is_a_close() {
         assert_eq!(days.len(), 2, "{market_time}");
         assert_eq!(days.last(), Timestamp::from_date(2026, 1, 15).as_ref());
     }
-    // Before the next opening the last trade is the one of the session before.
+    // Before the next open, the last trade belongs to the previous session.
     let early =
         chart("2026-01-14T21:00:00Z", r#","timestamp":[1768401000],"indicators":{"quote":[{"close":[2639.99]}]}"#);
     assert_eq!(levels_of(&parse(&early).expect("readable"))[0].1.close_of, Timestamp::from_date(2026, 1, 14));
