@@ -1,12 +1,14 @@
-//! The figures and their definitions: pure functions from the vocabulary to the vocabulary. No I/O, no clock, no async, no
-//! serialization: the same arguments always give the same answer, and the time is an argument.
+//! The figures and their definitions: pure functions over the domain types. No I/O, no clock, no async, no
+//! serialization: the same arguments always give the same result, and the time is an argument.
 //!
 //! Prices stay exact decimals up to the published price; statistics (changes, volatility, RSI) are floats.
 //!
-//! - Prices: [`plausibility`] decides which observations count at all; [`rates`] finds US dollars per quote asset; [`aggregate`] makes
-//!   one price of those of several venues.
-//! - Figures of one asset: [`snapshot`] puts them together, each with its derivation; [`returns`] and [`drawdown`] are two of them.
-//! - [`long_short`]: pooling of ratios, and their breadth over ranks.
+//! - Prices: [`plausibility`] decides which observations count; [`rates`] finds US dollars per quote asset;
+//! [`aggregate`]
+//!   combines the prices of several venues into one.
+//! - Figures of one asset: [`snapshot`] combines them, each with its derivation; [`returns`] and [`drawdown`] are two
+//! of them.
+//! - [`long_short`]: pools ratios, and computes their breadth over ranks.
 //! - Indices: [`daily`] has days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`], [`levels`] and
 //!   [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of any index's level;
 //!   [`index_sources`] chooses between the sources of an exchange-traded index.

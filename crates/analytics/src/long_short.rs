@@ -1,8 +1,8 @@
-//! Long/short ratios of several venues as one, and how ratios are distributed over market-cap ranks.
+//! Pools the long/short ratios of several venues, and shows how ratios are distributed over market-cap ranks.
 //!
 //! 1. Within one kind that venues define alike, the aggregate's long share is the mean of the venues' long *shares*, weighted by open
 //!    interest in US dollars. Ratios are never averaged: the mean of 1/3 and 3 is no balance.
-//! 2. What is older than its budget is stale. When nothing else is left, the last known values are carried.
+//! 2. A value older than its freshness TTL is stale. When no other is left, the last known values are carried.
 //! 3. A value without open interest has no weight beside values that have one. When none has any, all weights are equal.
 //! 4. Kinds that each venue defines in its own way ([`LongShortKind::is_pooled`]) are listed side by side and never pooled.
 
@@ -15,35 +15,35 @@ use crossmarket_domain::long_short::{LongShortContribution, LongShortMethod, Lon
 use crossmarket_domain::observation::OpenInterestUnit;
 use crossmarket_domain::{Decimal, LongShortKind, Timestamp};
 
-/// What one venue said last about one kind and period of an asset.
+/// A venue's latest value of one kind and period for an asset.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The venue's id.
     pub venue: SmolStr,
-    /// The instrument in our notation; empty when the venue has none of the asset.
+    /// The instrument in our notation; empty when the venue has none for the asset.
     pub instrument: SmolStr,
     pub venue_symbol: SmolStr,
-    /// False when the venue has no such series of the asset.
+    /// False when the venue has no such series for the asset.
     pub is_offered: bool,
-    /// Its shares, and when they were, by the venue's clock and at reception.
+    /// The shares, with the venue's time and the receive time.
     pub shares: Option<(Shares, Timestamp, Timestamp)>,
-    /// How long its shares are fresh.
+    /// How long the shares are fresh.
     pub budget: Duration,
-    /// Its open interest in US dollars.
+    /// Open interest in US dollars.
     pub open_interest: Option<Decimal>,
-    /// Its open interest as given.
+    /// Open interest as reported.
     pub observed_open_interest: Option<(Decimal, OpenInterestUnit)>,
     /// True for a simulated venue.
     pub simulated: bool,
 }
 
 impl Reading {
-    /// When it becomes stale; `None` without shares.
+    /// When the reading becomes stale; `None` without shares.
     pub fn stale_since(&self) -> Option<Timestamp> {
         self.shares.map(|(_, event, receive)| event.min(receive) + self.budget)
     }
 
-    /// The reading as a contribution with that weight.
+    /// The reading as a contribution with this weight.
     pub fn contribution(&self, weight: f64, status: LongShortStatus) -> LongShortContribution {
         LongShortContribution {
             venue: self.venue.clone(),
@@ -64,18 +64,18 @@ impl Reading {
     }
 }
 
-/// Several venues as one.
+/// The pooled ratio of several venues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
     /// The shares; absent when no venue has any, and for a kind that is not pooled.
     pub shares: Option<Shares>,
     /// Sum of the open interest of the venues used.
     pub open_interest: Option<Decimal>,
-    /// How.
+    /// The method used.
     pub method: LongShortMethod,
-    /// One entry for each reading, in the order given.
+    /// One entry per reading, in the order given.
     pub contributions: Vec<LongShortContribution>,
-    /// Place of the newest reading used.
+    /// Index of the newest reading used.
     pub newest: Option<usize>,
 }
 
@@ -168,7 +168,7 @@ pub struct Ranked {
     /// Rank by market cap, from 1.
     pub rank: u32,
     pub shares: Shares,
-    /// Its RSI of 14 daily closes.
+    /// The asset's RSI of 14 daily closes.
     pub rsi_14d: Option<f64>,
 }
 
@@ -187,7 +187,7 @@ impl Tier {
     }
 }
 
-/// The tiers that are taken when none are named.
+/// The default tiers.
 pub const DEFAULT_TIERS: [Tier; 5] = [
     Tier { rank_min: 1, rank_max: 10 },
     Tier { rank_min: 11, rank_max: 50 },
@@ -203,7 +203,7 @@ pub struct TierFigures {
     pub tier: Tier,
     /// Assets with a ratio.
     pub count: usize,
-    /// Those with a ratio above 1.
+    /// Assets with a ratio above 1.
     pub above_one_count: usize,
     pub median_ratio: Option<f64>,
     /// Plain mean of the long shares.
@@ -218,11 +218,11 @@ pub struct TierFigures {
 pub struct Breadth {
     /// The tiers, by rank.
     pub tiers: Vec<TierFigures>,
-    /// All assets of any tier.
+    /// The assets of all tiers together.
     pub overall: TierFigures,
-    /// Spearman's rho of rank and ratio: above 0, ratios rise further down the ranking.
+    /// Spearman's rho of rank and ratio: above 0, ratios rise as market caps fall.
     pub rank_correlation: Option<f64>,
-    /// Assets that entered it.
+    /// Number of assets in the correlation.
     pub rank_correlation_count: usize,
 }
 
@@ -265,7 +265,7 @@ fn figures(tier: Tier, assets: &[Ranked]) -> TierFigures {
     }
 }
 
-/// The middle value, or halfway between the two middle ones. Sorts the slice.
+/// The middle value, or the midpoint of the two middle values. Sorts the slice.
 fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -273,17 +273,17 @@ fn median(values: &mut [f64]) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
-/// Least number of pairs of which a rank correlation is taken.
+/// Minimum number of pairs for a rank correlation.
 const CORRELATION_COUNT_MIN: usize = 3;
 
-/// Spearman's rank correlation of pairs (C. Spearman, 1904): Pearson's correlation of the ranks, equal values each having the mean of
-/// their ranks. `None` with fewer than three pairs, or when one side does not vary.
+/// Spearman's rank correlation of pairs (C. Spearman, 1904): Pearson's correlation of the ranks, where equal values
+/// share the mean of their ranks. `None` with fewer than three pairs, or when one side does not vary.
 fn spearman(left: &[f64], right: &[f64]) -> Option<f64> {
     if left.len() != right.len() || left.len() < CORRELATION_COUNT_MIN {
         return None;
     }
     let (left, right) = (mean_ranks(left), mean_ranks(right));
-    // Ranks are 1 to n whatever the ties, so their mean is known.
+    // With or without ties, the mean of the ranks 1 to n is the same.
     let mean = (left.len() as f64 + 1.0) / 2.0;
     let (mut product, mut left_square, mut right_square) = (0.0, 0.0, 0.0);
     for (left, right) in left.iter().zip(&right) {
@@ -296,7 +296,7 @@ fn spearman(left: &[f64], right: &[f64]) -> Option<f64> {
     (scale > 0.0).then(|| (product / scale).clamp(-1.0, 1.0))
 }
 
-/// Each value's rank from 1, equal values having the mean of theirs.
+/// Each value's rank from 1; equal values share the mean of their ranks.
 fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<(f64, usize)> = values.iter().copied().zip(0..).collect();
     order.sort_by(|left, right| left.0.total_cmp(&right.0));

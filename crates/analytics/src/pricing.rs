@@ -1,4 +1,4 @@
-//! From the quotes of many venues to one price in US dollars.
+//! Combines the quotes of many venues into one price in US dollars.
 
 pub mod aggregate;
 mod candidate;

@@ -1,4 +1,4 @@
-//! All-time highs, and how far below them the price is.
+//! All-time highs, and the drawdown from them.
 
 use smol_str::SmolStr;
 
@@ -6,21 +6,21 @@ use crate::numbers::change_percent;
 use crossmarket_domain::state::AllTimeHigh;
 use crossmarket_domain::{Candle, Decimal, Timestamp};
 
-/// [`AllTimeHigh::source`] of a high that was seen in the histories or in the price itself.
+/// [`AllTimeHigh::source`] of a high found in the histories or in the price itself.
 pub const SOURCE_HISTORY: &str = "history";
 
-/// A highest price and where it is known from.
+/// A highest price and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peak {
     /// The price, in US dollars.
     pub price: Decimal,
-    /// When it was; for daily candles, the day's start.
+    /// The high's time; for daily candles, the day's start.
     pub time: Option<Timestamp>,
     /// A listing's venue id, or [`SOURCE_HISTORY`].
     pub source: SmolStr,
 }
 
-/// The highest price in a daily history; the earliest where several are equal.
+/// The highest price in a daily history; the earliest of equal ones.
 pub fn history_high(daily: &[Candle]) -> Option<Peak> {
     let mut highest: Option<&Candle> = None;
     for candle in daily {
@@ -35,9 +35,10 @@ pub fn history_high(daily: &[Candle]) -> Option<Peak> {
     })
 }
 
-/// The all-time high: the highest of a listing's, the history's and the price itself, the first of them where they are
-/// equal. A history that began late cannot know an earlier high, and a listing lags behind a new one, so neither alone is enough.
-/// Drawdown = `price / all-time high − 1`, in per cent. `None` without a listing's or history's high: the price alone is no record.
+/// The all-time high: the highest of the listing's high, the history's high and the price itself; of equal ones the
+/// first in this order. A history that began late cannot contain an earlier high, and a listing lags behind a new one,
+/// so neither alone is enough. Drawdown = `price / all-time high − 1`, in per cent. `None` when neither a listing nor a
+/// history has a high: the price alone is not a record.
 pub fn all_time_high(
     listing: Option<Peak>,
     history: Option<Peak>,

@@ -1,15 +1,15 @@
-//! Finding candles in a history. Histories are sorted by start, without duplicates; the caller's store gives them so.
+//! Finds candles in a history. The caller provides histories sorted by start, without duplicates.
 
 use std::time::Duration;
 
 use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
 
-/// A price out of a history.
+/// A price from a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferencePrice {
     /// The price: a candle's close.
     pub price: Decimal,
-    /// When it was: the candle's end.
+    /// The price's time: the candle's end.
     pub time: Timestamp,
     pub interval: CandleInterval,
 }
@@ -25,13 +25,13 @@ pub(crate) fn between(candles: &[Candle], from: Timestamp, until: Timestamp) -> 
     candles.get(first..end).unwrap_or_default()
 }
 
-/// The candles that had ended at a time.
+/// The candles that had ended at a given time.
 pub(crate) fn closed(candles: &[Candle], interval: CandleInterval, as_of: Timestamp) -> &[Candle] {
     let end = candles.partition_point(|candle| end_time(candle, interval) <= as_of);
     candles.get(..end).unwrap_or_default()
 }
 
-/// The newest close at or before a time, unless it is older than that by more than `tolerance`.
+/// The newest close at or before a time, unless it is more than `tolerance` older.
 pub(crate) fn close_at_or_before(
     candles: &[Candle],
     interval: CandleInterval,
@@ -43,8 +43,8 @@ pub(crate) fn close_at_or_before(
     (time.since(reference.time) <= tolerance && candle.close.is_positive()).then_some(reference)
 }
 
-/// The last consecutive days that had ended at a time, without a gap, at most `days_max` of them. Empty when the newest ended two
-/// days or more before: one day may be missing, since a day's candle arrives some time after its end.
+/// The last consecutive days that had ended at a time, at most `days_max` of them. Empty when the newest ended two or
+/// more days earlier. One day may be missing, because a day's candle arrives some time after its end.
 pub(crate) fn consecutive_days(daily: &[Candle], as_of: Timestamp, days_max: usize) -> &[Candle] {
     let day = CandleInterval::OneDay;
     let ended = closed(daily, day, as_of);
@@ -63,7 +63,7 @@ pub(crate) fn consecutive_days(daily: &[Candle], as_of: Timestamp, days_max: usi
 pub(crate) mod tests {
     use super::*;
 
-    /// Candles one after another with these closes, the last of which ends at `end`. Open, high and low are the close.
+    /// Consecutive candles with these closes, the last of which ends at `end`. Open, high and low equal the close.
     pub(crate) fn candles(interval: CandleInterval, end: Timestamp, closes: &[f64]) -> Vec<Candle> {
         let first = end - interval.duration() * u32::try_from(closes.len()).expect("few");
         let flat = |(index, close): (u32, &f64)| {

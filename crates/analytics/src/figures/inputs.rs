@@ -1,4 +1,4 @@
-//! What a price snapshot is computed from.
+//! The inputs of a price snapshot.
 
 use smol_str::SmolStr;
 
@@ -8,50 +8,50 @@ use crate::aggregate::Aggregate;
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::{AssetCode, Timestamp};
 
-/// Everything that a snapshot is made of.
+/// The inputs of a snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotInputs<'a> {
     pub asset: &'a AssetCode,
-    /// Its name; a listing's when absent.
+    /// The asset's name; the listing's name when absent.
     pub name: Option<&'a SmolStr>,
-    /// Its price.
     pub aggregate: Aggregate,
-    /// Its histories in US dollars. The last 250 days, 7 days of hours and 24 hours of 5 minutes (and a candle more of each) are enough.
+    /// Histories in US dollars. The last 250 days, 7 days of hours and 24 hours of 5 minutes (plus one candle of each)
+    /// are enough.
     pub candles: Candles<'a>,
-    /// Where the histories are from, for the derivations.
+    /// The sources of the histories, for the derivations.
     pub sources: HistorySources<'a>,
-    /// The highest price of the whole daily history: [`super::drawdown::history_high`].
+    /// The highest price of the entire daily history: [`super::drawdown::history_high`].
     pub history_high: Option<Peak>,
-    /// What listings say, the preferred one first. Each figure is that of the first listing that has it.
+    /// Listing rows, in order of preference. Each figure comes from the first listing that has it.
     pub listings: &'a [Listing<'a>],
-    /// Its categories by id, in any order.
+    /// Category ids, in any order.
     pub categories: &'a [SmolStr],
 }
 
-/// Where each history is from: `venue:binance`, `import` or `collected`.
+/// The source of each history: `venue:binance`, `import` or `collected`.
 #[derive(Clone, Copy, Debug)]
 pub struct HistorySources<'a> {
-    /// Of the daily candles.
+    /// Source of the daily candles.
     pub daily: &'a str,
-    /// Of the hourly candles.
+    /// Source of the hourly candles.
     pub hourly: &'a str,
-    /// Of the 5-minute candles.
+    /// Source of the 5-minute candles.
     pub five_minute: &'a str,
 }
 
 impl Default for HistorySources<'_> {
-    /// All collected here.
+    /// All collected by this service.
     fn default() -> Self {
         Self { daily: "collected", hourly: "collected", five_minute: "collected" }
     }
 }
 
-/// A listing's row about the asset.
+/// A listing's row for the asset.
 #[derive(Clone, Copy, Debug)]
 pub struct Listing<'a> {
     /// The listing's venue id.
     pub venue: &'a str,
     pub row: &'a MarketCap,
-    /// When it was, by the listing's clock, or when it was received.
+    /// The row's time by the listing's clock, or the receive time.
     pub event_time: Timestamp,
 }

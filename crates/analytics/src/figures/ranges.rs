@@ -14,35 +14,36 @@ pub(crate) struct HighLow {
     pub high: Decimal,
     /// The lowest price.
     pub low: Decimal,
-    /// The interval of the candles that it is from.
+    /// The interval of the candles used.
     pub interval: CandleInterval,
-    /// How many candles it rests on.
+    /// Number of candles used.
     pub observation_count: u32,
-    /// How many candles of the window are missing.
+    /// Number of candles missing in the window.
     pub missing_count: u32,
     /// The start of the first candle.
     pub start_time: Timestamp,
-    /// The end of the last candle, or `as_of` where it is still going on.
+    /// The end of the last candle, or `as_of` if it has not ended.
     pub end_time: Timestamp,
 }
 
 impl HighLow {
-    /// Widened so that it holds a price.
+    /// Widens the range to include a price.
     pub(crate) fn including(self, price: Decimal) -> Self {
         Self { high: self.high.max(price), low: self.low.min(price), ..self }
     }
 }
 
-/// High and low of the 24 hours up to `as_of`, from 5-minute candles, else hourly ones, of which a tenth may be missing. Candles count
-/// that began in the window, the one still going on included.
+/// High and low of the 24 hours up to `as_of`, from 5-minute candles, else from hourly ones; up to a tenth may be
+/// missing. A candle counts if it began in the window, including the current one.
 pub(crate) fn last_24h(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
     let window = Duration::from_secs(86_400);
     let try_interval = |interval| high_low(candles.of(interval), interval, window, as_of);
     try_interval(CandleInterval::FiveMinutes).or_else(|| try_interval(CandleInterval::OneHour))
 }
 
-/// High and low of the 7 days up to `as_of`, from hourly candles, else 5-minute ones, of which a tenth may be missing; else from the daily
-/// candles that began in the window, of which one may be missing. The latter leave out the window's first hours, up to a day.
+/// High and low of the 7 days up to `as_of`, from hourly candles, else from 5-minute ones; up to a tenth may be
+/// missing. Otherwise from the daily candles that began in the window, of which one may be missing. Daily candles leave
+/// out up to the first day of the window.
 pub(crate) fn last_7d(candles: Candles<'_>, as_of: Timestamp) -> Option<HighLow> {
     let window = Duration::from_secs(7 * 86_400);
     let intervals = [CandleInterval::OneHour, CandleInterval::FiveMinutes, CandleInterval::OneDay];

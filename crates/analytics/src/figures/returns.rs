@@ -1,4 +1,4 @@
-//! Changes: the price against an earlier one.
+//! Changes: the price compared with an earlier one.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub use crate::numbers::change_percent;
 use super::history::{ReferencePrice, close_at_or_before};
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
-/// An asset's candles at the three intervals that are kept; each may be empty.
+/// An asset's candles at the three stored intervals; each may be empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candles<'a> {
     /// Daily candles.
@@ -59,7 +59,7 @@ impl Span {
         }
     }
 
-    /// When the span that ends at a time began.
+    /// The start of the span that ends at a given time.
     pub fn start(self, as_of: Timestamp) -> Timestamp {
         match self {
             Self::OneHour => as_of - Duration::from_secs(3_600),
@@ -70,8 +70,9 @@ impl Span {
         }
     }
 
-    /// The histories in which the price at its start is looked for, in that order, and how much older than the start the close
-    /// may be there. Finer candles come first; daily ones serve only where a day more or less is a small part of the span.
+    /// The histories to search for the price at the span's start, in order, each with the maximum age of the close
+    /// relative to the start. Finer candles come first; daily ones are used only where a day more or less is a small
+    /// part of the span.
     fn tolerances(self) -> &'static [(CandleInterval, Duration)] {
         const FIVE_MINUTES: (CandleInterval, Duration) = (CandleInterval::FiveMinutes, Duration::from_secs(900));
         const HOUR: (CandleInterval, Duration) = (CandleInterval::OneHour, Duration::from_secs(7_200));

@@ -7,14 +7,14 @@ use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 /// Number of changes that Wilder averages.
 pub(crate) const PERIOD: usize = 14;
 
-/// Most closes that enter. The first average weighs (13/14)^235, less than 10⁻⁷, after this many, so that further ones change nothing
-/// that can be seen.
+/// Maximum number of closes used. After this many, the first average has a weight of (13/14)^235, less than 10⁻⁷, so
+/// further closes make no visible difference.
 pub(crate) const CLOSE_COUNT_MAX: usize = 250;
 
 /// The RSI over 14 daily closes at the end of the last full UTC day, 0 to 100.
 ///
-/// The closes are those of consecutive UTC days that have ended, at least 15 and at most [`CLOSE_COUNT_MAX`]; a gap ends the warm-up,
-/// and the day that is still going on does not count. `None` with fewer.
+/// The closes are those of consecutive UTC days that have ended, at least 15 and at most [`CLOSE_COUNT_MAX`]. A gap
+/// ends the warm-up, and the current day does not count. `None` with fewer.
 pub(crate) fn daily(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let days = consecutive_days(daily, as_of, CLOSE_COUNT_MAX);
     let (first, last) = (days.first()?, days.last()?);

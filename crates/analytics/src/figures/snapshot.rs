@@ -1,10 +1,13 @@
-//! The price snapshot: the aggregate, what follows from the histories, and what listings say, each figure with its derivation.
+//! The price snapshot: the aggregate price, the figures from the histories and the listings' figures, each with its
+//! derivation.
 //!
-//! A figure is absent while what it needs is missing; none is ever 0 for that reason. All of them are as of
-//! [`Aggregate::as_of`](crate::aggregate::Aggregate::as_of): a carried price is compared with the prices before it, not with those before now.
+//! A figure is absent while its input is missing; it is never 0 for that reason. All figures are as of
+//! [`Aggregate::as_of`](crate::aggregate::Aggregate::as_of): a carried price is compared with the prices before its own
+//! time, not with those before now.
 //!
-//! Market cap, rank and supply are the listing's own, as observed and at its own pace. The market cap is not recomputed from supply and a
-//! newer price: the listing's supply and price belong together, and a reader who wants the product has both factors.
+//! Market cap, rank and supply are the listing's own, as observed and at the listing's pace. The market cap is not
+//! recomputed from supply and a newer price: the listing's supply and price belong together, and a reader who wants the
+//! product has both factors.
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +69,7 @@ pub fn build(inputs: SnapshotInputs<'_>, now: Timestamp) -> PriceSnapshot {
 /// High and low.
 type Range = (Decimal, Decimal);
 
-/// Computes figures and collects their derivations, in the order in which they are asked for.
+/// Computes figures and collects their derivations, in call order.
 struct SnapshotFigures<'a> {
     inputs: &'a SnapshotInputs<'a>,
     as_of: Timestamp,
@@ -82,7 +85,7 @@ impl<'a> SnapshotFigures<'a> {
         self.derivations
     }
 
-    /// The price's own derivation: by which rates it was converted, and which of them are assumed.
+    /// The price's own derivation: the rates used to convert it, and which of them are assumed.
     fn derive_price(&mut self) {
         let aggregate = &self.inputs.aggregate;
         let (Some(_), Some(observed)) = (aggregate.price, aggregate.observed) else { return };
@@ -118,7 +121,8 @@ impl<'a> SnapshotFigures<'a> {
         Some(change)
     }
 
-    /// High and low of 24 hours: from the candles, else as the venues of the price give them, else a listing's; and never beside the price.
+    /// High and low of 24 hours: from the candles, else from the venues of the price, else from a listing. The range
+    /// always includes the price.
     fn day_range(&mut self) -> Option<Range> {
         if let Some(found) = ranges::last_24h(self.inputs.candles, self.as_of) {
             let widened = self.inputs.aggregate.price.map_or(found, |price| found.including(price));
@@ -149,7 +153,7 @@ impl<'a> SnapshotFigures<'a> {
         Some(range)
     }
 
-    /// High and low of 7 days, from the candles and whatever the 24 hours showed.
+    /// High and low of 7 days, from the candles and the 24-hour range.
     fn week_range(&mut self, day: Option<Range>) -> Option<Range> {
         let mut found = ranges::last_7d(self.inputs.candles, self.as_of)?;
         for price in day.into_iter().flat_map(|(high, low)| [high, low]).chain(self.inputs.aggregate.price) {
@@ -234,7 +238,7 @@ impl<'a> SnapshotFigures<'a> {
         found.value
     }
 
-    /// A listing's figure where one is known, otherwise the sum over the venues of the price.
+    /// A listing's figure if there is one, otherwise the sum over the venues of the price.
     fn volume_24h(&mut self) -> Option<Decimal> {
         if let Some((volume, listing)) = self.listed(|row| row.volume_24h) {
             self.derive_listed("volume_24h", "24-hour volume as the listing gives it", listing);
@@ -286,12 +290,12 @@ impl<'a> SnapshotFigures<'a> {
         Some(high)
     }
 
-    /// A figure of the first listing that has it. Listings write 0 for what they do not know, so 0 is absent.
+    /// A figure of the first listing that has it. Listings write 0 for unknown, so 0 counts as absent.
     fn listed(&self, figure: impl Fn(&MarketCap) -> Option<Decimal>) -> Option<(Decimal, &'a Listing<'a>)> {
         self.inputs.listings.iter().find_map(|listing| Some((positive(figure(listing.row))?, listing)))
     }
 
-    /// A derivation of a figure as of now, to be filled in.
+    /// The derivation of a figure as of now, to be filled in by the caller.
     fn derivation(&self, field: impl Into<SmolStr>, method: &'static str) -> Derivation {
         Derivation {
             field: field.into(),

@@ -4,7 +4,7 @@ use super::history::{between, consecutive_days, end_time};
 use crate::numbers::{Estimate, count, float};
 use crossmarket_domain::{Candle, CandleInterval, Timestamp};
 
-/// 5-minute samples in 24 hours, both ends counted.
+/// Number of 5-minute samples in 24 hours, including both ends.
 pub(crate) const DAY_SAMPLE_COUNT: usize = 289;
 
 /// How many of them may be missing: a tenth.
@@ -16,15 +16,15 @@ pub(crate) const DAY_GAP_MAX: std::time::Duration = std::time::Duration::from_se
 /// Daily returns in the 30-day volatility.
 pub(crate) const MONTH_RETURN_COUNT: usize = 30;
 
-/// Days in a year of a market that never closes.
+/// Days per year of a market that never closes.
 pub(crate) const DAYS_PER_YEAR: f64 = 365.0;
 
 /// Volatility of the 24 hours up to the last full 5 minutes: the square root of the sum of the squared log returns of 5-minute samples (the
 /// closes of 5-minute candles), mean taken as zero, in per cent, not annualized (Andersen and Bollerslev 1998).
 ///
-/// A return across missing samples is squared as one: without drift its expected square is the sum of those that it stands for, so
-/// the estimate stays unbiased. `None` with more than [`DAY_MISSING_MAX`] of [`DAY_SAMPLE_COUNT`] samples missing or a gap longer than
-/// [`DAY_GAP_MAX`].
+/// A return across missing samples is squared as one. Without drift, its expected square is the sum of the expected
+/// squares of the returns it covers, so the estimate stays unbiased. `None` with more than [`DAY_MISSING_MAX`] of
+/// [`DAY_SAMPLE_COUNT`] samples missing or a gap longer than [`DAY_GAP_MAX`].
 pub(crate) fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let interval = CandleInterval::FiveMinutes;
     let window_end = as_of.floor_to(interval.duration());
@@ -56,7 +56,7 @@ pub(crate) fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<E
 
 /// Volatility of the last 30 daily log returns: their sample standard deviation (divisor 29) times the square root of 365, in per cent.
 ///
-/// The closes are of 31 consecutive UTC days that have ended; `None` when one is missing.
+/// The closes are those of 31 consecutive UTC days that have ended; `None` when one is missing.
 pub(crate) fn annualized_30d(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     let days = consecutive_days(daily, as_of, MONTH_RETURN_COUNT + 1);
     let (first, last) = (days.first()?, days.last()?);

@@ -1,14 +1,19 @@
-//! Altcoin season: how many of the largest altcoins did better than Bitcoin over a window. The definition follows the Altcoin Season Index
-//! of blockchaincenter.net; universe, ties and exclusions are stated here so that readings can be told apart.
+//! Altcoin season: how many of the largest altcoins outperformed Bitcoin over a window. The definition follows the
+//! Altcoin Season Index of blockchaincenter.net. Universe, ties and exclusions are specified here so that readings can
+//! be compared.
 //!
-//! 1. *Ranking.* Assets are ranked by their market cap of the window's last day, the largest first, equal ones by ticker; Bitcoin has its
-//!    rank too. If no asset but Bitcoin has a market cap of that day, today's ranks serve instead, and the answer says so: it favours
-//!    survivors then.
-//! 2. *Universe.* The first `universe_size` that are neither Bitcoin nor stablecoins, wrapped, staked or asset-backed tokens or currencies.
-//!    What is passed over on the way is listed with its reason. An asset without the price at either end is passed over too, except when
-//!    its history begins after the window did: such a young one keeps its place and is left out.
+//! 1. *Ranking.* Assets are ranked by market cap on the window's last day, largest first, ties by ticker. Bitcoin is
+//! ranked
+//!    too. If no asset but Bitcoin has a market cap for that day, today's ranks are used and the answer says so:
+//! today's
+//!    ranks favour survivors.
+//! 2. *Universe.* The first `universe_size` that are neither Bitcoin nor stablecoins, wrapped, staked or asset-backed
+//!    tokens or currencies. Assets skipped on the way are listed with the reason. An asset without a price at either
+//! end is
+//!    skipped too, unless its history begins after the window did: such a young asset keeps its place but is left out.
 //! 3. *Returns.* The close of the last day over the close of the day `window_days` before, − 1. No day is replaced by a neighbour.
-//! 4. *Score.* 100 × (constituents whose return is greater than Bitcoin's) / constituents. An equal return does not beat.
+//! 4. *Score.* 100 × (constituents whose return is greater than Bitcoin's) / constituents. An equal return does not
+//! count.
 
 #[cfg(test)]
 mod tests;
@@ -17,21 +22,21 @@ use super::daily::{Daily, Day};
 use crate::numbers::count;
 use crossmarket_domain::state::AssetKind;
 
-/// Altcoins that are compared unless another number is asked for.
+/// Default number of altcoins to compare.
 pub const UNIVERSE_SIZE_DEFAULT: usize = 50;
 
-/// Days of the window unless another number is asked for.
+/// Default length of the window in days.
 pub const WINDOW_DAYS_DEFAULT: u32 = 90;
 
-/// Lowest score of an altcoin season.
+/// Minimum score of an altcoin season.
 pub const ALTCOIN_SEASON_SCORE_MIN: f64 = 75.0;
 
-/// Highest score of a bitcoin season.
+/// Maximum score of a bitcoin season.
 pub const BITCOIN_SEASON_SCORE_MAX: f64 = 25.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeasonParameters {
-    /// How many altcoins to compare.
+    /// Number of altcoins to compare.
     pub universe_size: usize,
     /// The length of the window in days, at least 1.
     pub window_days: u32,
@@ -40,7 +45,7 @@ pub struct SeasonParameters {
 }
 
 impl SeasonParameters {
-    /// The first day of the window, at whose close returns begin.
+    /// The first day of the window. Returns begin at its close.
     pub fn start(&self) -> Day {
         self.as_of.plus(i32::try_from(self.window_days).map_or(i32::MIN, |days| -days))
     }
@@ -49,10 +54,10 @@ impl SeasonParameters {
 /// An asset that may be a constituent.
 #[derive(Clone, Copy, Debug)]
 pub struct SeasonCandidate<'a> {
-    /// The ticker, by which ties are broken.
+    /// The ticker, which breaks ties.
     pub asset: &'a str,
     pub kind: AssetKind,
-    /// Daily closes in US dollars; a day that is still going on may have its price so far.
+    /// Daily closes in US dollars. For a day that has not ended, this may be its price so far.
     pub closes: &'a Daily,
     /// Daily market caps in US dollars; empty when none are known.
     pub market_caps: &'a Daily,
@@ -60,7 +65,7 @@ pub struct SeasonCandidate<'a> {
     pub current_rank: Option<u32>,
 }
 
-/// The score and what it rests on.
+/// The score and the data it is based on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Season {
     /// From 0 to 100. `None` without a constituent or without Bitcoin's return.
@@ -69,11 +74,11 @@ pub struct Season {
     pub label: Option<Label>,
     /// Bitcoin's return in per cent.
     pub btc_return_percent: Option<f64>,
-    /// Those that were compared, by rank. Empty without Bitcoin's return.
+    /// The compared assets, by rank. Empty without Bitcoin's return.
     pub constituents: Vec<SeasonConstituent>,
-    /// Those that were left out, by rank, those without one last.
+    /// The assets left out, by rank, those without a rank last.
     pub excluded: Vec<Excluded>,
-    /// How many constituents beat Bitcoin.
+    /// Number of constituents that outperformed Bitcoin.
     pub beat_btc_count: u32,
     /// True for the ranking of the window's last day, false for today's.
     pub ranked_at_end: bool,
@@ -91,7 +96,7 @@ pub enum Label {
 }
 
 impl Label {
-    /// The label of a score.
+    /// Classifies a score.
     pub fn of(score: f64) -> Self {
         match score {
             score if score >= ALTCOIN_SEASON_SCORE_MIN => Self::AltcoinSeason,
@@ -101,12 +106,12 @@ impl Label {
     }
 }
 
-/// An altcoin that was compared.
+/// A compared altcoin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeasonConstituent {
     /// Its index among the candidates.
     pub candidate: usize,
-    /// Its place in the ranking used, 1 for the largest; Bitcoin and what is excluded have theirs.
+    /// The rank used, 1 for the largest; Bitcoin and excluded assets have ranks too.
     pub market_cap_rank: u32,
     /// The price at the start of the window.
     pub start_price: f64,
@@ -219,7 +224,8 @@ pub fn season(candidates: &[SeasonCandidate<'_>], btc: Option<usize>, parameters
     season
 }
 
-/// The seasons of every day from `from` to `until`. A day without a score has none; it is not filled in from its neighbours.
+/// The seasons of every day from `from` to `until`. A day without a score stays without one; it is not filled from its
+/// neighbours.
 pub fn history<'a>(
     candidates: &'a [SeasonCandidate<'a>],
     btc: Option<usize>,
@@ -227,7 +233,7 @@ pub fn history<'a>(
     from: Day,
     until: Day,
 ) -> impl DoubleEndedIterator<Item = (Day, Season)> + 'a {
-    // Without Bitcoin's price there is no score, so that its history bounds the work.
+    // There is no score without Bitcoin's price, so Bitcoin's history bounds the work.
     let btc_days = btc.and_then(|index| {
         let closes = candidates.get(index)?.closes;
         Some((closes.first_day()?.max(from), closes.last_day()?.min(until)))
@@ -243,7 +249,7 @@ fn percent(growth: f64) -> f64 {
     100.0 * (growth - 1.0)
 }
 
-/// The candidates that have a rank, by it, and whether it is that of `end`.
+/// The ranked candidates in order of rank, and whether the ranks are those of `end`.
 fn rank(candidates: &[SeasonCandidate<'_>], btc: Option<usize>, end: Day) -> (Vec<usize>, bool) {
     let ticker = |index: usize| candidates.get(index).map(|candidate| candidate.asset);
     let mut by_cap: Vec<(f64, usize)> = candidates
@@ -265,7 +271,8 @@ fn rank(candidates: &[SeasonCandidate<'_>], btc: Option<usize>, end: Day) -> (Ve
     (by_rank.into_iter().map(|(_, index)| index).collect(), false)
 }
 
-/// Coins that have market caps, but none of `end`. Without any they are unknown to the listings and not worth naming.
+/// Coins that have market caps, but none for `end`. Coins without any market cap are unknown to the listings and are
+/// not reported.
 fn unranked<'a>(candidates: &'a [SeasonCandidate<'a>], end: Day) -> impl Iterator<Item = Excluded> + 'a {
     let lacks_only_that_day = move |candidate: &SeasonCandidate<'_>| {
         candidate.kind == AssetKind::Coin

@@ -1,19 +1,19 @@
 //! Indices that are sums of market caps: `TOTAL`, `TOTAL2`, `TOTAL3`, `OTHERS`, and Bitcoin's share in `TOTAL`.
 //!
-//! The ranking is by market cap, the largest first, equal ones by ticker. All of them are taken from the same 125 largest assets: `TOTAL2`
-//! are those but Bitcoin, `TOTAL3` those but Bitcoin and Ether, `OTHERS` those but the 10 largest, whichever these are. Which assets are ranked
-//! is the caller's choice. Market caps are in US dollars.
+//! The ranking is by market cap, largest first, ties by ticker. All indices are based on the same 125 largest assets:
+//! `TOTAL2` excludes Bitcoin, `TOTAL3` excludes Bitcoin and Ether, `OTHERS` excludes the 10 largest, whichever they
+//! are. The caller chooses which assets are ranked. Market caps are in US dollars.
 
 use super::daily::{Daily, Day};
 use crate::numbers::count;
 
-/// How many assets `TOTAL` sums.
+/// Number of assets in `TOTAL`.
 const CONSTITUENT_COUNT_MAX: usize = 125;
 
-/// How many of the largest `OTHERS` leaves out.
+/// Number of the largest assets that `OTHERS` excludes.
 const LARGEST_COUNT: usize = 10;
 
-/// How long an asset without market caps is waited for, in days, before it is taken to be gone.
+/// How many days an asset may lack market caps before it counts as gone.
 const AWAITED_DAYS_MAX: i32 = 30;
 
 /// A sum of market caps.
@@ -42,7 +42,7 @@ impl CapIndex {
         }
     }
 
-    /// Whether an asset belongs to it; its rank starts at 0.
+    /// True when an asset belongs to the index; ranks start at 0.
     fn holds(self, rank: usize, asset: &str) -> bool {
         match self {
             Self::Total => true,
@@ -56,10 +56,9 @@ impl CapIndex {
 /// An asset in a ranking.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked<'a> {
-    /// Its ticker.
     pub asset: &'a str,
     pub market_cap: f64,
-    /// Its index in what was ranked.
+    /// The asset's index in the ranked input.
     pub source: usize,
 }
 
@@ -70,7 +69,7 @@ pub struct Ranking<'a> {
 }
 
 impl<'a> Ranking<'a> {
-    /// Ranks assets. A market cap that is not a finite number greater than 0 is none.
+    /// Ranks assets. A market cap that is not finite and greater than 0 counts as absent.
     pub fn new(market_caps: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
         let known = market_caps.into_iter().enumerate();
         let ranked = known.map(|(source, (asset, market_cap))| Ranked { asset, market_cap, source });
@@ -87,12 +86,12 @@ impl<'a> Ranking<'a> {
         Self { ranked }
     }
 
-    /// The constituents of an index, the largest first. The weight of each is its market cap / [`Self::level`].
+    /// The constituents of an index, largest first. Each one's weight is its market cap / [`Self::level`].
     pub fn constituents(&self, index: CapIndex) -> impl Iterator<Item = Ranked<'a>> + '_ {
         self.ranked.iter().enumerate().filter(move |(rank, one)| index.holds(*rank, one.asset)).map(|(_, one)| *one)
     }
 
-    /// The sum of an index. `None` without a constituent.
+    /// The sum of an index. `None` without constituents.
     pub fn level(&self, index: CapIndex) -> Option<f64> {
         let sum: f64 = self.constituents(index).map(|one| one.market_cap).sum();
         (sum > 0.0).then_some(sum)
@@ -104,7 +103,7 @@ impl<'a> Ranking<'a> {
         Some(100.0 * market_cap / self.level(CapIndex::Total)?)
     }
 
-    /// The smallest market cap that belongs to it, 0 while there is room for more.
+    /// The smallest market cap in the ranking; 0 while it is not full.
     fn least(&self) -> f64 {
         self.ranked.get(CONSTITUENT_COUNT_MAX - 1).map_or(0.0, |one| one.market_cap)
     }
@@ -117,7 +116,7 @@ pub struct CapHistories {
     sums: [Daily; 4],
     /// `BTC.D`, in per cent.
     pub btc_dominance: Daily,
-    /// How many days have no level because a constituent's market cap is missing.
+    /// Number of days without a level because a constituent's market cap is missing.
     pub missing_count: u32,
 }
 
@@ -134,11 +133,12 @@ impl CapHistories {
     }
 }
 
-/// The histories from `from` to `until`, both included, out of the market caps of the assets by ticker.
+/// Computes the histories from `from` to `until`, both inclusive, from the assets' market caps by ticker.
 ///
-/// A day on which an asset has no market cap that would be a constituent by the last one it had is missing, so that a hole in the data is
-/// never taken for a fall of the market. Once an asset has no market caps any more, and had none for more than [`AWAITED_DAYS_MAX`] days before the
-/// newest day known, it is gone, and the sums go on without it from its last day.
+/// A day is missing if an asset has no market cap on it but would be a constituent by its last known one. So a gap in
+/// the data never looks like a fall of the market. An asset counts as gone when it has no later market caps and has had
+/// none for more than [`AWAITED_DAYS_MAX`] days before the newest known day. From its last day on, the sums continue
+/// without it.
 pub fn histories(assets: &[(&str, &Daily)], from: Day, until: Day) -> CapHistories {
     let days = |(_, caps): &(&str, &Daily)| Some((caps.first_day()?, caps.last_day()?));
     let Some(first) = assets.iter().filter_map(|asset| Some(days(asset)?.0)).min() else {
@@ -196,7 +196,7 @@ mod tests {
         Day::from_number(number)
     }
 
-    /// Values from day 0 on; 0 is a missing day.
+    /// Values from day 0; 0 means a missing day.
     fn series(values: &[f64]) -> Daily {
         Daily::new((0..).zip(values).map(|(number, value)| (day(number), *value)))
     }
@@ -253,7 +253,7 @@ mod tests {
         };
         let found = levels(&[("BTC", &whole), ("X", &hole), ("Y", &late)]);
         assert_eq!(found, (vec![Some(15.0), None, Some(15.0), Some(18.0), Some(10.0)], 1));
-        // Ended, but so lately that it may just not have been collected yet.
+        // It ended so recently that it may just not have been collected yet.
         let short = series(&[10.0; 6]);
         let found = levels(&[("BTC", &short), ("X", &hole)]);
         assert_eq!(found, (vec![Some(15.0), None, Some(15.0), Some(15.0), None], 3));

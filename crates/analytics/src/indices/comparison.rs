@@ -1,17 +1,19 @@
-//! Comparisons: subjects against a benchmark over one window, both sampled once per joint session.
+//! Comparisons: subjects against a benchmark over one window, both sampled at each joint session.
 //!
 //! A *session* is a day of the calendar that the caller supplies: the dates of New York sessions where either side is traded there, otherwise
 //! every UTC day. A *joint* session is one on which both sides have a value; returns run from one joint session to the next, so that
 //! Friday to Monday is one return on both sides, and a session that one side misses lengthens the return of both.
 //!
-//! What is computed from the log returns `s` of the subject and `b` of the benchmark, with sample statistics (divisor `n − 1`):
+//! Figures computed from the log returns `s` of the subject and `b` of the benchmark, with sample statistics (divisor
+//! `n − 1`):
 //!
 //! - correlation: `cov(s, b) / √(var(s) var(b))` (Pearson); beta: `cov(s, b) / var(b)`, the slope of the least squares line;
 //! - alpha: `(mean(s) − beta × mean(b)) × periods per year`, without a riskless rate (Jensen 1968);
 //! - tracking error: `√(var(s − b) × periods per year)`; volatility: `√(var × periods per year)`.
 //!
-//! Sums are taken of the deviations from the window's first return, which keeps the variance of a steadily growing series from being lost
-//! in the square of its mean. They can be continued: a live comparison holds those of all samples but the last one.
+//! Sums are of deviations from the window's first return. Otherwise the variance of a steadily growing series would be
+//! lost in the square of its mean. The sums can be continued: a live comparison keeps those of all samples but the last
+//! one.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ mod tests;
 use super::daily::{Daily, Day};
 use crate::numbers::count;
 
-/// Fewest joint samples of which anything is said.
+/// Minimum number of joint samples for a result.
 pub const COMMON_SESSION_COUNT_MIN: usize = 10;
 
 /// New York sessions in a year.
@@ -30,7 +32,7 @@ pub const DAYS_PER_YEAR: f64 = 365.0;
 
 pub const WEEKS_PER_YEAR: f64 = 52.0;
 
-/// Standard deviation of log returns below which a side does not vary: what is left is the rounding of floats.
+/// Standard deviation of log returns below which a side counts as constant: anything less is floating-point rounding.
 const DEVIATION_MIN: f64 = 1e-12;
 
 /// How often both sides are sampled.
@@ -46,7 +48,7 @@ pub enum Frequency {
 /// Where the window begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowStart {
-    /// This many returns before the end, or fewer if the history is shorter; the figures have the number.
+    /// This many returns before the end, or fewer if the history is shorter; the figures state the number.
     Lookback(usize),
     /// At the first joint session at or after a day.
     From(Day),
@@ -54,9 +56,7 @@ pub enum WindowStart {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ComparisonParameters {
-    /// How often to sample.
     pub frequency: Frequency,
-    /// Where the window begins.
     pub start: WindowStart,
     /// The window ends with the last joint session at or before this day.
     pub end: Day,
@@ -73,7 +73,7 @@ pub struct ComparisonFigures {
     pub end_day: Day,
     /// Last sample / first sample − 1 of the subject, greater than −100.
     pub subject_return_percent: f64,
-    /// The same of the benchmark.
+    /// The same for the benchmark.
     pub benchmark_return_percent: f64,
     /// (1 + subject return) / (1 + benchmark return) − 1.
     pub relative_strength_percent: f64,
@@ -89,9 +89,9 @@ pub struct ComparisonFigures {
     pub volatility_subject_annualized_percent: f64,
     /// Per cent per year, at least 0.
     pub volatility_benchmark_annualized_percent: f64,
-    /// Deepest fall from an earlier sample's peak within the window, from −100 to 0.
+    /// The deepest fall from an earlier peak within the window, from −100 to 0.
     pub max_drawdown_subject_percent: f64,
-    /// The same of the benchmark.
+    /// The same for the benchmark.
     pub max_drawdown_benchmark_percent: f64,
     /// Returns on each side, one less than samples; at least 9.
     pub observation_count: u32,
@@ -99,7 +99,7 @@ pub struct ComparisonFigures {
     /// begins with the day of [`WindowStart::From`] or the first sample, and ends with the last session of the calendar that is not after
     /// [`ComparisonParameters::end`].
     pub missing_count: u32,
-    /// By which figures were annualized.
+    /// The periods per year used to annualize.
     pub periods_per_year: f64,
 }
 

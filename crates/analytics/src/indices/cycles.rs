@@ -1,4 +1,4 @@
-//! Cycles: the rises from trough to peak in daily closes, and how large the next one would be if their pattern extends.
+//! Cycles: the rises from trough to peak in daily closes, and the size of the next one if their pattern continues.
 //!
 //! *Turning points* (zigzag). With a reversal of `r` per cent, a trough is the lowest close that is followed by a rise of at least `r` per
 //! cent from it, and a peak the highest close that is followed by the fall which undoes such a rise, `1 − 1 / (1 + r)`. They alternate. The
@@ -12,7 +12,7 @@
 
 use super::daily::{Daily, Day};
 
-/// Rise in per cent that makes a rally, unless another one is asked for.
+/// Default rise in per cent that makes a rally.
 pub const REVERSAL_PERCENT_DEFAULT: f64 = 100.0;
 
 /// A close at which the direction turned.
@@ -21,7 +21,7 @@ pub struct TurningPoint {
     pub day: Day,
     /// The close.
     pub level: f64,
-    /// Whether it is a trough, otherwise a peak.
+    /// True for a trough, false for a peak.
     pub is_trough: bool,
 }
 
@@ -37,11 +37,13 @@ pub struct Cycle {
     pub peak: f64,
     /// `peak / trough − 1` in per cent, at least 0.
     pub rally_percent: f64,
-    /// The lowest later close before the next cycle's rise, over the peak, − 1, in per cent. `None` when no close followed.
+    /// The lowest later close before the next cycle's rise, relative to the peak: close / peak − 1, in per cent. `None`
+    /// when no close followed.
     pub decline_percent: Option<f64>,
     /// Days from trough to peak.
     pub rally_days: u32,
-    /// Whether the trough is confirmed: the level has risen from it by the reversal. Only a current cycle's may not be.
+    /// True when the trough is confirmed: the level has risen from it by the reversal. Only a current cycle's trough
+    /// may be unconfirmed.
     pub is_trough_confirmed: bool,
 }
 
@@ -52,15 +54,16 @@ pub struct Cycles {
     pub turning_points: Vec<TurningPoint>,
     /// The cycles whose peak is confirmed, oldest first.
     pub completed: Vec<Cycle>,
-    /// The cycle that is under way: from the latest trough, which is the lowest close since the latest peak where no rise has confirmed one.
-    /// `None` before the first turning point.
+    /// The current cycle. It begins at the latest trough; if no rise has confirmed one, at the lowest close since the
+    /// latest peak. `None` before the first turning point.
     pub current: Option<Cycle>,
-    /// The rally that would follow, in per cent. `None` with fewer than two completed cycles, or where their pattern shrinks to nothing.
+    /// The rally that would follow, in per cent. `None` with fewer than two completed cycles, or when their pattern
+    /// shrinks to nothing.
     pub extension_percent: Option<f64>,
 }
 
-/// Finds the cycles in the closes from `from` to `until`, both included. `reversal_percent` must be a finite number greater than 0; there are no cycles
-/// otherwise.
+/// Finds the cycles in the closes from `from` to `until`, both inclusive. `reversal_percent` must be finite and greater
+/// than 0; otherwise there are no cycles.
 pub fn find(closes: &Daily, from: Day, until: Day, reversal_percent: f64) -> Cycles {
     if !(reversal_percent.is_finite() && reversal_percent > 0.0) {
         return Cycles::default();
@@ -72,7 +75,8 @@ pub fn find(closes: &Daily, from: Day, until: Day, reversal_percent: f64) -> Cyc
     zigzag.into_cycles()
 }
 
-/// The rally in per cent that follows two others if the pattern extends, by the rule above. `None` unless it is greater than 0.
+/// The rally in per cent that follows two others if their pattern continues, by the rule above. `None` unless it is
+/// greater than 0.
 pub fn extension_percent(before_last_rally_percent: f64, last_rally_percent: f64) -> Option<f64> {
     let [before_last, last] = [before_last_rally_percent, last_rally_percent].map(|rally| 1.0 + rally / 100.0);
     let growth = last / before_last;
@@ -130,7 +134,7 @@ impl Zigzag {
         }
         let trough = self.low.filter(|(_, low)| rises != Some(true) && level >= low * self.factor);
         let peak = self.high.filter(|(_, high)| rises != Some(false) && level <= high / self.factor);
-        // Never both: they would lie so far apart that one had been confirmed before.
+        // Both cannot happen at once: they would be so far apart that one would have been confirmed earlier.
         if let Some((day, level)) = trough {
             self.turn(TurningPoint { day, level, is_trough: true }, close);
         } else if let Some((day, level)) = peak {
@@ -138,7 +142,7 @@ impl Zigzag {
         }
     }
 
-    /// Notes a turning point that this close has confirmed: the search for the opposite one begins with the close.
+    /// Records a turning point that this close has confirmed. The search for the opposite one begins with this close.
     fn turn(&mut self, point: TurningPoint, close: Extreme) {
         self.turning_points.push(point);
         (self.low, self.high_since_low) = (Some(close), Some(close));

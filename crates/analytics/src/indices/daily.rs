@@ -49,7 +49,7 @@ impl Day {
         self.plus(1).start()
     }
 
-    /// So many days later, or earlier where negative.
+    /// The day `days` later, or earlier if negative.
     pub const fn plus(self, days: i32) -> Self {
         Self(self.0.saturating_add(days))
     }

@@ -1,9 +1,9 @@
 //! Support and resistance: levels at which an index has turned.
 //!
-//! *Clustering.* The turning points of [`super::cycles`], troughs and peaks alike, are gathered from the lowest up: a level begins with the
-//! lowest point that belongs to none yet and gathers every point up to `tolerance` per cent above that. So a level is never wider
-//! than the tolerance, and no other division has fewer levels. Its value is the median of what it gathers, for an even number the mean of the two
-//! in the middle.
+//! *Clustering.* The turning points of [`super::cycles`], both troughs and peaks, are grouped from the lowest up. A
+//! level begins with the lowest ungrouped point and takes in every point up to `tolerance` per cent above it. So a
+//! level is never wider than the tolerance, and no other grouping has fewer levels. Its value is the median of its
+//! points; for an even number, the mean of the two middle ones.
 //!
 //! A level at or below the current value is support, one above it resistance.
 
@@ -11,7 +11,7 @@ use super::cycles::TurningPoint;
 use super::daily::Day;
 use crate::numbers::count;
 
-/// Width of a level in per cent, unless another one is asked for.
+/// Default width of a level, in per cent.
 pub const TOLERANCE_PERCENT_DEFAULT: f64 = 10.0;
 
 /// A level at which an index has turned.
@@ -19,11 +19,11 @@ pub const TOLERANCE_PERCENT_DEFAULT: f64 = 10.0;
 pub struct Level {
     /// The median of the turning points.
     pub level: f64,
-    /// The lowest of them.
+    /// The lowest turning point.
     pub low: f64,
-    /// The highest of them.
+    /// The highest turning point.
     pub high: f64,
-    /// How many there are, at least 1.
+    /// Number of turning points, at least 1.
     pub touch_count: u32,
     pub first_day: Day,
     pub last_day: Day,
@@ -34,17 +34,17 @@ pub struct Level {
 /// The levels around the current value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Levels {
-    /// At or below it, nearest first. Without a current value all levels are here, highest first.
+    /// Levels at or below the current value, nearest first. Without a current value, all levels, highest first.
     pub supports: Vec<Level>,
-    /// Above it, nearest first.
+    /// Levels above the current value, nearest first.
     pub resistances: Vec<Level>,
     /// Current value / nearest support − 1, in per cent, at least 0.
     pub distance_from_support_percent: Option<f64>,
-    /// Whether that is at most the tolerance.
+    /// True when that distance is at most the tolerance.
     pub is_at_support: bool,
 }
 
-/// Gathers turning points into levels. `tolerance_percent` below 0 or not a number is taken as 0, which gathers equal points only.
+/// Groups turning points into levels. A `tolerance_percent` below 0 or NaN counts as 0, which groups equal points only.
 pub fn find(turning_points: &[TurningPoint], current: Option<f64>, tolerance_percent: f64) -> Levels {
     let tolerance_percent = tolerance_percent.max(0.0);
     let mut points = turning_points.to_vec();
@@ -53,7 +53,7 @@ pub fn find(turning_points: &[TurningPoint], current: Option<f64>, tolerance_per
     let mut rest = points.as_slice();
     while let Some(lowest) = rest.first() {
         let widest = lowest.level * (1.0 + tolerance_percent / 100.0);
-        // At least the lowest itself, so that the rest shrinks.
+        // Always takes at least the lowest point, so the loop ends.
         let (gathered, others) = rest.split_at(rest.partition_point(|point| point.level <= widest).max(1));
         rest = others;
         let Some(level) = Level::new(gathered, current) else { continue };

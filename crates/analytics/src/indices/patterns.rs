@@ -1,37 +1,40 @@
 //! Patterns in daily closes: the inverse head and shoulders.
 //!
-//! *Shape*, after Lo, Mamaysky and Wang, "Foundations of Technical Analysis" (Journal of Finance, 2000). Among the turning points of the zigzag
-//! ([`super::cycles`]) five consecutive ones, trough, peak, trough, peak, trough, of which the middle trough, the head, is the lowest, and of which the
-//! outer troughs, the shoulders, lie each within the tolerance of their mean, as the two peaks do.
+//! *Shape*, after Lo, Mamaysky and Wang, "Foundations of Technical Analysis" (Journal of Finance, 2000). Five
+//! consecutive turning points of the zigzag ([`super::cycles`]): trough, peak, trough, peak, trough. The middle trough,
+//! the head, is the lowest. The outer troughs, the shoulders, each lie within the tolerance of their mean; so do the
+//! two peaks.
 //!
-//! *Neckline*: the straight line through the two peaks, in level and days, and its continuation. Both shoulders lie below it.
+//! *Neckline*: the straight line through the two peaks, in level and days, extended to the right. Both shoulders lie
+//! below it.
 //!
-//! *Breakout*: the first close after the right shoulder that is above the neckline. It has as many days as the shape took from shoulder to
-//! shoulder; without one by then the pattern has expired. A close below the head before it is a failure.
+//! *Breakout*: the first close after the right shoulder that is above the neckline. It must come within as many days as
+//! lie between the shoulders; otherwise the pattern expires. A close below the head before that is a failure.
 //!
-//! *Target*: the neckline at the breakout plus the height of the neckline above the head. It is the customary measure and no forecast.
+//! *Target*: the neckline at the breakout plus the height of the neckline above the head. This is the customary
+//! measure, not a forecast.
 
 use super::cycles::{self, TurningPoint};
 use super::daily::{Daily, Day};
 
-/// Rise in per cent by which the zigzag turns, unless another one is asked for.
+/// Default rise in per cent at which the zigzag turns.
 pub const REVERSAL_PERCENT_DEFAULT: f64 = 4.0;
 
-/// Most that a shoulder may lie from the mean of both, and a peak likewise, in per cent of it.
+/// Maximum distance of a shoulder from the mean of both, in per cent of the mean; the same for the peaks.
 pub const TOLERANCE_PERCENT: f64 = 1.5;
 
 pub type Close = (Day, f64);
 
-/// What became of a pattern.
+/// The outcome of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// No close has decided yet.
+    /// Still undecided.
     Forming,
-    /// The close that was above the neckline.
+    /// The close above the neckline.
     BrokenOut(Close),
-    /// The close that was below the head.
+    /// The close below the head.
     Failed(Close),
-    /// The time for a breakout went by.
+    /// The time for a breakout has passed.
     Expired,
 }
 
@@ -47,9 +50,9 @@ pub struct InverseHeadAndShoulders {
     pub right_peak: Close,
     /// The last trough.
     pub right_shoulder: Close,
-    /// What came after it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The neckline on the day of the breakout; without one, on the last day looked at.
+    /// The neckline on the day of the breakout; without a breakout, on the last day examined.
     pub neckline: f64,
 }
 
@@ -65,7 +68,7 @@ impl InverseHeadAndShoulders {
         100.0 * (neckline - self.head.1) / neckline
     }
 
-    /// How far a breakout goes by the customary measure. `None` where none came or can come.
+    /// The target of a breakout by the customary measure. `None` when there was none or can be none.
     pub fn target(&self) -> Option<f64> {
         let is_open = matches!(self.outcome, Outcome::Forming | Outcome::BrokenOut(_));
         is_open.then(|| self.neckline + self.neckline_on(self.head.0) - self.head.1)
@@ -87,12 +90,12 @@ impl InverseHeadAndShoulders {
             outcome: Outcome::Forming,
             neckline: f64::NAN,
         })?;
-        // A line that is steep enough to pass below a shoulder is nobody's neckline.
+        // A line so steep that it passes below a shoulder is not a neckline.
         let is_below = |(day, level): (Day, f64)| level < shape.neckline_on(day);
         (is_below(shape.left_shoulder) && is_below(shape.right_shoulder)).then_some(shape)
     }
 
-    /// Looks at what came after the right shoulder, up to `until`.
+    /// Examines the closes after the right shoulder, up to `until`.
     fn decide(&mut self, closes: &Daily, until: Day) {
         let (start, right) = (self.left_shoulder.0, self.right_shoulder.0);
         let last = right.plus(right.since(start));
@@ -116,14 +119,15 @@ impl InverseHeadAndShoulders {
     }
 }
 
-/// Whether two levels lie each within the tolerance of their mean.
+/// True when two levels each lie within the tolerance of their mean.
 fn is_level(one: f64, other: f64, tolerance_percent: f64) -> bool {
     let mean = (one + other) / 2.0;
     (one - mean).abs() <= mean * tolerance_percent / 100.0
 }
 
-/// The inverse head and shoulders in the closes from `from` to `until`, both included, oldest first. None share a head or have it as a shoulder, since a
-/// head is lower than both troughs beside it. Without a finite reversal greater than 0 there are none.
+/// Finds the inverse head and shoulders in the closes from `from` to `until`, both inclusive, oldest first. No two
+/// patterns share a head, and no head is another pattern's shoulder, since a head is lower than both troughs beside it.
+/// Without a finite reversal greater than 0 there are none.
 pub fn inverse_heads_and_shoulders(
     closes: &Daily,
     from: Day,

@@ -12,7 +12,8 @@
 //!    both are used, the larger volume decides (half-way when equal), and the dispersion says how far apart they are.
 //! 5. The price is the median weighted by 24-hour volume in US dollars (in millionths of a dollar, as integers, so that the order of
 //!    the venues never matters). When no venue has a volume all weights are equal.
-//! 6. With fewer venues than required, the newest known price is carried. When no venue has any price, a listing's is taken.
+//! 6. With fewer venues than required, the newest known price is carried. When no venue has a price, a listing's is
+//! used.
 
 #[cfg(test)]
 mod tests;
@@ -42,9 +43,9 @@ pub struct ListingPrice {
     pub asset: SmolStr,
     /// The price of one unit.
     pub price: Decimal,
-    /// When it was, by the listing's clock.
+    /// The price's time, by the listing's clock.
     pub event_time: Timestamp,
-    /// When it was received.
+    /// The receive time.
     pub receive_time: Timestamp,
     /// How long it is fresh.
     pub budget: Duration,
@@ -52,20 +53,21 @@ pub struct ListingPrice {
     pub simulated: bool,
 }
 
-/// How to aggregate.
+/// Aggregation settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Number of venues that an aggregate needs, at least 1.
+    /// Minimum number of venues for an aggregate, at least 1.
     pub required_venue_count: u32,
-    /// How many median absolute deviations from the median a price may lie. For normally distributed prices 5 are 3.4 standard deviations.
+    /// Maximum distance of a price from the median, in median absolute deviations. For normally distributed prices, 5
+    /// are 3.4 standard deviations.
     pub outlier_deviations: Decimal,
-    /// How far from the median a price may lie in any case, in per cent. Liquid venues differ by a few hundredths, so without it a
-    /// market in which most agree to the cent would refuse the rest.
+    /// Distance from the median that is always allowed, in per cent. Liquid venues differ by a few hundredths. Without
+    /// this floor, a market in which most venues agree to the cent would reject the rest.
     pub outlier_floor_percent: Decimal,
 }
 
 impl Default for Settings {
-    /// One venue, 5 deviations, 0.3 %.
+    /// Defaults: one venue, 5 deviations, 0.3 %.
     fn default() -> Self {
         Self {
             required_venue_count: 1,
@@ -78,32 +80,32 @@ impl Default for Settings {
 /// An aggregate price, with the volume and range of the same venues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
-    /// The price of one unit, in US dollars; `None` when nobody has one.
+    /// The price of one unit, in US dollars; `None` when no source has one.
     pub price: Option<Decimal>,
-    /// How it was made. Contributions are in a fixed order: by status, then by weight.
+    /// The derivation. Contributions are in a fixed order: by status, then by weight.
     pub aggregation: Aggregation,
-    /// The times of the observation in the price that stays fresh longest; `None` without a price.
+    /// The times of the observation that stays fresh longest among those in the price; `None` without a price.
     pub observed: Option<ObservedTime>,
-    /// Value traded in 24 hours at the venues of the price, in US dollars. `None` when none gives it.
+    /// Value traded in 24 hours at the venues of the price, in US dollars. `None` when no venue reports it.
     pub volume_24h: Option<Decimal>,
     /// Highest price of 24 hours: the weighted median of the highs at the venues of the price, in US dollars.
     pub high_24h: Option<Decimal>,
     /// Lowest price of 24 hours, likewise.
     pub low_24h: Option<Decimal>,
-    /// The rates by which the prices were converted, by quote asset; none for US dollars.
+    /// The rates used to convert the prices, by quote asset; none for US dollars.
     pub conversions: Vec<(SmolStr, Rate)>,
     /// True when anything in the price is simulated.
     pub simulated: bool,
 }
 
-/// When an observation was, and how long it is fresh.
+/// An observation's times, and how long it is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedTime {
-    /// When it was, by the venue's clock.
+    /// The time by the venue's clock.
     pub event_time: Timestamp,
-    /// When it was received.
+    /// The receive time.
     pub receive_time: Timestamp,
-    /// How long it is fresh from the earlier of the two.
+    /// How long it is fresh, counted from the earlier of the two.
     pub budget: Duration,
 }
 
@@ -114,7 +116,7 @@ impl ObservedTime {
 }
 
 impl Aggregate {
-    /// The time that the price is of: `now` for a current price, else the time of the price that is carried.
+    /// The price's time: `now` for a current price, otherwise the time of the carried price.
     pub fn as_of(&self, now: Timestamp) -> Timestamp {
         match (self.aggregation.method, self.observed) {
             (AggregationMethod::LastKnown | AggregationMethod::Listing, Some(observed)) => {
@@ -125,7 +127,7 @@ impl Aggregate {
     }
 }
 
-/// Aggregates assets one after another. Holds the settings and the working space, so that an asset costs few allocations.
+/// Aggregates one asset after another. Keeps the settings and scratch buffers, so that an asset needs few allocations.
 #[derive(Debug)]
 pub struct Aggregator {
     settings: Settings,
@@ -154,7 +156,7 @@ impl Aggregator {
         &self.settings
     }
 
-    /// The aggregate of one asset's quotes, which are in any order, one for each instrument. All are of the same base asset.
+    /// Aggregates one asset's quotes, given in any order, one per instrument. All have the same base asset.
     pub fn aggregate<Q: Borrow<Quote>>(
         &mut self,
         quotes: &[Q],
@@ -183,7 +185,8 @@ impl Aggregator {
         }
     }
 
-    /// The price by one tier, or `None` with too few venues there. Keeps only that tier's candidates when it gives one.
+    /// The price from one tier, or `None` when the tier has too few venues. On success, keeps only that tier's
+    /// candidates.
     fn select<Q: Borrow<Quote>>(&mut self, quotes: &[Q], tier: u8) -> Option<Selection> {
         let limit = self.mark_outliers(tier);
         let fresh = |candidate: &Candidate| candidate.tier == tier && candidate.status == ContributionStatus::Used;
@@ -220,7 +223,8 @@ impl Aggregator {
         })
     }
 
-    /// Marks what lies too far from the median of a tier's fresh prices; the limit in per cent of the median, if one could be set.
+    /// Marks prices too far from the median of a tier's fresh prices; returns the limit in per cent of the median, if
+    /// there is one.
     fn mark_outliers(&mut self, tier: u8) -> Option<f64> {
         let fresh = |candidate: &Candidate| candidate.tier == tier && candidate.status == ContributionStatus::Used;
         self.prices.clear();
@@ -242,7 +246,7 @@ impl Aggregator {
         Some(100.0 * float(limit) / float(centre))
     }
 
-    /// A good price that lost only to its tier having too few venues is a good price again.
+    /// Resets a tier that had too few venues: clears its weights, and makes its prices without volume usable again.
     fn unmark(&mut self, tier: u8) {
         for candidate in self.candidates.iter_mut().filter(|candidate| candidate.tier == tier) {
             candidate.weight = 0;
@@ -262,7 +266,7 @@ impl Aggregator {
         Some(100.0 * float(deviation) / float(centre))
     }
 
-    /// Number of distinct venues. Instruments are few, so looking back is faster than a set.
+    /// Number of distinct venues. There are few instruments, so a linear search is faster than a set.
     fn venue_count<Q: Borrow<Quote>>(&self, quotes: &[Q], counts: impl Fn(&Candidate) -> bool) -> u32 {
         let venue = |candidate: &Candidate| quotes.get(candidate.quote).map(|quote| &quote.borrow().venue);
         let counted = self.candidates.iter().enumerate().filter(|(position, candidate)| {
@@ -272,8 +276,8 @@ impl Aggregator {
         count(counted.count())
     }
 
-    /// The position of the price to carry: a fresh one before a stale one, a better tier before a lesser, then the newest.
-    /// Volume, venue and symbol settle ties, so that the order of the quotes does not.
+    /// The position of the price to carry: fresh before stale, then the better tier, then the newest. Volume, venue and
+    /// symbol break ties, so the order of the quotes does not matter.
     fn newest<Q: Borrow<Quote>>(&self, quotes: &[Q]) -> Option<usize> {
         let priced = self
             .candidates
@@ -289,7 +293,7 @@ impl Aggregator {
         best.map(|(position, _)| position)
     }
 
-    /// Marks the price that is carried. Fresh prices beside it, too few for an aggregate, stand behind it without weight.
+    /// Marks the carried price. Other fresh prices, too few for an aggregate, come after it without weight.
     fn carry(&mut self, position: usize) -> Selection {
         let mut selection = Selection::without_price();
         for (index, candidate) in self.candidates.iter_mut().enumerate() {
@@ -407,11 +411,11 @@ impl Selection {
 }
 
 impl Aggregate {
-    /// Adds times, volume and rate of one venue of the price.
+    /// Adds the times, volume and rate of one of the price's venues.
     fn take_in(&mut self, quote: &Quote, candidate: &Candidate) {
         let observed =
             ObservedTime { event_time: quote.event_time, receive_time: quote.receive_time, budget: quote.budget };
-        // The aggregate is fresh while any price in it is; the event times settle which of equally fresh ones it is.
+        // The aggregate is fresh while any price in it is. Among equally fresh ones, the event times decide.
         let key = |time: ObservedTime| (time.stale_since(), time.event_time, time.receive_time);
         if self.observed.is_none_or(|longest| key(observed) > key(longest)) {
             self.observed = Some(observed);

@@ -1,4 +1,4 @@
-//! One quote on its way into an aggregate.
+//! A quote during aggregation.
 
 use std::cmp::Ordering;
 
@@ -10,10 +10,10 @@ use crate::numbers::change_percent;
 use crossmarket_domain::state::{Contribution, ContributionStatus};
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Timestamp};
 
-/// Number of tiers, from 0: the first that has enough venues makes the price.
+/// Number of tiers, from 0: the first tier with enough venues determines the price.
 pub(super) const TIER_COUNT: u8 = 3;
 
-/// One quote while the price is computed.
+/// A quote during aggregation.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     /// Position in the caller's slice.
@@ -28,7 +28,7 @@ pub(super) struct Candidate {
     pub(super) status: ContributionStatus,
 }
 
-/// One quote in US dollars; `None` for kinds of instrument that never count.
+/// Converts a quote to US dollars; `None` for kinds of instrument that never count.
 pub(super) fn appraise(index: usize, quote: &Quote, rates: &RateTable, now: Timestamp) -> Option<Candidate> {
     let tier = tier(&quote.instrument)?;
     let observed = quote.observed_price();
@@ -43,7 +43,7 @@ pub(super) fn appraise(index: usize, quote: &Quote, rates: &RateTable, now: Time
         _ if !fresh => ContributionStatus::Stale,
         _ => ContributionStatus::Used,
     };
-    // The volume in the base asset is in the venue's unit, as the observed price is, so the multiplier cancels out.
+    // The base volume is in the venue's unit, as the observed price is, so the multiplier cancels out.
     let by_base = || quote.base_volume_24h.zip(observed).and_then(|(volume, price)| volume.checked_mul(price));
     let volume = quote.quote_volume_24h.or_else(by_base).zip(rate);
     let volume =
@@ -123,7 +123,7 @@ fn status_order(status: ContributionStatus) -> u8 {
         ContributionStatus::Stale => 4,
         ContributionStatus::UnpricedQuote => 5,
         ContributionStatus::NoPrice => 6,
-        // Never of a price: an index has preferred sources.
+        // Never applies to a price: only indices have preferred sources.
         ContributionStatus::Standby => 7,
         ContributionStatus::Disagrees => 8,
     }

@@ -5,7 +5,7 @@ use crossmarket_domain::Decimal;
 /// A price and its weight.
 pub(super) type Weighted = (Decimal, u128);
 
-/// The number halfway between two. Exact unless that needs more than 28 decimal places, and never outside the two.
+/// The midpoint of two numbers. Exact unless that needs more than 28 decimal places, and never outside the two.
 pub(super) fn midpoint(low: Decimal, high: Decimal) -> Decimal {
     if low == high {
         return low;
@@ -14,7 +14,7 @@ pub(super) fn midpoint(low: Decimal, high: Decimal) -> Decimal {
     sum.map_or(low, |middle| middle.clamp(low, high))
 }
 
-/// The median of sorted numbers: the middle one, or halfway between the middle two. `None` for an empty slice.
+/// The median of sorted numbers: the middle one, or the midpoint of the two middle ones. `None` for an empty slice.
 pub(super) fn median(sorted: &[Decimal]) -> Option<Decimal> {
     let upper = *sorted.get(sorted.len() / 2)?;
     if sorted.len() % 2 == 1 {
@@ -24,7 +24,7 @@ pub(super) fn median(sorted: &[Decimal]) -> Option<Decimal> {
     Some(midpoint(lower, upper))
 }
 
-/// The median absolute deviation of numbers from a centre, not scaled. Uses `deviations` as its working space.
+/// The median absolute deviation of numbers from a centre, not scaled. Uses `deviations` as scratch space.
 pub(super) fn absolute_deviation(
     numbers: &[Decimal],
     centre: Decimal,
@@ -42,9 +42,9 @@ pub(super) fn distance(one: Decimal, other: Decimal) -> Decimal {
     high.checked_sub(low).unwrap_or(Decimal::ZERO)
 }
 
-/// The weighted median: the number at which half of the weight lies on either side. It is one of the numbers, or, where
-/// the weight splits exactly between two of them, the number halfway. Sorts `numbers`; those without weight do not count.
-/// `None` when nothing has weight.
+/// The weighted median: the number with half of the weight on either side. It is one of the numbers, or the midpoint of
+/// two when the weight splits exactly between them. Sorts `numbers`; numbers without weight do not count. `None` when
+/// no number has weight.
 pub(super) fn weighted_median(numbers: &mut [Weighted]) -> Option<Decimal> {
     numbers.sort_unstable();
     let total = numbers.iter().fold(0u128, |sum, (_, weight)| sum.saturating_add(*weight));

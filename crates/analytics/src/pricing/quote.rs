@@ -1,4 +1,4 @@
-//! Tickers as the aggregation takes them.
+//! Tickers in the form that aggregation uses.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use super::median::midpoint;
 use crossmarket_domain::{Decimal, Instrument, Timestamp};
 
-/// The newest known ticker of one instrument at one venue. Prices are as observed, multipliers not applied.
+/// The newest known ticker of one instrument at one venue. Prices are as observed, without multipliers applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
     /// The venue's id.
@@ -27,9 +27,9 @@ pub struct Quote {
     pub high_24h: Option<Decimal>,
     /// Lowest price of the last 24 hours, in the quote asset.
     pub low_24h: Option<Decimal>,
-    /// When it was, by the venue's clock.
+    /// The event time, by the venue's clock.
     pub event_time: Timestamp,
-    /// When it was received.
+    /// The receive time.
     pub receive_time: Timestamp,
     /// How long it is fresh.
     pub budget: Duration,
@@ -38,7 +38,7 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// The last price, or halfway between bid and ask when there is none. `None` unless positive.
+    /// The last price, or the midpoint of bid and ask when there is none. `None` unless positive.
     pub fn observed_price(&self) -> Option<Decimal> {
         let positive = |price: &Decimal| price.is_positive();
         self.last_price.filter(positive).or_else(|| {
@@ -47,7 +47,7 @@ impl Quote {
         })
     }
 
-    /// When it was known: the earlier of event and receive time.
+    /// The earlier of event and receive time.
     pub fn known_time(&self) -> Timestamp {
         self.event_time.min(self.receive_time)
     }

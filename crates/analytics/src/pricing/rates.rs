@@ -1,14 +1,14 @@
-//! US dollars per quote asset, by the same aggregation as any price. USD is 1; assets with markets against it come first.
+//! US dollars per quote asset, aggregated like any price. USD is 1; assets with markets against it come first.
 //!
-//! The order in which a rate is looked for, each step using only fresh rates of the steps before:
+//! The steps to find a rate, each using only fresh rates of the previous steps:
 //!
 //! 1. markets against USD (USDT/USD, EUR/USD, BTC/USD);
-//! 2. for dollar stablecoins, markets against other state currencies (USDT/EUR);
+//! 2. for dollar stablecoins, markets against other fiat currencies (USDT/EUR);
 //! 3. for USDT and USDC, if [`RateSettings::stablecoin_par`] allows it: the last market rate of at most 24 hours ago, else par;
-//! 4. markets against anything that is priced by now (BNB/USDT, DAI/USDT), twice, so that one more link is followed;
-//! 5. for state currencies, the inverse of markets that a dollar or a stablecoin has against them (USDT/TRY);
+//! 4. markets against anything already priced (BNB/USDT, DAI/USDT), twice, so that one more link is followed;
+//! 5. for fiat currencies, the inverse of a dollar's or a stablecoin's markets against them (USDT/TRY);
 //! 6. for the other dollar stablecoins, as step 3;
-//! 7. the newest known rate, which is stale: it converts only what is carried.
+//! 7. the newest known rate, which is stale: it converts carried prices only.
 //!
 //! An asset that no step prices has no rate, and quotes in it are UNPRICED_QUOTE.
 
@@ -23,7 +23,7 @@ pub use super::rate_table::{Rate, RateSource, RateTable, is_dollar_stablecoin, i
 use crossmarket_domain::state::AggregationMethod;
 use crossmarket_domain::{Decimal, Instrument, InstrumentKind, Timestamp};
 
-/// Oldest market rate of a stablecoin that is nearer to the truth than par.
+/// Maximum age at which a stablecoin's market rate is still a better estimate than par.
 const CARRIED_RATE_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Significant digits of a rate that had to be divided.
@@ -31,23 +31,23 @@ const INVERSE_RATE_DIGITS: u32 = 12;
 
 const ANCHORS: [&str; 2] = ["USDT", "USDC"];
 
-/// How to find rates.
+/// Settings for finding rates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateSettings {
-    /// Whether a dollar stablecoin without a fresh market rate is converted at its last one or at 1.
+    /// True to convert a dollar stablecoin without a fresh market rate at its last rate or at 1.
     pub stablecoin_par: bool,
-    /// How rates are aggregated. One venue is enough.
+    /// The aggregation settings for rates. One venue is enough.
     pub aggregate: Settings,
 }
 
 impl Default for RateSettings {
-    /// Par allowed, aggregation by its own defaults.
+    /// Par allowed, default aggregation settings.
     fn default() -> Self {
         Self { stablecoin_par: true, aggregate: Settings::default() }
     }
 }
 
-/// The distinct quote assets of quotes, sorted: the assets for which rates are wanted.
+/// The distinct quote assets of the quotes, sorted: the assets that need rates.
 pub fn quote_assets<'a>(quotes: impl IntoIterator<Item = &'a Quote>) -> Vec<SmolStr> {
     let mut assets: Vec<SmolStr> = Vec::new();
     for quote in quotes {
@@ -58,7 +58,7 @@ pub fn quote_assets<'a>(quotes: impl IntoIterator<Item = &'a Quote>) -> Vec<Smol
     assets
 }
 
-/// The rates of the `wanted` assets out of the newest known `quotes`, of which those of other instruments do not matter.
+/// Computes the rates of the `wanted` assets from the newest known `quotes`; quotes of other instruments are ignored.
 pub fn usd_rates(wanted: &[SmolStr], quotes: &[Quote], settings: &RateSettings, now: Timestamp) -> RateTable {
     let mut search = Search {
         table: RateTable::default(),
@@ -137,7 +137,7 @@ impl Search<'_> {
         for asset in self.missing(wanted) {
             let Some(whole) = self.aggregate(asset, |_| true) else { continue };
             if let (Some(usd), Some(observed)) = (whole.price, whole.observed) {
-                // What was converted by a stale rate is itself stale, however new the market's own price is.
+                // A price converted at a stale rate is itself stale, however new the market's price is.
                 let by_conversion = whole.conversions.iter().map(|(_, rate)| rate.stale_since).min();
                 let stale_since = by_conversion.map_or(observed.stale_since(), |time| time.min(observed.stale_since()));
                 self.table.insert(asset.clone(), Rate { usd, source: RateSource::Market, stale_since });
@@ -145,7 +145,7 @@ impl Search<'_> {
         }
     }
 
-    /// The aggregate of an asset's markets against the quote assets that are allowed and priced; `None` when it has none.
+    /// The aggregate of an asset's markets against allowed quote assets that have a rate; `None` when it has none.
     fn aggregate(&mut self, asset: &str, allowed: impl Fn(&str) -> bool) -> Option<Aggregate> {
         let usable =
             |quote: &Instrument| quote.base == asset && allowed(&quote.quote) && self.table.get(&quote.quote).is_some();
@@ -170,7 +170,7 @@ fn fresh_rate(whole: &Aggregate) -> Option<Rate> {
     Some(Rate { usd: whole.price?, source: RateSource::Market, stale_since })
 }
 
-/// The same market seen from the quote asset: what one unit of it costs in the base asset.
+/// The same market seen from the quote asset: the price of one unit of it in the base asset.
 fn invert(quote: &Quote) -> Option<Quote> {
     let price = Decimal::ONE.checked_div(quote.observed_price()?)?;
     let instrument = Instrument {
