@@ -1,4 +1,4 @@
-//! How a log line looks: the usual one, and the ids of the trace that it was written in.
+//! The format of log lines: the default format plus the ids of the current trace.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crossmarket_telemetry::trace::{self, TraceContext};
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -29,11 +29,10 @@ impl LogFormat {
     }
 }
 
-/// A line of the usual format, with the ids of its trace when that is recorded.
+/// A line in the default format, plus the trace ids if the trace is recorded.
 pub(super) struct WithTrace<F> {
-    /// The usual format.
+    /// The default format.
     pub line: F,
-    /// Which kind that is.
     pub format: LogFormat,
 }
 

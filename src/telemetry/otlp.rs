@@ -1,8 +1,9 @@
 //! Sends spans and metrics to an OTLP endpoint, over gRPC or HTTP.
 //!
-//! Both signals share one sender with the endpoint, its headers and its time limits. Finished spans go through a bounded queue that drops rather
-//! than waits, so a dead or silent endpoint does not slow anything down. All of it runs as tasks of the program's runtime and ends within
-//! `END_WAIT_MAX`. docs/adr/014-own-otlp-sender.md says why this is not `opentelemetry-otlp`.
+//! Both signals share one sender with the endpoint, its headers and its time limits. Finished spans go through a
+//! bounded queue that drops spans instead of waiting, so an unreachable or unresponsive endpoint slows nothing down.
+//! Everything runs as tasks of the program's runtime and ends within `END_WAIT_MAX`. docs/adr/014-own-otlp-sender.md
+//! explains why this is not `opentelemetry-otlp`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,29 +32,29 @@ pub(crate) use options::{OtlpOptions, Protocol};
 pub(super) use queue::Queue;
 pub(crate) use sender::OtlpError;
 
-/// Most spans in one request.
+/// Maximum number of spans in one request.
 const BATCH_LEN_MAX: usize = 512;
 
 /// How long a span waits for others to share its request.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
 
-/// Attempts for one batch of spans, and the pause before the second, which doubles.
+/// Attempts for one batch of spans, and the pause before the second attempt. The pause doubles.
 const ATTEMPTS_MAX: u32 = 4;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long the end of the process waits for what is still to be sent.
+/// How long the process waits for unsent telemetry when it ends.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) type TakePage = Arc<dyn Fn() -> Page + Send + Sync>;
 
-/// The tasks that send.
+/// The sending tasks.
 pub(crate) struct Otlp {
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Otlp {
-    /// Begins to send. Call it in the program's runtime.
+    /// Starts sending. Call it in the program's runtime.
     pub(super) fn start(
         options: &OtlpOptions,
         resource: &Resource,
@@ -76,7 +77,7 @@ impl Otlp {
         Ok(Self { tasks, stop })
     }
 
-    /// Sends what is left, within `END_WAIT_MAX`.
+    /// Sends the rest, within `END_WAIT_MAX`.
     pub(crate) async fn end(mut self) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -119,7 +120,7 @@ impl SpanExporter {
                         }
                     }
                 };
-                // A timeout sends what has arrived.
+                // On a timeout, send the spans received so far.
                 let _ = tokio::time::timeout(BATCH_WAIT, full).await;
             };
             let stop = self.stop.clone();
@@ -179,7 +180,8 @@ impl SpanExporter {
     }
 }
 
-/// Sends pages of metrics until the end, and a last one then. A page that fails is not sent again: the next one contains all of it.
+/// Sends pages of metrics until the end, and then a last one. A failed page is not sent again: the next one contains
+/// all its data.
 async fn send_pages(
     sender: Arc<Sender>,
     resource: Arc<ResourceAttributesWithSchema>,

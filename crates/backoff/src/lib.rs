@@ -1,5 +1,5 @@
-//! Pauses between attempts. They double from failure to failure up to a limit, and each is drawn at random from the upper half of its range,
-//! so that callers that failed together do not come back together.
+//! Pauses between attempts. They double with each failure up to a limit. Each is drawn at random from the upper half of
+//! its range, so that callers that failed together do not retry together.
 
 #![deny(unreachable_pub)]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// How long pauses are: the first is between `shortest` and twice that, and none is longer than `longest`.
+/// The range of the pauses: the first is between `shortest` and twice that, and none is longer than `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     shortest: Duration,
@@ -20,17 +20,17 @@ impl Backoff {
         Self { shortest, longest }
     }
 
-    /// A pause after `failures_before` failures before the one that it follows.
+    /// The pause after a failure that follows `failures_before` earlier ones.
     pub fn pause(self, failures_before: u32) -> Duration {
         self.draw(failures_before, rand::rng().random_range(0.0..=1.0))
     }
 
-    /// Pauses that count the failures themselves.
+    /// Pauses that count their failures.
     pub fn pauses(self) -> Pauses {
         self.seeded(rand::random())
     }
 
-    /// [`Backoff::pauses`] where equal seeds give equal pauses.
+    /// [`Backoff::pauses`] with a seed: equal seeds give equal pauses.
     pub fn seeded(self, seed: u64) -> Pauses {
         Pauses { backoff: self, failures: 0, jitter: Jitter::new(seed) }
     }
@@ -66,13 +66,13 @@ impl Pauses {
         self.failures
     }
 
-    /// Starts again with the shortest pause, after a success.
+    /// Starts again with the shortest pause. Call it after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
-/// Random shares of a time span, for what is to be spread evenly.
+/// Random shares of a time span, to spread work evenly.
 #[derive(Clone, Debug)]
 pub struct Jitter(SmallRng);
 

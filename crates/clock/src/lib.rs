@@ -1,4 +1,5 @@
-//! The clock port: what time it is and how long to wait. The demo's clock starts in January 2026 and may run faster than life.
+//! The clock port: the current time, and waiting. The demo's clock starts in January 2026 and may run faster than
+//! wall-clock time.
 
 #![deny(unreachable_pub)]
 
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crossmarket_domain::Timestamp;
 
-/// A source of time. Cheap to copy; every part of a process shares one.
+/// A source of time. Cheap to copy; all parts of a process share one.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Option<Origin>,
@@ -22,17 +23,17 @@ struct Origin {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     pub fn system() -> Self {
         Self { origin: None }
     }
 
-    /// A clock that shows `start` now and goes `speed` times as fast as life. `speed` is above 0.
+    /// A clock that shows `start` now and runs at `speed` times wall-clock speed. `speed` is above 0.
     pub fn simulated(start: Timestamp, speed: f64) -> Self {
         Self { origin: Some(Origin { at: Instant::now(), time: start, speed }) }
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         match self.origin {
             None => {
@@ -43,17 +44,17 @@ impl Clock {
         }
     }
 
-    /// How many times as fast as life the clock goes.
+    /// The speed of the clock relative to wall-clock time.
     pub fn speed(&self) -> f64 {
         self.origin.map_or(1.0, |origin| origin.speed)
     }
 
-    /// How long a span of this clock lasts in life.
+    /// Converts a duration of this clock to wall-clock time.
     pub fn real(&self, span: Duration) -> Duration {
         span.div_f64(self.speed())
     }
 
-    /// Waits for a span of this clock.
+    /// Waits for a duration of this clock.
     pub async fn sleep(&self, span: Duration) {
         tokio::time::sleep(self.real(span)).await;
     }

@@ -1,5 +1,5 @@
-//! Instruments: counters, gauges and histograms that cost a few atomic additions, in families by label. A page of all of them is taken on
-//! request, and written as text ([`super::exposition`]) or sent over OTLP.
+//! Instruments: counters, gauges and histograms that cost a few atomic additions, in families by label. A page with all
+//! of them is built on request, and written as text ([`super::exposition`]) or sent over OTLP.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,11 +11,11 @@ use smol_str::SmolStr;
 /// A metric's description.
 #[derive(Debug)]
 pub struct Metric {
-    /// As exposed, with its unit.
+    /// The exposed name, with its unit.
     pub name: &'static str,
     /// One sentence, exposed as `# HELP`.
     pub help: &'static str,
-    /// What docs/metrics.md adds to it; may be empty.
+    /// Additional text for docs/metrics.md; may be empty.
     pub note: &'static str,
     /// What the values mean.
     pub kind: Kind,
@@ -23,7 +23,7 @@ pub struct Metric {
     pub labels: &'static [&'static str],
 }
 
-/// A declared metric: knows its description, and adds what it has counted to a page.
+/// A declared metric: it knows its description, and adds its samples to a page.
 pub trait Row: Sync {
     /// Its description.
     fn metric(&'static self) -> &'static Metric;
@@ -31,7 +31,7 @@ pub trait Row: Sync {
     fn collect(&self, page: &mut Page);
 }
 
-/// A metric whose value is read elsewhere when a page is taken.
+/// A metric whose value is read from elsewhere when a page is built.
 impl Row for Metric {
     fn metric(&'static self) -> &'static Metric {
         self
@@ -47,7 +47,7 @@ pub enum Kind {
     Gauge,
     /// Only goes up.
     Counter,
-    /// Seconds, counted by upper bounds.
+    /// Durations in seconds, counted by upper bounds.
     Histogram(&'static [f64]),
 }
 
@@ -56,7 +56,7 @@ pub enum Kind {
 pub enum Value {
     /// A count.
     Whole(u64),
-    /// Anything else that is one number.
+    /// Any other single number.
     Number(f64),
     /// The state of a histogram.
     Distribution(Distribution),
@@ -92,7 +92,7 @@ pub struct Samples {
     pub samples: Vec<(Vec<SmolStr>, Value)>,
 }
 
-/// All samples at one time.
+/// All samples at a point in time.
 #[derive(Debug, Default)]
 pub struct Page(Vec<Samples>);
 
@@ -105,7 +105,7 @@ impl Page {
     fn put(&mut self, metric: &'static Metric, labels: Vec<SmolStr>, value: Value) {
         debug_assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
         let sample = (labels, value);
-        // The samples of a metric mostly come one after another.
+        // The samples of a metric are usually added one after another.
         match self.0.iter_mut().rev().find(|samples| std::ptr::eq(samples.metric, metric)) {
             Some(samples) => samples.samples.push(sample),
             None => self.0.push(Samples { metric, samples: vec![sample] }),
@@ -131,7 +131,7 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// The current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -147,7 +147,7 @@ impl Gauge {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes 1 away.
+    /// Subtracts 1.
     pub fn decrement(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -161,7 +161,7 @@ impl Gauge {
     }
 }
 
-/// Durations, counted by upper bounds.
+/// A histogram of durations.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
@@ -170,13 +170,13 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty one with these upper bounds in seconds, the smallest first.
+    /// An empty histogram with these upper bounds in seconds, in ascending order.
     pub fn new(bounds: &'static [f64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self { bounds, counts, sum_nanos: AtomicU64::new(0) }
     }
 
-    /// Counts one.
+    /// Counts one duration.
     pub fn observe(&self, span: Duration) {
         let seconds = span.as_secs_f64();
         let bucket = self.bounds.partition_point(|bound| *bound < seconds);
@@ -187,7 +187,7 @@ impl Histogram {
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Runs `of`, and counts its time.
+    /// Runs `of` and counts its duration.
     pub fn time<T>(&self, of: impl FnOnce() -> T) -> T {
         let since = Instant::now();
         let result = of();
@@ -201,7 +201,7 @@ impl Histogram {
 pub struct Age(RwLock<Option<Instant>>);
 
 impl Age {
-    /// The event happens now.
+    /// Records that the event happens now.
     pub fn mark(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -263,7 +263,8 @@ impl Instrument for Histogram {
     }
 }
 
-/// The instruments of one metric, one for each set of labels that was asked for. Code that counts often keeps the result of [`Family::with`].
+/// The instruments of one metric, one for each set of label values requested so far. Code that counts often keeps the
+/// result of [`Family::with`].
 #[derive(Debug)]
 pub struct Family<T> {
     metric: &'static Metric,
@@ -271,12 +272,12 @@ pub struct Family<T> {
 }
 
 impl<T: Instrument> Family<T> {
-    /// A family without instruments: its metric is not exposed.
+    /// A family without instruments; its metric is not exposed.
     pub const fn new(metric: &'static Metric) -> Self {
         Self { metric, series: RwLock::new(BTreeMap::new()) }
     }
 
-    /// The instrument of these values of the metric's labels, which must come from closed sets. It is exposed from now on.
+    /// The instrument of these label values, which must come from closed sets. From this call on it is exposed.
     pub fn with(&self, labels: &[&str]) -> Arc<T> {
         let labels: Vec<SmolStr> = labels.iter().map(SmolStr::new).collect();
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();

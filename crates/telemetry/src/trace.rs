@@ -1,8 +1,8 @@
 //! Spans: where a trace begins or continues, and whether it is recorded.
 //!
-//! The decision is made once, where a trace begins or enters the process, before there is a span: a trace that is not recorded has no span at
-//! all, and costs a load and, for calls, a look for one header. Code further down uses [`current`] or the [`TraceContext`] that came with its
-//! data, and makes a span only where there is one.
+//! The decision is made once, where a trace begins or enters the process, before any span exists. A trace that is not
+//! recorded has no spans; it costs one load and, for calls, one header look-up. Code further down uses [`current`] or
+//! the [`TraceContext`] that came with its data, and creates a span only below a recorded one.
 
 use std::sync::OnceLock;
 
@@ -13,23 +13,23 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use crossmarket_domain::TraceContext;
 
-/// The target of every span, by which the service's log layers recognise them.
+/// The target of every span. The service's log layers recognize spans by it.
 pub const TARGET: &str = "crossmarket::trace";
 
 /// Decides which traces are recorded. The names are those of `OTEL_TRACES_SAMPLER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampler {
-    /// All, whatever callers decided.
+    /// All traces, whatever the caller decided.
     AlwaysOn,
-    /// None.
+    /// No traces.
     AlwaysOff,
-    /// A share of all, whatever callers decided.
+    /// A share of all traces, whatever the caller decided.
     TraceIdRatio,
-    /// As the caller decided, and all that begin here.
+    /// Follows the caller's decision; records all traces that begin here.
     ParentBasedAlwaysOn,
-    /// As the caller decided, and none that begin here.
+    /// Follows the caller's decision; records no traces that begin here.
     ParentBasedAlwaysOff,
-    /// As the caller decided, and a share of those that begin here.
+    /// Follows the caller's decision; records a share of the traces that begin here.
     ParentBasedTraceIdRatio,
 }
 
@@ -44,7 +44,6 @@ impl Sampler {
         Self::ParentBasedTraceIdRatio,
     ];
 
-    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AlwaysOn => "always_on",
@@ -61,11 +60,11 @@ impl Sampler {
 #[derive(Clone, Copy, Debug)]
 struct Sampling {
     follows_callers: bool,
-    /// Of 2^63 random numbers, those below it are recorded.
+    /// The threshold: of 2^63 random numbers, those below it are recorded.
     threshold: u64,
 }
 
-/// Half of the numbers that 64 bits hold, which the specification compares trace ids with.
+/// 2^63, half of the range of 64 bits. The specification compares trace ids with it.
 const RANGE: f64 = 9_223_372_036_854_775_808.0;
 
 impl Sampling {
@@ -98,16 +97,16 @@ impl Sampling {
 
 static SAMPLING: OnceLock<Sampling> = OnceLock::new();
 
-/// Begins to record.
+/// Starts recording.
 pub fn enable(sampler: Sampler, ratio: f64) {
-    // A process refuses a second subscriber before it gets here.
+    // The process rejects a second subscriber before it gets here.
     let _ = SAMPLING.set(Sampling::new(sampler, ratio));
 }
 
-/// Where a span that is recorded hangs in its trace.
+/// The place of a recorded span in its trace.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// It begins a trace.
+    /// The span begins a trace.
     Root,
     /// Below a span of this process.
     Below(TraceContext),
@@ -116,21 +115,21 @@ pub enum Place {
 }
 
 impl Place {
-    /// Puts a new span there.
+    /// Gives a new span this place.
     pub fn take(self, span: Span) -> Span {
         let parent = match self {
             Self::Root => return span,
             Self::Below(context) => span_context(context, false),
             Self::BelowRemote(parent) => parent,
         };
-        // It fails for a span that is not recorded, as in tests without a tracer.
+        // Fails for a span that is not recorded, for example in tests without a tracer.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         span
     }
 }
 
-/// Makes a span at a [`Place`], or none without one: `span!(place, "name", field = value, …)`. OpenTelemetry's numbers are signed: unsigned ones
-/// would arrive as text.
+/// Creates a span at a [`Place`], or none without one: `span!(place, "name", field = value, …)`. OpenTelemetry's
+/// integers are signed: unsigned ones would arrive as text.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! trace_span {
@@ -149,14 +148,15 @@ macro_rules! trace_span {
 
 pub use trace_span as span;
 
-/// A place for a new trace, if it is recorded; drawn again every time.
+/// A place for a new trace, if it is recorded. Every call draws again.
 pub fn begin() -> Option<Place> {
     let sampling = SAMPLING.get()?;
     sampling.takes(rand::random()).then_some(Place::Root)
 }
 
-/// A place for a call's span, if the call is recorded. Its caller's headers decide, if there are any. Malformed headers are ignored, and so are
-/// those of strangers, who could decide how much is recorded by the flag or by their choice of id. `is_stranger` is called only if it matters.
+/// A place for a call's span, if the call is recorded. The caller's headers decide, if there are any. Malformed headers
+/// are ignored. So are the headers of unauthenticated callers, who could otherwise control how much is recorded, by the
+/// flag or by their choice of id. `is_stranger` is called only when the result matters.
 pub fn accept(headers: &http::HeaderMap, is_stranger: impl FnOnce() -> bool) -> Option<Place> {
     let sampling = SAMPLING.get()?;
     sampling.accept(headers, headers.contains_key("traceparent") && is_stranger())
@@ -185,29 +185,29 @@ fn caller(traceparent: &str, headers: &http::HeaderMap) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Below a span of another process that came with data.
+/// A place below a span of another process, whose context came with data.
 pub fn continued(context: TraceContext) -> Option<Place> {
     SAMPLING.get()?;
     Some(Place::BelowRemote(span_context(context, true)))
 }
 
-/// Below a span of this process.
+/// A place below a span of this process.
 pub fn below(context: TraceContext) -> Option<Place> {
     Some(Place::Below(context))
 }
 
-/// Below the span that is current, if that is recorded.
+/// A place below the current span, if that is recorded.
 pub fn within() -> Option<Place> {
     current().map(Place::Below)
 }
 
-/// The span that is current, if it is recorded.
+/// The current span, if it is recorded.
 pub fn current() -> Option<TraceContext> {
     SAMPLING.get()?;
     context_of(&Span::current())
 }
 
-/// What spans below this one need; `None` for a span that is not recorded.
+/// The context for spans below this one; `None` for a span that is not recorded.
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     if span.is_none() {
         return None;

@@ -1,4 +1,4 @@
-//! A page of metrics as OTLP has it: the same names, labels and buckets as on the admin port.
+//! Converts a page of metrics to OTLP: the same names, labels and buckets as on the admin port.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// Where telemetry is sent, and how.
 #[derive(Clone, Debug)]
 pub struct OtlpOptions {
-    /// `http://HOST:PORT` or `https://HOST:PORT`; over HTTP a path may follow, before `/v1/traces`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`. Over HTTP a path may follow, which precedes `/v1/traces`.
     pub endpoint: String,
     pub protocol: Protocol,
-    /// Sent with every request, as `name=value`; values may be secret.
+    /// Headers of every request, as `name=value`; values may be secret.
     pub headers: Vec<(String, String)>,
     /// Time limit of one request.
     pub timeout: Duration,
@@ -27,7 +27,7 @@ pub enum Protocol {
 impl Protocol {
     pub const ALL: [Self; 2] = [Self::Grpc, Self::HttpProtobuf];
 
-    /// Its name, as in `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    /// The name, as in `OTEL_EXPORTER_OTLP_PROTOCOL`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",

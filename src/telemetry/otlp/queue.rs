@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::Counter;
 
-/// Most spans that wait. A thousand are a megabyte or two.
+/// Maximum number of waiting spans. A thousand take a megabyte or two.
 const WAITING_MAX: usize = 2_048;
 
-/// Takes every finished span, or drops it when too many wait.
+/// Queues every finished span, or drops it when the queue is full.
 #[derive(Debug)]
 pub(crate) struct Queue {
     spans: mpsc::Sender<SpanData>,
@@ -38,7 +38,7 @@ impl SpanProcessor for Queue {
         }
     }
 
-    /// The owner of the receiver sends what waits.
+    /// The owner of the receiver sends the queued spans.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::options::{OtlpOptions, Protocol};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest answer that is read, in bytes.
+/// Maximum length of an answer that is read, in bytes.
 const ANSWER_LEN_MAX: usize = 64 << 10;
 
 /// Why nothing can be sent to an endpoint.
@@ -33,7 +33,7 @@ pub(crate) enum OtlpError {
     Client(#[source] reqwest::Error),
 }
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("no answer in time")]
@@ -47,7 +47,7 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// Whether the same message may be taken later.
+    /// True when the same message may be accepted later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Timeout | Self::Unreachable => true,
@@ -109,7 +109,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Does not connect yet.
+    /// Creates the sender, without connecting.
     pub(crate) fn new(options: &OtlpOptions) -> Result<Self, OtlpError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
@@ -181,7 +181,7 @@ async fn call<M: Export>(
     message: M,
 ) -> Result<u64, SendError> {
     let mut client = tonic::client::Grpc::new(channel);
-    // Readiness shows an endpoint that is not there.
+    // Readiness shows whether the endpoint is reachable.
     client.ready().await.map_err(|_| SendError::Unreachable)?;
     let mut request = tonic::Request::new(message);
     *request.metadata_mut() = metadata.clone();
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(shown("http://127.0.0.1:4317"), "http://127.0.0.1:4317");
     }
 
-    /// What a sender makes of an answer over HTTP.
+    /// How a sender interprets an HTTP answer.
     async fn rejected_by(body: Vec<u8>) -> u64 {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(rejected_by(Vec::new()).await, 0, "all was taken");
         assert_eq!(rejected_by(b"no message".to_vec()).await, 0);
         let long = answer(3, &"x".repeat(ANSWER_LEN_MAX));
-        assert_eq!(rejected_by(long.encode_to_vec()).await, 0, "nobody reads for ever");
+        assert_eq!(rejected_by(long.encode_to_vec()).await, 0, "a long answer is cut off");
     }
 
     #[tokio::test]
