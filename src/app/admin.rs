@@ -14,7 +14,7 @@ use crossmarket_domain::state::{Body, FeedStatus, PriceSnapshot};
 use crossmarket_image::{Collection, Item};
 use crossmarket_telemetry::exposition;
 
-/// Assets on the status page at most.
+/// Maximum number of assets on the status page.
 const STATUS_ASSETS_MAX: usize = 25;
 
 pub(super) fn router(view: ProcessView, status_page: bool) -> Router {
@@ -26,9 +26,10 @@ pub(super) fn router(view: ProcessView, status_page: bool) -> Router {
     router.with_state(view)
 }
 
-/// Ready means: the image is loaded, a price in it is fresh, and the process is not shutting down. `/readyz?stale=ok` does not need a fresh price,
-/// for operators who prefer old values, marked as such, to none: when all venues are silent, every replica is stale, and taking them all out
-/// helps nobody. A process without gRPC does not need one either: another collector would receive no more from the venues.
+/// Ready means: the image is loaded, it has a fresh price, and the process is not shutting down. `/readyz?stale=ok`
+/// does not require a fresh price, for operators who prefer old values, marked as such, to none. When all venues are
+/// silent, every replica is stale, and taking them all out of service helps nobody. A process without gRPC does not
+/// require a fresh price either: another collector would receive no more from the venues.
 async fn ready(Shared(view): Shared<ProcessView>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
     let takes_stale = query.as_deref() == Some("stale=ok");
     match view.is_ready(takes_stale) {
@@ -108,7 +109,7 @@ fn price_of(item: &Item) -> Option<&PriceSnapshot> {
     }
 }
 
-/// Venues' texts end up here: tickers may hold anything.
+/// Escapes venue texts: a ticker may contain anything.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

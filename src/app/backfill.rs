@@ -1,4 +1,4 @@
-//! `backfill`: history from the venues into the store, with progress.
+//! `backfill`: fetches history from the venues into the store, with progress.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,26 +21,27 @@ use crossmarket_store as store;
 /// How far back a backfill goes by default: ten years.
 const SPAN_DEFAULT: Duration = DAY.saturating_mul(10 * 365);
 
-/// Fetched when no asset is named and the store has none yet.
+/// The assets to fetch when none is named and the store has none yet.
 const CODES_DEFAULT: &[&str] = &["BTC", "ETH", "BNB", "XRP", "SOL", "TRX", "DOGE", "ADA", "XMR", "LINK", "LTC", "XLM"];
 
 #[derive(Clone, Debug)]
 pub(crate) struct BackfillOptions {
-    /// From which day on; `None` takes as much as the venues give.
+    /// The first day; `None` fetches as much as the venues provide.
     pub since: Option<Timestamp>,
-    /// Of which assets; empty means the universe.
+    /// The assets; empty means the universe.
     pub codes: Vec<AssetCode>,
 }
 
-/// How many series a backfill was about.
+/// The number of series in a backfill, and how many had no answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BackfillReport {
     pub series_count: usize,
-    /// Those for which a venue failed or that none has.
+    /// Series for which a venue failed or that no venue has.
     pub unanswered_count: usize,
 }
 
-/// Fetches history from the venues into the store. What the store has is not fetched again. Each series without an answer is printed on standard error.
+/// Fetches history from the venues into the store. Existing data is not fetched again. Each series without an answer is
+/// printed on standard error.
 pub(crate) async fn backfill(config: Config, options: BackfillOptions) -> Result<BackfillReport, AppError> {
     // Another part of the program may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -54,7 +55,7 @@ pub(crate) async fn backfill(config: Config, options: BackfillOptions) -> Result
     }
     let settings = settings::collector(&config);
     let bar = progress_bar();
-    // Progress comes with each piece of a series.
+    // Each piece of a series reports progress.
     let (series, unanswered) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
     let note = |set: &Mutex<BTreeSet<String>>, name: &str| {
         set.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())
@@ -99,7 +100,7 @@ pub(crate) async fn backfill(config: Config, options: BackfillOptions) -> Result
     Ok(BackfillReport { series_count: count(series), unanswered_count: count(unanswered) })
 }
 
-/// Every asset that the store has a state of, else the largest ones.
+/// Every asset with a state in the store, otherwise the largest ones.
 async fn known_codes(store: &dyn store::Store, shards: Shards) -> Result<Vec<AssetCode>, AppError> {
     let mut known: Vec<AssetCode> = Vec::new();
     for shard in shards.of_assets() {
@@ -116,7 +117,7 @@ async fn known_codes(store: &dyn store::Store, shards: Shards) -> Result<Vec<Ass
     }
 }
 
-/// The assets among `codes` whose id at the listing that tells market caps is known, with it.
+/// The assets among `codes` with a known id at the market-cap listing, each with its id.
 async fn listing_ids(
     store: &dyn store::Store,
     shards: Shards,

@@ -16,13 +16,13 @@ use crossmarket_venues::Secret;
 
 mod preload;
 
-/// Assets tracked at least, so that the whole simulated market is.
+/// Minimum number of tracked assets, large enough for the whole simulated market.
 const UNIVERSE_SIZE_MIN: usize = 250;
 
-/// In US dollars. Seven per cent of it are the 220 billion of the market note.
+/// In US dollars. Seven per cent of it is the 220 billion of the market note.
 const RUSSELL_MARKET_CAP: i64 = 3_140_000_000_000;
 
-/// Where clients look for the service by themselves.
+/// The default address of the service, which clients use.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
 #[derive(Clone, Debug)]
@@ -33,13 +33,13 @@ pub(crate) struct DemoOptions {
     pub seed: u64,
     /// Speed of the simulated clock relative to wall-clock time, above 0.
     pub speed: f64,
-    /// Where values are kept, when the command line says so.
+    /// The store given on the command line, if any.
     pub store: Option<String>,
 }
 
 /// Runs the whole service against simulated venues until a signal.
 pub(crate) async fn demo(options: DemoOptions, telemetry: Telemetry) -> Result<(), AppError> {
-    // A demo leaves nothing behind, unless a store is named.
+    // A demo leaves nothing behind, unless a store is given.
     let url = options.store.clone().unwrap_or_else(|| "memory:".to_owned());
     let store_kind = store::kind_of(&url);
     let store = store::open(&OpenOptions { url, ..options.config.store.open_options() }).await?;
@@ -83,7 +83,8 @@ fn give_references(config: &mut Config) {
     }
 }
 
-/// Sends the collector to the simulated venues. A venue that is not simulated is switched off: a demo never asks a real one.
+/// Points the collector at the simulated venues. A venue that is not simulated is disabled: a demo never queries a real
+/// one.
 fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
     for venue in &mut settings.venues {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.venue == venue.venue.id().as_str());
@@ -91,7 +92,7 @@ fn redirect(settings: &mut CollectorSettings, endpoints: &[VenueEndpoint]) {
             Some(endpoint) => {
                 venue.rest_url.clone_from(&endpoint.rest_url);
                 venue.ws_url.clone_from(&endpoint.ws_url);
-                // A simulated venue takes any key, and none of the configuration is shown to it.
+                // A simulated venue accepts any key and never sees a configured one.
                 venue.api_key = venue.venue.profile().api_key.and_then(|_| Secret::parse("simulated"));
             }
             None => venue.enabled = false,

@@ -1,7 +1,8 @@
 //! Counts a connection's HTTP/2 frames as their bytes pass: a peer that keeps the server busy with frames without calls is cut off.
 //!
-//! Frames that cost a peer nothing and the server something are free in number up to a burst, then in proportion to what the server sends and to
-//! time: clients do answer data with pings and window updates, and cancel calls.
+//! Some frames cost the peer nothing but cost the server work. Such frames are free up to a burst, then limited in
+//! proportion to what the server sends and to time: clients do answer data with pings and window updates, and cancel
+//! calls.
 
 use std::time::Duration;
 
@@ -21,18 +22,18 @@ const TINY_DATA_LEN: u32 = 16;
 
 /// How many frames of a kind may pass.
 struct Allowance {
-    /// At once.
+    /// The burst.
     burst: u64,
-    /// Further ones a second.
+    /// Additional frames per second.
     per_second: u64,
-    /// Further ones for each frame of headers or data that the server has sent.
+    /// Additional frames for each frame of headers or data that the server has sent.
     per_sent: u64,
 }
 
 /// Frames that carry nothing.
 const OVERHEAD: Allowance = Allowance { burst: 2_000, per_second: 200, per_sent: 4 };
 
-/// Calls that the peer itself has ended.
+/// Calls that the peer itself has cancelled.
 const RESETS: Allowance = Allowance { burst: 1_000, per_second: 200, per_sent: 1 };
 
 impl Allowance {
@@ -52,7 +53,7 @@ struct Frame {
     flags: u8,
 }
 
-/// Finds the frames in bytes that come in pieces.
+/// Finds frames in a stream of bytes that arrives in pieces.
 #[derive(Debug, Default)]
 struct Frames {
     header: [u8; HEADER_LEN],
@@ -86,7 +87,7 @@ impl Frames {
 #[derive(Debug)]
 pub(super) struct FrameMeter {
     opened: Instant,
-    /// Bytes of the preface that were seen; `None` on a connection that speaks HTTP/1.1.
+    /// Number of preface bytes seen; `None` on an HTTP/1.1 connection.
     preface: Option<usize>,
     received: Frames,
     written: Frames,
@@ -113,7 +114,7 @@ impl FrameMeter {
         self.preface.is_none_or(|seen| seen == PREFACE.len())
     }
 
-    /// Counts what was received; false when the peer is to be cut off.
+    /// Counts received bytes; returns false when the peer must be cut off.
     pub(super) fn receive(&mut self, mut bytes: &[u8]) -> bool {
         let Some(seen) = self.preface else { return true };
         if seen < PREFACE.len() {
@@ -130,7 +131,7 @@ impl FrameMeter {
             RST_STREAM => resets += 1,
             HEADERS => {}
             DATA if frame.len >= TINY_DATA_LEN || frame.flags & END_STREAM != 0 => {}
-            // The server skips frames of unknown kinds, which is work too.
+            // The server skips frames of unknown kinds, which costs work too.
             _ => overhead += 1,
         });
         self.overhead += overhead;
@@ -139,7 +140,7 @@ impl FrameMeter {
         OVERHEAD.covers(self.overhead, self.sent, elapsed) && RESETS.covers(self.resets, self.sent, elapsed)
     }
 
-    /// Counts what the server has sent.
+    /// Counts bytes that the server has sent.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         if self.preface.is_some() {
             let mut sent = 0;
@@ -157,7 +158,7 @@ mod tests {
     const PING: u8 = 0x6;
     const WINDOW_UPDATE: u8 = 0x8;
     const CONTINUATION: u8 = 0x9;
-    /// No kind of frame, and skipped by every server.
+    /// An undefined frame type, which every server skips.
     const UNKNOWN: u8 = 0xbe;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {

@@ -26,10 +26,10 @@ use crate::security::{Peer, ServerTls, network};
 use crossmarket_telemetry::metrics;
 use crossmarket_telemetry::registry::{Counter, Gauge};
 
-/// Accepted connections that wait for the server to take them, at most.
+/// Maximum number of accepted connections that wait for the server.
 const READY_CONNECTIONS_MAX: usize = 64;
 
-/// Connections that have not done their handshake yet, at most: with further ones the oldest is closed.
+/// Maximum number of connections with an unfinished handshake. When another arrives, the oldest is closed.
 const WAITING_MAX: usize = 1_024;
 
 /// Pause of the loop after an error such as "too many open files".
@@ -41,12 +41,12 @@ const REFUSALS: [&str; 5] = ["limit", "address_limit", "abuse", "handshake", "pr
 /// The loop's limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListenerLimits {
-    /// Open connections at most; further ones wait in the system's queue.
+    /// Maximum number of open connections; further ones wait in the system's queue.
     pub connections_max: usize,
-    /// Open connections of one address, or one network of IPv6, at most; further ones are closed.
+    /// Maximum number of open connections per IPv4 address or IPv6 network; further ones are closed.
     pub connections_per_address_max: usize,
-    /// A connection that has not finished its TLS handshake and the preface of HTTP/2 (or begun with HTTP/1.1) after this time is closed: nothing
-    /// else would end it, and probes that only connect would hold up a shutdown.
+    /// A connection must finish its TLS handshake and the HTTP/2 preface (or begin with HTTP/1.1) within this time, or
+    /// it is closed. Nothing else would end it, and probes that only connect would delay a shutdown.
     pub handshake_timeout: Duration,
 }
 
@@ -87,7 +87,8 @@ impl Drop for Open {
     }
 }
 
-/// Accepts until cancelled. Connections that come out have sent their first byte; they fail if the rest of the preface is late.
+/// Accepts until cancelled. Returned connections have sent their first byte; they fail if the rest of the preface is
+/// late.
 pub(super) fn accept(
     listener: TcpListener,
     limits: ListenerLimits,
@@ -138,7 +139,7 @@ async fn accept_for_ever(
     }
 }
 
-/// Connections that have not done their handshake yet, the oldest first.
+/// Connections with an unfinished handshake, oldest first.
 #[derive(Default)]
 struct Waiting(VecDeque<AbortHandle>);
 
@@ -158,7 +159,7 @@ impl Waiting {
         self.0.push_back(connection);
     }
 
-    /// Closes the one that has waited longest.
+    /// Closes the connection that has waited longest.
     fn make_room(&mut self, measures: &Measures) {
         while let Some(oldest) = self.0.pop_front() {
             if !oldest.is_finished() {
@@ -170,7 +171,7 @@ impl Waiting {
     }
 }
 
-/// Connections by address or IPv6 network, like quotas.
+/// Connections by IPv4 address or IPv6 network, as for quotas.
 #[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -255,7 +256,7 @@ async fn hand_over(
 
 /// Does the TLS handshake, if the port speaks TLS.
 async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<(Transport, Peer)> {
-    // Small frames must not wait for more to come.
+    // Send small frames immediately instead of waiting for more data.
     stream.set_nodelay(true)?;
     let address = stream.peer_addr().ok();
     let Some(tls) = tls else { return Ok((Transport::Plain(stream), Peer::new(address, &[]))) };
@@ -270,7 +271,7 @@ pub(super) struct Connection {
     stream: Transport,
     peer: Peer,
     frames: FrameMeter,
-    /// `None` once the peer has said which version of HTTP it speaks. Reads then have no time limit.
+    /// `None` once the peer's HTTP version is known. Reads then have no time limit.
     opening: Option<Opening>,
     measures: Measures,
     _held: Held,
@@ -281,12 +282,12 @@ pub(super) struct Connection {
 struct Opening {
     /// When the preface must be complete.
     end: Pin<Box<Sleep>>,
-    /// Ends when the connection has to make room.
+    /// Ends when the connection must make room.
     keep: oneshot::Receiver<()>,
 }
 
 impl Opening {
-    /// Why the connection is to be closed.
+    /// Why a connection must be closed.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::ErrorKind> {
         if self.keep.is_terminated() || Pin::new(&mut self.keep).poll(context).is_ready() {
             return Poll::Ready(io::ErrorKind::ConnectionAborted);
@@ -324,7 +325,7 @@ impl AsyncRead for Connection {
             && let Some(opening) = &mut self.opening
             && let Poll::Ready(kind) = opening.poll_end(context)
         {
-            // Counted where the room is made.
+            // Counted where the connection is evicted.
             if kind == io::ErrorKind::TimedOut {
                 self.measures.silent.increment();
             }
@@ -400,7 +401,7 @@ mod tests {
         assert_eq!(silent.read(&mut [0]).await.expect("closed in order"), 0);
     }
 
-    /// Reads until the end or an error, as the HTTP server does that waits for the preface.
+    /// Reads until the end or an error, like an HTTP server that waits for the preface.
     async fn read_all(mut connection: Connection) -> io::Result<usize> {
         let mut bytes = Vec::new();
         connection.read_to_end(&mut bytes).await
@@ -468,7 +469,7 @@ mod tests {
         let ended = reading.await.expect("no panic").map_err(|error| error.kind());
         assert_eq!(ended, Err(io::ErrorKind::ConnectionAborted));
         let spoken = tokio::spawn(read_all(next.expect("a connection").expect("accepted")));
-        // Once it has spoken it stays, whoever else comes.
+        // Once a connection has sent data it stays, whoever else connects.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let mut third = TcpStream::connect(address).await.expect("queued");
         third.write_all(b"x").await.expect("written");

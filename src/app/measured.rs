@@ -43,8 +43,9 @@ impl Operation {
         1 << self as u32
     }
 
-    /// Operations that reach the store again if this one is answered. A collector that has lost its lease no longer writes, so nothing else would
-    /// show that; a standby requests leases and follows all the time.
+    /// The operations known to reach the store again once this one is answered. A collector that has lost its lease no
+    /// longer writes, so nothing else would show that its writes would succeed; a standby requests leases and follows
+    /// all the time.
     fn answered(self) -> u32 {
         let writers = [Self::Write, Self::HistoryWrite, Self::Flush].into_iter().fold(0, |bits, one| bits | one.bit());
         match self {
@@ -79,7 +80,8 @@ pub(super) struct Measured {
     store: Arc<dyn Store>,
     kind: &'static str,
     up: Arc<Gauge>,
-    /// A bit for every operation whose last attempt did not reach the store, until it or one that proves as much is answered.
+    /// One bit per operation whose last attempt did not reach the store. It is cleared when that operation, or one that
+    /// proves as much, is answered.
     failing: AtomicU32,
     operations: [Measures; Operation::ALL.len()],
 }
@@ -136,7 +138,7 @@ impl Measured {
         if let Some((_, counter)) = ERROR_KINDS.iter().zip(&measures.errors).find(|(known, _)| Some(**known) == kind) {
             counter.increment();
         }
-        // A refusal is an answer: the store is up.
+        // A rejection is an answer: the store is up.
         let failing = match error {
             Some(StoreError::Unavailable(_)) => {
                 self.failing.fetch_or(operation.bit(), Ordering::Relaxed) | operation.bit()
@@ -277,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_is_up_while_it_answers() {
-        // Nobody listens there.
+        // Nothing listens on that port.
         let down = open(&OpenOptions::new("redis://127.0.0.1:1")).await.expect("opened");
         let down = Measured::new(down, "test-down", None);
         assert!(down.bootstrap(0).await.is_err());

@@ -1,4 +1,4 @@
-//! The page of metrics. Values that the image and the system already know are read when a page is requested.
+//! The metrics page. Values that the image and the system already have are read when a page is requested.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const COLLECTIONS: [(Collection, &str); 5] = [
     (Collection::Indices, "indices"),
 ];
 
-/// Linux counts processor time in hundredths of a second for programs, whatever its own clock is.
+/// Linux reports processor time to programs in hundredths of a second, whatever its internal clock is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) fn page(view: &ProcessView) -> Page {
@@ -130,7 +130,7 @@ fn image(page: &mut Page, view: &ProcessView) {
     }
 }
 
-/// The feeds' health as the image has it. A disabled feed is absent: it is neither up nor down.
+/// The health of the feeds according to the image. A disabled feed is absent: it is neither up nor down.
 fn feeds(page: &mut Page, view: &ProcessView) {
     let items = view.feeds();
     let enabled = |item: &'_ Arc<Item>| feed_of(item).is_some_and(|feed| feed.state != FeedState::Disabled);
@@ -152,7 +152,7 @@ fn feeds(page: &mut Page, view: &ProcessView) {
         for (reason, count) in &feed.rejections {
             page.add(&names::FEED_REJECTIONS, &[labels[0], labels[1], reason], *count);
         }
-        // Several feeds of a venue draw on one scope, which is shown once.
+        // Several feeds of a venue may share a scope, which is shown once.
         for budget in &feed.rate_budgets {
             let scope = budget.scope.rsplit_once(':').map_or(budget.scope.as_str(), |(_, scope)| scope);
             scopes.insert((feed.venue.as_str(), scope), (budget.limit, budget.used));

@@ -21,24 +21,24 @@ pub(super) struct ProcessView {
     pub(super) drain: CancellationToken,
     /// True when the process runs on simulated venues.
     pub(super) simulated: bool,
-    /// True when the process answers gRPC, for which a fresh price is needed.
+    /// True when the process serves gRPC; readiness then requires a fresh price.
     pub(super) serves: bool,
     /// Which parts of the service the process runs, as a label: `all`, `server` or `collector`.
     pub(super) role: &'static str,
-    /// Shards that it leads; `None` when it does not collect.
+    /// Number of shards that it leads; `None` when it does not collect.
     pub(super) leading: Option<HeldShardsHandle>,
     /// The certificates of the gRPC port; `None` without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Reloads of changed files, by kind of file.
     pub(super) reloads: Arc<FileReloads>,
-    /// `None` when the process answers no calls.
+    /// `None` when the process serves no calls.
     pub(super) guard: Option<Guard>,
-    /// When the process started, by the system's clock.
+    /// When the process started, by the system clock.
     pub(super) started: Timestamp,
 }
 
 impl ProcessView {
-    /// Whether clients may be sent here, or why not, as a line.
+    /// Whether clients may be sent here; otherwise the reason, in one line.
     pub(super) fn is_ready(&self, takes_stale: bool) -> Result<(), &'static str> {
         if self.drain.is_cancelled() {
             Err("draining\n")

@@ -314,6 +314,6 @@ async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener,
 }
 
 fn address_of(listener: &TcpListener) -> SocketAddr {
-    // A bound listener has an address; the unspecified one replaces it if the system does not tell.
+    // A bound listener has an address; the unspecified one is used if the system does not report it.
     listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }

@@ -9,7 +9,7 @@ use super::error::AppError;
 use crate::config::{Config, SecurityConfig};
 use crate::security::{FileError, Guard, Reloads, ServerTls, Tokens, WatchedFiles};
 
-/// What protects the gRPC port.
+/// The protection of the gRPC port.
 pub(super) struct Security {
     /// `None` without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
@@ -49,7 +49,7 @@ pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
     if let Some(path) = settings.clients_file.as_ref().map(|file| file.path.clone()) {
         let (files, contents) = WatchedFiles::read(vec![path]).await.map_err(AppError::Clients)?;
         reloads.push(("clients", files.reloads()));
-        // It may have changed since the settings were read.
+        // The file may have changed since the settings were read.
         take_clients(&guard, settings, Ok(contents));
         let (guard, settings) = (guard.clone(), settings.clone());
         rotations
@@ -61,7 +61,7 @@ pub(super) async fn open(config: &Config) -> Result<Security, AppError> {
     Ok(Security { tls, guard, rotations, reloads })
 }
 
-/// Takes the clients of a changed file.
+/// Applies the clients of a changed file.
 fn take_clients(guard: &Guard, settings: &SecurityConfig, contents: Result<Vec<Vec<u8>>, FileError>) -> bool {
     let Some(file) = &settings.clients_file else { return false };
     match contents.map(|contents| settings.clients_with(&file.path, &contents.concat())) {

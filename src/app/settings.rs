@@ -1,4 +1,4 @@
-//! What the configuration means for the parts of a process.
+//! Converts the configuration into the settings of each part of a process.
 
 use crate::config::{BasketConfig, BasketMembers, BasketRebalance, BasketWeighting, Config, GrpcConfig};
 use crate::services::{StreamSettings, VenueEntry};
@@ -25,7 +25,8 @@ pub(super) fn collector(config: &Config) -> CollectorSettings {
         extra_assets: config.universe.assets.clone(),
         required_venue_count: config.collector.required_venue_count,
         publish_interval: config.collector.publish_interval,
-        // Nobody competes for a store of one process, and a machine that is too slow for a moment is no reason to start over.
+        // No other process competes for a store that is not shared, and a machine that is briefly too slow is no reason
+        // to start over.
         lease_life: if config.store.is_shared() { config.collector.lease_life } else { LEASE_LIFE_MAX },
         seed: rand::random(),
         ..CollectorSettings::default()
@@ -58,7 +59,7 @@ pub(super) fn streams(grpc: &GrpcConfig) -> StreamSettings {
     StreamSettings { age_max, age_jitter: 0.1, ..StreamSettings::default() }
 }
 
-/// What the owner of the cross-asset shard is given: baskets and published market caps.
+/// The inputs of the cross-asset shard's owner: baskets and published market caps.
 pub(super) fn indices(config: &Config, simulated: bool) -> IndexSettings {
     let market_caps = config.index_references.0.iter().map(|reference| PublishedMarketCap {
         index: reference.index.clone(),

@@ -1,4 +1,4 @@
-//! The bytes of a connection on the gRPC port, as they are or within TLS.
+//! The bytes of a connection on the gRPC port, plain or over TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use tokio_rustls::server::TlsStream;
 pub(crate) enum Transport {
     /// Plain HTTP/2.
     Plain(TcpStream),
-    /// After the handshake.
+    /// TLS, after the handshake.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Calls the same method on whichever kind it is.
+/// Calls the same method on either kind.
 macro_rules! forward {
     ($transport:expr, $stream:ident => $call:expr) => {
         match $transport.get_mut() {
