@@ -1,11 +1,11 @@
-//! A simulated asset, and how it has moved up to the start.
+//! A simulated asset, and how its price moved before the start.
 
 /// One simulated asset at the simulated market's start.
 #[derive(Clone, Copy, Debug)]
 pub struct Asset {
     /// Upper-case ticker, unique among the simulated assets.
     pub ticker: &'static str,
-    /// CoinGecko's id; empty for a currency of a state, which that listing does not have.
+    /// The CoinGecko id; empty for a fiat currency, which that listing does not have.
     pub listing_id: &'static str,
     /// Name in full.
     pub name: &'static str,
@@ -15,9 +15,9 @@ pub struct Asset {
     pub market_cap_millions: f64,
     /// Volume of the 24 hours before the start over all markets, in millions of USD.
     pub volume_millions: f64,
-    /// Highest price ever up to the start, in USD.
+    /// All-time high up to the start, in USD.
     pub all_time_high: f64,
-    /// The UTC date of that price, `YYYY-MM-DD`.
+    /// The UTC date of the all-time high, `YYYY-MM-DD`.
     pub all_time_high_date: &'static str,
     /// CoinGecko's category ids.
     pub categories: &'static [&'static str],
@@ -54,7 +54,7 @@ impl Asset {
         self.categories.contains(&category)
     }
 
-    /// True for a currency of a state.
+    /// True for a fiat currency.
     pub fn is_fiat(&self) -> bool {
         self.listing_id.is_empty()
     }
@@ -64,7 +64,7 @@ impl Asset {
         self.market_cap_millions * 1e6 / self.price
     }
 
-    /// Largest number of units there can ever be, where one is fixed.
+    /// Maximum supply, where one is fixed.
     pub fn max_supply(&self) -> Option<f64> {
         const FIXED: &[(&str, f64)] = &[
             ("BTC", 21e6),
@@ -126,13 +126,13 @@ pub(super) struct Past {
     pub volatility_24h: f64,
     /// Typical volatility of a day, as a fraction.
     pub volatility_day: f64,
-    /// Share of its movement that is the whole market's, 0 to 1.
+    /// Share of its movement that comes from the whole market, 0 to 1.
     pub market_share: f64,
     /// Changes from [`CHANGE_DAYS`] ago to the start, as fractions; drawn at random where absent.
     pub changes: Option<[f64; CHANGE_DAYS.len()]>,
     /// The mean of the drawn change over [`CHANGE_DAYS`], as logarithms.
     pub drift: [f64; CHANGE_DAYS.len()],
-    /// Days before the start on which it began to trade, when it is young.
+    /// For a young asset: days before the start on which it began to trade.
     pub age_days: Option<i64>,
 }
 
@@ -162,7 +162,7 @@ const KNOWN: &[(&str, f64, f64, [f64; CHANGE_DAYS.len()])] = &[
 ];
 
 impl Past {
-    /// The past of what stays where it is.
+    /// The past of an asset with a constant price.
     pub(crate) const PEGGED: Self = Self {
         volatility_24h: 0.0002,
         volatility_day: 0.0001,

@@ -1,5 +1,5 @@
 //! The simulated assets long before the start: daily closes and market caps since 2014, which no simulated venue serves.
-//! The demo imports them, so that histories of years are there.
+//! The demo imports them to have years of history.
 //!
 //! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
 //! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
@@ -64,7 +64,7 @@ const BITCOIN: &[(Date, f64)] = &[
 const TERRA: &str = "LUNC";
 const TERRA_FALL: [(Date, f64); 2] = [(date(2022, 5, 7), 70.0), (date(2022, 5, 13), 0.000_12)];
 
-/// One day of an asset's past. Prices and market cap in USD; a market cap stands at the day's end.
+/// One day of an asset's past. Prices and market cap are in USD; the market cap is that of the day's end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DailyRecord {
     /// Midnight UTC at which the day begins.
@@ -81,18 +81,18 @@ pub struct DailyRecord {
     pub market_cap: f64,
 }
 
-/// The past of all assets but the currencies of states, up to the day before the start.
+/// The past of all assets except fiat currencies, up to the day before the start.
 pub struct DailyHistory<'m> {
     market: &'m Market,
     day_count: usize,
     /// By asset and day; absent before an asset traded.
     closes: Vec<Vec<Option<f64>>>,
-    /// By day: what the supply of every coin but Bitcoin is multiplied by.
+    /// By day: the factor on the supply of every coin but Bitcoin.
     scale: &'m [f64],
 }
 
 impl Market {
-    /// The past. It takes a second or so of work to tell.
+    /// The past. Computing it takes about a second.
     pub fn daily_history(&self) -> DailyHistory<'_> {
         let day_count = day_count();
         let closes = all_closes(self, day_count);
@@ -100,8 +100,8 @@ impl Market {
         DailyHistory { market: self, day_count, closes, scale }
     }
 
-    /// An asset's market cap at a time of the past, by the supply of the day that ends then or goes on. The first call takes as long as
-    /// [`Market::past`].
+    /// An asset's market cap at a past time, using the supply of the day that contains or ends at that time. The first
+    /// call takes as long as [`Market::past`].
     pub fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
         let scale = self.supply_scale.get_or_init(|| {
             let day_count = day_count();
@@ -126,7 +126,7 @@ fn all_closes(market: &Market, day_count: usize) -> Vec<Vec<Option<f64>>> {
 }
 
 impl DailyHistory<'_> {
-    /// The tickers, the largest market cap at the start first.
+    /// The tickers, by market cap at the start, largest first.
     pub fn tickers(&self) -> Vec<&'static str> {
         let mut assets: Vec<&Asset> = ASSETS.iter().filter(|asset| !asset.is_fiat()).collect();
         assets.sort_by(|left, right| right.market_cap_millions.total_cmp(&left.market_cap_millions));
@@ -170,7 +170,7 @@ impl DailyHistory<'_> {
         days
     }
 
-    /// One asset's market caps by day, the same as in [`DailyHistory::days`] and with less work.
+    /// One asset's market caps by day: the same values as in [`DailyHistory::days`], with less work.
     pub fn market_caps(&self, ticker: &str) -> Vec<(Timestamp, f64)> {
         let Some(place) = self.market.position(ticker) else { return Vec::new() };
         let (Some(asset), Some(closes)) = (ASSETS.get(place), self.closes.get(place)) else { return Vec::new() };
@@ -273,7 +273,7 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
             (offset_of(date(2022, 11, 21)), reached * part(5, 0.5, 0.9)),
         ]
     };
-    // Its all-time high, in the place of what is near it.
+    // Its all-time high replaces the points near it.
     if let Some(day) =
         Timestamp::parse(&format!("{}T00:00:00Z", asset.all_time_high_date)).filter(|day| *day >= day_of(1))
         && !stands_still(asset)
@@ -354,7 +354,8 @@ fn supply_on(asset: &Asset, offset: usize) -> f64 {
     if asset.ticker == TERRA && offset < offset_of(fallen) { BEFORE_THE_FALL } else { asset.supply() }
 }
 
-/// True when sums count the asset's market cap. Wrapped and staked forms of another asset are counted with that asset.
+/// True when sums include the asset's market cap. Wrapped and staked forms of another asset are counted with that
+/// asset.
 fn is_counted(asset: &Asset) -> bool {
     !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }
@@ -365,7 +366,7 @@ fn outside_the_largest(mut caps: Vec<f64>) -> f64 {
     caps.iter().take(RANKED_MAX).skip(LARGEST).sum()
 }
 
-/// The multiple of the story on a day, with a little noise that vanishes at its points.
+/// The story's multiple on a day, with a little noise that vanishes at the story's points.
 fn multiple(seed: u64, offset: usize) -> f64 {
     let points = STORY.windows(2).filter_map(|pair| match pair {
         [(from, begin), (to, end)] => Some((offset_of(*from), *begin, offset_of(*to), *end)),

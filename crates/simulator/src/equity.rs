@@ -27,7 +27,7 @@ const TAG_OPEN: u64 = 2;
 const TAG_WITHIN: u64 = 3;
 const TAG_WICK: u64 = 4;
 
-/// Moves within a session are looked at so often for its extremes.
+/// Number of samples within a session to find its high and low.
 const SAMPLES: u32 = 78;
 
 /// The calm of the months in which the pattern forms, as a share of the usual noise.

@@ -1,4 +1,4 @@
-//! What all simulated venues share: state, faults and helpers for answers.
+//! Shared parts of the simulated venues: state, faults and helpers for answers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,26 +25,26 @@ use super::options::SimulatorOptions;
 /// One row of the registry of simulated venues.
 pub struct SimulatedVenue {
     pub id: &'static str,
-    /// Its markets; the first one is what handlers mean unless they say otherwise. Empty for a listing of market caps.
+    /// The venue's markets. Handlers use the first one unless they name another. Empty for a market-cap listing.
     pub profiles: &'static [ListingProfile],
     pub router: fn() -> Router<Arc<Exchange>>,
     pub stream: Option<SimulatedStream>,
-    /// The header with the weight used in this minute.
+    /// The header with the weight used in the current minute.
     pub weight_header: Option<&'static str>,
-    /// When it is down by itself.
+    /// The venue's own scheduled outages.
     pub outages: Option<Outages>,
 }
 
 /// A venue's WebSocket.
 #[derive(Clone, Copy)]
 pub struct SimulatedStream {
-    /// Begins a session at that address. Every path is accepted; it matters only where the venue means something by it.
+    /// Begins a session at an address. Every path is accepted; it matters only where the venue gives it a meaning.
     pub open: fn(&Uri) -> Box<dyn StreamProtocol>,
     /// How often the server pings; the client has a minute for the pong.
     pub ping_every: Option<Duration>,
-    /// The server hangs up after this much silence of both sides.
+    /// The server closes the connection after this much silence on both sides.
     pub silence_max: Option<Duration>,
-    /// The server hangs up on a client that sends more messages in a second.
+    /// The server disconnects a client that sends more messages per second than this.
     pub messages_per_second_max: u32,
 }
 
@@ -62,9 +62,9 @@ pub trait StreamProtocol: Send {
 pub struct Outages {
     /// From the start to the first outage.
     pub first: Duration,
-    /// How long each lasts.
+    /// Duration of each outage.
     pub length: Duration,
-    /// From the beginning of one to the beginning of the next.
+    /// From the beginning of one outage to the beginning of the next.
     pub every: Duration,
 }
 
@@ -82,12 +82,12 @@ pub struct Exchange {
     serial: AtomicU64,
 }
 
-/// Faults that a test has ordered.
+/// Faults that a test has requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fault {
-    /// Answer every request with this status until then.
+    /// Answer every request with this status until the given time.
     pub failing: Option<(StatusCode, Timestamp)>,
-    /// Answer with cut-off JSON until then.
+    /// Answer with truncated JSON until the given time.
     pub garbage_until: Option<Timestamp>,
     /// Wait this long before every answer.
     pub delay: Option<Duration>,
@@ -121,7 +121,7 @@ impl Exchange {
         self.clock.now()
     }
 
-    /// The venue's first market, and an empty one where it has none.
+    /// The venue's first market, or an empty one if it has none.
     pub fn listings(&self) -> &SimulatedListings {
         self.listings_at(0)
     }
@@ -132,7 +132,7 @@ impl Exchange {
         self.listings.get(position).unwrap_or(&NONE)
     }
 
-    /// The tickers of those listings that already trade.
+    /// The tickers of the listings that already trade.
     pub fn tickers<'a>(&'a self, listings: impl IntoIterator<Item = &'a Listing>) -> Vec<(&'a Listing, Ticker)> {
         let now = self.now();
         let listings = listings.into_iter().filter(|listing| listing.trades(&self.market, now));
@@ -152,25 +152,25 @@ impl Exchange {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The status with which it refuses everything at a time, ordered or by its own outages.
+    /// The status of every answer at a time, during a requested failure or a scheduled outage.
     pub(crate) fn failing(&self, now: Timestamp) -> Option<StatusCode> {
         let ordered = self.fault().failing.filter(|(_, until)| now < *until).map(|(status, _)| status);
         let own = self.outages.filter(|outages| outages.is_down(now)).map(|_| StatusCode::SERVICE_UNAVAILABLE);
         ordered.or(own)
     }
 
-    /// For how many more seconds an ordered failure lasts.
+    /// Number of seconds that a requested failure still lasts.
     fn retry_after(&self, now: Timestamp) -> Option<u64> {
         let (_, until) = self.fault().failing.filter(|(_, until)| now < *until)?;
         Some(until.since(now).as_secs())
     }
 
-    /// True while it answers with cut-off JSON.
+    /// True while the venue answers with truncated JSON.
     pub(crate) fn is_garbled(&self, now: Timestamp) -> bool {
         self.fault().garbage_until.is_some_and(|until| now < until)
     }
 
-    /// Counts a request and returns the weight used in this minute.
+    /// Counts a request and returns the weight used in the current minute.
     fn use_weight(&self, weight: u64) -> u64 {
         let minute = self.now().as_seconds().div_euclid(60);
         let mut used = self.used_weight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +190,7 @@ impl Outages {
     }
 }
 
-/// Lets the faults happen, and adds the rate-limit header to what goes well.
+/// Applies the faults, and adds the rate-limit header to successful answers.
 pub(super) async fn with_faults(State(exchange): State<Arc<Exchange>>, request: Request, next: Next) -> Response {
     if let Some(delay) = exchange.fault().delay {
         exchange.clock.sleep(delay).await;
@@ -240,7 +240,7 @@ pub fn number(params: &Params, name: &str) -> Option<i64> {
     params.get(name)?.parse().ok()
 }
 
-/// `limit` within what the venue allows.
+/// The `limit` parameter, clamped to what the venue allows.
 pub fn limit(params: &Params, default: u32, max: u32) -> u32 {
     let asked = number(params, "limit").and_then(|limit| u32::try_from(limit).ok());
     asked.unwrap_or(default).clamp(1, max)
@@ -252,7 +252,7 @@ pub fn interval(spelling: Option<&String>, spellings: [&str; 3]) -> Option<Candl
     CandleInterval::ALL.get(position).copied()
 }
 
-/// Per cent from `open` to `last`.
+/// The change from `open` to `last`, in per cent.
 pub fn change_percent(last: f64, open: f64) -> f64 {
     (last / open - 1.0) * 100.0
 }

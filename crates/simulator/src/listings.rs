@@ -10,24 +10,24 @@ use super::assets::ASSETS;
 use super::market::Market;
 use super::noise::{mix, mix_text, uniform};
 
-/// How a venue trades, from which its listings follow.
+/// How a venue trades; its listings follow from this.
 #[derive(Clone, Copy)]
 pub struct ListingProfile {
-    /// The venue's id, which seeds its choices.
+    /// The venue's id, which seeds its random choices.
     pub venue: &'static str,
-    /// Its share of the whole market's volume.
+    /// The venue's share of the total market volume.
     pub volume_share: f64,
     /// On which side of the market it quotes: 1 above, -1 below, 0 neither.
     pub side: f64,
-    /// The currency against which it lists: `USD` or an asset.
+    /// The currency that it lists against: `USD` or an asset.
     pub quote: &'static str,
-    /// Pairs beside those, base and quote.
+    /// Additional pairs, base and quote.
     pub further_pairs: &'static [(&'static str, &'static str)],
-    /// How likely it is to list an asset of small market cap, 0 to 1.
+    /// The probability that it lists an asset of small market cap, 0 to 1.
     pub breadth: f64,
     /// Perpetual futures instead of spot.
     pub is_perpetual: bool,
-    /// How it writes a pair.
+    /// How it spells a pair.
     pub symbol: fn(base: &str, quote: &str) -> String,
     /// Units of the asset that one unit of the contract's price is for, with the contract's base.
     pub multiplier: fn(base: &str) -> Option<(u32, String)>,
@@ -48,10 +48,10 @@ pub struct Listing {
     asset: usize,
     /// `None` for USD.
     quote_asset: Option<usize>,
-    /// Price here by price in the model, with the multiplier.
+    /// The price here relative to the model's price, including the multiplier.
     factor: f64,
     multiplier: f64,
-    /// Of the whole market's volume.
+    /// Share of the total market volume.
     volume_share: f64,
     pub decimals: usize,
     seed: u64,
@@ -104,7 +104,7 @@ pub fn single(_base: &str) -> Option<(u32, String)> {
     None
 }
 
-/// Which asset a venue quotes far off the market, and by what factor.
+/// The asset that a venue quotes far off the market, and the factor.
 const OUTLIERS: &[(&str, &str, f64)] = &[("htx", "ARB", 1.08), ("mexc", "ATOM", 0.93)];
 
 /// Venues that list what the large ones do not.
@@ -204,12 +204,12 @@ impl ListingProfile {
 }
 
 impl SimulatedListings {
-    /// The listing of that symbol, in the venue's own spelling.
+    /// Finds the listing of a symbol in the venue's own spelling.
     pub fn find(&self, symbol: &str) -> Option<&Listing> {
         self.listings.get(*self.by_symbol.get(symbol)?)
     }
 
-    /// The listings named in a list separated by commas, or all. `Err` names the first that there is not.
+    /// Finds the listings named in a comma-separated list, or all. `Err` contains the first unknown name.
     pub fn select(&self, symbols: Option<&str>) -> Result<Vec<&Listing>, String> {
         match symbols {
             None => Ok(self.listings.iter().collect()),
@@ -272,13 +272,13 @@ impl Listing {
         market.trades(self.asset, now)
     }
 
-    /// The newest `limit` candles that start in `from..to`, oldest first, with the running one.
+    /// The newest `limit` candles that start in `from..to`, oldest first, including the current one.
     pub fn bars(&self, market: &Market, span: &Span, now: Timestamp) -> Vec<Bar> {
         let length = span.interval.duration();
         let newest = now.floor_to(length) + length;
         let to = span.to.map_or(newest, |to| to.min(newest));
         let reach = length * span.limit;
-        // Up to a whole interval is lost by rounding, so ask for one more and cut.
+        // Rounding can lose up to one interval, so request one more and truncate.
         let from = match (span.from, span.oldest_first) {
             (Some(from), true) => from,
             (from, _) => from.unwrap_or(Timestamp::EPOCH).max(to - reach - length),
@@ -328,21 +328,21 @@ impl Listing {
         self.text(price).parse().unwrap_or(price)
     }
 
-    /// Sizes with five significant places at least.
+    /// Formats a size with at least five significant digits.
     fn round_size(&self, size: f64) -> f64 {
         let scale = if size >= 1_000.0 { 100.0 } else { 1e6 };
         (size * scale).round() / scale
     }
 }
 
-/// Which candles are wanted.
+/// The range of candles requested.
 pub struct Span {
     pub interval: CandleInterval,
     pub from: Option<Timestamp>,
     /// Exclusive.
     pub to: Option<Timestamp>,
     pub limit: u32,
-    /// With a start, whether the limit keeps the oldest (Binance) or the newest.
+    /// With a start: whether the limit keeps the oldest candles (Binance) or the newest.
     pub oldest_first: bool,
 }
 
@@ -352,7 +352,7 @@ impl Span {
         Self { interval, from: None, to: None, limit, oldest_first: false }
     }
 
-    /// With bounds in milliseconds; the upper one is inclusive, as most venues have it.
+    /// With bounds in milliseconds; the upper one is inclusive, as at most venues.
     pub fn between_millis(mut self, from: Option<i64>, to: Option<i64>) -> Self {
         self.from = from.map(Timestamp::from_millis);
         self.to = to.map(|to| Timestamp::from_millis(to) + Duration::from_millis(1));

@@ -13,7 +13,7 @@ use super::exchange::{Exchange, Params, number};
 use super::listings::Listing;
 use super::noise::{mix, mix_text, normal, wander};
 
-/// Open interest, as a part of what is traded in 24 hours.
+/// Open interest, as a share of the 24-hour volume.
 pub const OPEN_INTEREST_SHARE: f64 = 0.4;
 
 /// How far back the venues' statistics go.
@@ -39,7 +39,7 @@ static RANKS: LazyLock<Vec<u32>> = LazyLock::new(|| {
     ranks
 });
 
-/// Which rows are wanted.
+/// The range of rows requested.
 pub struct Rows {
     period: Period,
     from: Option<Timestamp>,
@@ -127,12 +127,12 @@ pub fn share_text(share: f64) -> String {
     format!("{share:.4}")
 }
 
-/// The ratio of a long share with four places.
+/// The ratio of a long share rounded to four places.
 pub fn ratio_text(long_share: f64) -> String {
     format!("{:.4}", long_share / (1.0 - long_share))
 }
 
-/// Open interest at a time: units of the contract, and US dollars as far as the quote asset is one.
+/// Open interest at a time: in units of the contract, and in US dollars if the quote asset is worth a dollar.
 pub fn open_interest(exchange: &Exchange, listing: &Listing, now: Timestamp) -> (f64, f64) {
     let ticker = listing.ticker(&exchange.market, now);
     let amount = (ticker.base_volume * OPEN_INTEREST_SHARE * 100.0).round() / 100.0;

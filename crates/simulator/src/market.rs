@@ -11,8 +11,8 @@ use super::assets::ASSETS;
 use super::noise::{mix, mix_text, wander};
 use super::path::{FINE_DAYS, FINE_SECONDS, Path, Step};
 
-/// When the simulated market starts, in seconds since 1970: 2026-01-15T20:00:00Z, the time of the market note that the documentation
-/// tells.
+/// The start of the simulated market, in seconds since 1970: 2026-01-15T20:00:00Z, the time of the market note in the
+/// documentation.
 pub const START_SECONDS: i64 = 1_768_507_200;
 
 const DAY: i64 = 86_400;
@@ -28,7 +28,7 @@ pub struct Market {
     index: HashMap<&'static str, usize>,
     days: Vec<Mutex<Option<CachedDay>>>,
     ranks: Mutex<Option<(i64, Arc<Vec<u32>>)>>,
-    /// By day of the past: what the supply of every coin but Bitcoin is multiplied by; found when it is first asked for.
+    /// By day of the past: the factor on the supply of every coin but Bitcoin. Computed on first use.
     pub(super) supply_scale: OnceLock<Vec<f64>>,
 }
 
@@ -46,7 +46,7 @@ pub struct Figures {
     pub volume_24h: f64,
     /// Square root of the sum of squared log returns of the 5-minute samples of the last 24 hours, in per cent.
     pub volatility_24h_percent: f64,
-    /// Change over the last hour; absent while the asset is younger, like every change.
+    /// Change over the last hour. This and every other change is absent while the asset is younger than the span.
     pub change_1h_percent: Option<f64>,
     /// Change over 24 hours.
     pub change_24h_percent: Option<f64>,
@@ -62,7 +62,7 @@ pub struct Figures {
     pub circulating_supply: f64,
     /// Price by supply, in USD.
     pub market_cap: f64,
-    /// Position by market cap among the simulated assets, 1 the largest; 0 for a currency of a state.
+    /// Rank by market cap among the simulated assets, 1 for the largest; 0 for a fiat currency.
     pub market_cap_rank: u32,
     /// Highest price ever.
     pub all_time_high: f64,
@@ -284,7 +284,7 @@ impl Market {
         day
     }
 
-    /// The ranks by market cap at a time, to the minute; 0 for what has none.
+    /// The ranks by market cap at a time, to the minute; 0 for an asset without one.
     pub(super) fn ranks(&self, time: Timestamp) -> Arc<Vec<u32>> {
         let minute = time.floor_to(Duration::from_secs(60));
         let mut cached = self.ranks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -309,7 +309,7 @@ impl Market {
         ranks
     }
 
-    /// The highest price ever up to a time, and when it was.
+    /// The all-time high up to a time, and when it was.
     pub(super) fn all_time_high(&self, asset: usize, time: Timestamp) -> (f64, Timestamp) {
         let (Some(row), Some(path)) = (ASSETS.get(asset), self.path(asset)) else { return (0.0, time) };
         let (log, at) = path.highest_since_start(seconds(time));
@@ -325,7 +325,7 @@ impl Market {
         self.paths.get(*self.path_of.get(asset)?)
     }
 
-    /// How much is traded compared to the 24 hours before the start.
+    /// The volume relative to that of the 24 hours before the start.
     fn volume_factor(&self, asset: usize, at: i64) -> f64 {
         let hash = mix(mix(self.seed, 0x0076_6F6C), asset as u64);
         let wave = |at: i64| wander(hash, at as f64 / 43_200.0);

@@ -1,5 +1,5 @@
-//! Randomness without state: every draw is a hash of the seed and of what is drawn, so that any value of the model can be had in any
-//! order, by any replica, after any restart.
+//! Stateless randomness: every draw is a hash of the seed and of what is drawn. So any value of the model can be
+//! computed in any order, by any replica, after any restart.
 
 /// Mixes a word into a hash (the finalizer of splitmix64 over both).
 pub(super) fn mix(hash: u64, word: u64) -> u64 {
@@ -19,14 +19,14 @@ pub(super) fn uniform(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A number with mean 0 and variance 1, nearly normal and never beyond ±3.5: the sum of four even draws. Unlike the exact transforms
-/// it needs no logarithm, and it cannot crash a market.
+/// A number with mean 0 and variance 1, nearly normal and never beyond ±3.5: the sum of four uniform draws. Unlike the
+/// exact transforms it needs no logarithm, and it cannot crash a market.
 pub(super) fn normal(hash: u64) -> f64 {
     let sum = (hash & 0xFFFF) + (hash >> 16 & 0xFFFF) + (hash >> 32 & 0xFFFF) + (hash >> 48);
     (sum as f64 / 65_535.0 - 2.0) * 1.732_050_807_568_877_2
 }
 
-/// A number from -1 to 1 that wanders smoothly: even draws at whole `position`s, cosine between them.
+/// A number from -1 to 1 that varies smoothly: uniform draws at whole `position`s, with cosine interpolation.
 pub(super) fn wander(hash: u64, position: f64) -> f64 {
     let whole = position.floor();
     let at = |knot: f64| uniform(mix(hash, knot as i64 as u64)) * 2.0 - 1.0;

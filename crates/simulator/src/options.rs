@@ -1,4 +1,4 @@
-//! What to simulate.
+//! Options of the simulation.
 
 use crossmarket_clock::Clock;
 
@@ -7,9 +7,9 @@ use crossmarket_clock::Clock;
 pub struct SimulatorOptions {
     /// Seeds every price, deviation and listing.
     pub seed: u64,
-    /// The clock that the venues go by; the market's story begins when it shows [`start_time`](super::start_time).
+    /// The clock of the venues; the market's story begins when it shows [`start_time`](super::start_time).
     pub clock: Clock,
-    /// True when `gate` goes down and comes back by itself.
+    /// True when `gate` has its scheduled outages.
     pub outages: bool,
 }
 

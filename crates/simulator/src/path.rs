@@ -1,4 +1,5 @@
-//! One asset's price path: a pure function of seed and time, from [`HISTORY_DAYS`] before the start to as long after it as is asked for.
+//! One asset's price path: a pure function of seed and time, from [`HISTORY_DAYS`] before the start to any time after
+//! it.
 //!
 //! Time is cut into blocks of 24 hours that meet at the start. The prices where blocks meet come first: a bridge through what is known
 //! of the past, a walk into the future. Within a block the path is a bridge of 5-minute steps (hourly ones in the remote past), and
@@ -25,7 +26,7 @@ const COARSE_SECONDS: i64 = 3_600;
 const BLOCKS_KEPT_MAX: usize = 9;
 const BLOCKS_KEPT_SINCE: i64 = -8;
 
-/// Tags keep the draws independent.
+/// Tags that keep the draws independent.
 const TAG_WAYPOINT: u64 = 1;
 const TAG_BOUNDARY: u64 = 2;
 const TAG_STEP: u64 = 3;
@@ -34,7 +35,7 @@ const TAG_MIDPOINT: u64 = 5;
 const TAG_ACTIVITY: u64 = 6;
 const TAG_BLOCK_VOLATILITY: u64 = 7;
 
-/// An asset that moves by less in a day, as a fraction, follows another price.
+/// An asset with a smaller daily move, as a fraction, follows another price.
 const VOLATILITY_PEGGED_MAX: f64 = 0.005;
 
 /// A path of logarithms of price relative to the price at the start. Times are seconds since the start.
@@ -42,11 +43,11 @@ pub(super) struct Path {
     seed: u64,
     market_seed: u64,
     past: Past,
-    /// The all-time high, which no price before the start exceeds.
+    /// The all-time high; no price before the start exceeds it.
     ceiling: f64,
     /// Where blocks meet, by days before the start.
     history: Vec<f64>,
-    /// Where blocks meet, by days after the start; grows as it is asked for.
+    /// Where blocks meet, by days after the start; grows on demand.
     future: Mutex<Vec<f64>>,
     blocks: Mutex<BTreeMap<i64, Arc<Block>>>,
     highest_since_start: Mutex<Highest>,
@@ -76,7 +77,7 @@ pub(super) struct Step {
     pub high: f64,
     pub low: f64,
     pub close: f64,
-    /// How busy trading is, relative to the usual.
+    /// Trading activity relative to the usual level.
     pub activity: f64,
 }
 
@@ -117,7 +118,7 @@ impl Path {
         self.within_step(&block, &step, index, offset)
     }
 
-    /// The step that runs at `time`, as far as it has come, and `None` when it has only just begun.
+    /// The current step up to `time`; `None` when it begins at `time`.
     pub(crate) fn running_step(&self, time: i64) -> Option<Step> {
         let start = time - time.rem_euclid(FINE_SECONDS);
         if time == start {
@@ -194,7 +195,7 @@ impl Path {
             waypoints.push((days, log));
             (days_before, drift_before) = (days, drift);
         }
-        // Pegged assets always were.
+        // Pegged assets have always been pegged.
         let rise = if past.volatility_day > VOLATILITY_PEGGED_MAX { 0.1 } else { 0.0 };
         waypoints.push((HISTORY_DAYS, (log - rise).min(self.ceiling)));
         let is_apart = waypoints.iter().all(|(days, _)| (days - ceiling_days).abs() >= 3);
@@ -226,7 +227,7 @@ impl Path {
         history
     }
 
-    /// Folds what would exceed the all-time high back under it.
+    /// Folds values above the all-time high back below it.
     fn below_ceiling(&self, log: f64) -> f64 {
         if log <= self.ceiling { log } else { self.ceiling - (log - self.ceiling).min(0.05) * 0.5 }
     }
@@ -247,7 +248,7 @@ impl Path {
         future.get(wanted).copied().unwrap_or(0.0)
     }
 
-    /// A draw that is in part the whole market's.
+    /// A draw that is partly shared with the whole market.
     fn draw(&self, tag: u64, block: i64, index: usize) -> f64 {
         let hash = |seed: u64| mix(mix(seed, tag), (block as u64) << 12 | index as u64);
         let own = normal(hash(self.seed));

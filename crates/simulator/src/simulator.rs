@@ -1,4 +1,4 @@
-//! Starts and stops the venues, and makes them fail.
+//! Starts and stops the simulated venues, and injects faults.
 
 use std::io;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use super::market::Market;
 use super::options::SimulatorOptions;
 use super::socket;
 
-/// Where a simulated venue is.
+/// The addresses of a simulated venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VenueEndpoint {
     /// The id of the simulated venue.
     pub venue: &'static str,
     /// Replaces the venue's `rest_url`; without a trailing slash.
     pub rest_url: String,
-    /// Replaces the venue's `ws_url`, where it has a simulated stream; without a path. Every path leads to that stream.
+    /// Replaces the venue's `ws_url`, if it has a simulated stream; without a path. Every path leads to that stream.
     pub ws_url: Option<String>,
 }
 
-/// Running simulated venues. They stop when it is dropped.
+/// Running simulated venues. Dropping this stops them.
 pub struct Simulator {
     market: Arc<Market>,
     venues: Vec<Running>,
@@ -84,7 +84,7 @@ pub async fn start(venues: &'static [SimulatedVenue], options: SimulatorOptions)
 }
 
 impl Simulator {
-    /// Where the venues are.
+    /// The addresses of the venues.
     pub fn endpoints(&self) -> Vec<VenueEndpoint> {
         self.venues.iter().map(|running| running.endpoint.clone()).collect()
     }
@@ -98,11 +98,11 @@ impl Simulator {
         Arc::clone(&self.market)
     }
 
-    /// Makes a venue answer everything with `status`, and hang up its streams, for a span of the simulated clock.
+    /// Makes a venue answer everything with `status`, and close its streams, for a span of the simulated clock.
     ///
     /// # Errors
     ///
-    /// When the venue is not simulated, as with every order of this kind.
+    /// When the venue is not simulated.
     pub fn fail(&self, venue: &str, status: StatusCode, duration: Duration) -> Result<(), NotSimulated> {
         let exchange = self.exchange(venue)?;
         let until = exchange.now() + duration;
@@ -110,7 +110,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Makes a venue answer with cut-off JSON for a span of the simulated clock.
+    /// Makes a venue answer with truncated JSON for a span of the simulated clock.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Makes a venue wait before every answer, for a span of the simulated clock.
+    /// Makes a venue delay every answer, for a span of the simulated clock.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Stops every venue and waits until they have, two seconds at most.
+    /// Stops every venue and waits until they have stopped, at most two seconds.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         for running in &mut self.venues {

@@ -34,7 +34,7 @@ impl Subscriptions {
         self.sent.insert(symbol.to_owned(), None);
     }
 
-    /// Takes a symbol out.
+    /// Removes a symbol.
     pub fn remove(&mut self, symbol: &str) {
         self.sent.remove(symbol);
     }
@@ -61,7 +61,7 @@ impl Subscriptions {
     }
 }
 
-/// Serves a WebSocket at any path, and 404 to what is none.
+/// Serves a WebSocket at any path, and 404 to other requests.
 pub(super) async fn accept(
     State(exchange): State<Arc<Exchange>>,
     uri: Uri,
@@ -119,7 +119,7 @@ async fn run(
                         pong_due = None;
                         Vec::new()
                     }
-                    // axum answers pings by itself.
+                    // axum answers pings itself.
                     Some(Ok(Message::Ping(_))) => Vec::new(),
                     _ => break,
                 }
@@ -135,7 +135,7 @@ async fn run(
     let _closing = timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await;
 }
 
-/// False when the client does not take it.
+/// Returns false when the client does not accept the message in time.
 async fn send(socket: &mut WebSocket, message: Message) -> bool {
     matches!(timeout(SEND_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
 }
