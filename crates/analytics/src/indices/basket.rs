@@ -1,14 +1,16 @@
 //! Baskets: indices that hold units of assets, reweighted on a schedule and chain-linked.
 //!
-//! `level = Σ units × price / divisor`. At each rebalancing the units are set from the new weights, and the divisor so that the level by the
-//! new units is that by the old ones at the same prices: a change of constituents moves no level. Between rebalancings weights drift with the
-//! prices.
+//! `level = Σ units × price / divisor`. A rebalancing sets the units from the new weights. It sets the divisor so that
+//! the new units give the same level as the old ones at the same prices: a change of constituents never moves the
+//! level. Between rebalancings, weights drift with the prices.
 //!
-//! *Weights* are equal, or in proportion to market caps, or that with a most per constituent: what is above it is shared out among the others in proportion
-//! to theirs, again and again until none is above. With fewer constituents than fit (`count × most < 1`) they weigh the same.
+//! *Weights* are equal, proportional to market caps, or proportional with a cap per constituent. The weight above the
+//! cap is distributed to the others in proportion to their weights, repeatedly until none exceeds the cap. With too few
+//! constituents for the cap (`count × cap < 1`), weights are equal.
 //!
-//! *Missing days.* A day on which a constituent has no price has no level. When one has had no price for more than [`AWAITED_DAYS_MAX`] days in a row,
-//! it is taken out at the prices of the last day that had a level, by chain-linking there; the days between stay missing.
+//! *Missing days.* A day on which a constituent has no price has no level. A constituent without a price for more than
+//! [`AWAITED_DAYS_MAX`] consecutive days is removed at the prices of the last day that had a level, by chain-linking
+//! there. The days between stay missing.
 
 #[cfg(test)]
 mod tests;
@@ -16,10 +18,10 @@ mod tests;
 use super::daily::{Daily, Day};
 use crate::numbers::count;
 
-/// How long a constituent without a price is waited for, in days.
+/// How many days a constituent may lack a price before it is removed.
 const AWAITED_DAYS_MAX: i32 = 7;
 
-/// What the units of an equally weighted basket are worth when they are set, in US dollars. It is a matter of scale only.
+/// Total value of the units of an equally weighted basket when they are set, in US dollars. It only affects the scale.
 const NOTIONAL: f64 = 1e6;
 
 /// How weights are set.
@@ -28,14 +30,15 @@ pub enum Weighting {
     /// The same for each.
     Equal,
     MarketCap,
-    /// By market cap, with a most for each.
+    /// By market cap, with a cap on each weight.
     CappedMarketCap {
-        /// The most, a share greater than 0 and at most 1.
+        /// The cap: a share greater than 0 and at most 1.
         weight_max: f64,
     },
 }
 
-/// When weights are set again: at the close of the last UTC day of each period, or of the first day after it on which the level is known.
+/// When the basket is rebalanced: at the close of the last UTC day of each period, or of the first later day with a
+/// known level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Schedule {
     /// Only at the start.
@@ -48,21 +51,21 @@ pub enum Schedule {
     Quarterly,
 }
 
-/// How a basket is made.
+/// The rules of a basket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RebalanceRule {
-    /// How weights are set.
     pub weighting: Weighting,
     pub schedule: Schedule,
-    /// The day of the first level; the first one after it on which there is a constituent, if it has none.
+    /// The day of the first level. If it has no constituent, the first later day that has one.
     pub base_day: Day,
     /// The first level, greater than 0.
     pub base_level: f64,
-    /// At each rebalancing only this many of the largest by market cap, equal ones by their order among the members. `None` takes all.
+    /// At each rebalancing, only this many of the largest by market cap; ties by their order among the members. `None`
+    /// takes all.
     pub constituent_count_max: Option<usize>,
 }
 
-/// An asset that may be held.
+/// An asset that the basket may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Constituent<'a> {
     /// Daily closes in US dollars.
@@ -74,7 +77,7 @@ pub struct Constituent<'a> {
 /// A position in an asset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Position {
-    /// Its index among the members.
+    /// The asset's index among the members.
     pub member: usize,
     pub units: f64,
 }
@@ -86,14 +89,16 @@ pub struct Composition {
     pub holdings: Vec<Position>,
     /// `level = Σ units × price / divisor`, greater than 0.
     pub divisor: f64,
-    /// The day at whose close it was set.
+    /// The day at whose close the holdings were set.
     pub set_day: Day,
 }
 
 impl Composition {
-    /// Holds members by weight, so that the level at these prices is `level`. `None` unless prices, weights and level are all finite and greater than 0.
+    /// Sets holdings by weight, so that the level at these prices is `level`. `None` unless prices, weights and level
+    /// are all finite and greater than 0.
     ///
-    /// `entries` are member, weight and price; weights need not sum to 1. The units are worth `notional` together, which sets the scale.
+    /// `entries` are member, weight and price; weights need not sum to 1. Together the units are worth `notional`,
+    /// which sets the scale.
     pub fn new(entries: &[(usize, f64, f64)], level: f64, notional: f64, set_day: Day) -> Option<Self> {
         let usable = |value: f64| value.is_finite() && value > 0.0;
         let are_usable = entries.iter().all(|(_, weight, price)| usable(*weight) && usable(*price));
@@ -115,7 +120,7 @@ impl Composition {
         usable(divisor).then_some(Self { holdings, divisor, set_day })
     }
 
-    /// The level at the prices of the members. `None` when one that is held has none.
+    /// The level at the members' prices. `None` when a held asset has no price.
     pub fn level(&self, mut price: impl FnMut(usize) -> Option<f64>) -> Option<f64> {
         let mut value = 0.0;
         for holding in &self.holdings {
@@ -124,7 +129,8 @@ impl Composition {
         Some(value / self.divisor)
     }
 
-    /// The weights at the prices of the members, in the order of the holdings; they sum to 1. `None` when one that is held has no price.
+    /// The weights at the members' prices, in the order of the holdings; they sum to 1. `None` when a held asset has no
+    /// price.
     pub fn weights(&self, mut price: impl FnMut(usize) -> Option<f64>) -> Option<Vec<f64>> {
         let values: Option<Vec<f64>> =
             self.holdings.iter().map(|holding| Some(holding.units * price(holding.member)?)).collect();
@@ -133,8 +139,9 @@ impl Composition {
         (sum > 0.0).then(|| values.iter().map(|value| value / sum).collect())
     }
 
-    /// What each holding did to the level since earlier prices, in percentage points, in the order of the holdings; they sum to the level's
-    /// change in per cent as far as the composition did not change since. `None` when one that is held has no price.
+    /// Each holding's contribution to the level's change since earlier prices, in percentage points, in the order of
+    /// the holdings. They sum to the level's change in per cent, provided that the composition has not changed since.
+    /// `None` when a held asset has no price.
     pub fn contributions_percent(
         &self,
         mut before: impl FnMut(usize) -> Option<f64>,
@@ -147,7 +154,7 @@ impl Composition {
         self.holdings.iter().map(moved).collect()
     }
 
-    /// The same basket without some members, with the same level at these prices. `None` when nothing is left.
+    /// The basket without some members, with the same level at these prices. `None` when nothing is left.
     fn without(&self, gone: &[usize], day: Day, mut price: impl FnMut(usize) -> Option<f64>) -> Option<Self> {
         let level = self.level(&mut price)?;
         let holdings: Vec<Position> =
@@ -158,19 +165,19 @@ impl Composition {
     }
 }
 
-/// A basket's past.
+/// A basket's history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BasketHistory {
     pub levels: Daily,
-    /// What it holds at the end. `None` while it has not begun.
+    /// The holdings at the end. `None` while the basket has not begun.
     pub composition: Option<Composition>,
-    /// The days at whose close the holdings were set, the first included, oldest first.
+    /// The days at whose close the holdings were set, including the first, oldest first.
     pub rebalance_days: Vec<Day>,
-    /// How many days since the start have no level.
+    /// Number of days since the start without a level.
     pub missing_count: u32,
 }
 
-/// Computes a basket from its base day to `until`, included.
+/// Computes a basket from its base day to `until`, inclusive.
 pub fn history(members: &[Constituent<'_>], rule: &RebalanceRule, until: Day) -> BasketHistory {
     let last_price = members.iter().filter_map(|member| member.closes.last_day()).max();
     let first_price = members.iter().filter_map(|member| member.closes.first_day()).min();
@@ -187,7 +194,7 @@ pub fn history(members: &[Constituent<'_>], rule: &RebalanceRule, until: Day) ->
     BasketHistory { levels: Daily::new(levels), ..basket.history }
 }
 
-/// The last day of the period in which a day lies, at whose close a basket is rebalanced. `None` for [`Schedule::Never`].
+/// The last day of the period that contains `day`; a basket is rebalanced at its close. `None` for [`Schedule::Never`].
 pub fn period_end(schedule: Schedule, day: Day) -> Option<Day> {
     let date = day.start().civil().date();
     let month_end = |month: i8| {
@@ -202,19 +209,20 @@ pub fn period_end(schedule: Schedule, day: Day) -> Option<Day> {
     }
 }
 
-/// Shares in proportion to positive `sizes`, none above `weight_max`, which sum to 1. What is above is shared out among the others in
-/// proportion to theirs until none is above; when they cannot all be below, they are equal. Sizes that are not finite and positive weigh 0.
+/// Shares proportional to positive `sizes`, none above `weight_max`; they sum to 1. The excess is distributed to the
+/// others in proportion to their shares until none exceeds the cap. When the cap is too low for all, shares are equal.
+/// Sizes that are not finite and positive weigh 0.
 pub fn capped_weights(sizes: &[f64], weight_max: f64) -> Vec<f64> {
     let sizes: Vec<f64> = sizes.iter().map(|size| if size.is_finite() { size.max(0.0) } else { 0.0 }).collect();
     let positive_count = sizes.iter().filter(|size| **size > 0.0).count();
     if positive_count == 0 {
         return sizes;
     }
-    // Not a number, and what cannot hold, is the least that can hold.
+    // NaN and caps that are too low become the lowest possible cap.
     let weight_max = weight_max.max(1.0 / positive_count as f64).min(1.0);
     let mut is_capped = vec![false; sizes.len()];
     let mut capped_count = 0;
-    // Every round but the last caps another one, so that there are no more rounds than sizes.
+    // Every round but the last caps at least one more size, so there are no more rounds than sizes.
     loop {
         let free: f64 = sizes.iter().zip(&is_capped).filter(|(_, capped)| !**capped).map(|(size, _)| size).sum();
         let share = (1.0 - weight_max * capped_count as f64).max(0.0);
@@ -229,19 +237,19 @@ pub fn capped_weights(sizes: &[f64], weight_max: f64) -> Vec<f64> {
     }
 }
 
-/// A basket on its way through the days.
+/// The state of a basket as the days are processed.
 struct Basket<'a> {
     members: &'a [Constituent<'a>],
     rule: &'a RebalanceRule,
     history: BasketHistory,
-    /// The last day that had a level, with it.
+    /// The last day that had a level, and the level.
     complete: Option<(Day, f64)>,
     /// True when a period has ended since the last rebalancing.
     is_due: bool,
 }
 
 impl Basket<'_> {
-    /// The level of the next day, after which the basket is rebalanced if that is due.
+    /// Computes the level of the next day, then rebalances if that is due.
     fn close(&mut self, day: Day) -> Option<f64> {
         if self.history.composition.is_none() {
             let base = self.compose(day, self.rule.base_level)?;
@@ -271,7 +279,7 @@ impl Basket<'_> {
         Some(level)
     }
 
-    /// The holdings by the rule at the close of a day, with this level.
+    /// The holdings that the rules give at the close of a day, at this level.
     fn compose(&self, day: Day, level: f64) -> Option<Composition> {
         let needs_caps = self.rule.weighting != Weighting::Equal || self.rule.constituent_count_max.is_some();
         let mut entries: Vec<(usize, f64, f64)> = Vec::new();
@@ -296,7 +304,7 @@ impl Basket<'_> {
         Composition::new(&entries, level, notional, day)
     }
 
-    /// Takes out what has had no price for too long, at the prices of the last day that had a level.
+    /// Removes constituents that have had no price for too long, at the prices of the last day that had a level.
     fn take_out_gone(&mut self, day: Day) {
         let (Some(composition), Some((complete_day, _))) = (&self.history.composition, self.complete) else { return };
         if day.since(complete_day) <= AWAITED_DAYS_MAX {
@@ -317,7 +325,7 @@ impl Basket<'_> {
 }
 
 impl BasketHistory {
-    /// How many days had a level.
+    /// Number of days with a level.
     pub fn observation_count(&self) -> u32 {
         count(self.levels.count())
     }

@@ -122,7 +122,7 @@ pub enum ComparisonError {
     /// There are fewer joint samples than [`COMMON_SESSION_COUNT_MIN`].
     #[error("{found} common sessions, and at least {COMMON_SESSION_COUNT_MIN} are needed")]
     TooFewCommonSessions {
-        /// How many there are.
+        /// The number of joint samples.
         found: usize,
     },
     /// A live value is not a finite number greater than 0.
@@ -130,7 +130,7 @@ pub enum ComparisonError {
     NotAValue,
 }
 
-/// A benchmark made ready for one window: any number of subjects are compared with it, without an allocation for each.
+/// A benchmark prepared for one window. Any number of subjects can be compared with it, without an allocation for each.
 #[derive(Clone, Debug)]
 pub struct Comparer {
     /// The calendar's sessions in the window (all of them up to its end for a lookback), ascending.
@@ -142,7 +142,8 @@ pub struct Comparer {
     parameters: ComparisonParameters,
 }
 
-/// A comparison of which only the last sample changes: an update takes the same few operations for any length of the window.
+/// A comparison in which only the last sample changes. An update takes the same few operations for any length of the
+/// window.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveComparison {
     settled: Sums,
@@ -152,8 +153,8 @@ pub struct LiveComparison {
 }
 
 impl Comparer {
-    /// Prepares a benchmark. `sessions` is the calendar, ascending; days out of order are left out. It should end with the last session
-    /// for which there can be a value, since sessions without one are counted as missing.
+    /// Prepares a benchmark. `sessions` is the calendar, ascending; days out of order are ignored. It should end with
+    /// the last session that can have a value, since sessions without one count as missing.
     pub fn new(benchmark: &Daily, sessions: &[Day], parameters: ComparisonParameters) -> Self {
         let from = match parameters.start {
             WindowStart::Lookback(_) => Day::from_number(i32::MIN),
@@ -192,8 +193,9 @@ impl Comparer {
         Ok(samples)
     }
 
-    /// The comparison whose last sample is of the session `day`, which is going on; what the series have of it or later is not used. It
-    /// takes the place of one of the lookback's returns. With weekly samples it is the sample of its week.
+    /// A live comparison whose last sample is that of the current session `day`. Values of the series for that day or
+    /// later are not used. The live sample replaces one of the lookback's returns. With weekly samples it is the sample
+    /// of its week.
     pub fn live(&self, subject: &Daily, day: Day) -> LiveComparison {
         let settled = match self.parameters.frequency {
             Frequency::Daily => self.sessions.partition_point(|session| *session < day),
@@ -203,7 +205,7 @@ impl Comparer {
         LiveComparison { settled, day, missing_count, periods_per_year: self.parameters.periods_per_year }
     }
 
-    /// The sums over the window that ends before the session at index `end`, after which `reserved` more samples will follow.
+    /// The sums over the window that ends before the session at index `end`, with room for `reserved` more samples.
     fn sum(&self, subject: &Daily, end: usize, reserved: usize) -> (Sums, u32) {
         let start = self.window_start(subject, end, reserved);
         let mut sums = Sums::default();
@@ -218,7 +220,7 @@ impl Comparer {
         !below.is_nan() && !subject.raw(*day).is_nan()
     }
 
-    /// The index of the session with which the window begins.
+    /// The index of the session at which the window begins.
     fn window_start(&self, subject: &Daily, end: usize, reserved: usize) -> usize {
         let WindowStart::Lookback(return_count) = self.parameters.start else { return 0 };
         let sample_count = return_count.saturating_add(1).saturating_sub(reserved);
@@ -239,8 +241,8 @@ impl Comparer {
         start
     }
 
-    /// Visits the samples of the sessions in `start..end`, each with the benchmark's log return since the sample before where that is at
-    /// hand, otherwise NaN. Returns how many sessions or weeks have no sample.
+    /// Visits the samples of the sessions in `start..end`, each with the benchmark's log return since the previous
+    /// sample if that is available, otherwise NaN. Returns the number of sessions or weeks without a sample.
     fn walk(&self, subject: &Daily, start: usize, end: usize, mut visit: impl FnMut(Day, f64, f64, f64)) -> u32 {
         let window = start..end;
         let sessions = self.sessions.get(window.clone()).unwrap_or_default();
@@ -294,8 +296,8 @@ impl LiveComparison {
         self.day
     }
 
-    /// The figures with these values as the last sample: the same, bit for bit, as [`Comparer::compare`] gives for series that end with
-    /// them.
+    /// The figures with these values as the last sample: bit for bit the same as [`Comparer::compare`] returns for
+    /// series that end with them.
     pub fn with(&self, subject: f64, benchmark: f64) -> Result<ComparisonFigures, ComparisonError> {
         if ![subject, benchmark].into_iter().all(|value| value.is_finite() && value > 0.0) {
             return Err(ComparisonError::NotAValue);
@@ -305,7 +307,7 @@ impl LiveComparison {
         sums.figures(self.missing_count, self.periods_per_year)
     }
 
-    /// The live sample, rebased as [`Comparer::samples`] rebases those before it.
+    /// The live sample, rebased like those of [`Comparer::samples`].
     pub fn sample(&self, subject: f64, benchmark: f64) -> Sample {
         let first = |first: f64, live: f64| if self.settled.sample_count == 0 { 1.0 } else { live / first };
         let above = first(self.settled.subject.first, subject);
@@ -325,13 +327,13 @@ struct Side {
     first: f64,
     last: f64,
     peak: f64,
-    /// The lowest value / peak before it, 1 at most.
+    /// The lowest ratio of a value to an earlier peak, at most 1.
     deepest: f64,
-    /// The first return, from which deviations are taken.
+    /// The first return; deviations are relative to it.
     shift: f64,
     /// Sum of the deviations.
     sum: f64,
-    /// Sum of their squares.
+    /// Sum of the squared deviations.
     squares: f64,
 }
 
@@ -346,7 +348,7 @@ impl Side {
         self.deepest = self.deepest.min(value / self.peak);
     }
 
-    /// Adds a return, and gives its deviation.
+    /// Adds a return; returns its deviation.
     fn add(&mut self, log_return: f64, is_first: bool) -> f64 {
         if is_first {
             self.shift = log_return;
@@ -370,7 +372,7 @@ impl Side {
     }
 }
 
-/// Everything that the figures need of the samples so far.
+/// The running sums that the figures are computed from.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     start_day: Day,
@@ -384,7 +386,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds a sample; `benchmark_return` may be NaN, it is computed then.
+    /// Adds a sample. `benchmark_return` may be NaN; it is then computed.
     #[inline]
     fn push(&mut self, day: Day, subject: f64, benchmark: f64, benchmark_return: f64) {
         self.end_day = day;

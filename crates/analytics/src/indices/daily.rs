@@ -1,14 +1,15 @@
-//! Daily series as dense columns: a slot for each day, so that finding a day is an addition and not a search.
+//! Daily series as dense columns: one slot per day, so that finding a day is an addition, not a search.
 //!
-//! Comparisons, altcoin season and indices look up thousands of days per answer; history as candles would be searched for each of them.
+//! Comparisons, altcoin season and indices look up thousands of days per answer; with candles each look-up would be a
+//! search.
 
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::time::MICROS_PER_DAY;
 
-/// Longest span of a column, in days: 164 years. Older days are left out.
+/// Longest span of a column, in days: 164 years. Older days are dropped.
 const DAY_COUNT_MAX: usize = 60_000;
 
-/// A day: of UTC for what trades around the clock, the session's date for what is traded on an exchange.
+/// A day: a UTC day for what trades around the clock, the session's date for what is traded on an exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Day(i32);
 
@@ -29,7 +30,7 @@ impl Day {
         Self(i32::try_from(time.as_micros().div_euclid(MICROS_PER_DAY)).unwrap_or_default())
     }
 
-    /// The last UTC day that had ended at an instant: its close is the newest that was known then.
+    /// The last UTC day that had ended at an instant; its close was the newest known one.
     pub fn last_ended(time: Timestamp) -> Self {
         Self::of(time).plus(-1)
     }
@@ -44,7 +45,7 @@ impl Day {
         Timestamp::from_micros(i64::from(self.0) * MICROS_PER_DAY)
     }
 
-    /// Midnight UTC at which the day ends: the time of its close where trade goes on around the clock.
+    /// Midnight UTC at which the day ends: the time of its close for what trades around the clock.
     pub fn end(self) -> Timestamp {
         self.plus(1).start()
     }
@@ -83,21 +84,21 @@ impl std::fmt::Debug for Day {
     }
 }
 
-/// Positive values by day: closes in US dollars or index points, or market caps in US dollars. A day without a value is missing; nothing
-/// is carried into it.
+/// Positive values by day: closes in US dollars or index points, or market caps in US dollars. A day without a value is
+/// missing; no value is carried forward.
 #[derive(Clone, Debug, Default)]
 pub struct Daily {
     first: Day,
-    /// From `first` on, NaN where missing. The first and the last are never missing.
+    /// Values from `first`, NaN where missing. The first and the last are never missing.
     values: Vec<f64>,
 }
 
 impl Daily {
-    /// From points in any order. Of equal days the later point counts. What is not a finite number greater than 0 is a missing
-    /// value, as are days more than [`DAY_COUNT_MAX`] before the newest.
+    /// Builds a series from points in any order. For equal days the later point wins. A value that is not finite and
+    /// greater than 0 counts as missing, and so do days more than [`DAY_COUNT_MAX`] before the newest.
     pub fn new(points: impl IntoIterator<Item = (Day, f64)>) -> Self {
         let mut points: Vec<(Day, f64)> = points.into_iter().filter(|(_, value)| is_value(*value)).collect();
-        // Stable, so that of equal days the later point is written last.
+        // The sort is stable, so for equal days the later point is written last.
         points.sort_by_key(|(day, _)| *day);
         let Some((newest, _)) = points.last().copied() else { return Self::default() };
         let kept = points.partition_point(|(day, _)| newest.since(*day) >= DAY_COUNT_MAX as i32);
@@ -112,8 +113,8 @@ impl Daily {
         Self { first, values }
     }
 
-    /// Sets the value of a day that is not older than the first; used for a day that is still going on. A value that is not a finite
-    /// number greater than 0, a day before the first and one more than a year after the last are ignored.
+    /// Sets the value of a day that is not older than the first; used for the current day. A value that is not finite
+    /// and greater than 0, a day before the first, and a day more than a year after the last are ignored.
     pub fn set(&mut self, day: Day, value: f64) {
         const DAYS_AHEAD_MAX: i32 = 366;
         if !is_value(value) {
@@ -168,7 +169,7 @@ impl Daily {
         (length > 0).then(|| self.first.plus(length - 1))
     }
 
-    /// The last day that has a value, with it.
+    /// The last day that has a value, and the value.
     pub fn last(&self) -> Option<(Day, f64)> {
         Some((self.last_day()?, *self.values.last()?))
     }
@@ -178,7 +179,7 @@ impl Daily {
         self.between(Day(i32::MIN), Day(i32::MAX))
     }
 
-    /// Days with a value from `from` to `until`, both included, oldest first.
+    /// Days with a value from `from` to `until`, both inclusive, oldest first.
     pub fn between(&self, from: Day, until: Day) -> impl DoubleEndedIterator<Item = (Day, f64)> + '_ {
         let index = |day: Day| usize::try_from(day.since(self.first)).unwrap_or_default().min(self.values.len());
         let start = index(from.max(self.first));
@@ -188,7 +189,7 @@ impl Daily {
             .map(move |(index, value)| (self.first.plus((start + index) as i32), *value))
     }
 
-    /// How many days have a value.
+    /// Number of days with a value.
     pub fn count(&self) -> usize {
         self.values.iter().filter(|value| !value.is_nan()).count()
     }
@@ -198,7 +199,7 @@ impl Daily {
         self.values.is_empty()
     }
 
-    /// This series over another one, on the days on which both have a value.
+    /// This series divided by another one, on the days on which both have a value.
     pub fn over(&self, denominator: &Self) -> Self {
         Self::new(self.iter().filter_map(|(day, value)| Some((day, value / denominator.get(day)?))))
     }

@@ -1,7 +1,7 @@
-//! Which source of an exchange-traded index is used, and what becomes of the others.
+//! Selects the source of an exchange-traded index, and compares the others with it.
 //!
-//! Sources are not averaged: they have the level of one calculation, some of them late. The preferred one that is up to date is used; each other
-//! is compared with it, session by session, and told as agreeing or not.
+//! Sources are not averaged: they all report the same calculation, some of them late. The preferred source that is up
+//! to date is used. Each other source is compared with it, session by session, and reported as agreeing or not.
 
 use std::collections::BTreeMap;
 
@@ -12,52 +12,52 @@ use crossmarket_domain::index::{IndexKind, IndexSource};
 use crossmarket_domain::state::ContributionStatus;
 use crossmarket_domain::{Decimal, Timestamp};
 
-/// How old a level may be while its session goes on: sources are up to 15 minutes late.
+/// Maximum age of a level during its session: sources are up to 15 minutes late.
 pub const LEVEL_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
-/// By how much two sources may differ on one session's close, in per cent.
+/// Maximum difference between two sources for a session's close, in per cent.
 const CLOSE_TOLERANCE_PERCENT: f64 = 0.25;
 
-/// By how much they may differ while it goes on, in per cent: one of them may be 15 minutes behind.
+/// Maximum difference during a session, in per cent: one source may be 15 minutes behind.
 const RUNNING_TOLERANCE_PERCENT: f64 = 1.0;
 
-/// An index of volatility moves this many times as much.
+/// A volatility index moves this many times as much.
 const VOLATILITY_FACTOR: f64 = 8.0;
 
-/// The newest that a source says of an index.
+/// A source's newest reading of an index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Midnight UTC of the date of the session that it is of.
+    /// Midnight UTC of the session's date.
     pub day: Timestamp,
     /// The level, or the session's close.
     pub level: Decimal,
-    /// Close of the session before, where the source tells it.
+    /// The previous session's close, if the source reports it.
     pub previous_close: Option<Decimal>,
-    /// The source's time of it; of a close, the end of the session.
+    /// The source's time of the level; for a close, the end of the session.
     pub event_time: Timestamp,
-    /// When it was received.
+    /// The receive time.
     pub receive_time: Timestamp,
 }
 
-/// A source and what it has said of one index.
+/// A source and its readings of one index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// The venue's id.
     pub venue: &'static str,
     pub venue_symbol: SmolStr,
-    /// The newest that it said.
+    /// The newest reading.
     pub reading: Option<Reading>,
-    /// Its latest closes by the day of their session.
+    /// The latest closes by session day.
     pub closes: BTreeMap<Timestamp, Decimal>,
 }
 
-/// The place of the source that is used, and what became of each. `sources` are in order of preference.
+/// The position of the source used, and the status of each. `sources` are in order of preference.
 pub fn resolve(sources: &[Source], kind: IndexKind, now: Timestamp) -> (Option<usize>, Vec<IndexSource>) {
     let fresh =
         sources.iter().position(|source| source.reading.as_ref().is_some_and(|reading| is_current(reading, now)));
     let newest = || {
         let readings = sources.iter().enumerate().filter_map(|(place, source)| Some((place, source.reading.as_ref()?)));
-        // Of equally old ones the preferred.
+        // Of equally recent ones, take the preferred one.
         readings.max_by_key(|(place, reading)| (reading.event_time, std::cmp::Reverse(*place))).map(|(place, _)| place)
     };
     let used = fresh.or_else(newest);
@@ -87,28 +87,29 @@ pub fn resolve(sources: &[Source], kind: IndexKind, now: Timestamp) -> (Option<u
             event_time: source.reading.as_ref().map(|reading| reading.event_time),
             deviation_percent,
             status,
-            // Closes are taken as they were printed: of a fund adjusted for splits only, never for dividends.
+            // Closes are used as printed: for a fund they are adjusted for splits only, never for dividends.
             adjusted: false,
         }
     });
     (used, told.collect())
 }
 
-/// Whether a reading is of the session that goes on, and young, or else of the last one that is over.
+/// True for a recent reading of the current session or, outside a session, a reading of the last ended one.
 fn is_current(reading: &Reading, now: Timestamp) -> bool {
     let Some(session) = latest_session(now) else { return false };
     let running = now < session.close;
     reading.day >= session.day_start() && (!running || now.since(reading.event_time) <= LEVEL_AGE_MAX)
 }
 
-/// Whether it is of one of the last two sessions that are over: some sources publish a close the next morning.
+/// True for a reading of one of the last two ended sessions: some sources publish a close the next morning.
 fn is_recent_close(reading: &Reading, now: Timestamp) -> bool {
     let Some(last) = last_closed_session(now) else { return false };
     let before = previous_session(last.date).unwrap_or(last);
     (before.day_start()..=last.day_start()).contains(&reading.day)
 }
 
-/// By how many per cent a source differs from the one that is used, on the newest session of which both have something, and how much it may.
+/// The difference in per cent between a source and the one used, for the newest session that both have, and the maximum
+/// allowed.
 fn compare(source: &Source, used: &Source, now: Timestamp) -> Option<(f64, f64)> {
     let percent = |own: Decimal, other: Decimal| (own.to_f64() / other.to_f64() - 1.0) * 100.0;
     let (own, other) = (source.reading.as_ref()?, used.reading.as_ref()?);

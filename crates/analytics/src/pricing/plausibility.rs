@@ -1,7 +1,7 @@
-//! Which observations are accepted. The others are dropped and counted by reason; the last good value stays.
+//! Decides which observations are accepted. The others are dropped and counted by reason; the last good value is kept.
 //!
-//! Texts that are no numbers never get here: the venues' parsers refuse them. The limits are far outside what any market shows, since
-//! a refused value is a hole: the aggregation deals with values that are merely wrong.
+//! Texts that are not numbers never get here: the venues' parsers reject them. The limits are far outside what any
+//! market shows, because a rejected value leaves a gap; values that are merely wrong are left to the aggregation.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use crossmarket_domain::{Candle, Decimal, Observation, Payload, Timestamp};
 /// Highest price or index level: 10¹². Bitcoin in Iranian rials is below 10¹¹.
 const PRICE_MAX: i64 = 1_000_000_000_000;
 
-/// Largest volume, supply, market cap or open interest, in whole units of whatever they are in: 10²¹. The largest
-/// supplies of tokens are near 10¹⁷.
+/// Largest volume, supply, market cap or open interest: 10²¹ whole units of the quantity. The largest token supplies
+/// are near 10¹⁷.
 const AMOUNT_MAX: i128 = 1_000_000_000_000_000_000_000;
 
 /// How far ahead of the receive time an event may be: clocks differ, by less than a minute.
 const FUTURE_MAX: Duration = Duration::from_secs(60);
 
-/// Largest factor between a price and the last good one, either way.
+/// Maximum factor between a price and the last good one, in either direction.
 const JUMP_FACTOR_MAX: i64 = 1_000;
 
-/// How long a last good price is a yardstick. A token that was redenominated is let in after this time.
+/// How long the last good price is used for comparison. After this time a redenominated token is accepted.
 const JUMP_MEMORY: Duration = Duration::from_secs(3_600);
 
 /// How far the sum of a long and a short share may be from 1: venues round to four places.
 const SHARE_SUM_TOLERANCE: f64 = 0.01;
 
-/// The last price of an instrument that was let in.
+/// The last accepted price of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastGood {
     /// The price, as observed.
     pub price: Decimal,
-    /// When it was received.
+    /// The receive time.
     pub receive_time: Timestamp,
 }
 
-/// Why an observation is refused.
+/// Why an observation is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
     /// A number is not finite.
@@ -47,11 +47,11 @@ pub enum RejectReason {
     Zero,
     /// A number is larger than anything real.
     TooLarge,
-    /// The price is more than [`JUMP_FACTOR_MAX`] times, or less than that part of, the last good one.
+    /// The price is more than [`JUMP_FACTOR_MAX`] times the last good one, or less than 1/[`JUMP_FACTOR_MAX`] of it.
     Jump,
-    /// The event is more than [`FUTURE_MAX`] ahead of its reception.
+    /// The event time is more than [`FUTURE_MAX`] after the receive time.
     FutureDated,
-    /// The numbers contradict each other: a high below a low, shares that are no shares.
+    /// The numbers contradict each other: a high below a low, or invalid shares.
     Inconsistent,
 }
 
@@ -81,7 +81,8 @@ impl RejectReason {
     }
 }
 
-/// Checks an observation. `last_good` is the instrument's last price that was, for tickers; others ignore it.
+/// Checks an observation. For tickers, `last_good` is the instrument's last accepted price; other observations ignore
+/// it.
 pub fn check(
     observation: &Observation,
     receive_time: Timestamp,
@@ -101,7 +102,8 @@ pub fn check(
     }
 }
 
-/// The last price must be a price. An empty side of the book, or a new listing's high, may be 0, which says that there is none.
+/// The last price, if present, must be above 0. A bid or ask, or a new listing's high, may be 0, which means that there
+/// is none.
 fn check_ticker(ticker: &Ticker, receive_time: Timestamp, last_good: Option<LastGood>) -> Result<(), RejectReason> {
     ticker.last_price.map_or(Ok(()), check_price)?;
     let others = [ticker.bid_price, ticker.ask_price, ticker.high_24h, ticker.low_24h];

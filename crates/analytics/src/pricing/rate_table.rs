@@ -24,21 +24,21 @@ const OTHER_STABLECOINS: [&str; 4] = ["EURC", "EURI", "EURR", "EURQ"];
 pub struct Rate {
     /// The rate, above 0.
     pub usd: Decimal,
-    /// Where it is from.
+    /// The rate's source.
     pub source: RateSource,
     pub stale_since: Timestamp,
 }
 
-/// Where a rate is from.
+/// The source of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RateSource {
     /// The US dollar itself.
     Dollar,
-    /// Its own aggregate out of the venues' prices.
+    /// The asset's aggregate of the venues' prices.
     Market,
-    /// A dollar stablecoin's market rate of less than 24 hours ago, no longer fresh, which is assumed to hold.
+    /// A dollar stablecoin's market rate, less than 24 hours old but no longer fresh, assumed to still hold.
     Carried,
-    /// A dollar stablecoin without a known market against the dollar, assumed to be worth one.
+    /// A dollar stablecoin without a known market against the dollar, assumed to be worth 1.
     Par,
 }
 
@@ -54,7 +54,7 @@ impl RateSource {
     }
 }
 
-/// US dollars per asset, by ticker. USD is always there.
+/// US dollars per asset, by ticker. USD is always present.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateTable {
     rates: HashMap<SmolStr, Rate>,
@@ -73,13 +73,13 @@ impl RateTable {
         self.rates.insert(asset, rate);
     }
 
-    /// Every rate but the dollar's, in no order.
+    /// Every rate except the dollar's, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Rate)> {
         self.rates.iter()
     }
 }
 
-/// True for state currencies.
+/// True for fiat currencies.
 pub fn is_fiat(asset: &str) -> bool {
     FIAT.contains(&asset)
 }
@@ -89,12 +89,12 @@ pub fn is_dollar_stablecoin(asset: &str) -> bool {
     DOLLAR_STABLECOINS.contains(&asset)
 }
 
-/// True for state currencies and what is pegged to one.
+/// True for fiat currencies and assets pegged to one.
 pub(super) fn is_currency(asset: &str) -> bool {
     is_dollar_stablecoin(asset) || is_fiat(asset) || OTHER_STABLECOINS.contains(&asset)
 }
 
-/// The end of time, for rates that never become stale.
+/// The end of time: for rates that never become stale.
 pub(super) fn never() -> Timestamp {
     Timestamp::from_micros(i64::MAX)
 }
