@@ -1,4 +1,5 @@
-//! Counts a connection's HTTP/2 frames as their bytes pass: a peer that keeps the server busy with frames without calls is cut off.
+//! Counts a connection's HTTP/2 frames as their bytes pass: a peer that keeps the server busy with frames without calls
+//! is cut off.
 //!
 //! Some frames cost the peer nothing but cost the server work. Such frames are free up to a burst, then limited in
 //! proportion to what the server sends and to time: clients do answer data with pings and window updates, and cancel

@@ -1,6 +1,6 @@
-//! The gRPC port's accept loop. It limits connections in total and per address, sets a deadline for the handshake and the preface, and pauses
-//! when the process runs out of file descriptors, which tonic's own loop does not. Silent connections make room for others before the deadline;
-//! peers that send frames without calls are cut off.
+//! The gRPC port's accept loop. It limits connections in total and per address, sets a deadline for the handshake and
+//! the preface, and pauses when the process runs out of file descriptors, which tonic's own loop does not. Silent
+//! connections make room for others before the deadline; peers that send frames without calls are cut off.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -469,7 +469,7 @@ mod tests {
         let ended = reading.await.expect("no panic").map_err(|error| error.kind());
         assert_eq!(ended, Err(io::ErrorKind::ConnectionAborted));
         let spoken = tokio::spawn(read_all(next.expect("a connection").expect("accepted")));
-        // Once a connection has sent data it stays, whoever else connects.
+        // Once a connection has sent data it stays, however many others connect.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let mut third = TcpStream::connect(address).await.expect("queued");
         third.write_all(b"x").await.expect("written");

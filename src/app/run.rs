@@ -70,7 +70,7 @@ struct Parts {
     banner: fn(&str) -> String,
 }
 
-/// What all parts share.
+/// Shared by all parts.
 struct Core {
     config: Config,
     clock: Clock,
@@ -217,7 +217,8 @@ async fn spawn_grpc(
     Ok(grpc::spawn(&core.config, listener, security.tls, api.routes, &core.shutdown.drain))
 }
 
-/// The collector ends when the drain begins: whoever takes over its shards need not wait for this process's clients.
+/// The collector ends when the drain begins, so that a successor for its shards need not wait for this process's
+/// clients.
 fn spawn_collector(core: &Core, mut settings: CollectorSettings) -> JoinHandle<Result<(), CollectorError>> {
     let (news, news_receiver) = mpsc::channel(INDEX_NEWS_MAX);
     settings.index_news = Some(news);
@@ -272,7 +273,8 @@ impl Running {
         let Self { core: Core { config, store, shutdown, .. }, mut background, mut server, collecting, otlp } = self;
         info!("draining");
         shutdown.drain.cancel();
-        // Streams end by themselves with their cursor; a client that never reads would hold its connection indefinitely.
+        // Streams end by themselves with their cursor; a client that never reads would hold its connection
+        // indefinitely.
         if !server.is_finished() && tokio::time::timeout(config.shutdown.grace, &mut server).await.is_err() {
             warn!("connections are still open after the grace: they end with the process");
             server.abort();

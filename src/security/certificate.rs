@@ -1,4 +1,4 @@
-//! What the service reads from certificates: their expiry and their names.
+//! Reads the expiry and the names of certificates.
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;

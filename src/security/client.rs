@@ -43,7 +43,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether its scopes include this one.
+    /// True when the caller's scopes include this one.
     #[cfg(test)]
     pub(super) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(scope)
@@ -140,7 +140,8 @@ impl Clients {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Identifies the caller. The first kind of credentials present decides: if it is invalid, another kind does not help.
+    /// Identifies the caller. The first kind of credentials present decides: if it is invalid, another kind does not
+    /// help.
     pub(super) fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Instant) -> Result<Caller, Refusal> {
         if !self.authentication_required {
             return Ok(self.caller(Scopes::ALL, self.usage_of_address(peer, now)));
@@ -168,7 +169,7 @@ impl Clients {
         self.addresses.of(peer.and_then(|peer| peer.address).map(|address| network(address.ip())), now)
     }
 
-    /// Whether a call needs credentials and has none.
+    /// True when a call needs credentials and has none.
     pub(super) fn is_stranger(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
         self.authentication_required
             && !headers.contains_key(API_KEY_HEADER)
@@ -211,7 +212,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Re
     }
 }
 
-/// What counts as one caller: an IPv4 address, or the /64 network of an IPv6 address, because a host can use all of its network.
+/// The key of one caller: an IPv4 address, or the /64 network of an IPv6 address, because a host can use all of its
+/// network.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),

@@ -12,8 +12,8 @@ use tokio::io::AsyncReadExt;
 /// Longest file of these kinds, in bytes.
 const FILE_LEN_MAX: u64 = 1 << 20;
 
-/// How often the files are checked. Their content decides, not their modification times: Kubernetes swaps a symbolic link above them, and
-/// a certificate may be renewed within the resolution of the file system's clock.
+/// How often the files are checked. Their content decides, not their modification times: Kubernetes swaps a symbolic
+/// link above them, and a certificate may be renewed within the resolution of the file system's clock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A file that cannot be read.
@@ -81,8 +81,8 @@ impl WatchedFiles {
         }
     }
 
-    /// The new content, once. Several files are not written at the same instant, so a change counts only when two checks in a row find the
-    /// same content.
+    /// The new content, once. Several files are not written at the same instant, so a change counts only when two
+    /// checks in a row find the same content.
     pub(super) async fn look(&mut self) -> Option<Result<Vec<Vec<u8>>, FileError>> {
         let result = read_all(&self.paths).await;
         let now = match &result {

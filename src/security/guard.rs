@@ -1,4 +1,5 @@
-//! The layer in front of every service: no request reaches a service before the caller is identified and its scope checked.
+//! The layer in front of every service: no request reaches a service before the caller is identified and its scope
+//! checked.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Guard {
         &self.clients.refusals
     }
 
-    /// Whether a call has no credentials although they are required. Nothing is verified.
+    /// True when a call has no credentials although they are required. Nothing is verified.
     pub(crate) fn is_stranger<B>(&self, request: &Request<B>) -> bool {
         self.clients.is_stranger(request.headers(), request.extensions().get::<Peer>())
     }

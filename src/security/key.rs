@@ -1,7 +1,7 @@
 //! API keys. The configuration holds only their hashes, so reading it reveals no key.
 //!
-//! The hash is plain SHA-256. Slow hashes protect passwords, which can be guessed; a key of 256 random bits cannot, and a slow hash per call
-//! would help an attacker to keep the service busy.
+//! The hash is plain SHA-256. Slow hashes protect passwords, which can be guessed; a key of 256 random bits cannot, and
+//! a slow hash per call would help an attacker to keep the service busy.
 
 use std::fmt;
 

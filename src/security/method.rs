@@ -1,4 +1,4 @@
-//! What each method of the API requires of its caller.
+//! The requirements of each method of the API on its caller.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use prost_types::FileDescriptorSet;
 use super::scope::{Scope, Scopes};
 use crossmarket_api::FILE_DESCRIPTOR_SET;
 
-/// What a method requires of its caller.
+/// A method's requirement on its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Nothing: probes have no credentials.
@@ -48,13 +48,14 @@ impl Methods {
         Self { streaming }
     }
 
-    /// Whether the method answers with a stream, which holds one of its caller's permits as long as the client likes.
+    /// True when the method answers with a stream, which holds one of its caller's permits as long as the client likes.
     pub(super) fn is_streaming(&self, path: &str) -> bool {
         self.streaming.contains(path)
     }
 }
 
-/// What a call of a path (`/package.Service/Method`) requires. All methods of a service require the same, whether they exist or not.
+/// The requirement of a path (`/package.Service/Method`). All methods of a service have the same, whether they exist or
+/// not.
 pub(super) fn access(path: &str) -> Access {
     let service = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
     let scope = match service {

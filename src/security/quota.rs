@@ -95,7 +95,7 @@ impl Usage {
         taken.ok().map(|_| Permit { usage: Arc::clone(self), of })
     }
 
-    /// Whether nothing is in use, so that forgetting the client changes nothing.
+    /// True when nothing is in use, so that forgetting the client changes nothing.
     fn is_spent(&self, now: Instant) -> bool {
         let rate = f64::from(self.quotas.calls_per_second.unwrap_or_default());
         let mut bucket = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,8 +114,8 @@ impl Bucket {
     }
 }
 
-/// Usage of callers that the configuration does not name, by address or token subject. Their number is bounded; when all of them are active,
-/// further callers share one usage and therefore one quota.
+/// Usage of callers that the configuration does not name, by address or token subject. Their number is bounded; when
+/// all of them are active, further callers share one usage and therefore one quota.
 #[derive(Debug)]
 pub(super) struct Usages<K> {
     quotas: Quotas,

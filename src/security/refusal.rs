@@ -13,7 +13,7 @@ use crossmarket_api::ERROR_DOMAIN;
 pub enum Refusal {
     /// There are no credentials.
     Missing,
-    /// The credentials belong to nobody, or were not signed by the issuer.
+    /// The credentials are unknown, or were not signed by the issuer.
     Invalid,
     /// The credentials have expired.
     Expired,
@@ -27,7 +27,8 @@ pub enum Refusal {
     Subscriptions,
 }
 
-/// The retry delay for a client with too many streams or subscriptions. It depends on when the client closes one, so it is a guess.
+/// The retry delay for a client with too many streams or subscriptions. It depends on when the client closes one, so it
+/// is a guess.
 const PERMIT_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 impl Refusal {

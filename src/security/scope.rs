@@ -25,7 +25,8 @@ impl Scope {
     pub const ALL: [Self; 7] =
         [Self::Prices, Self::LongShort, Self::Indices, Self::Signals, Self::Overview, Self::Catalog, Self::Reflection];
 
-    /// The name in settings and tokens: `prices`, `long_short`, `indices`, `signals`, `overview`, `catalog`, `reflection`.
+    /// The name in settings and tokens: `prices`, `long_short`, `indices`, `signals`, `overview`, `catalog`,
+    /// `reflection`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prices => "prices",
@@ -73,7 +74,7 @@ impl Scopes {
         self.has_any_of(Self::of(&[scope]))
     }
 
-    /// Whether the sets intersect.
+    /// True when the sets intersect.
     pub(crate) fn has_any_of(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -1,4 +1,5 @@
-//! TLS and mutual TLS of the gRPC port. Files are read again when they change; open connections keep what they started with.
+//! TLS and mutual TLS of the gRPC port. Files are read again when they change; open connections keep what they started
+//! with.
 
 use std::io;
 use std::path::PathBuf;

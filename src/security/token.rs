@@ -1,4 +1,5 @@
-//! JSON Web Tokens (RFC 7519, RFC 9068): signed by one issuer, for one audience, with algorithms fixed by the settings and not by the token.
+//! JSON Web Tokens (RFC 7519, RFC 9068): signed by one issuer, for one audience, with algorithms fixed by the settings
+//! and not by the token.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -32,7 +33,7 @@ const KEYS_MAX: usize = 64;
 pub struct TokenSettings {
     /// `iss`.
     pub issuer: String,
-    /// What `aud` must be or contain.
+    /// The required value of `aud`, or of one of its entries.
     pub audience: String,
     pub algorithms: Vec<TokenAlgorithm>,
     /// The issuer's public keys, a JSON Web Key Set. Read again when it changes.
@@ -78,7 +79,7 @@ impl TokenAlgorithm {
         }
     }
 
-    /// Whether a key of the set is for this algorithm.
+    /// True when a key of the set is for this algorithm.
     fn fits(self, key: &Jwk) -> bool {
         let said = match key.common.key_algorithm {
             None => true,

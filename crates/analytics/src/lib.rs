@@ -4,14 +4,13 @@
 //! Prices stay exact decimals up to the published price; statistics (changes, volatility, RSI) are floats.
 //!
 //! - Prices: [`plausibility`] decides which observations count; [`rates`] finds US dollars per quote asset;
-//! [`aggregate`]
-//!   combines the prices of several venues into one.
+//!   [`aggregate`] combines the prices of several venues into one.
 //! - Figures of one asset: [`snapshot`] combines them, each with its derivation; [`returns`] and [`drawdown`] are two
-//! of them.
+//!   of them.
 //! - [`long_short`]: pools ratios, and computes their breadth over ranks.
-//! - Indices: [`daily`] has days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`], [`levels`] and
-//!   [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of any index's level;
-//!   [`index_sources`] chooses between the sources of an exchange-traded index.
+//! - Indices: [`daily`] has days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`],
+//!   [`levels`] and [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of
+//!   any index's level; [`index_sources`] chooses between the sources of an exchange-traded index.
 
 #![deny(unreachable_pub)]
 

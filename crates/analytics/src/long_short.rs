@@ -1,10 +1,12 @@
 //! Pools the long/short ratios of several venues, and shows how ratios are distributed over market-cap ranks.
 //!
-//! 1. Within one kind that venues define alike, the aggregate's long share is the mean of the venues' long *shares*, weighted by open
-//!    interest in US dollars. Ratios are never averaged: the mean of 1/3 and 3 is no balance.
+//! 1. Within one kind that venues define alike, the aggregate's long share is the mean of the venues' long *shares*,
+//!    weighted by open interest in US dollars. Ratios are never averaged: the mean of 1/3 and 3 is no balance.
 //! 2. A value older than its freshness TTL is stale. When no other is left, the last known values are carried.
-//! 3. A value without open interest has no weight beside values that have one. When none has any, all weights are equal.
-//! 4. Kinds that each venue defines in its own way ([`LongShortKind::is_pooled`]) are listed side by side and never pooled.
+//! 3. A value without open interest has no weight beside values that have one. When none has any, all weights are
+//!    equal.
+//! 4. Kinds that each venue defines in its own way ([`LongShortKind::is_pooled`]) are listed side by side and never
+//!    pooled.
 
 use std::time::Duration;
 

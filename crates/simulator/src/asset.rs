@@ -136,8 +136,8 @@ pub(super) struct Past {
     pub age_days: Option<i64>,
 }
 
-/// How many days before the start the known changes begin: 24 hours, a week, the new year's eve, a month, a quarter, Bitcoin's high
-/// of 2025-10-06, a year.
+/// How many days before the start the known changes begin: 24 hours, a week, the new year's eve, a month, a quarter,
+/// Bitcoin's high of 2025-10-06, a year.
 pub(super) const CHANGE_DAYS: [i64; 7] = [1, 7, 15, 30, 90, 101, 365];
 
 /// Changes of the assets whose January 2026 the documentation describes, and of those that led.

@@ -1,4 +1,5 @@
-//! The simulated assets: real names and tickers, figures of mid January 2026 from general knowledge, rounded, some of them guessed.
+//! The simulated assets: real names and tickers, figures of mid January 2026 from general knowledge, rounded, some of
+//! them guessed.
 
 use super::asset::{Asset, coin};
 
@@ -28,8 +29,8 @@ const RWA: &[&str] = &["real-world-assets-rwa", "decentralized-finance-defi"];
 const INFRA: &[&str] = &["infrastructure"];
 const LSD: &[&str] = &["liquid-staking", "decentralized-finance-defi"];
 
-/// Every asset: ticker, CoinGecko id, name, price (USD), market cap and 24-hour volume (millions of USD), all-time high (USD) and
-/// its date, categories. The order means nothing and stays: it seeds the paths.
+/// Every asset: ticker, CoinGecko id, name, price (USD), market cap and 24-hour volume (millions of USD), all-time high
+/// (USD) and its date, categories. The order means nothing and stays: it seeds the paths.
 #[rustfmt::skip]
 pub const ASSETS: &[Asset] = &[
     coin("BTC", "bitcoin", "Bitcoin", 95_391.0, 1_904_300.0, 52_640.0, 126_198.0, "2025-10-06", POW),

@@ -1,10 +1,11 @@
-//! The simulated assets long before the start: daily closes and market caps since 2014, which no simulated venue serves.
-//! The demo imports them to have years of history.
+//! The simulated assets long before the start: daily closes and market caps since 2014, which no simulated venue
+//! serves. The demo imports them to have years of history.
 //!
-//! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of each asset's story and never
-//! above its all-time high. Market caps are price by supply, and the supply of all coins but Bitcoin is scaled day by day so that the sum of
-//! the market caps outside the ten largest, divided by Bitcoin's price, follows the story of the documentation: a rally of 423 % up to January 2018, one
-//! of 503 % up to November 2021, each from a level three per cent below that at which the simulated market starts.
+//! For the last [`HISTORY_DAYS`] the prices are those of the market's paths. Before, they go through a few points of
+//! each asset's story and never above its all-time high. Market caps are price by supply, and the supply of all coins
+//! but Bitcoin is scaled day by day so that the sum of the market caps outside the ten largest, divided by Bitcoin's
+//! price, follows the story of the documentation: a rally of 423 % up to January 2018, one of 503 % up to November
+//! 2021, each from a level three per cent below that at which the simulated market starts.
 
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ const BITCOIN: &[(Date, f64)] = &[
     (date(2022, 11, 21), 15_780.0),
 ];
 
-/// Terra's coin lost all but a hundred-thousandth of its price within a week, and its supply grew as much: rough closes of both ends.
+/// Terra's coin lost all but a hundred-thousandth of its price within a week, and its supply grew as much: rough closes
+/// of both ends.
 const TERRA: &str = "LUNC";
 const TERRA_FALL: [(Date, f64); 2] = [(date(2022, 5, 7), 70.0), (date(2022, 5, 13), 0.000_12)];
 
@@ -294,7 +296,8 @@ fn story(market: &Market, asset: &Asset, first: usize, reached: f64) -> Vec<(usi
     points
 }
 
-/// The coin whose price an asset follows. One that follows a currency of a state has none: before the market's paths begin it stands still.
+/// The coin whose price an asset follows. One that follows a currency of a state has none: before the market's paths
+/// begin it stands still.
 fn leader(asset: &Asset) -> Option<usize> {
     let Behaviour::Tracks(tracked) = asset.behaviour() else { return None };
     ASSETS.iter().position(|other| other.ticker == tracked && !other.is_fiat())
@@ -347,7 +350,8 @@ fn scale(market: &Market, closes: &[Vec<Option<f64>>], day_count: usize) -> Vec<
     scale
 }
 
-/// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in May 2022 and trillions after.
+/// The supply on a day: today's, but for Terra's coin, of which there were a few hundred millions before its fall in
+/// May 2022 and trillions after.
 fn supply_on(asset: &Asset, offset: usize) -> f64 {
     const BEFORE_THE_FALL: f64 = 345e6;
     let [_, (fallen, _)] = TERRA_FALL;
@@ -360,7 +364,8 @@ fn is_counted(asset: &Asset) -> bool {
     !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }
 
-/// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the others.
+/// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the
+/// others.
 fn outside_the_largest(mut caps: Vec<f64>) -> f64 {
     caps.sort_by(|left, right| right.total_cmp(left));
     caps.iter().take(RANKED_MAX).skip(LARGEST).sum()

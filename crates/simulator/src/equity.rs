@@ -1,8 +1,10 @@
-//! The simulated share markets: levels of indices by New York's sessions, a pure function of the seed and of time like everything else here.
+//! The simulated share markets: levels of indices by New York's sessions, a pure function of the seed and of time like
+//! everything else here.
 //!
-//! Closes run from [`FIRST_YEAR`] on, between known points and with noise that vanishes at them; the points are rough closes from general knowledge.
-//! The Russell 2000 forms an inverse head and shoulders in the autumn of 2025 (shoulders at 2,425 and 2,432, the head at 2,310, under a
-//! neckline at 2,535), breaks out in January, and stands 7 % above the close of 2025 when the simulated market starts: higher than ever before.
+//! Closes run from [`FIRST_YEAR`] on, between known points and with noise that vanishes at them; the points are rough
+//! closes from general knowledge. The Russell 2000 forms an inverse head and shoulders in the autumn of 2025 (shoulders
+//! at 2,425 and 2,432, the head at 2,310, under a neckline at 2,535), breaks out in January, and stands 7 % above the
+//! close of 2025 when the simulated market starts: higher than ever before.
 
 use crossmarket_domain::Timestamp;
 use crossmarket_domain::calendar::{Session, day_start, sessions_between};
@@ -67,7 +69,8 @@ impl Equities {
         INDICES.iter().find(|index| index.code == code)
     }
 
-    /// The levels of the sessions that have begun by `now` and open in `[from, until)`, oldest first; the last may be going on.
+    /// The levels of the sessions that have begun by `now` and open in `[from, until)`, oldest first; the last may be
+    /// the current session.
     pub fn bars(&self, index: &EquityIndex, from: Timestamp, until: Timestamp, now: Timestamp) -> Vec<SessionBar> {
         let first = self.sessions.partition_point(|session| session.open < from);
         let begun = self.sessions.get(first..).unwrap_or_default().iter().enumerate();
@@ -195,7 +198,7 @@ fn closes(seed: u64, index: &EquityIndex, sessions: &[Session], start: usize) ->
     }
     let mut log = logs.get(start).copied().unwrap_or_default();
     for place in start + 1..sessions.len() {
-        // What comes after the story returns slowly to where it began, so that a volatility stays one.
+        // After the story, levels return slowly to where they began, so that a volatility index stays a plausible one.
         let home = logs.get(start).copied().unwrap_or_default();
         log += draw(place) * index.noise + (home - log) * index.reversion;
         if let Some(slot) = logs.get_mut(place) {

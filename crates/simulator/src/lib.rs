@@ -1,5 +1,5 @@
-//! A simulated market and its venues on loopback, for the demo and for tests: invented data in the venues' own wire formats, over HTTP
-//! and WebSocket, the same for the same seed.
+//! A simulated market and its venues on loopback, for the demo and for tests: invented data in the venues' own wire
+//! formats, over HTTP and WebSocket, the same for the same seed.
 //!
 //! [`Market`] is the truth; each venue reports it with a small deviation of its own. The venues themselves are next to
 //! their decoders in `crossmarket-venues`; this crate has their shared parts. Two of them each quote one asset far off

@@ -1,4 +1,5 @@
-//! A venue's listings and quotes: the market's prices with the venue's own small deviation, in the venue's quote currency.
+//! A venue's listings and quotes: the market's prices with the venue's own small deviation, in the venue's quote
+//! currency.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Long/short ratios of the simulated venues: most accounts are long, and more so in smaller assets.
 //!
-//! The logarithm of a ratio is a line in the logarithm of the rank, with a part of the asset's own, a part of the venue's own and two that
-//! wander. Positions of top traders lean less, takers hardly at all. Everything is a function of the seed, the asset, the kind and the time.
+//! The logarithm of a ratio is linear in the logarithm of the rank, plus one part specific to the asset, one specific
+//! to the venue and two that vary over time. Positions of top traders lean less to one side, taker volumes hardly at
+//! all. Everything is a function of the seed, the asset, the kind and the time.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -73,7 +74,8 @@ impl Rows {
         Self { from: number(params, from).map(Timestamp::from_seconds), ..self }
     }
 
-    /// The rows' times, oldest first: the ends of the periods that are over. Venues with a start give the oldest, else the newest.
+    /// The rows' times, oldest first: the ends of the periods that have ended. Venues with a start return the oldest
+    /// rows, others the newest.
     pub fn times(&self, now: Timestamp) -> Vec<Timestamp> {
         let length = self.period.duration();
         let newest = now.floor_to(length);

@@ -1,4 +1,5 @@
-//! The simulated market: what every asset is worth at any time. Venues report it with small deviations; tests compare with it.
+//! The simulated market: what every asset is worth at any time. Venues report it with small deviations; tests compare
+//! with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -147,7 +148,8 @@ impl Market {
         self.seed
     }
 
-    /// The truth about an asset at a time, or `None` for a ticker that is not simulated and for a time before it traded.
+    /// The truth about an asset at a time, or `None` for a ticker that is not simulated and for a time before it
+    /// traded.
     pub fn figures(&self, ticker: &str, time: Timestamp) -> Option<Figures> {
         let asset = self.position(ticker)?;
         let at = seconds(time);
@@ -181,8 +183,9 @@ impl Market {
         })
     }
 
-    /// The candles of an asset that start at `from` or later and before `to`; the last is the running one when `to` is after `now`.
-    /// Nothing is invented: none starts before the asset traded, nor, for 5-minute candles, more than 60 days before the start.
+    /// The candles of an asset that start at `from` or later and before `to`; the last is the current one when `to` is
+    /// after `now`. No candle starts before the asset traded and, for 5-minute candles, none more than 60 days before
+    /// the start.
     pub fn candles(
         &self,
         ticker: &str,

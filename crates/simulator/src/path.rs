@@ -1,9 +1,10 @@
 //! One asset's price path: a pure function of seed and time, from [`HISTORY_DAYS`] before the start to any time after
 //! it.
 //!
-//! Time is cut into blocks of 24 hours that meet at the start. The prices where blocks meet come first: a bridge through what is known
-//! of the past, a walk into the future. Within a block the path is a bridge of 5-minute steps (hourly ones in the remote past), and
-//! within a step one of midpoints. The block that ends at the start is scaled so that its realized volatility is exactly the one wanted.
+//! Time is cut into blocks of 24 hours that meet at the start. The prices where blocks meet come first: a bridge
+//! through what is known of the past, a walk into the future. Within a block the path is a bridge of 5-minute steps
+//! (hourly ones in the remote past), and within a step one of midpoints. The block that ends at the start is scaled so
+//! that its realized volatility is exactly the one wanted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,8 +83,8 @@ pub(super) struct Step {
 }
 
 impl Path {
-    /// The path of an asset with that past. `ceiling` is the logarithm of its all-time high over its price at the start, reached
-    /// `ceiling_days` before the start.
+    /// The path of an asset with that past. `ceiling` is the logarithm of its all-time high over its price at the
+    /// start, reached `ceiling_days` before the start.
     pub(crate) fn new(seed: u64, market_seed: u64, past: Past, ceiling: f64, ceiling_days: i64) -> Self {
         let mut path = Self {
             seed,

@@ -1,4 +1,4 @@
-//! What every part of the program records: metrics and spans. How they leave the process is the service's business.
+//! The metrics and spans that every part of the program records. Exporting them is the service's job.
 //!
 //! - [`metrics`]: declares every metric; [`registry`] has the instruments, [`exposition`] their text.
 //! - [`trace`]: spans, and who decides that they are recorded.

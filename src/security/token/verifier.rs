@@ -80,7 +80,8 @@ mod tests {
 
     use super::*;
 
-    // A modulus of 2,048 bits for the exponent 65537, and signatures of MESSAGE, made with OpenSSL; the private key was discarded.
+    // A modulus of 2,048 bits for the exponent 65537, and signatures of MESSAGE, made with OpenSSL; the private key was
+    // discarded.
     const MESSAGE: &[u8] = b"a message";
     const MODULUS: &str = "ta8zsMqCqCZN_1TAscmTP_yfz5jQrtTP_UzRYaGq3xVW_3ryHNArXCGBnSY7KoDKZYHR40m8exsRJImQCIiAFqXOzOBlAkJUyZGl\
     e2vmdpdsEcs9JN6ZtAs4jtSlq1YIVuIzhLBFu0Aq_eJOVWQBdI14NuqUgaulAqvg8VEG2-wFmuEXmLoc25_WwZdSeHZ6F8pIdcyY\

@@ -19,8 +19,9 @@ pub(crate) const MONTH_RETURN_COUNT: usize = 30;
 /// Days per year of a market that never closes.
 pub(crate) const DAYS_PER_YEAR: f64 = 365.0;
 
-/// Volatility of the 24 hours up to the last full 5 minutes: the square root of the sum of the squared log returns of 5-minute samples (the
-/// closes of 5-minute candles), mean taken as zero, in per cent, not annualized (Andersen and Bollerslev 1998).
+/// Volatility of the 24 hours up to the last full 5 minutes: the square root of the sum of the squared log returns of
+/// 5-minute samples (the closes of 5-minute candles), mean taken as zero, in per cent, not annualized (Andersen and
+/// Bollerslev 1998).
 ///
 /// A return across missing samples is squared as one. Without drift, its expected square is the sum of the expected
 /// squares of the returns it covers, so the estimate stays unbiased. `None` with more than [`DAY_MISSING_MAX`] of
@@ -54,7 +55,8 @@ pub(crate) fn realized_24h(five_minute: &[Candle], as_of: Timestamp) -> Option<E
     })
 }
 
-/// Volatility of the last 30 daily log returns: their sample standard deviation (divisor 29) times the square root of 365, in per cent.
+/// Volatility of the last 30 daily log returns: their sample standard deviation (divisor 29) times the square root of
+/// 365, in per cent.
 ///
 /// The closes are those of 31 consecutive UTC days that have ended; `None` when one is missing.
 pub(crate) fn annualized_30d(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {

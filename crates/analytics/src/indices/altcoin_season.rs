@@ -3,17 +3,16 @@
 //! be compared.
 //!
 //! 1. *Ranking.* Assets are ranked by market cap on the window's last day, largest first, ties by ticker. Bitcoin is
-//! ranked
-//!    too. If no asset but Bitcoin has a market cap for that day, today's ranks are used and the answer says so:
-//! today's
-//!    ranks favour survivors.
+//!    ranked too. If no asset but Bitcoin has a market cap for that day, today's ranks are used and the answer says so:
+//!    today's ranks favour survivors.
 //! 2. *Universe.* The first `universe_size` that are neither Bitcoin nor stablecoins, wrapped, staked or asset-backed
 //!    tokens or currencies. Assets skipped on the way are listed with the reason. An asset without a price at either
-//! end is
-//!    skipped too, unless its history begins after the window did: such a young asset keeps its place but is left out.
-//! 3. *Returns.* The close of the last day over the close of the day `window_days` before, − 1. No day is replaced by a neighbour.
+//!    end is skipped too, unless its history begins after the window did: such a young asset keeps its place but is
+//!    left out.
+//! 3. *Returns.* The close of the last day over the close of the day `window_days` before, − 1. No day is replaced by a
+//!    neighbour.
 //! 4. *Score.* 100 × (constituents whose return is greater than Bitcoin's) / constituents. An equal return does not
-//! count.
+//!    count.
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +69,7 @@ pub struct SeasonCandidate<'a> {
 pub struct Season {
     /// From 0 to 100. `None` without a constituent or without Bitcoin's return.
     pub score: Option<f64>,
-    /// What the score means.
+    /// The meaning of the score.
     pub label: Option<Label>,
     /// Bitcoin's return in per cent.
     pub btc_return_percent: Option<f64>,
@@ -84,7 +83,7 @@ pub struct Season {
     pub ranked_at_end: bool,
 }
 
-/// What a score means.
+/// The meaning of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Label {
     /// At least [`ALTCOIN_SEASON_SCORE_MIN`].
@@ -118,7 +117,7 @@ pub struct SeasonConstituent {
     pub end_price: f64,
     /// Its return in per cent.
     pub return_percent: f64,
-    /// Whether that is greater than Bitcoin's.
+    /// True when that is greater than Bitcoin's.
     pub beat_btc: bool,
 }
 

@@ -70,7 +70,8 @@ pub struct RebalanceRule {
 pub struct Constituent<'a> {
     /// Daily closes in US dollars.
     pub closes: &'a Daily,
-    /// Daily market caps in US dollars. Needed on the day of a rebalancing unless weights are equal and all members are taken.
+    /// Daily market caps in US dollars. Needed on the day of a rebalancing unless weights are equal and all members are
+    /// taken.
     pub market_caps: &'a Daily,
 }
 

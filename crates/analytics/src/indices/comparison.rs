@@ -1,13 +1,15 @@
 //! Comparisons: subjects against a benchmark over one window, both sampled at each joint session.
 //!
-//! A *session* is a day of the calendar that the caller supplies: the dates of New York sessions where either side is traded there, otherwise
-//! every UTC day. A *joint* session is one on which both sides have a value; returns run from one joint session to the next, so that
-//! Friday to Monday is one return on both sides, and a session that one side misses lengthens the return of both.
+//! A *session* is a day of the calendar that the caller supplies: the dates of New York sessions where either side is
+//! traded there, otherwise every UTC day. A *joint* session is one on which both sides have a value; returns run from
+//! one joint session to the next, so that Friday to Monday is one return on both sides, and a session that one side
+//! misses lengthens the return of both.
 //!
 //! Figures computed from the log returns `s` of the subject and `b` of the benchmark, with sample statistics (divisor
 //! `n − 1`):
 //!
-//! - correlation: `cov(s, b) / √(var(s) var(b))` (Pearson); beta: `cov(s, b) / var(b)`, the slope of the least squares line;
+//! - correlation: `cov(s, b) / √(var(s) var(b))` (Pearson); beta: `cov(s, b) / var(b)`, the slope of the least squares
+//!   line;
 //! - alpha: `(mean(s) − beta × mean(b)) × periods per year`, without a riskless rate (Jensen 1968);
 //! - tracking error: `√(var(s − b) × periods per year)`; volatility: `√(var × periods per year)`.
 //!
@@ -95,9 +97,9 @@ pub struct ComparisonFigures {
     pub max_drawdown_benchmark_percent: f64,
     /// Returns on each side, one less than samples; at least 9.
     pub observation_count: u32,
-    /// Sessions of the window, for weekly samples weeks with a session, that have no sample because a side has no value. The window
-    /// begins with the day of [`WindowStart::From`] or the first sample, and ends with the last session of the calendar that is not after
-    /// [`ComparisonParameters::end`].
+    /// Sessions of the window, for weekly samples weeks with a session, that have no sample because a side has no
+    /// value. The window begins with the day of [`WindowStart::From`] or the first sample, and ends with the last
+    /// session of the calendar that is not after [`ComparisonParameters::end`].
     pub missing_count: u32,
     /// The periods per year used to annualize.
     pub periods_per_year: f64,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::daily::{Daily, Day};
 use crossmarket_domain::Timestamp;
 
-/// How much older than the start of the span a session's close may be, in days. No closure of the New York exchanges since
-/// 1933 was longer.
+/// How much older than the start of the span a session's close may be, in days. No closure of the New York exchanges
+/// since 1933 was longer.
 const CLOSURE_DAYS_MAX: i32 = 7;
 
 /// How much older than the start of the span the 24-hour reference may be.

@@ -205,7 +205,8 @@ mod tests {
         }
     }
 
-    /// Peaks three days apart and a right shoulder a month later: the line through the peaks would be at 56.5 when the price is 100.
+    /// Peaks three days apart and a right shoulder a month later: the line through the peaks would be at 56.5 when the
+    /// price is 100.
     #[test]
     fn a_line_that_runs_below_a_shoulder_is_no_neckline() {
         let mut values = vec![110.0, 97.0];

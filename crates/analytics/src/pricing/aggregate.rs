@@ -1,19 +1,22 @@
 //! The aggregate price of one asset.
 //!
-//! 1. Each venue's price (last trade, or halfway between bid and ask when no trade is known) is divided by the instrument's
-//!    multiplier and converted to US dollars.
-//! 2. A price older than its budget, counted from the earlier of event and receive time, is stale; so is one converted by a stale rate.
-//! 3. Instruments count in three tiers, and the first tier with enough fresh venues is the one that is used:
-//!    spot against dollars, stablecoins and other currencies; spot against other crypto assets; perpetual futures.
-//!    A perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both are second choice.
-//!    Instruments of tiers that are not needed are not considered and not listed. Instruments of any other kind never are.
-//! 4. With at least three fresh prices, one that lies further from their median than `outlier_deviations` median absolute deviations
-//!    (not scaled), and further than `outlier_floor_percent`, is an outlier. Of two that disagree, either may be wrong:
-//!    both are used, the larger volume decides (half-way when equal), and the dispersion says how far apart they are.
-//! 5. The price is the median weighted by 24-hour volume in US dollars (in millionths of a dollar, as integers, so that the order of
-//!    the venues never matters). When no venue has a volume all weights are equal.
+//! 1. Each venue's price (last trade, or halfway between bid and ask when no trade is known) is divided by the
+//!    instrument's multiplier and converted to US dollars.
+//! 2. A price older than its freshness TTL, counted from the earlier of event and receive time, is stale. So is one
+//!    converted at a stale rate.
+//! 3. Instruments count in three tiers, and the first tier with enough fresh venues is the one that is used: spot
+//!    against dollars, stablecoins and other currencies; spot against other crypto assets; perpetual futures. A
+//!    perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both are second
+//!    choice. Instruments of tiers that are not needed are not considered and not listed. Instruments of any other kind
+//!    never are.
+//! 4. With at least three fresh prices, one that lies further from their median than `outlier_deviations` median
+//!    absolute deviations (not scaled), and further than `outlier_floor_percent`, is an outlier. Of two that disagree,
+//!    either may be wrong: both are used, the larger volume decides (half-way when equal), and the dispersion says how
+//!    far apart they are.
+//! 5. The price is the median weighted by 24-hour volume in US dollars (in millionths of a dollar, as integers, so that
+//!    the order of the venues never matters). When no venue has a volume all weights are equal.
 //! 6. With fewer venues than required, the newest known price is carried. When no venue has a price, a listing's is
-//! used.
+//!    used.
 
 #[cfg(test)]
 mod tests;

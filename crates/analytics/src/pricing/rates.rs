@@ -4,7 +4,8 @@
 //!
 //! 1. markets against USD (USDT/USD, EUR/USD, BTC/USD);
 //! 2. for dollar stablecoins, markets against other fiat currencies (USDT/EUR);
-//! 3. for USDT and USDC, if [`RateSettings::stablecoin_par`] allows it: the last market rate of at most 24 hours ago, else par;
+//! 3. for USDT and USDC, if [`RateSettings::stablecoin_par`] allows it: the last market rate of at most 24 hours ago,
+//!    else par;
 //! 4. markets against anything already priced (BNB/USDT, DAI/USDT), twice, so that one more link is followed;
 //! 5. for fiat currencies, the inverse of a dollar's or a stablecoin's markets against them (USDT/TRY);
 //! 6. for the other dollar stablecoins, as step 3;

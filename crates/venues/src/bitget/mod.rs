@@ -324,8 +324,8 @@ impl<'a> Entry<'a> {
 /// the same with `Position` for `Account`, or of taker volumes `{"buyVolume":"30","sellVolume":"20","ts":"1700000100000"}`. The third
 /// figure of shares has been wrong by a factor of 100, so the ratio is taken of the two sides.
 ///
-/// `position-long-short` counts all positions, not a top trader's. The rows of the margin statistics (`longRatio`) count loans, which no
-/// [`LongShortKind`] means, so they are reported as without a value.
+/// `position-long-short` counts all positions, not a top trader's. The rows of the margin statistics (`longRatio`)
+/// count loans, which no [`LongShortKind`] means, so they are reported as without a value.
 fn read_shares(
     reader: &mut Reader<'_>,
     builder: &mut ResponseBuilder<'_>,

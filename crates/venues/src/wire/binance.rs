@@ -169,8 +169,9 @@ pub(crate) fn push_span(query: &mut String, options: &RequestOptions, rows_max: 
     }
 }
 
-/// Reads klines, oldest first: `[[1700006400000,"2.0","2.6","1.9","2.5","1000.5",1700092799999,"2250.0",9,"…","…","0"]]`. The body
-/// does not name its symbol.
+/// Reads klines, oldest first:
+/// `[[1700006400000,"2.0","2.6","1.9","2.5","1000.5",1700092799999,"2250.0",9,"…","…","0"]]`. The body does not name
+/// its symbol.
 pub(crate) fn klines(ask: &Ask, response: &Response) -> Result<Parsed, VenueError> {
     if let Some(error) = refusal(&response.body) {
         return Err(error);

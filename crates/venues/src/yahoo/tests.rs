@@ -7,7 +7,8 @@ fn parse(body: &str) -> Result<Parsed, VenueError> {
     Yahoo.parse(&Ask::all(Feed::IndexLevels), &response)
 }
 
-/// A chart of the Russell 2000 whose last trade was at `market_time`, in the session of 2026-01-15 (14:30 to 21:00 UTC).
+/// A chart of the Russell 2000 whose last trade was at `market_time`, in the session of 2026-01-15 (14:30 to 21:00
+/// UTC).
 fn chart(market_time: &str, rest: &str) -> String {
     let second = Timestamp::parse(market_time).expect("a time").as_seconds();
     format!(
