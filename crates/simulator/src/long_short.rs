@@ -74,8 +74,8 @@ impl Rows {
         Self { from: number(params, from).map(Timestamp::from_seconds), ..self }
     }
 
-    /// The rows' times, oldest first: the ends of the periods that have ended. Venues with a start return the oldest
-    /// rows, others the newest.
+    /// The rows' times, oldest first: the ends of the periods that have ended. With a start, the limit keeps the
+    /// oldest rows, otherwise the newest.
     pub fn times(&self, now: Timestamp) -> Vec<Timestamp> {
         let length = self.period.duration();
         let newest = now.floor_to(length);

@@ -88,10 +88,10 @@ impl Span {
     }
 }
 
-/// The price at the start of a span that ends at `as_of`: the newest close at or before it, of 5-minute candles within
-/// 15 minutes, else of hourly ones within 2 hours (not for 1 hour), else of daily ones within a day (only for 7 and 30
-/// days). Year to date: the close of 31 December's daily candle, or of its last hour. `None` while that history is
-/// missing.
+/// The price at the start of a span that ends at `as_of`. It is the newest close at or before the start: of 5-minute
+/// candles within 15 minutes, else of hourly ones within 2 hours (not for 1 hour), else of daily ones within a day
+/// (only for 7 and 30 days). Year to date: the close of 31 December's daily candle, or of its last hour. `None` while
+/// that history is missing.
 pub fn reference_price(span: Span, candles: Candles<'_>, as_of: Timestamp) -> Option<ReferencePrice> {
     let start = span.start(as_of);
     span.tolerances()

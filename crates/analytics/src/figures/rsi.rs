@@ -27,9 +27,9 @@ pub(crate) fn daily(daily: &[Candle], as_of: Timestamp) -> Option<Estimate> {
     })
 }
 
-/// Wilder's RSI of closes, oldest first: the first average gain and loss are plain means of the first 14 changes, each
-/// later one is (13 × the one before + the newest change) / 14, and the index is 100 − 100 / (1 + gain / loss). Without
-/// any loss it is 100, and 50 when there was no change at all. `None` with fewer than 15 closes.
+/// Wilder's RSI of closes, oldest first. The first average gain and loss are plain means of the first 14 changes. Each
+/// later one is (13 × the previous average + the newest change) / 14. The index is 100 − 100 / (1 + gain / loss): 100
+/// without any loss, and 50 when there was no change at all. `None` with fewer than 15 closes.
 pub(crate) fn wilder(closes: impl IntoIterator<Item = f64>) -> Option<f64> {
     let period = PERIOD as f64;
     let (mut gain, mut loss) = (0.0, 0.0);

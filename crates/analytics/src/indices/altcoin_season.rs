@@ -1,6 +1,6 @@
 //! Altcoin season: how many of the largest altcoins outperformed Bitcoin over a window. The definition follows the
-//! Altcoin Season Index of blockchaincenter.net. Universe, ties and exclusions are specified here so that readings can
-//! be compared.
+//! Altcoin Season Index of blockchaincenter.net. Universe, ties and exclusions are specified here so that differing
+//! readings can be told apart.
 //!
 //! 1. *Ranking.* Assets are ranked by market cap on the window's last day, largest first, ties by ticker. Bitcoin is
 //!    ranked too. If no asset but Bitcoin has a market cap for that day, today's ranks are used and the answer says so:

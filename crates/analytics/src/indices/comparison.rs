@@ -1,9 +1,9 @@
 //! Comparisons: subjects against a benchmark over one window, both sampled at each joint session.
 //!
-//! A *session* is a day of the calendar that the caller supplies: the dates of New York sessions where either side is
-//! traded there, otherwise every UTC day. A *joint* session is one on which both sides have a value; returns run from
-//! one joint session to the next, so that Friday to Monday is one return on both sides, and a session that one side
-//! misses lengthens the return of both.
+//! A *session* is a day of the caller's calendar: the dates of New York sessions if either side is traded there,
+//! otherwise every UTC day. On a *joint* session both sides have a value. Returns run from one joint session to the
+//! next. So Friday to Monday is one return on both sides, and a session that one side misses lengthens the return of
+//! both.
 //!
 //! Figures computed from the log returns `s` of the subject and `b` of the benchmark, with sample statistics (divisor
 //! `n − 1`):

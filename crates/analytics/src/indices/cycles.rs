@@ -1,16 +1,15 @@
 //! Cycles: the rises from trough to peak in daily closes, and the size of the next one if their pattern continues.
 //!
-//! *Turning points* (zigzag). With a reversal of `r` per cent, a trough is the lowest close that is followed by a rise
-//! of at least `r` per cent from it, and a peak the highest close that is followed by the fall which undoes such a
-//! rise, `1 − 1 / (1 + r)`. They alternate. The first one is whichever is confirmed first, starting from the extremes
-//! since the first close; of equal closes the earliest counts. With `r = 100` a trough is confirmed when the level has
+//! *Turning points* (zigzag), with a reversal of `r` per cent. A trough is the lowest close that is followed by a rise
+//! of at least `r` per cent from it. A peak is the highest close that is followed by the fall that undoes such a rise,
+//! `1 − 1 / (1 + r)`. They alternate. The first one is whichever is confirmed first, starting from the extremes since
+//! the first close; of equal closes the earliest counts. With `r = 100`, a trough is confirmed when the level has
 //! doubled and a peak when it has halved.
 //!
-//! *Extension.* A rally's multiple is peak / trough. From the two latest completed cycles, with `g` the factor by which
-//! the multiple grew from the one before the last to the last, the next multiple is that of the last × `g²`: what the
-//! multiples grow by, in logarithms, doubles with each cycle. Rallies of 423 and 503 per cent are multiples of 5.23 and
-//! 6.03, so the next would be 6.03 × (6.03 / 5.23)² = 8.02, a rally of 702 per cent. It is an extrapolation and no
-//! forecast.
+//! *Extension.* A rally's multiple is peak / trough. Let `g` be the multiple of the latest completed cycle over that of
+//! the one before it. The next multiple is the latest one × `g²`: the growth of the multiples, in logarithms, doubles
+//! with each cycle. Rallies of 423 and 503 per cent are multiples of 5.23 and 6.03, so the next would be 6.03 × (6.03 /
+//! 5.23)² = 8.02, a rally of 702 per cent. This is an extrapolation, not a forecast.
 
 use super::daily::{Daily, Day};
 
