@@ -56,7 +56,5 @@ pub(crate) enum AppError {
     #[error(
         "--role {role} needs a store that several processes share; store.url is a store of one process: use --role all"
     )]
-    Role {
-        role: &'static str,
-    },
+    Role { role: &'static str },
 }

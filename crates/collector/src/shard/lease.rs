@@ -163,8 +163,7 @@ impl LeaseChannels {
             let led = matches!(before, Role::Leading | Role::Uncertain);
             roles.insert(shard, if place == Role::Uncertain && !led { before } else { place });
         });
-        let collects =
-            self.roles.borrow().values().any(|place| matches!(place, Role::Leading | Role::Uncertain));
+        let collects = self.roles.borrow().values().any(|place| matches!(place, Role::Leading | Role::Uncertain));
         self.collects.send_if_modified(|told| std::mem::replace(told, collects) != collects);
     }
 
