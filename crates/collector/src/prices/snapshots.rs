@@ -15,7 +15,7 @@ use crossmarket_analytics::rates::{RateSettings, RateTable, quote_assets, usd_ra
 use crossmarket_analytics::returns::Candles;
 use crossmarket_analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
 use crossmarket_domain::state::{
-    Aggregation, AggregationMethod, AllTimeHigh, AssetInfo, Body, Contribution, Key, PriceSnapshot, State,
+    Aggregation, AggregationMethod, AssetInfo, Body, Contribution, Key, PriceSnapshot, State,
 };
 use crossmarket_domain::time::DAY;
 use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
@@ -115,7 +115,7 @@ impl Publisher {
         }
         let simulated = aggregate.simulated || market.is_simulated();
         let snapshot = self.build(market, &code, aggregate, now)?;
-        let fingerprint = fingerprint(&snapshot);
+        let fingerprint = snapshot_fingerprint(&snapshot);
         let published = &mut market.asset_mut(&code)?.published;
         published.volume = snapshot.volume_24h.map_or(0.0, Decimal::to_f64);
         (published.price, published.rsi_14d) = (snapshot.price, snapshot.rsi_14d);
@@ -198,7 +198,7 @@ impl Publisher {
         let mut changed = Vec::new();
         for (code, asset) in market.assets().iter().filter(|(code, _)| wanted(code)) {
             let info = asset_info(market, code, asset);
-            let fingerprint = info_fingerprint(&info);
+            let fingerprint = fingerprint(&info);
             if asset.published.info != Some(fingerprint) {
                 changed.push((code.clone(), fingerprint, info));
             }
@@ -304,108 +304,40 @@ fn asset_info(market: &MarketState, code: &AssetCode, asset: &Asset) -> AssetInf
     }
 }
 
-fn info_fingerprint(info: &AssetInfo) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let AssetInfo {
-        asset,
-        name,
-        kind,
-        market_cap_rank,
-        categories,
-        listing_ids,
-        instruments,
-        history_start,
-        history_day_count,
-    } = info;
-    (asset, name, kind, market_cap_rank, categories, listing_ids, instruments).hash(&mut hasher);
-    (history_start, history_day_count).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Changes when anything changes that matters to a reader. Times and units of contributions and the derivations of
-/// figures do not count by themselves; freshness is checked separately. Every struct is destructured field by field, so
-/// that a new figure cannot be forgotten.
-fn fingerprint(snapshot: &PriceSnapshot) -> u64 {
-    let PriceSnapshot {
-        asset: _,
-        name,
-        price,
-        change_1h_percent,
-        change_24h_percent,
-        change_7d_percent,
-        change_30d_percent,
-        change_ytd_percent,
-        high_24h,
-        low_24h,
-        high_7d,
-        low_7d,
-        range_24h_percent,
-        volatility_24h_percent,
-        volatility_30d_annualized_percent,
-        rsi_14d,
-        volume_24h,
-        market_cap,
-        market_cap_rank,
-        circulating_supply,
-        all_time_high,
-        categories,
-        aggregation,
-        derivations: _,
-    } = snapshot;
-    let mut hasher = DefaultHasher::new();
-    (name, price, volume_24h, market_cap, market_cap_rank, circulating_supply, categories).hash(&mut hasher);
-    (high_24h, low_24h, high_7d, low_7d).hash(&mut hasher);
-    for percent in [
-        change_1h_percent,
-        change_24h_percent,
-        change_7d_percent,
-        change_30d_percent,
-        change_ytd_percent,
-        range_24h_percent,
-        volatility_24h_percent,
-        volatility_30d_annualized_percent,
-        rsi_14d,
-    ] {
-        percent.map(f64::to_bits).hash(&mut hasher);
-    }
+/// Changes when anything changes that matters to a reader. Freshness is checked separately; the details cleared here do
+/// not count by themselves. Everything else counts, so a new figure is compared without being named here.
+fn snapshot_fingerprint(snapshot: &PriceSnapshot) -> u64 {
+    let mut compared = snapshot.clone();
+    compared.derivations.clear();
     // The drawdown follows from the prices.
-    let high =
-        all_time_high.as_ref().map(|AllTimeHigh { price, time, drawdown_percent: _, source }| (price, time, source));
-    high.hash(&mut hasher);
-    hash_aggregation(aggregation, &mut hasher);
-    hasher.finish()
+    if let Some(high) = &mut compared.all_time_high {
+        high.drawdown_percent = None;
+    }
+    let Aggregation { required_venue_count, outlier_limit_percent, contributions, .. } = &mut compared.aggregation;
+    (*required_venue_count, *outlier_limit_percent) = (0, None);
+    for contribution in contributions {
+        *contribution = Contribution {
+            instrument: SmolStr::default(),
+            quote_asset: SmolStr::default(),
+            observed_price: None,
+            conversion_rate: None,
+            volume_24h: None,
+            deviation_percent: None,
+            event_time: Timestamp::EPOCH,
+            receive_time: Timestamp::EPOCH,
+            simulated: false,
+            ..contribution.clone()
+        };
+    }
+    fingerprint(&compared)
 }
 
-fn hash_aggregation(aggregation: &Aggregation, hasher: &mut DefaultHasher) {
-    let Aggregation {
-        method,
-        venue_count,
-        candidate_count,
-        required_venue_count: _,
-        dispersion_percent,
-        outlier_limit_percent: _,
-        contributions,
-    } = aggregation;
-    (*method as u8, venue_count, candidate_count, dispersion_percent.map(f64::to_bits)).hash(hasher);
-    for contribution in contributions {
-        let Contribution {
-            venue,
-            instrument: _,
-            venue_symbol,
-            quote_asset: _,
-            observed_price: _,
-            conversion_rate: _,
-            price,
-            weight,
-            volume_24h: _,
-            deviation_percent: _,
-            event_time: _,
-            receive_time: _,
-            status,
-            simulated: _,
-        } = contribution;
-        (venue, venue_symbol, price, *status as u8, weight.to_bits()).hash(hasher);
-    }
+/// A hash of the stored form.
+fn fingerprint(value: &impl minicbor::Encode<()>) -> u64 {
+    let encoded = minicbor::to_vec(value).expect("a vector takes every write, and no stored type refuses to encode");
+    let mut hasher = DefaultHasher::new();
+    encoded.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The newest candles of an interval, oldest first: at most `count` closed ones, and the running one.
