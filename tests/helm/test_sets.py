@@ -328,7 +328,7 @@ def settings_set(found):
     # Helm's numbers are floating point; 1e+06 would be refused.
     assert read["grpc"]["connections_max"] == "1000000" and read["grpc"]["listen"] == "0.0.0.0:50051"
     assert read["venues"]["okx"]["enabled"] == "false" and read["venues"]["binance-usdm"]["rest_url"] == "https://example.com/api"
-    assert read["telemetry"] == {"log": "info,crossmarket::collector=debug", "log_format": "text"}
+    assert read["telemetry"] == {"log": "info,crossmarket_collector=debug", "log_format": "text"}
     assert env(found, "server")["RUST_BACKTRACE"]["value"] == "1" and env(found, "collector") == {}
 
 
