@@ -24,11 +24,13 @@ const NO_SUCH_VIEW: i32 = 9;
 
 static DEMO: LazyLock<Shared> = LazyLock::new(|| Process::demo(&[]).shared());
 
-/// The demo, once its market is there.
+/// The demo, once the assets that the tests name have prices.
 async fn demo() -> Story {
     let demo = Story::of(&DEMO);
     let mut client = demo.prices().await;
-    wait_until("the market", async || get(&mut client, "ATOM").await.ok()).await;
+    for asset in ["ATOM", "BTC", "SOL"] {
+        wait_until(asset, async || get(&mut client, asset).await.ok()).await;
+    }
     demo
 }
 
