@@ -1,6 +1,6 @@
 //! Puts the parts together: what each role of the process runs, and how it ends.
 //!
-//! - [`serve`], `demo` and [`backfill`] are what the command line runs.
+//! - [`serve()`], `demo` and [`backfill()`] are what the command line runs.
 //! - `run` builds, spawns, waits and drains a process; `settings` says what the configuration means for its parts.
 //! - `grpc` and `listener` are the gRPC port, `admin` is the admin port; both read the process through `process_view`.
 
