@@ -36,4 +36,4 @@ bench *NAME:
 
 # Documentation of the code, as continuous integration builds it
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items

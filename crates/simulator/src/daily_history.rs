@@ -103,7 +103,7 @@ impl Market {
     }
 
     /// An asset's market cap at a past time, using the supply of the day that contains or ends at that time. The first
-    /// call takes as long as [`Market::past`].
+    /// call takes as long as [`Market::daily_history`].
     pub fn past_market_cap(&self, place: usize, time: Timestamp) -> f64 {
         let scale = self.supply_scale.get_or_init(|| {
             let day_count = day_count();

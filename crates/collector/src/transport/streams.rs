@@ -2,7 +2,7 @@
 //!
 //! One task holds a group of instruments. It replaces its connection before the venue would close it, when the venue
 //! announces a close, and when the group changes. The old connection stays open until the new one has delivered.
-//! [`connection`] is one connection.
+//! [`websocket`](super::websocket) is one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
