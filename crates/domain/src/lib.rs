@@ -3,6 +3,7 @@
 
 #![deny(unreachable_pub)]
 
+mod asset_id;
 pub mod calendar;
 pub mod candle;
 pub mod decimal;
@@ -18,6 +19,7 @@ mod stored;
 pub mod time;
 pub mod trace;
 
+pub use asset_id::{ASSET_ID_LEN_MAX, AssetId};
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
 pub use index::IndexCode;
