@@ -1,4 +1,4 @@
-//! What the guard adds to a call: anybody's, a client's among few and among the most that there can be, and a token's.
+//! What the guard adds to a call: an anonymous one, a client's among few and among the maximum number of clients, and a token's.
 
 use std::convert::Infallible;
 

@@ -74,7 +74,7 @@ impl PriceService for Scripted {
         Ok(Response::new(BatchGetPriceSnapshotsResponse { snapshots, missing }))
     }
 
-    /// One asset a page, whatever the page size.
+    /// One asset per page, regardless of the page size.
     async fn list_price_snapshots(
         &self,
         request: Request<ListPriceSnapshotsRequest>,

@@ -14,7 +14,7 @@ fn decode(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    // The binary may refuse its arguments and be gone before it reads.
+    // The binary may refuse its arguments and exit before it reads.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     child.wait_with_output().expect("the binary ends")
 }

@@ -87,7 +87,7 @@ fn real_histories_lose_nothing_silently() {
     assert!(file_count > 0, "no history found in {}", directory.display());
 }
 
-/// Every line is either a row with exactly the close that stands there, or is told as skipped.
+/// Every line is either a row with exactly the close given in it, or is reported as skipped.
 fn check_real_file(path: &Path) {
     let content = std::fs::read_to_string(path).expect("readable");
     let history = history_csv::parse(content.as_bytes(), None);

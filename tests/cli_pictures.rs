@@ -24,7 +24,7 @@ fn at(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds, nanos: 0 })
 }
 
-/// Answers the same whatever is asked, and refuses what a real service refuses.
+/// Gives the same answer to every request, and refuses what a real service refuses.
 struct Scripted;
 
 #[tonic::async_trait]
@@ -332,7 +332,7 @@ async fn client(server: &str, arguments: &[&str]) -> Output {
     tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("in time").expect("the binary runs")
 }
 
-/// What a command printed, after a check that it succeeded.
+/// The output of a command, after a check that it succeeded.
 async fn printed(server: &str, arguments: &[&str]) -> String {
     let output = client(server, arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));

@@ -42,7 +42,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the death of a leader to the first state of the next.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 
-/// From an emptied Redis to everything published anew.
+/// From an emptied Redis to everything published again.
 const REPUBLICATION_MAX: Duration = Duration::from_secs(5);
 
 /// How late a state may be marked stale, a stream resumed, and the writer through after an outage.
@@ -348,7 +348,7 @@ async fn an_emptied_redis_is_filled_and_every_watcher_told() {
 
     block_in_place(|| world.redis.restart());
     let back = Instant::now();
-    wait_until("everything published anew", async || {
+    wait_until("everything published again", async || {
         let state = store.bootstrap(0).await.ok()?;
         (state.epoch > before.0 && state.entries.len() >= keys).then_some(())
     })

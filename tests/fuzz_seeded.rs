@@ -147,7 +147,7 @@ fn every_target_keeps_its_promises() {
             scope.spawn(|| {
                 while let Some(target) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    // One target's broken promise does not keep the others from being run.
+                    // A failure of one target does not prevent the others from running.
                     if catch_unwind(|| run_target(target, runs, seed, root.as_deref())).is_err() {
                         broken.lock().unwrap_or_else(PoisonError::into_inner).push(*target);
                     }

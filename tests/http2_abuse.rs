@@ -23,7 +23,7 @@ use tonic_health::pb::health_client::HealthClient;
 /// Attackers at a time, each with one connection.
 const ATTACKER_COUNT: usize = 4;
 
-/// Frames that an attacker sends at once, and its rest between.
+/// Frames that an attacker sends in one burst, and its pause between bursts.
 const BURST: usize = 500;
 const REST: Duration = Duration::from_millis(5);
 
@@ -98,7 +98,7 @@ const ATTACKS: [Attack; 5] = [
     },
 ];
 
-/// Attacks until told to stop, again from the beginning whenever it is cut off. Counts its frames.
+/// Attacks until told to stop, and restarts whenever it is disconnected. Counts its frames.
 async fn attack(attack: &'static Attack, address: String, over: Arc<AtomicBool>, frame_count: Arc<AtomicU64>) {
     while !over.load(Ordering::Relaxed) {
         let Ok(mut stream) = TcpStream::connect(&address).await else {
@@ -113,7 +113,7 @@ async fn attack(attack: &'static Attack, address: String, over: Arc<AtomicBool>,
         while !over.load(Ordering::Relaxed) {
             let burst: Vec<u8> = (number..number + BURST as u32).flat_map(attack.frames).collect();
             number += BURST as u32;
-            // A peer that no longer takes anything has done what it could.
+            // Once the service accepts no more data, this connection is spent.
             let written = tokio::time::timeout(REST * 20, stream.write_all(&burst)).await;
             if !matches!(written, Ok(Ok(()))) {
                 break;
@@ -128,7 +128,7 @@ async fn attack(attack: &'static Attack, address: String, over: Arc<AtomicBool>,
     }
 }
 
-/// Runs a future on a thread of its own, so that the attackers do not stand in the client's way within this process.
+/// Runs a future on its own thread, so that the attackers do not slow the client down within this process.
 fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -155,7 +155,7 @@ async fn p99(client: &mut HealthClient<Channel>, length: Duration) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Connections that were cut off, by the service's own count.
+/// Connections that the service closed, by its own count.
 async fn cut_off(service: &Process) -> u64 {
     let mut admin = TcpStream::connect(&service.admin).await.expect("the admin port");
     admin.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("asked");
@@ -171,7 +171,7 @@ fn resident(process: u32) -> u64 {
     line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number") << 10
 }
 
-/// The highest that a process grows to until told to stop.
+/// The peak memory of a process until told to stop.
 async fn peak(process: u32, over: Arc<AtomicBool>) -> u64 {
     let mut highest = 0;
     while !over.load(Ordering::Relaxed) {
@@ -207,7 +207,7 @@ async fn withstands<W: Future<Output = ()> + Send + 'static>(
     work: impl Fn(String, Arc<AtomicBool>) -> W,
 ) {
     let mut served = client(&service.grpc).await;
-    // What is there only once is there before anything is measured.
+    // One-time costs are paid before anything is measured.
     p99(&mut served, Duration::from_millis(200)).await;
     let calm = p99(&mut served, LENGTH).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -278,7 +278,7 @@ async fn crowd(address: String, count: usize, words: &'static [u8], over: Arc<At
         if held.len() < count
             && let Ok(Ok(mut stream)) = tokio::time::timeout(REST, TcpStream::connect(&address)).await
         {
-            // Whoever is turned away may be told so already.
+            // The connection may have been refused already.
             drop(stream.write_all(words).await);
             held.push(stream);
         } else {

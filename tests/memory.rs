@@ -23,7 +23,7 @@ mod support {
     pub mod generated_venues;
 }
 
-/// What a thousand assets at ten venues may take, in bytes.
+/// The memory limit for a thousand assets at ten venues, in bytes.
 const RESIDENT_MAX: u64 = 100_000_000;
 
 /// The part of it that does not grow with the assets: the program, its threads, connections, and the cache of the store.

@@ -1,4 +1,4 @@
-//! What the store in Redis does when Redis does not do what it should: it stops, dies, comes back empty, fails over, keeps its answers to itself.
+//! How the Redis store behaves when Redis misbehaves: it stops, dies, comes back empty, fails over, or its answers are lost.
 
 #[path = "support/proxy.rs"]
 mod proxy;
@@ -15,10 +15,10 @@ use crossmarket_store::{LeaseClaim, OpenOptions, RedisStore, Store, StoreError, 
 use proxy::{Fault, Proxy};
 use servers::{RedisServer, SentinelTrio, free_port};
 
-/// How long anything may take that is waited for: far more than it does, so that a busy machine fails no test.
+/// The timeout of every wait: far longer than needed, so that no test fails on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A stopped or half-open Redis is noticed, and the connection built anew, within this.
+/// A stopped or half-open Redis is noticed, and the connection re-established, within this time.
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 
 fn store(url: &str) -> RedisStore {
@@ -33,7 +33,7 @@ fn key(code: &str) -> Key {
     Key::Asset(AssetCode::parse(code).expect("a code"))
 }
 
-/// An update that is told from others by its rank.
+/// An update identified by its rank.
 fn update(code: &str, rank: u32) -> (Key, Option<State>) {
     let state = State {
         event_time: now(1),
@@ -63,7 +63,7 @@ fn rank_of(state: Option<&State>) -> u32 {
     }
 }
 
-/// The ranks in the feed after a revision, which are checked to be dense.
+/// The ranks in the feed after a revision; checks that the revisions have no gaps.
 async fn ranks_after(store: &RedisStore, epoch: u64, mut after: u64) -> Vec<u32> {
     let mut ranks = Vec::new();
     loop {
@@ -81,7 +81,7 @@ async fn ranks_after(store: &RedisStore, epoch: u64, mut after: u64) -> Vec<u32>
     }
 }
 
-/// Tries until it succeeds, and tells how long that took.
+/// Retries until it succeeds, and returns how long that took.
 async fn succeeds<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, StoreError>) -> (T, Duration) {
     let started = Instant::now();
     loop {
@@ -101,19 +101,19 @@ async fn a_batch_whose_answer_is_lost_is_written_once() {
     let (epoch, _) = through.open_writer(0, now(1)).await.expect("a writer");
     assert_eq!(through.write(0, epoch, vec![update("A", 1)], None).await.expect("written"), 1);
 
-    // Redis writes the batch and the writer never hears of it.
+    // Redis writes the batch, but the writer never gets the answer.
     proxy.set(Fault::LoseAnswers);
     let given_up = through.write(0, epoch, vec![update("A", 2), update("B", 2)], None).await;
     assert!(matches!(given_up, Err(StoreError::Unavailable(_))), "{given_up:?}");
     assert_eq!(ranks_after(&direct, epoch, 0).await, [1, 2, 2]);
 
-    // The next batch finds the store further on than it was left, by the writer's own batch, and goes on from there.
+    // The next batch finds that the writer's own lost batch has advanced the store, and continues from there.
     proxy.set(Fault::Pass);
     let (revision, _) = succeeds("a write", async || through.write(0, epoch, vec![update("A", 3)], None).await).await;
     assert_eq!(revision, 4);
     assert_eq!(ranks_after(&direct, epoch, 0).await, [1, 2, 2, 3]);
 
-    // The same within one call: the answer comes back while the writer still tries, and the batch is not written again.
+    // The same within one call: answers arrive again while the writer still retries, and the batch is not written twice.
     proxy.set(Fault::LoseAnswers);
     let retried = tokio::spawn(async move {
         let written = through.write(0, epoch, vec![update("A", 4), update("B", 4)], None).await;
@@ -145,7 +145,7 @@ async fn a_half_open_connection_is_noticed_and_rebuilt() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
 
-    // Every open connection is dead from now on, and nobody closes it.
+    // From now on every open connection is dead, and nobody closes it.
     proxy.set(Fault::BlackHole);
     let started = Instant::now();
     assert!(matches!(store.bootstrap(1).await, Err(StoreError::Unavailable(_))), "answered out of a black hole");
@@ -207,7 +207,7 @@ async fn a_redis_that_comes_back_empty_is_told_and_a_new_epoch_goes_on() {
         }
     };
     assert!(matches!(outcome, Err(StoreError::Lost { shard: 0, revision: 2, .. })), "{outcome:?}");
-    // A reader at the old position is told as well, and the lease is gone with the rest.
+    // A reader at the old position is notified too, and the lease is lost with the rest.
     assert_eq!(store.tail(0, lease.epoch, 2, Duration::ZERO).await.expect("a tail"), Tail::Gap);
     assert!(matches!(store.renew_lease(&lease).await, Err(StoreError::LeaseLost { holder: None, .. })));
     let LeaseClaim::Granted(again) =
@@ -218,7 +218,7 @@ async fn a_redis_that_comes_back_empty_is_told_and_a_new_epoch_goes_on() {
     assert!(again.epoch > lease.epoch);
     assert_eq!(store.write(0, again.epoch, vec![update("A", 3), update("B", 3)], None).await.expect("written"), 2);
 
-    // FLUSHALL takes everything from a server that goes on.
+    // FLUSHALL deletes everything while the server keeps running.
     server.command(&["FLUSHALL"]);
     let outcome = store.write(0, again.epoch, vec![update("A", 4)], None).await;
     assert!(matches!(outcome, Err(StoreError::Lost { .. })), "{outcome:?}");
@@ -240,16 +240,16 @@ async fn a_restart_that_keeps_the_data_still_costs_an_epoch() {
             other => break other,
         }
     };
-    // Whether the last second is all there cannot be known, and readers may have seen it.
+    // It cannot be known whether the last second of writes survived, and readers may have seen it.
     assert!(matches!(outcome, Err(StoreError::Lost { .. })), "{outcome:?}");
     let (again, revision) = store.open_writer(0, now(1)).await.expect("a writer");
     assert_eq!((again, revision), (epoch + 1, 1), "the data was kept");
-    // The scripts are gone with the old process; they are given again.
+    // A new process lacks the scripts, as after this flush; they are loaded again.
     server.command(&["SCRIPT", "FLUSH"]);
     assert_eq!(store.write(0, again, vec![update("A", 2)], None).await.expect("written"), 2);
 }
 
-/// The longest check here: a master that is killed, a replica that takes over without the end of the feed.
+/// The longest check here: the master is killed, and a replica that lacks the end of the feed takes over.
 #[tokio::test]
 async fn sentinels_fail_over_and_the_writer_starts_a_new_epoch() {
     let mut trio = SentinelTrio::start();
@@ -257,7 +257,7 @@ async fn sentinels_fail_over_and_the_writer_starts_a_new_epoch() {
     let (epoch, _) = store.open_writer(0, now(1)).await.expect("a writer");
     store.write(0, epoch, vec![update("A", 1)], None).await.expect("written");
     let old_port = trio.master_port();
-    // The replicas hear nothing of this batch.
+    // The replicas do not receive this batch.
     trio.servers[1].freeze();
     trio.servers[2].freeze();
     store.write(0, epoch, vec![update("A", 2), update("B", 2)], None).await.expect("written");
@@ -331,7 +331,7 @@ async fn a_deposed_writer_writes_nothing() {
 #[tokio::test]
 async fn users_of_access_control_lists_log_in_by_file() {
     let server = RedisServer::start();
-    // As docs/redis.md has it.
+    // As in docs/redis.md.
     let rules = "on >geheim ~cm:* +@read +@write +@stream +@connection +evalsha +script|load +info +cluster|slots";
     let mut command = vec!["ACL", "SETUSER", "market"];
     command.extend(rules.split(' '));
@@ -392,7 +392,7 @@ async fn tls_trusts_the_authority_that_is_named() {
     assert_eq!(store.write(0, epoch, vec![update("A", 1)], None).await.expect("written"), 1);
 }
 
-/// The same store in Valkey, where it is on the machine.
+/// The same store in Valkey, if it is installed.
 #[tokio::test]
 async fn valkey_is_as_good() {
     if std::process::Command::new("valkey-server").arg("--version").output().is_err() {

@@ -1,4 +1,4 @@
-//! What the store in Redis costs: memory for histories, time to everything, writes a second. Figures are printed (`--nocapture`); what is asserted is
+//! What the Redis store costs: memory for histories, time to read everything, writes per second. Figures are printed (`--nocapture`); asserted are
 //! memory, round trips, and times against a bare client of the same Redis in the same run.
 
 #[path = "support/redis.rs"]
@@ -34,7 +34,7 @@ fn day(number: usize) -> Timestamp {
     Timestamp::from_seconds(16_000 * 86_400 + number as i64 * 86_400)
 }
 
-/// A number of so many hundredths, thousandths …
+/// A decimal with the given number of hundredths, thousandths …
 fn number(mantissa: f64, scale: u32) -> Decimal {
     Decimal::from_parts(mantissa.round().max(1.0) as i128, scale).expect("a number")
 }
@@ -107,7 +107,7 @@ async fn memory_of_histories(what: &str, histories: &[Vec<Candle>]) {
     println!("{what}: {ASSETS} assets × {DAYS} daily candles: {used} bytes in Redis, {each:.1} a candle");
     assert!(used < HISTORY_BYTES_MAX, "{used} bytes");
 
-    // All of it comes back, and ten years of one asset in one round trip.
+    // Everything reads back, and ten years of one asset take one round trip.
     let candles = &histories[7 % histories.len()];
     let commands = || server.info_number("total_commands_processed");
     let from = day(0);
@@ -163,7 +163,7 @@ fn codes(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("A{number}")).collect()
 }
 
-/// Items a second that a bare client writes with `HSET` and `XADD` of the same bytes, pipelined in batches of the same size.
+/// Items per second that a bare client writes with `HSET` and `XADD` of the same bytes, pipelined in batches of the same size.
 fn bare_writes(server: &RedisServer, item_len: usize, batch_len: usize, batches: usize) -> f64 {
     let client = redis::Client::open(server.url()).expect("a URL");
     let mut connection = client.get_connection().expect("connected");
@@ -216,7 +216,7 @@ async fn guarded_writes_keep_up_with_bare_ones() {
             "{what}, {item_len} bytes each, batches of {BATCH_LEN}: {guarded:.0} guarded items/s on one connection \
              (inside Redis alone {in_redis:.0}/s), bare HSET + XADD {bare:.0}/s"
         );
-        // Redis' own part, since how fast this process encodes is a matter of how it was compiled.
+        // Only Redis' share, since the speed of encoding in this process depends on how it was compiled.
         assert!(in_redis > bare / 5.0, "guarded {in_redis:.0}/s inside Redis, bare {bare:.0}/s");
     }
 }

@@ -52,7 +52,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// States a second.
 const RATE: u32 = 1_000;
 
-/// Assets that the states are of, one after another.
+/// Assets that the states describe, in rotation.
 const ASSETS: usize = 200;
 
 /// Turns of each chain, and how long each is.
@@ -62,10 +62,10 @@ const TURN: Duration = Duration::from_secs(2);
 /// How much of a turn passes before anything counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// A chain that has been silent for so long has come to the end of its turn.
+/// After this much silence, a chain's turn is over.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// How many times longer the median may take in any run, optimised or not, whatever else the machine does: it tells a chain that waits for
+/// How many times longer the median may take in any run, optimised or not, on a busy machine or not: it tells a chain that waits for
 /// something from one that does not.
 const MEDIAN_TIMES_MAX: f64 = 5.0;
 
@@ -103,7 +103,7 @@ impl Run {
     }
 }
 
-/// Hands out states at the rate for a turn. Whoever writes takes what has come since it last looked.
+/// Produces states at the given rate for one turn. The writer takes those produced since it last looked.
 fn make(run: Arc<Run>, turn: Duration) -> mpsc::Receiver<Made> {
     let (sender, made) = mpsc::channel(RATE as usize);
     tokio::spawn(async move {
@@ -111,7 +111,7 @@ fn make(run: Arc<Run>, turn: Duration) -> mpsc::Receiver<Made> {
         for number in 0..(turn.as_millis() as usize * RATE as usize / 1_000) {
             tick.tick().await;
             let one = Made { asset: number % ASSETS, stamp: run.stamp() };
-            // A writer that is held up takes them later, which counts as age.
+            // A delayed writer takes them later, which counts as age.
             if sender.send(one).await.is_err() {
                 return;
             }
@@ -120,7 +120,7 @@ fn make(run: Arc<Run>, turn: Duration) -> mpsc::Receiver<Made> {
     made
 }
 
-/// Collects how old the states are when they come, until none comes for a while.
+/// Collects the age of each state on arrival, until none has arrived for a while.
 async fn collect(run: &Run, frames: &mut Frames) -> Vec<u32> {
     let mut ages = Vec::new();
     let counts_from = run.stamp() + WARM_UP.as_micros() as u32;
@@ -145,21 +145,21 @@ async fn collect(run: &Run, frames: &mut Frames) -> Vec<u32> {
     }
 }
 
-/// Of each turn the age that so many of a hundred states did not pass, in milliseconds; of the turns the one in the middle, so that what else the
-/// machine does now and then counts for neither chain.
+/// The given percentile of the ages in each turn, in milliseconds, and then the median over the turns, so that other work that the
+/// machine does now and then counts against neither chain.
 fn percentile(turns: &[Vec<u32>], of_hundred: usize) -> f64 {
     let mut each: Vec<u32> = turns.iter().map(|sorted| sorted[sorted.len() * of_hundred / 100]).collect();
     each.sort_unstable();
     f64::from(each[each.len() / 2]) / 1_000.0
 }
 
-/// How many times longer the slowest hundredth may take, where that is asked for.
+/// How many times longer the slowest hundredth may take, if that check is requested.
 fn times_max() -> Option<f64> {
     let text = std::env::var("CROSSMARKET_LATENCY_TIMES_MAX").ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("CROSSMARKET_LATENCY_TIMES_MAX={text:?}: a number")))
 }
 
-/// The bare chain's server: what it reads is what it sends.
+/// The bare chain's server: it sends what it reads, unchanged.
 struct Bare {
     redis_url: String,
 }
@@ -197,7 +197,7 @@ impl PriceService for Bare {
                 last = rows.last().map(|row| row.0.clone()).expect("not empty");
                 let entries = rows.into_iter().map(|mut row| row.1.swap_remove(1).into()).collect();
                 let frame = Encoded::<v1::WatchPriceSnapshotsResponse> { entries, ..Default::default() };
-                // The client has gone.
+                // The client has disconnected.
                 let _ = frames.send(Ok(frame)).await;
             }
         });
@@ -239,7 +239,7 @@ async fn serve_bare(redis_url: String) -> PriceServiceClient<Channel> {
     PriceServiceClient::connect(format!("http://{address}")).await.expect("connected")
 }
 
-/// Writes what comes to the bare feed: what is there goes in one round trip.
+/// Writes states to the bare feed: all that are waiting go in one round trip.
 fn write_bare(run: Arc<Run>, mut connection: MultiplexedConnection, mut made: mpsc::Receiver<Made>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut batch = Vec::new();
@@ -256,7 +256,7 @@ fn write_bare(run: Arc<Run>, mut connection: MultiplexedConnection, mut made: mp
     })
 }
 
-/// Writes what comes as a collector does: one batch under way, and what comes meanwhile is the next.
+/// Writes states as a collector does: one batch in flight, and states that arrive meanwhile form the next.
 fn write_ours(run: Arc<Run>, store: Arc<RedisStore>, epoch: u64, mut made: mpsc::Receiver<Made>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut batch = Vec::new();
@@ -298,7 +298,7 @@ async fn a_state_takes_little_longer_than_through_the_barest_chain() {
     }
     let expected = (TURN - WARM_UP).as_millis() as usize * RATE as usize / 1_000;
     for turn in ours_turns.iter().chain(&bare_turns) {
-        // A reader that is held up gets fewer: the newest of each asset alone.
+        // A delayed reader gets fewer: only the newest of each asset.
         assert!(turn.len() > expected / 2, "{} of {expected} states came", turn.len());
     }
     let of = |turns: &[Vec<u32>]| [50, 90, 99].map(|of_hundred| percentile(turns, of_hundred));

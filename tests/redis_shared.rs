@@ -78,7 +78,7 @@ async fn processes_agree_on_the_number_of_shards() {
     assert!(is_divided(&refused, 4, 2), "{refused}");
     assert_eq!(store(&server.url(), None).bootstrap(0).await.expect("who does not ask").entries.len(), 1);
 
-    // Once nobody holds the first shard, the next may divide anew, and then the others cannot go on.
+    // Once nobody holds the first shard, the next may change the number of shards, and then the others cannot continue.
     two.release_lease(&first).await.expect("released");
     assert!(is_divided(&claim(&four, 2, "four").await.expect_err("the first shard comes first"), 4, 2));
     assert!(matches!(claim(&four, 0, "four").await, Ok(LeaseClaim::Granted(_))));
@@ -154,7 +154,7 @@ async fn a_start_without_redis_waits_for_it() {
     assert_eq!(status(&server, "/readyz?stale=ok").await, 503, "not ready");
     let refused = prices.list_price_snapshots(ListPriceSnapshotsRequest::default()).await.expect_err("nothing yet");
     assert_eq!(refused.code(), Code::Unavailable);
-    // It is told once, not with every attempt.
+    // It is logged once, not with every attempt.
     let told = server.log().lines().filter(|line| line.contains("store cannot be followed")).count();
     assert!(told <= 8, "{told} lines in {:?}:\n{}", begun.elapsed(), server.log());
 

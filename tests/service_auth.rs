@@ -1,4 +1,4 @@
-//! Who may call what, of the real binary: every method of every service, with every kind of credentials.
+//! Who may call what on the real binary: every method of every service, with every kind of credentials.
 
 use std::path::Path;
 
@@ -157,7 +157,7 @@ async fn every_method_but_health_asks_who_calls_and_tells_nothing() {
             assert!(!matches!(code, Some(Code::Unauthenticated | Code::PermissionDenied)), "{path}: {code:?}");
         }
     }
-    // What is not there is told to clients only.
+    // Only clients learn that a method does not exist.
     for path in ["/crossmarket.v1.PriceService/Other", "/other.Service/Method"] {
         assert_eq!(refused(&channel, path, None).await.code(), Code::Unauthenticated, "{path}");
         assert_eq!(refused(&channel, path, key(ALL_KEY)).await.code(), Code::Unimplemented, "{path}");

@@ -83,7 +83,7 @@ async fn the_largest_assets_have_their_figures() {
         let snapshot = all.iter().find(|snapshot| snapshot.asset == asset).expect(asset);
         assert_eq!(snapshot.market_cap_rank, Some(rank), "{asset}");
         near(asset, "price", number(&snapshot.price), price, price * 0.005);
-        // Half of the last digit told, and as much again because the clock runs.
+        // Half of the last digit given, and as much again because the clock runs.
         near(asset, "volatility", snapshot.volatility_24h_percent.expect("history"), volatility, 0.06);
         near(asset, "market cap", number(&snapshot.market_cap) / 1e9, market_cap, market_cap * 0.005);
         near(asset, "volume", number(&snapshot.volume_24h) / 1e9, volume, volume * 0.005);

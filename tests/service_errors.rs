@@ -178,7 +178,7 @@ async fn too_many_assets_are_refused_with_the_limit() {
         refuses_field(client.watch_price_snapshots(watch).await.map(Response::into_inner), "assets"),
     ];
     for status in refused {
-        assert!(status.message().contains("1,000"), "the limit is told: {}", status.message());
+        assert!(status.message().contains("1,000"), "the limit is reported: {}", status.message());
     }
     goes_on(&mut client).await;
 }

@@ -149,7 +149,7 @@ async fn weeks_and_sessions_are_sampled_as_asked() {
 
 /// The sum of all, once the import of the past, which ends with the market caps, is over.
 async fn total_with_its_past(client: &mut Client) -> IndexSnapshot {
-    wait_until("the past of TOTAL", async || {
+    wait_until("the history of TOTAL", async || {
         let total = snapshot(client, "TOTAL").await?;
         // From 2014 on, once the past is there.
         let start = total.all_time_high.as_ref()?.history_start_time.as_ref()?.seconds;

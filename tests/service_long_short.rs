@@ -82,7 +82,7 @@ async fn an_aggregate_is_what_its_venues_make_it() {
     .await;
     let parts = ratio.aggregation.as_ref().expect("always there");
     let named: BTreeSet<&str> = parts.contributions.iter().map(|part| part.venue.as_str()).collect();
-    assert_eq!(named, VENUES.into_iter().collect::<BTreeSet<_>>(), "absent venues are told as well");
+    assert_eq!(named, VENUES.into_iter().collect::<BTreeSet<_>>(), "absent venues are reported too");
     let used: Vec<_> = parts.contributions.iter().filter(|part| part.status() == ContributionStatus::Used).collect();
     assert!((used.iter().map(|part| part.weight).sum::<f64>() - 1.0).abs() < 1e-9);
     let mean: f64 = used.iter().map(|part| part.weight * part.long_share.expect("used")).sum();

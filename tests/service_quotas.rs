@@ -1,4 +1,4 @@
-//! Quotas of the real binary: who asks for too much is told when to come back, and nobody else notices.
+//! Quotas of the real binary: callers over quota are told when to retry, and nobody else is affected.
 
 use std::path::Path;
 use std::time::Duration;

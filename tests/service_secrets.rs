@@ -34,7 +34,7 @@ const BROKEN_KEY_FILE: &str = "canary-broken-key-file-60b7";
 const URL_PASSWORD: &str = "canary-url-password-1d93";
 const OTLP_HEADER: &str = "canary-otlp-header-a812";
 
-/// What is looked for, by name.
+/// The planted secrets, by name.
 struct Canaries(Vec<(&'static str, String)>);
 
 impl Canaries {
@@ -74,7 +74,7 @@ async fn echoing_venue() -> (u16, Arc<AtomicUsize>) {
     (port, with_key)
 }
 
-/// What was sent by OTLP over HTTP, by path: bodies of protobuf, in which texts stand as they are.
+/// What was sent by OTLP over HTTP, by path: protobuf bodies, in which texts appear unchanged.
 #[derive(Clone, Default)]
 struct Sent(Arc<Mutex<HashMap<String, String>>>);
 
@@ -84,7 +84,7 @@ impl Sent {
     }
 }
 
-/// Takes whatever is sent by OTLP with the right header. Returns its port.
+/// Accepts everything sent by OTLP with the right header. Returns its port.
 async fn telemetry_receiver() -> (u16, Sent) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();

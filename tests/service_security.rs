@@ -126,7 +126,7 @@ async fn mutual_tls_takes_only_the_clients_authority_and_its_successor() {
     assert!(call(&with(&good)).await.is_ok());
     std::fs::write(&ca, &successor.pem).expect("written");
     let gone = async || call(&with(&good)).await.is_err().then_some(());
-    wait_until("the old authority counts no more", gone).await;
+    wait_until("the old authority is no longer accepted", gone).await;
     assert!(call(&with(&successor.issue(None))).await.is_ok());
     let end = metric(&service, "crossmarket_tls_certificate_expiry_timestamp_seconds{certificate=\"client_ca\"}").await;
     assert!(end.is_some_and(|end| end > 1e9), "{end:?}");
@@ -149,7 +149,7 @@ async fn a_certificate_that_counts_no_more_is_found_out_on_open_connections() {
     std::fs::write(&ca, Authority::new().pem).expect("written");
     // Twice, as a connection that ends may take a call with it.
     let gone = async || (call(&open).await.is_err() && call(&open).await.is_err()).then_some(());
-    wait_until("the connection's end", gone).await;
+    wait_until("the connection to end", gone).await;
 }
 
 #[derive(Default)]

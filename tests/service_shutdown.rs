@@ -1,4 +1,4 @@
-//! The end of the process: in order, with clients that do not help; and the start on what it has left behind.
+//! Shutdown: orderly, despite uncooperative clients; and the next start on the store that it left.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ mod support {
     pub mod stream;
 }
 
-/// From SIGTERM to the end of the process at most, whatever its clients do.
+/// The longest time from SIGTERM to the end of the process, regardless of its clients.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 /// The assets of the demo's market, at least.
@@ -102,7 +102,7 @@ async fn watchers_of_health_do_not_hold_the_end_up() {
         while let Some(response) = soon("the end of a stream", health.message()).await.expect("an end in order") {
             last = Some(response.status());
         }
-        // What was told at the beginning may have been the last that was to be told.
+        // The status received before the shutdown may have been the last one sent.
         assert!(matches!(last, None | Some(ServingStatus::NotServing)), "{name}: {last:?}");
     }
     let status = service.ended_within(SHUTDOWN_MAX).await.expect("the end");
@@ -127,7 +127,7 @@ async fn serves_what_it_has_stored(directory: &Path) {
     assert_eq!(status.code(), Some(0));
 }
 
-/// What a probe is told.
+/// What a probe receives.
 async fn ready(service: &Process, path: &str) -> (u16, String) {
     let address =
         service.first_line.split_whitespace().find_map(|word| word.strip_prefix("admin=")).expect("an address");

@@ -1,4 +1,4 @@
-//! Watch streams of the real binary: their states, what is granted, resuming without a gap, and readers that are slow.
+//! Watch streams of the real binary: their states, granted options, resuming without a gap, and slow readers.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn begins_with_the_full_state_and_goes_on_live() {
     assert!(configuration.matched_count as usize >= before.len(), "{configuration:?}");
     assert!(frames.iter().skip(1).all(|frame| frame.configuration.is_none()));
 
-    // The client has half-closed the call with its request; the stream goes on nevertheless.
+    // The client half-closed the call with its request; the stream continues anyway.
     for _ in 0..5 {
         let frame = watch.frame().await;
         assert!(frame.state() == StreamState::Live && !frame.snapshots.is_empty(), "{:?}", frame.state());
@@ -132,7 +132,7 @@ async fn keeps_the_interval_granted() {
     let absurd = Duration::from_secs(10 * 365 * 86_400);
     let mut watch = Watch::open(&mut client, WatchPriceSnapshotsRequest { min_interval: span(absurd), ..all() }).await;
     let granted = watch.frame().await.configuration.expect("the configuration as granted").min_interval;
-    assert!(granted.is_some() && granted != span(absurd), "what is not granted is told: {granted:?}");
+    assert!(granted.is_some() && granted != span(absurd), "options that are not granted are reported: {granted:?}");
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn resumes_without_a_gap() {
     let mut client = demo.prices().await;
     let request = WatchPriceSnapshotsRequest { resume_cursor: cursor, ..all() };
     let mut watch = Watch::open(&mut client, request).await;
-    // With what was known before, each state must be news to be accepted; and no news may be missing.
+    // Given what was known before, each state must be new to be accepted, and no new state may be missing.
     watch.know(states);
-    // Asked on a connection of its own: on the stream's, the answer would wait for a reader of the stream.
+    // On a separate connection: on the stream's own, the answer would wait until the stream is read.
     let target = list(&mut demo.prices().await).await;
     let frames = catch_up(&mut watch, &target).await;
     let configuration = frames[0].configuration.as_ref().expect("the configuration as granted");
@@ -202,7 +202,7 @@ async fn gives_a_slow_reader_the_newest_state() {
     watch.frames_until(StreamState::SnapshotComplete).await;
     let full_len: usize = watch.states.values().map(Message::encoded_len).sum();
 
-    // Meanwhile states of many times what any buffer on the way holds come to be. A revision is one state of one asset.
+    // Meanwhile the service produces many times more states than all buffers in between hold. A revision is one state of one asset.
     let mut client = demo.prices().await;
     let left_at = watch.states["BTC"].revision;
     let enough = 4 * watch.states.len() as i64;
@@ -213,7 +213,7 @@ async fn gives_a_slow_reader_the_newest_state() {
     let frames = catch_up(&mut watch, &target).await;
     let conflated_count: i64 = frames.iter().map(|frame| frame.conflated_count).sum();
     assert!(conflated_count > 0, "{} frames", frames.len());
-    // What was on the way when the reader paused, and then every asset in its turn, also those that change all the time.
+    // First the states in transit when the reader paused, then every asset in turn, including those that change all the time.
     let len: usize = frames.iter().map(Message::encoded_len).sum();
     assert!(len < 2 * full_len + (512 << 10), "{len} bytes where the full state has {full_len}");
 }

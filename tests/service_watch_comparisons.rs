@@ -1,4 +1,4 @@
-//! A thousand comparisons watched over ten streams: whatever pace the machine can keep, the last values are those of the last tick.
+//! A thousand comparisons watched over ten streams: at any pace that the machine can keep, the last values are those of the last tick.
 
 use std::time::Duration;
 

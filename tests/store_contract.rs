@@ -70,7 +70,7 @@ fn now(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// A state that is told from others by its rank.
+/// A state identified by its rank.
 fn state(received_millis: i64, rank: u32) -> State {
     State {
         event_time: now(received_millis),
@@ -121,7 +121,7 @@ async fn epochs_rise_and_fence() {
         let (first, revision) = store.open_writer(0, now(1_000)).await.expect("a writer");
         assert_eq!((first, revision), (1_000, 0));
         assert_eq!(write(first, 1).await.expect("written"), 1);
-        // The clock went back: the epoch rises all the same.
+        // The clock went backwards: the epoch still rises.
         let (second, revision) = store.open_writer(0, now(-5)).await.expect("a writer");
         assert_eq!((second, revision), (1_001, 1));
         match write(first, 2).await {
@@ -164,7 +164,7 @@ async fn a_lease_has_one_holder_and_opens_a_writer() {
         assert_eq!(renewed.epoch, again.epoch);
         assert!(renewed.since >= again.since);
 
-        // What is no longer held is left alone.
+        // A lease that is no longer held is left alone.
         store.release_lease(&first).await.expect("an answer");
         assert!(matches!(acquire("b").await, LeaseClaim::Held { .. }));
         store.release_lease(&renewed).await.expect("released");
@@ -240,7 +240,7 @@ async fn older_states_are_left_out_and_removals_count() {
     .await;
 }
 
-/// The next writer's clock may be behind that of the one before. What it writes must not wait until its clock has come to where the other's was.
+/// The next writer's clock may lag behind its predecessor's. Its writes must not wait until its clock has caught up.
 #[tokio::test]
 async fn a_later_writer_is_heard_though_its_clock_is_behind() {
     on_every_store(LIMITS, |store| async move {
@@ -257,7 +257,7 @@ async fn a_later_writer_is_heard_though_its_clock_is_behind() {
         );
         let entries = store.bootstrap(0).await.expect("a bootstrap").entries;
         assert_eq!(entries, [entry("A", 3, behind(400, 2)), entry("B", 2, Some(state(300, 1)))]);
-        // Its own states are compared as ever.
+        // Its own states are compared as usual.
         assert_eq!(store.write(0, later, vec![(key("A"), behind(399, 3))], None).await.expect("written"), 3);
         assert_eq!(store.write(0, later, vec![(key("A"), behind(400, 4))], None).await.expect("written"), 4);
     })
@@ -459,7 +459,7 @@ async fn candles_are_replaced_by_start_and_series_do_not_mix() {
         store.put_points(&sampled, &[point(1, 1)]).await.expect("put");
         let from_to = (day(0), day(10_000));
         let read = store.candles(&hourly, from_to.0, from_to.1).await.expect("candles");
-        // As text: the scales are kept as well.
+        // As text: the scales are preserved, too.
         let expected = [candle(1, "1.0", Some("7")), candle(2, "2.50", Some("0.10"))];
         assert_eq!(format!("{read:?}"), format!("{expected:?}"));
         let keys: Vec<SeriesKey> = store.series().await.expect("series").into_iter().map(|info| info.key).collect();

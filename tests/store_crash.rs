@@ -167,7 +167,7 @@ fn report(revision: u64) {
     writeln!(output, "reached {revision}.").and_then(|()| output.flush()).expect("the parent reads");
 }
 
-/// What is written at a revision: one of a few keys, removed now and then.
+/// The write at a revision: one of a few keys, removed now and then.
 fn update(revision: u64) -> Entry {
     let asset = AssetCode::parse(&format!("A{}", revision % 11)).expect("a code");
     let time = Timestamp::from_seconds(revision as i64);

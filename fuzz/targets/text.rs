@@ -38,7 +38,7 @@ fn walk(reader: &mut Reader<'_>) -> Result<(), JsonError> {
     }
 }
 
-/// Every conversion of a scalar, whatever it holds.
+/// Every conversion of a scalar, for any value.
 fn convert(scalar: Scalar<'_>) {
     assert!(scalar.label().len() <= 64);
     assert!(scalar.price().is_ok_and(|price| price.is_none_or(Decimal::is_positive)) || scalar.price().is_err());
@@ -64,7 +64,8 @@ pub fn decimal(data: &[u8]) {
     assert_eq!(printed, Ok((mantissa, scale)), "what is printed reads back");
     assert_eq!(number.normalized(), number);
     assert!(scale <= 28 && mantissa.unsigned_abs() < 1 << 96);
-    let (read, expected) = (number.to_f64(), text.parse::<f64>().expect("a float reads whatever a decimal reads"));
+    let (read, expected) =
+        (number.to_f64(), text.parse::<f64>().expect("a float parses everything that a decimal parses"));
     // Rounded to 28 digits or to 28 places, whichever is coarser.
     let tolerance = (expected.abs() * 1e-15).max(1e-28);
     assert!((read - expected).abs() <= tolerance, "{text} reads as {read}");

@@ -108,7 +108,7 @@ fn read_twice(venue: &dyn Venue, ask: &Ask, response: &Response) -> Result<Parse
     first
 }
 
-/// What is read out of a body is no more than what is in it.
+/// Nothing is read from a body that is not in it.
 fn bounded(parsed: &Parsed, body_len: usize, asked_len: usize) {
     let count = parsed.observations.len() + parsed.unresolved.len();
     assert!(count <= body_len + asked_len + 1, "{count} results of {body_len} bytes");
@@ -202,7 +202,7 @@ fn frame(stream: &dyn StreamingVenue, data: &[u8]) {
     }
 }
 
-/// Whatever a symbol is, the requests for it are well formed.
+/// For any symbol, the requests are well formed.
 fn symbol(venue: &dyn Venue, text: &str) {
     let Some(instrument) = venue.instrument(text) else { return };
     assert_eq!(instrument.symbol, text);

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 /// Longest input, in bytes.
 pub const INPUT_LEN_MAX: usize = 4_096;
 
-/// What readers of text stumble over, and the words that the formats here are made of.
+/// Text that trips up parsers, and the words that the formats here consist of.
 const TOKENS: &[&str] = &[
     "null",
     "true",

@@ -10,7 +10,7 @@ import kubernetes_validate.utils
 import pytest
 from conftest import CHART, CUSTOM_KINDS, NAMESPACE, ROOT, VALUE_SETS, render, rendered
 
-# The schemas are large, and each object would read them anew.
+# The schemas are large, and each object would read them again.
 kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
 KUBERNETES = kubernetes_validate.utils.all_versions()
 MINORS = [version for version in dict.fromkeys(".".join(text.split(".")[:2]) for text in KUBERNETES)][-4:]
@@ -164,7 +164,7 @@ def test_the_process_takes_its_settings(value_set, tmp_path):
             settings = found.settings(role)
         except ValueError:
             continue
-        # What stands in a Secret is read with them.
+        # The contents of a Secret are read with them.
         (tmp_path / "clients.toml").write_text(f'[desk]\nkey_hashes = ["sha256:{"0" * 64}"]\nscopes = ["prices"]\n')
         file = tmp_path / f"{role}.toml"
         file.write_text(settings.replace("/etc/crossmarket/clients/", f"{tmp_path}/"))

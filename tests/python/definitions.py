@@ -63,7 +63,7 @@ def percent(level, reference):
 
 
 def last_at_or_before(closes, date, tolerance_days):
-    """The newest close at or before a date, not more than so many days older."""
+    """The newest close at or before a date, not more than the given number of days older."""
     held = closes[(closes.index <= date) & (closes.index >= date - tolerance_days * DAY)]
     return held.iloc[-1] if len(held) else None
 

@@ -62,7 +62,7 @@ pub struct World {
     revisions: [u64; 2],
 }
 
-/// What the streams have told.
+/// What the streams have delivered.
 #[derive(Default)]
 pub struct Told {
     /// The newest comparison by benchmark and subject.
@@ -256,7 +256,7 @@ impl World {
         (numbered(0, prices), numbered(1, indices))
     }
 
-    /// Waits until a condition holds of what the streams have told.
+    /// Waits until a condition holds for what the streams have delivered.
     pub fn wait_for(&self, what: &str, is_met: impl Fn(&Told) -> bool) {
         let given_up = Instant::now() + super::process::PATIENCE;
         while !is_met(&self.told()) {
@@ -265,12 +265,12 @@ impl World {
         }
     }
 
-    /// What the streams have told so far.
+    /// What the streams have delivered so far.
     pub fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether every comparison is the one that the levels of the last tick give, computed over whole columns and not from step to step.
+    /// Whether every comparison matches the levels of the last tick, computed over whole columns instead of incrementally.
     pub fn is_up_to_date(&self, told: &Told) -> bool {
         BENCHMARKS.iter().all(|benchmark| {
             subjects().iter().all(|subject| {
@@ -331,7 +331,7 @@ impl Drop for World {
 }
 
 impl Told {
-    /// Forgets what was counted.
+    /// Resets the counts.
     pub fn reset(&mut self) {
         (self.delivered, self.conflated) = (0, 0);
         self.lags.clear();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub struct Issuer(Ed25519KeyPair);
 
 impl Issuer {
-    /// What `iss` is.
+    /// The value of `iss`.
     pub const NAME: &str = "https://issuer.example";
 
     /// A new one.
@@ -28,7 +28,7 @@ impl Issuer {
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": key}]}).to_string()
     }
 
-    /// A token for crossmarket that ends so many seconds from now.
+    /// A token for crossmarket that expires the given number of seconds from now.
     pub fn token(&self, subject: &str, scope: &str, seconds: i64) -> String {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let end = now.as_secs() as i64 + seconds;

@@ -15,18 +15,18 @@ use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long anything may take that is waited for: far more than it does, so that a busy machine fails no test.
+/// The timeout of every wait: far longer than needed, so that no test fails on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running service. It is killed, by its id, when it goes out of scope.
 pub struct Process {
     child: Child,
-    /// Where it answers gRPC: `ADDRESS:PORT`.
+    /// Its gRPC address: `ADDRESS:PORT`.
     pub grpc: String,
-    /// Where its admin port is: `ADDRESS:PORT`.
+    /// Its admin address: `ADDRESS:PORT`.
     pub admin: String,
     /// The first line that it printed.
     pub first_line: String,
@@ -44,7 +44,7 @@ impl Process {
         Self::demo(&["--store", &embedded(directory)])
     }
 
-    /// `serve` on what a directory holds, with every venue switched off.
+    /// `serve` on a directory's store, with every venue switched off.
     pub fn serve_in(directory: &Path) -> Self {
         Self::serve_in_with(directory, &[])
     }
@@ -60,7 +60,7 @@ impl Process {
         Self::start("serve", arguments)
     }
 
-    /// `serve` on what a directory holds, with every venue switched off and so many file descriptors.
+    /// `serve` on a directory's store, with every venue switched off and the given limit of file descriptors.
     pub fn serve_in_with_files(directory: &Path, files_max: usize) -> Self {
         let settings = without_venues(directory);
         let mut program = Command::new("sh");
@@ -102,7 +102,7 @@ impl Process {
         process
     }
 
-    /// Leaves it to all tests of this binary. Statics are not dropped, so a shell kills it, by its id, when this process ends in whatever way and
+    /// Shares it between all tests of this binary. Statics are not dropped, so a shell kills it, by its id, when this process ends in any way and
     /// the pipe between them closes with it.
     pub fn shared(self) -> Shared {
         let watcher = Command::new("sh")
@@ -120,7 +120,7 @@ impl Process {
         self.log.lock().expect("not poisoned").clone()
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -135,30 +135,30 @@ impl Process {
         self.signal("STOP");
     }
 
-    /// Lets a frozen one go on.
+    /// Resumes it after a freeze.
     pub fn thaw(&self) {
         self.signal("CONT");
     }
 
     fn signal(&self, name: &str) {
-        // The shell's own `kill`, since the standard library sends no signal but the hardest.
+        // The shell's own `kill`, since the standard library sends only SIGKILL.
         let status =
             Command::new("sh").args(["-c", "kill -\"$1\" \"$0\"", &self.child.id().to_string(), name]).status();
         assert!(status.expect("a shell").success(), "no such process");
     }
 
-    /// Ends it without a chance to do anything.
+    /// Kills it without a chance to clean up.
     pub fn kill(mut self) {
         self.kill_in_place();
     }
 
-    /// The same, when something else is to take its place.
+    /// The same, when something else will take its place.
     pub fn kill_in_place(&mut self) {
         self.child.kill().expect("still running");
         self.child.wait().expect("its parent");
     }
 
-    /// Waits for the end, at most so long; `None` when it still runs then.
+    /// Waits for it to end, up to the given time; `None` if it is still running then.
     pub async fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
@@ -170,7 +170,7 @@ impl Process {
         }
     }
 
-    /// A connection of its own. Its windows are the smallest there are, so that a client that does not read is noticed early.
+    /// A new connection, with the smallest possible windows, so that a client that does not read is noticed early.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an address");
         let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
@@ -205,7 +205,7 @@ pub struct Shared {
     _watcher: Child,
 }
 
-/// One test's hold on a shared process: shows its log when the test fails.
+/// One test's handle to a shared process: shows its log when the test fails.
 pub struct Story(&'static Process);
 
 impl Story {
@@ -256,7 +256,7 @@ pub fn embedded(directory: &Path) -> String {
     format!("embedded:{}", directory.join("store").display())
 }
 
-/// Looks until there is something to see, and returns it.
+/// Polls until there is a value, and returns it.
 pub async fn wait_until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -268,7 +268,7 @@ pub async fn wait_until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-/// Something that must come in the time of a test's patience.
+/// Awaits something that must happen within the timeout.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
@@ -276,7 +276,7 @@ pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
-/// Reads lines on a thread, to the end, so that the writer is never held up.
+/// Reads lines on a thread, to the end, so that the writer never blocks.
 fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What the proxy does with every byte, on open connections and on new ones.
+/// How the proxy treats every byte, on open and new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing: bytes pass.
@@ -23,7 +23,7 @@ pub enum Fault {
     Delay(Duration),
     /// Connections stay open and are accepted, and every byte is kept back: what half-open looks like. Bytes kept back are lost.
     BlackHole,
-    /// Open connections are closed and new ones are closed at once.
+    /// Open connections are closed, and new ones are closed immediately.
     Cut,
     /// Requests pass and every answer is kept back: the server does what it was asked, and nobody hears of it.
     LoseAnswers,
@@ -89,7 +89,7 @@ async fn accept(
         connections.spawn(async move {
             let mut cut = fault.clone();
             tokio::select! {
-                // An error means that the proxy is gone, and then so is this task.
+                // An error means that the proxy has ended, and so must this task.
                 _ = cut.wait_for(|fault| *fault == Fault::Cut) => {}
                 () = connection(client, upstream, fault) => {}
             }

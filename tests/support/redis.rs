@@ -142,7 +142,7 @@ impl RedisServer {
             if self.child.try_wait().expect("its parent").is_some() {
                 return false;
             }
-            // A server that asks for a password answers as well.
+            // A server that asks for a password counts as running, too.
             match self.try_command(&["PING"]) {
                 Ok(_) => return true,
                 Err(error) if error.to_string().contains("NOAUTH") || error.to_string().contains("auth") => {

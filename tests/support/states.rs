@@ -57,7 +57,7 @@ fn derivation(field: &'static str) -> Derivation {
     }
 }
 
-/// A price snapshot with ten venues and eight derived figures, told from others by its rank.
+/// A price snapshot with ten venues and eight derived figures, identified by its rank.
 pub fn price(asset: &str, rank: u32) -> (Key, Option<State>) {
     let asset = AssetCode::parse(asset).expect("a ticker");
     let snapshot = PriceSnapshot {

@@ -15,15 +15,15 @@ use tonic_types::StatusExt;
 
 use super::process::soon;
 
-/// An open stream and what it has told so far.
+/// An open stream and what it has delivered so far.
 pub struct Watch {
     stream: Streaming<WatchPriceSnapshotsResponse>,
     /// The newest state of every asset.
     pub states: HashMap<String, PriceSnapshot>,
     /// The newest cursor.
     pub cursor: String,
-    /// What was known before the stream was resumed. A cursor stands before everything that its reader still had to get, so a state that the
-    /// reader had already taken from behind it may come once more.
+    /// What was known before the stream was resumed. A cursor precedes everything that its reader had yet to receive, so a state that the
+    /// reader had already received from after it may arrive again.
     before_resumption: HashMap<String, i64>,
 }
 
@@ -38,7 +38,7 @@ impl Watch {
         }
     }
 
-    /// Goes on from what was known before.
+    /// Continues from what was known before.
     pub fn know(&mut self, states: HashMap<String, PriceSnapshot>) {
         self.before_resumption = states.iter().map(|(asset, state)| (asset.clone(), state.revision)).collect();
         self.states = states;

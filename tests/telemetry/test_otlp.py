@@ -64,7 +64,7 @@ def test_one_trace_follows_a_datum_from_fetch_to_frame(running, receiver, collec
     [call] = wait_for("the stream's span", lambda: receiver.spans(trace=frame.trace, id=frame.parent))
     assert (call.name, call.kind) == ("crossmarket.v1.PriceService/WatchPriceSnapshots", SERVER)
     assert call.attributes["rpc.response.status_code"] == "CANCELLED"
-    # What was still to be sent is sent at the end.
+    # Pending data is sent at the end.
     assert ended_in(demo) < 5
 
 
@@ -72,7 +72,7 @@ def test_ratios_and_index_levels_are_followed_too(running, receiver, collector):
     running.demo(f"telemetry.otlp_endpoint={collector['grpc']}", "telemetry.sample_ratio=1")
 
     def aggregated(feed):
-        """A batch that was made of such an answer, and applied."""
+        """A batch that resulted from such an answer, and was applied."""
         asked = {(span.trace, span.id) for span in receiver.spans(name="collect") if span.attributes["crossmarket.feed"] == feed}
         applied = {(span.trace, span.parent) for span in receiver.spans(name="apply")}
         written = {(span.trace, span.parent) for span in receiver.spans(name="write") if (span.trace, span.id) in applied}

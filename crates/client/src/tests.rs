@@ -16,7 +16,7 @@ fn client(endpoints: &[&str]) -> ClientBuilder {
     Client::builder().endpoints(endpoints.iter().copied()).deadline(Duration::from_secs(30))
 }
 
-/// Calls so often, one after the other; none may fail.
+/// Makes the given number of calls, one after the other; none may fail.
 async fn calls_succeed(client: &Client, count: usize) {
     for _ in 0..count {
         client.prices().get("BTC").await.expect("answered");
@@ -93,7 +93,7 @@ async fn nothing_is_sent_again_after_the_deadline() {
     assert!(matches!(error, Error::Deadline { attempts: 0, .. }), "{error}");
     assert!(begun.elapsed() >= Duration::from_millis(290));
     assert_eq!(silent.calls(), 1);
-    assert!(silent.metadata("grpc-timeout").is_some(), "the server is told");
+    assert!(silent.metadata("grpc-timeout").is_some(), "the server gets the timeout");
 
     let refusing = Fake::start(|_| Reply::Status(Status::unavailable("starting"))).await;
     let client = Client::builder().endpoint(&refusing.url).attempts_max(1_000).deadline(Duration::from_millis(300));

@@ -216,7 +216,7 @@ fn any_replica_continues_with_exactly_what_is_later() {
     assert_eq!((texts(&batch), batch.stage), (vec!["SOL@6"], Stage::Live));
     assert!(reader.take(ALL).is_none());
     there.refresh(at(60));
-    assert_eq!(taken(&mut reader).len(), 3, "staleness of older revisions is told as well");
+    assert_eq!(taken(&mut reader).len(), 3, "staleness of older revisions is reported too");
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn an_image_is_ready_when_every_shard_is() {
     image.bootstrap(1, begun, Vec::new(), at(0));
     assert!(!image.is_ready());
     image.bootstrap(0, begun, Vec::new(), at(0));
-    assert!(image.is_ready() && image.is_loaded(Collection::Prices), "prices do not wait for what is made of them");
+    assert!(image.is_ready() && image.is_loaded(Collection::Prices), "prices do not wait for states derived from them");
     assert!(!image.is_loaded(Collection::Feeds));
     image.bootstrap(2, begun, Vec::new(), at(0));
     assert!(image.is_loaded(Collection::Feeds));

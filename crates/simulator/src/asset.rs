@@ -162,7 +162,7 @@ const KNOWN: &[(&str, f64, f64, [f64; CHANGE_DAYS.len()])] = &[
 ];
 
 impl Past {
-    /// The past of an asset with a constant price.
+    /// The history of an asset with a constant price.
     pub(crate) const PEGGED: Self = Self {
         volatility_24h: 0.0002,
         volatility_day: 0.0001,
@@ -172,7 +172,7 @@ impl Past {
         age_days: None,
     };
 
-    /// The known past of an asset, and how to draw the rest.
+    /// The known history of an asset, and how to generate the rest.
     fn of(asset: &Asset) -> Self {
         let market_share = match asset.ticker {
             "BTC" => 0.95,

@@ -83,7 +83,7 @@ pub struct DailyRecord {
     pub market_cap: f64,
 }
 
-/// The past of all assets except fiat currencies, up to the day before the start.
+/// The history of all assets except fiat currencies, up to the day before the start.
 pub struct DailyHistory<'m> {
     market: &'m Market,
     day_count: usize,
@@ -364,7 +364,7 @@ fn is_counted(asset: &Asset) -> bool {
     !asset.is_fiat() && !asset.has_category("wrapped-tokens") && !asset.has_category("liquid-staking-tokens")
 }
 
-/// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest whatever the scale of the
+/// The sum of the market caps from the 11th to the 125th. Bitcoin is among the largest regardless of the scale of the
 /// others.
 fn outside_the_largest(mut caps: Vec<f64>) -> f64 {
     caps.sort_by(|left, right| right.total_cmp(left));

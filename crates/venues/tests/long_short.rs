@@ -1,4 +1,4 @@
-//! What the venues' statistics of traders mean: every kind, its traps, and the requests for it. Bodies are of our own writing.
+//! What the venues' statistics of traders mean: every kind, its traps, and the requests for it. The bodies are handwritten.
 
 use proptest::prelude::*;
 
@@ -286,7 +286,7 @@ fn the_present_and_the_past_of_open_interest_are_asked_for_apart() {
 }
 
 proptest! {
-    /// Whatever numbers a venue sends, what is read is in the normal form or not read at all.
+    /// Any number that a venue sends is either read in the normal form or not read at all.
     #[test]
     fn the_normal_form_holds_for_any_numbers(long in "-?[0-9]{1,12}(\\.[0-9]{1,12})?", short in "-?[0-9]{1,12}(\\.[0-9]{1,12})?") {
         let bodies = [
@@ -300,7 +300,7 @@ proptest! {
              format!(r#"{{"status":"ok","ts":1,"data":{{"list":[{{"buy_ratio":{long},"sell_ratio":{short},"ts":1700000100000}}],"symbol":"ABC","contract_code":"ABC-USDT"}}}}"#)),
         ];
         for (id, path, body) in bodies {
-            // A number with a leading zero is no JSON number; a refusal of the body is as good.
+            // A number with a leading zero is not valid JSON; refusing the body is fine, too.
             if let Ok(parsed) = parse(id, Feed::LongShortRatios, &[], &path, &body) {
                 for observation in &parsed.observations {
                     let Payload::LongShort(value) = &observation.payload else { panic!("no shares") };

@@ -574,7 +574,7 @@ const BODIES: &[(&str, Feed, &str, &str)] = &[
 ];
 
 proptest! {
-    /// Whatever happens to a body on its way, it is read or refused.
+    /// A body damaged in any way is either read or refused.
     #[test]
     fn damaged_bodies_never_panic(
         which in 0..BODIES.len(),
@@ -606,7 +606,7 @@ proptest! {
         }
     }
 
-    /// A flipped byte inside one entry's value leaves the other entries as they were.
+    /// A flipped byte inside one entry's value leaves the other entries unchanged.
     #[test]
     fn one_damaged_value_costs_one_entry(byte in any::<u8>().prop_filter("structure", |byte| !matches!(byte, b'"' | b'\\'))) {
         let (id, feed, _, body) = BODIES[0];

@@ -58,7 +58,7 @@ fn keys_and_certificates_say_who_calls() {
     check(&[], &[], Err(Refusal::Missing));
     check(&[], &["other.example", "spiffe://b"], Ok(Scope::Catalog));
     check(&[], &["other.example"], Err(Refusal::Invalid));
-    // A bad key is not made good by a certificate, nor one of two keys by the other.
+    // A certificate does not make up for a bad key, nor one of two keys for the other.
     check(&[("x-api-key", "wrong")], &["a.example"], Err(Refusal::Invalid));
     check(&[("x-api-key", "key-a1"), ("x-api-key", "key-b1")], &[], Err(Refusal::Invalid));
     // Nobody has configured tokens.

@@ -1,4 +1,4 @@
-//! A failover that loses the end of the feed: the replicas have not got what clients have been sent, and one of them becomes the master.
+//! A failover that loses the end of the feed: the replicas lack states that clients have received, and one of them becomes the master.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Found {
     pub failed_reads: usize,
 }
 
-/// So many failovers, one after another. The seed decides how much each loses.
+/// The given number of failovers, one after another. The seed decides how much each loses.
 pub async fn run(rounds: u64, seed: u64) -> Found {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut trio = block_in_place(SentinelTrio::start);
@@ -77,7 +77,7 @@ pub async fn run(rounds: u64, seed: u64) -> Found {
         })
         .await;
         for recorder in &recorders {
-            assert!(was_told(&recorder.history().events, gone, epoch), "round {round}: no word of what was lost");
+            assert!(was_told(&recorder.history().events, gone, epoch), "round {round}: the loss was not reported");
         }
         // The old master comes back, empty, and is made a replica of the new one.
         block_in_place(|| trio.servers[place].restart());
@@ -98,20 +98,20 @@ pub async fn run(rounds: u64, seed: u64) -> Found {
     Found { violations, looked, lost, times, reads: count(&reads), failed_reads: count(&failed_reads) }
 }
 
-/// Ends a master's replication: who follows it is cut off and may not begin again.
+/// Ends a master's replication: its replicas are disconnected and cannot reconnect.
 fn keep_from_replicas(master: &RedisServer) {
     master.command(&["ACL", "SETUSER", "default", "-psync", "-sync"]);
     master.command(&["CLIENT", "KILL", "TYPE", "replica"]);
 }
 
-/// Where the first shard is, as one server has it.
+/// The first shard's position on one server.
 fn head(server: &RedisServer) -> Option<Position> {
     let head = block_in_place(|| server.try_command(&["HMGET", "cm:{0}:latest", "#epoch", "#revision"])).ok()?;
     let head: (Option<u64>, Option<u64>) = redis::from_redis_value(head).ok()?;
     Some((head.0?, head.1?))
 }
 
-/// Whether a client that had come to `gone` was told of a gap before its first frame of a later epoch.
+/// Whether a client that had reached `gone` was notified of a gap before its first frame of a later epoch.
 fn was_told(events: &[Event], gone: Position, epoch: u64) -> bool {
     let at = |event: &Event| match event {
         Event::Frame { cursor, .. } => cursor.first().copied(),

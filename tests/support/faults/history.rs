@@ -4,11 +4,11 @@
 //! - *ordered*: on one stream positions and the revisions of a key only grow, within an epoch;
 //! - *unique*: a position (shard, epoch, revision) is one state of one key, whoever received it from whichever replica;
 //! - *atomic*: a state is whole: the same position never comes with another content;
-//! - *reliable*: at a frame's cursor a client holds of every key the newest state that the feed has up to there, or a newer one;
-//! - *resumable*: the same holds after a stream went on at another replica, with nothing but its cursor;
-//! - *bookmarkable*: it holds for the cursor of every frame, also of one without a state.
+//! - *reliable*: at a frame's cursor a client holds, for every key, the newest state in the feed up to that position, or a newer one;
+//! - *resumable*: the same holds after a stream continues at another replica, given only its cursor;
+//! - *bookmarkable*: it holds for the cursor of every frame, including one without a state.
 //!
-//! A client is told when continuity is lost, and begins anew then: an epoch that changes without that is a broken promise, too.
+//! A client is notified when continuity is lost, and then starts again: an epoch that changes without notice is a broken promise, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct Item {
     pub key: String,
     pub shard: Shard,
     pub revision: u64,
-    /// Of everything but the freshness, which is each reader's own.
+    /// Covers everything but the freshness, which each reader determines for itself.
     pub content: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Item {
 pub enum Event {
     /// A frame, with the position in each shard that its cursor holds.
     Frame { complete: bool, cursor: Vec<Position>, items: Vec<Item> },
-    /// The client was told to forget what it has.
+    /// The client was told to discard its states.
     Gap,
 }
 
@@ -50,10 +50,10 @@ pub struct ClientHistory {
 pub struct Segment {
     pub shard: Shard,
     pub epoch: u64,
-    /// The revision at which it was begun, with the keys that there were.
+    /// The revision at which it began, with the keys at that time.
     pub from: u64,
     pub base: BTreeMap<String, u64>,
-    /// What came next, up to `last`, without a gap: the key, and whether it was taken out.
+    /// The changes after it, up to `last`, without a gap: the key, and whether it was removed.
     pub entries: BTreeMap<u64, (String, bool)>,
     pub last: u64,
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// How much was looked at, so that a run that saw nothing does not pass for one that found nothing.
+/// How much was checked, to tell a run that saw nothing from one that found no fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Looked {
     pub frames: usize,
@@ -85,7 +85,7 @@ pub struct Looked {
 }
 
 impl Segment {
-    /// Of every key the newest revision up to one; `false` for a key that was out by then.
+    /// For every key, its newest revision up to the given one; `false` if the key had been removed by then.
     fn newest(&self, revision: u64) -> BTreeMap<&str, (u64, bool)> {
         let mut newest: BTreeMap<&str, (u64, bool)> =
             self.base.iter().map(|(key, revision)| (key.as_str(), (*revision, true))).collect();
@@ -179,7 +179,7 @@ impl Checker<'_> {
             for (key, (revision, there)) in segment.newest(position.1) {
                 self.looked.compared += 1;
                 let held = client.held.get(key).map(|(_, revision)| *revision);
-                // A key that is out may have come again in a state that is ahead of the cursor.
+                // A removed key may have returned in a state that is ahead of the cursor.
                 let kept = if there {
                     held.is_some_and(|held| held >= revision)
                 } else {
@@ -200,7 +200,7 @@ impl Checker<'_> {
     }
 }
 
-/// Right and wrong histories, and what the checker says of them.
+/// Correct and faulty histories, and the checker's verdict on each.
 pub fn self_test() {
     let item = |key: &str, revision, content| Item { key: key.to_owned(), shard: 0, revision, content };
     let frame = |complete, cursor: Position, items: Vec<Item>| Event::Frame { complete, cursor: vec![cursor], items };
@@ -252,5 +252,5 @@ pub fn self_test() {
     let silent = with(vec![frame(false, (8, 1), vec![item("BTC", 1, 50)])]);
     assert_eq!(says(vec![silent]), ["told"], "a new epoch without a word");
     let kept = with(vec![next(), frame(false, (7, 5), vec![])]);
-    assert_eq!(says(vec![kept]), ["reliable"], "a key that is gone from the feed and not from the client");
+    assert_eq!(says(vec![kept]), ["reliable"], "a key removed from the feed but not from the client");
 }

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 pub enum Fault {
     /// `kill -9` of Redis, which is back after a while with what it had written to its log.
     KillRedis { down: Duration },
-    /// Everything in Redis is gone.
+    /// Everything in Redis is lost.
     FlushAll,
     /// `kill -9` of the collector that leads the first shard; another is started.
     KillLeader,

@@ -94,7 +94,7 @@ impl Deployment {
         self.process("collector", "127.0.0.1:0")
     }
 
-    /// A server on a port that it can be started on again.
+    /// A server on a port on which it can be restarted.
     pub fn server(&self, address: &str) -> Process {
         self.process("server", address)
     }
@@ -105,12 +105,12 @@ impl Deployment {
         block_in_place(|| Process::serve(&["--role", role, "--config", settings, "--listen", listen]))
     }
 
-    /// Waits until a server is ready, and for prices enough to look at.
+    /// Waits until a server is ready and has enough prices to check.
     pub async fn ready(&self, client: &Client) {
         wait_until("prices", async || (assets(client).await?.len() >= UNIVERSE_SIZE / 2).then_some(())).await;
     }
 
-    /// Waits until the listing has decided which assets are tracked. Before, assets are taken out, and every watcher is told so by a RESYNC.
+    /// Waits until the listing has decided which assets are tracked. Until then, assets are removed, and every watcher gets a RESYNC.
     pub async fn settled(&self, client: &Client) {
         let mut seen = (Vec::new(), Instant::now());
         wait_until("the universe", async || {
@@ -141,7 +141,7 @@ impl World {
         Some((holder.split_once('-')?.0.parse().ok()?, epoch.parse().ok()?))
     }
 
-    /// A shard's newest position as Redis has it.
+    /// A shard's newest position in Redis.
     pub fn head(&self, shard: u16) -> Option<(u64, u64)> {
         let latest = format!("cm:{{{shard}}}:latest");
         let head = self.redis.try_command(&["HMGET", &latest, "#epoch", "#revision"]).ok()?;
@@ -225,13 +225,13 @@ fn content(snapshot: &PriceSnapshot) -> u64 {
     hasher.finish()
 }
 
-/// A client whose stream is written down.
+/// A client whose stream is recorded.
 pub struct Recorder {
     history: Arc<Mutex<ClientHistory>>,
 }
 
 impl Recorder {
-    /// Writes down everything that one client's stream brings, until `stop`. The client goes on at another server by itself.
+    /// Records everything that one client's stream delivers, until `stop`. The client moves to another server by itself.
     pub fn start(name: &str, client: Client, shards: Shards, stop: &CancellationToken) -> Self {
         let history = Arc::new(Mutex::new(ClientHistory { name: name.to_owned(), events: Vec::new() }));
         let (written, stop) = (Arc::clone(&history), stop.clone());
@@ -245,7 +245,7 @@ impl Recorder {
         self.history.lock().expect("not poisoned").clone()
     }
 
-    /// True once the stream has come to these positions, shard by shard, or past them.
+    /// True once the stream has reached or passed these positions in every shard.
     pub fn has_reached(&self, heads: &[(u64, u64)]) -> bool {
         let history = self.history.lock().expect("not poisoned");
         let last = history.events.iter().rev().find_map(|event| match event {
@@ -274,7 +274,7 @@ async fn record(client: Client, shards: Shards, write: impl Fn(Event)) {
                 Err(_) => break,
             }
         }
-        // A stream that is begun anew begins with the full state.
+        // A restarted stream begins with the full state.
         write(Event::Gap);
     }
 }

@@ -93,7 +93,7 @@ pub struct Aggregate {
     pub volume_24h: Option<Decimal>,
     /// Highest price of 24 hours: the weighted median of the highs at the venues of the price, in US dollars.
     pub high_24h: Option<Decimal>,
-    /// Lowest price of 24 hours, likewise.
+    /// Lowest price of 24 hours, by the same rule.
     pub low_24h: Option<Decimal>,
     /// The rates used to convert the prices, by quote asset; none for US dollars.
     pub conversions: Vec<(SmolStr, Rate)>,

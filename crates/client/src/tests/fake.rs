@@ -17,7 +17,7 @@ use crossmarket_api::v1::*;
 
 type Frame = WatchPriceSnapshotsResponse;
 
-/// What a fake does with a call.
+/// How a fake handles a call.
 pub(super) enum Reply {
     /// It answers with a snapshot.
     Snapshot,
@@ -62,7 +62,7 @@ impl Fake {
         self.heard.calls.lock().expect("not poisoned").len()
     }
 
-    /// What the last call had in its metadata.
+    /// The metadata of the last call.
     pub(super) fn metadata(&self, name: &str) -> Option<String> {
         let calls = self.heard.calls.lock().expect("not poisoned");
         Some(calls.last()?.get(name)?.to_str().expect("ASCII").to_owned())
@@ -155,7 +155,7 @@ pub(super) async fn nobody() -> String {
     format!("http://{}", listener.local_addr().expect("an address"))
 }
 
-/// An address at which every connection is closed at once.
+/// An address at which every connection is closed immediately.
 pub(super) async fn dropping() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -454,7 +454,7 @@ fn encoded(key: &str, state: Option<WriteState<'_>>, added: bool) -> Vec<u8> {
     bytes
 }
 
-/// What a later version adds is skipped, at the top and inside.
+/// Fields added by a later version are skipped, at the top level and nested.
 #[test]
 fn unknown_fields_are_skipped() {
     let state = |encoder: &mut Encoder<&mut Vec<u8>>| {
@@ -481,7 +481,7 @@ fn unknown_fields_are_skipped() {
     assert_eq!(receive_time, Some((Timestamp::from_micros(2), 1)));
 }
 
-/// What an earlier version did not have is absent.
+/// Fields unknown to an earlier version are absent.
 #[test]
 fn optional_fields_may_be_missing() {
     let mut bytes = Vec::new();

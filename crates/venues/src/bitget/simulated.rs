@@ -127,7 +127,7 @@ async fn futures_tickers(State(exchange): State<Arc<Exchange>>, params: Params) 
     exchange::json(&json!({"code": "00000", "msg": "success", "requestTime": now.as_millis(), "data": rows}))
 }
 
-/// Shares and volumes, oldest first, about thirty whatever is asked. The ratio field is off by a factor of 100, as it was seen to be.
+/// Shares and volumes, oldest first, about thirty regardless of the request. The ratio field is off by a factor of 100, as observed at the venue.
 async fn statistics(State(exchange): State<Arc<Exchange>>, Path(endpoint): Path<String>, params: Params) -> Response {
     let kind = match endpoint.as_str() {
         "account-long-short" => LongShortKind::GlobalAccount,

@@ -74,7 +74,7 @@ async fn tickers(State(exchange): State<Arc<Exchange>>, params: Params) -> Respo
     exchange::json(&Value::Array(rows))
 }
 
-/// The sizes are in the answer only when one pair is asked for.
+/// The answer has sizes only if a single pair is requested.
 fn row(listing: &Listing, ticker: &Ticker, with_sizes: bool) -> Value {
     let mut value = json!({
         "currency_pair": listing.symbol,

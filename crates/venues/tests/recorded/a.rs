@@ -25,7 +25,7 @@ fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).expect("recorded JSON")
 }
 
-/// The list of rows, whatever it is wrapped in.
+/// The list of rows, whatever its wrapper.
 fn rows(body: &Value) -> Vec<Value> {
     match body {
         Value::Array(rows) => rows.clone(),

@@ -33,7 +33,7 @@ fn instrument(venue: &dyn Venue, feed: Feed, symbol: &str) -> Instrument {
     found
 }
 
-/// What the name of a recorded body tells of its population.
+/// What the name of a recorded body says about its population.
 const KINDS: &[(&str, LongShortKind)] = &[
     ("globalLongShortAccountRatio", LongShortKind::GlobalAccount),
     ("topLongShortAccountRatio", LongShortKind::TopTraderAccount),

@@ -75,7 +75,7 @@ struct World {
     now: Timestamp,
     histories: Histories,
     baskets: Baskets,
-    /// What was last published.
+    /// The last published state.
     published: BTreeMap<IndexCode, IndexSnapshot>,
 }
 
