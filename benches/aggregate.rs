@@ -35,6 +35,7 @@ fn market(now: Timestamp) -> Vec<Vec<Quote>> {
             event_time: now,
             receive_time: now,
             budget: Duration::from_secs(60),
+            contradicted: false,
             simulated: true,
         }
     };

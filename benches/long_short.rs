@@ -51,7 +51,7 @@ fn history_of_30_days(criterion: &mut Criterion) {
             |number: i64| Decimal::from_parts(i128::from(500_000_000 + number * 7_919 % 90_000_000), 9).expect("small");
         let all = [Some(names.long_share), Some(names.open_interest), names.venue_count];
         for (name, index) in all.into_iter().zip(0..).filter_map(|(name, index)| Some((name?, index))) {
-            let key = SeriesKey { subject: "BTC".into(), kind: SeriesKind::Sampled(name) };
+            let key = SeriesKey { subject: "id:bitcoin".into(), kind: SeriesKind::Sampled(name) };
             let value =
                 |number: i64| if index == 0 { share(number) } else { Decimal::from(1_234_567_890_123 + number) };
             let points: Vec<Point> = (0..POINT_COUNT).map(|number| point(number, value(number))).collect();

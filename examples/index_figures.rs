@@ -130,7 +130,7 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
             let name = |index: usize| assets.get(index);
             json!({
                 "score": found.score,
-                "btc_return": found.btc_return_percent,
+                "btc_return_percent": found.btc_return_percent,
                 "constituents": found.constituents.iter().map(|one| {
                     json!([name(one.candidate), one.market_cap_rank, one.return_percent, one.beat_btc])
                 }).collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod frames;
 mod grpc;
+pub(crate) mod known_assets;
 mod listener;
 mod measured;
 mod metrics;

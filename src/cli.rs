@@ -19,6 +19,7 @@ mod get;
 pub mod history_csv;
 mod import;
 mod index_view;
+mod instruments;
 mod json;
 mod list;
 mod message;
@@ -42,6 +43,7 @@ Examples:
   crossmarket serve --config FILE.toml   the service with real venues
   crossmarket get BTC ETH --full         two assets with every venue's part
   crossmarket list --order-by 'change_24h_percent desc' --limit 20
+  crossmarket instruments --state conflict   instruments whose prices are not their assets'
   crossmarket watch BTC ETH SOL          a live table
   crossmarket ratios --svg ratios.svg    who is long, by market-cap rank
   crossmarket compare RUT BTC ETH        indices and assets against a benchmark
@@ -66,6 +68,7 @@ enum Command {
     Demo(demo::DemoArguments),
     Get(get::GetArguments),
     List(list::ListArguments),
+    Instruments(instruments::InstrumentsArguments),
     Watch(watch::WatchArguments),
     #[cfg(feature = "charts")]
     #[command(flatten)]
@@ -101,6 +104,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Backfill(arguments) => serve::backfill(arguments),
         Command::Get(arguments) => block_on(get::run(arguments)),
         Command::List(arguments) => block_on(list::run(arguments)),
+        Command::Instruments(arguments) => block_on(instruments::run(arguments)),
         Command::Watch(arguments) => block_on(watch::run(arguments)),
         Command::Export(arguments) => block_on(export::run(arguments)),
         Command::MigrateStore(arguments) => block_on(migrate::run(arguments)),

@@ -148,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn a_venue_s_codes_are_read_from_a_table() {
+        let file = file("[venues.kraken]\nignore = [\"FEE\"]\ncodes = { LUNA = \"LUNC\", ABC = \"id:a-b-c\" }\n");
+        let loaded = load(Some(file.path()), Vec::new(), &[]).expect("valid");
+        let codes = &loaded.config.venues.get(crossmarket_domain::VenueId("kraken")).expect("registered").codes;
+        let codes: Vec<(&str, Option<&str>)> =
+            codes.iter().map(|(code, means)| (code.as_str(), means.as_deref())).collect();
+        assert_eq!(codes, [("ABC", Some("id:a-b-c")), ("FEE", None), ("LUNA", Some("LUNC"))]);
+    }
+
+    #[test]
     fn defaults_are_the_documented_ones() {
         let config = Config::default();
         assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");

@@ -10,7 +10,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, CandleInterval, Shards, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, CandleInterval, Shards, Timestamp};
 use crossmarket_simulator::{self as simulator, SimulatorOptions};
 use crossmarket_store::{self as store, OpenOptions, Store};
 
@@ -56,9 +56,11 @@ async fn open(directory: &Path) -> std::sync::Arc<dyn Store> {
 }
 
 /// Tells the store the asset's id at the listing, as a service does that has collected.
-async fn list(directory: &Path, asset: &AssetCode, id: &str, now: Timestamp) {
+async fn list(directory: &Path, asset: &AssetId, id: &str, now: Timestamp) {
     let info = AssetInfo {
-        asset: asset.clone(),
+        asset_id: asset.clone(),
+        asset: AssetCode::parse("BTC").expect("a ticker"),
+        aliases: Vec::new(),
         name: None,
         kind: AssetKind::Coin,
         market_cap_rank: Some(1),
@@ -114,7 +116,7 @@ async fn candles_closes_and_market_caps_come_from_the_venues() {
         .collect();
     let directory = tempfile::tempdir().expect("a directory");
     let settings = write_settings(directory.path(), &venues);
-    let bitcoin = AssetCode::parse("BTC").expect("a ticker");
+    let bitcoin = AssetId::parse("bitcoin").expect("an id");
     let now = clock.now();
     list(directory.path(), &bitcoin, "bitcoin", now).await;
     // A day that ends meanwhile has one more.
@@ -137,7 +139,7 @@ async fn candles_closes_and_market_caps_come_from_the_venues() {
         let told = expected[&point.time];
         assert!((point.value.to_f64() / told - 1.0).abs() < 1e-9, "{} and not {told} on {}", point.value, point.time);
     }
-    let candles = store.candles(&daily("BTC"), since, today).await.expect("candles");
+    let candles = store.candles(&daily("id:bitcoin"), since, today).await.expect("candles");
     assert_eq!(candles.len(), wanted.len());
     assert!(store.candles(&daily("RUT"), since, now).await.expect("closes").len() >= 5, "the sessions of the span");
     drop(store);

@@ -183,6 +183,8 @@ impl IndexService for Scripted {
             ..Default::default()
         };
         let item = |subject: &String| ItemStatus {
+            asset_id: String::new(),
+            new_asset_id: String::new(),
             item: subject.clone(),
             state: if known(&subject) { ItemState::Ok } else { ItemState::InsufficientHistory }.into(),
             message: if known(&subject) { "" } else { "4 common sessions, at least 10 are needed" }.to_owned(),
@@ -205,20 +207,25 @@ impl IndexService for Scripted {
         _: Request<GetAltcoinSeasonRequest>,
     ) -> Result<Response<GetAltcoinSeasonResponse>, Status> {
         let constituent = |index: i32| AltcoinSeasonConstituent {
+            asset_id: format!("a{index}"),
             asset: format!("A{index}"),
-            r#return: f64::from(index) * 7.0 - 30.0,
+            return_percent: f64::from(index) * 7.0 - 30.0,
             beat_btc: index > 2,
             market_cap_rank: index + 2,
             start_price: "2".to_owned(),
             end_price: "1.5".to_owned(),
         };
-        let exclusion =
-            Exclusion { asset: "USDT".to_owned(), reason: ExclusionReason::Stablecoin.into(), message: String::new() };
+        let exclusion = Exclusion {
+            asset: "USDT".to_owned(),
+            asset_id: "tether".to_owned(),
+            reason: ExclusionReason::Stablecoin.into(),
+            message: String::new(),
+        };
         let season = AltcoinSeason {
             score: Some(80.0),
             label: AltcoinSeasonLabel::AltcoinSeason.into(),
             constituents: (0..10).map(constituent).collect(),
-            btc_return: Some(-12.0),
+            btc_return_percent: Some(-12.0),
             excluded: vec![exclusion],
             observation_count: 10,
             beat_btc_count: 8,
@@ -243,7 +250,7 @@ impl IndexService for Scripted {
             score: day as f64,
             label: AltcoinSeasonLabel::Neutral.into(),
             observation_count: 50,
-            btc_return: 1.0,
+            btc_return_percent: 1.0,
         };
         let points = (0..100).map(point).collect();
         Ok(Response::new(ListAltcoinSeasonHistoryResponse { points, simulated: true, ..Default::default() }))

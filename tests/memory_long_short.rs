@@ -9,7 +9,9 @@ use crossmarket::services::WireEncoder;
 use crossmarket_collector::long_short::{AssetContext, RatioState, RatioStateVenue, Row};
 use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
-use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_domain::{
+    AssetCode, AssetId, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId,
+};
 use crossmarket_image::{Change, Collection, Image, ImageSettings, Position};
 use crossmarket_store::{EmbeddedStore, Store};
 
@@ -68,7 +70,7 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
     let mut ratios = RatioState::new((0u16..).zip(VENUES).map(venue).collect(), false);
     let mut revision = 0;
     for number in 0..ASSET_COUNT {
-        let asset = AssetCode::parse(&format!("A{number}X")).expect("a ticker");
+        let asset = AssetId::parse(&format!("a{number}x")).expect("an id");
         for (index, _) in (0u16..).zip(VENUES) {
             let symbol = format!("A{number}XUSDT");
             let spot = Instrument::spot(symbol, asset.as_str(), "USDT");
@@ -83,7 +85,11 @@ async fn ratios_of_500_assets_fit_in_60_megabytes() {
             ratios.open_interest(&asset, index, &instrument, &interest, at(25), None);
         }
         loop {
-            let context = |_: &AssetCode| AssetContext { rank: Some(number as u32 + 1), rsi_14d: Some(55.5) };
+            let context = |id: &AssetId| AssetContext {
+                ticker: AssetCode::parse(id.as_str()),
+                rank: Some(number as u32 + 1),
+                rsi_14d: Some(55.5),
+            };
             let updates = ratios.updates(at(25), |_| true, context);
             if updates.is_empty() {
                 break;

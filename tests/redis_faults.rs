@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Timestamp};
 use crossmarket_store::redis::{Credentials, RedisOptions};
 use crossmarket_store::{LeaseClaim, OpenOptions, RedisStore, Store, StoreError, Tail};
 use proxy::{Fault, Proxy};
@@ -30,7 +30,7 @@ fn now(millis: i64) -> Timestamp {
 }
 
 fn key(code: &str) -> Key {
-    Key::Asset(AssetCode::parse(code).expect("a code"))
+    Key::Asset(AssetId::parse(code).expect("an id"))
 }
 
 /// An update identified by its rank.
@@ -42,7 +42,9 @@ fn update(code: &str, rank: u32) -> (Key, Option<State>) {
         budget: Duration::from_secs(60),
         simulated: false,
         body: Body::Asset(Box::new(AssetInfo {
+            asset_id: AssetId::parse(code).expect("an id"),
             asset: AssetCode::parse(code).expect("a code"),
+            aliases: Vec::new(),
             name: None,
             kind: AssetKind::Coin,
             market_cap_rank: Some(rank),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_store::redis::RedisOptions;
 use crossmarket_store::{Entry, RedisStore, Store, encoding};
 use rand::rngs::SmallRng;
@@ -131,7 +131,7 @@ async fn ten_years_of_500_assets_are_below_64_megabytes() {
 
 /// A small state: a catalogue entry.
 fn small(code: &str, rank: u32) -> (Key, Option<State>) {
-    let asset = AssetCode::parse(code).expect("a code");
+    let id = AssetId::parse(code).expect("an id");
     let time = Timestamp::from_millis(states::RECEIVED_MS);
     let state = State {
         event_time: time,
@@ -140,7 +140,9 @@ fn small(code: &str, rank: u32) -> (Key, Option<State>) {
         budget: Duration::from_secs(60),
         simulated: false,
         body: Body::Asset(Box::new(AssetInfo {
-            asset: asset.clone(),
+            asset_id: id.clone(),
+            asset: AssetCode::parse(code).expect("a code"),
+            aliases: Vec::new(),
             name: Some("Name of an asset".into()),
             kind: AssetKind::Coin,
             market_cap_rank: Some(rank),
@@ -151,7 +153,7 @@ fn small(code: &str, rank: u32) -> (Key, Option<State>) {
             history_day_count: 3_000,
         })),
     };
-    (Key::Asset(asset), Some(state))
+    (Key::Asset(id), Some(state))
 }
 
 fn encoded_len(update: &(Key, Option<State>)) -> usize {

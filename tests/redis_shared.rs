@@ -13,7 +13,7 @@ use crossmarket::services::WireEncoder;
 use crossmarket_api::v1::ListPriceSnapshotsRequest;
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Timestamp};
 use crossmarket_image::follow::follow_shard;
 use crossmarket_image::{Image, ImageSettings, Position};
 use crossmarket_store::redis::RedisOptions;
@@ -34,9 +34,11 @@ fn now(millis: i64) -> Timestamp {
 }
 
 fn update(code: &str) -> (Key, Option<State>) {
-    let asset = AssetCode::parse(code).expect("a code");
+    let id = AssetId::parse(code).expect("an id");
     let info = AssetInfo {
-        asset: asset.clone(),
+        asset_id: id.clone(),
+        asset: AssetCode::parse(id.as_str()).expect("a code"),
+        aliases: Vec::new(),
         name: None,
         kind: AssetKind::Coin,
         market_cap_rank: None,
@@ -54,7 +56,7 @@ fn update(code: &str) -> (Key, Option<State>) {
         simulated: false,
         body: Body::Asset(Box::new(info)),
     };
-    (Key::Asset(asset), Some(state))
+    (Key::Asset(id), Some(state))
 }
 
 fn is_divided(error: &StoreError, here: u16, there: u16) -> bool {

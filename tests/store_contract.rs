@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp, TraceContext};
+use crossmarket_domain::{AssetCode, AssetId, Candle, CandleInterval, Decimal, Timestamp, TraceContext};
 use crossmarket_store::embedded::EmbeddedOptions;
 use crossmarket_store::redis::RedisOptions;
 use crossmarket_store::{
@@ -63,7 +63,7 @@ fn options(feed: FeedLimits) -> EmbeddedOptions {
 }
 
 fn key(code: &str) -> Key {
-    Key::Asset(AssetCode::parse(code).expect("a code"))
+    Key::Asset(AssetId::parse(code).expect("an id"))
 }
 
 fn now(millis: i64) -> Timestamp {
@@ -79,7 +79,9 @@ fn state(received_millis: i64, rank: u32) -> State {
         budget: Duration::from_secs(60),
         simulated: false,
         body: Body::Asset(Box::new(AssetInfo {
+            asset_id: AssetId::parse("any").expect("an id"),
             asset: AssetCode::parse("ANY").expect("a code"),
+            aliases: Vec::new(),
             name: None,
             kind: AssetKind::Coin,
             market_cap_rank: Some(rank),

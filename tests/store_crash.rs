@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Decimal, Timestamp};
 use crossmarket_store::{EmbeddedStore, Entry, Store, StoreError, Tail};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -169,7 +169,7 @@ fn report(revision: u64) {
 
 /// The write at a revision: one of a few keys, removed now and then.
 fn update(revision: u64) -> Entry {
-    let asset = AssetCode::parse(&format!("A{}", revision % 11)).expect("a code");
+    let id = AssetId::parse(&format!("A{}", revision % 11)).expect("an id");
     let time = Timestamp::from_seconds(revision as i64);
     let state = State {
         event_time: time,
@@ -178,7 +178,9 @@ fn update(revision: u64) -> Entry {
         budget: Duration::from_secs(60),
         simulated: true,
         body: Body::Asset(Box::new(AssetInfo {
-            asset: asset.clone(),
+            asset_id: id.clone(),
+            asset: AssetCode::parse(id.as_str()).expect("a code"),
+            aliases: Vec::new(),
             name: Some(format!("revision {revision}").into()),
             kind: AssetKind::Coin,
             market_cap_rank: None,
@@ -190,7 +192,7 @@ fn update(revision: u64) -> Entry {
         })),
     };
     let removed = revision.is_multiple_of(17);
-    Entry { key: Key::Asset(asset), revision, state: (!removed).then_some(state), trace: None }
+    Entry { key: Key::Asset(id), revision, state: (!removed).then_some(state), trace: None }
 }
 
 fn series() -> SeriesKey {

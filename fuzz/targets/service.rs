@@ -12,7 +12,7 @@ use crossmarket_api::v1;
 use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Key, State};
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Timestamp};
 use crossmarket_image::{Change, Collection, Cursor, Image, ImageSettings, Position};
 use crossmarket_store::EmbeddedStore;
 use tokio_util::sync::CancellationToken;
@@ -109,9 +109,11 @@ impl Catalogue {
 }
 
 fn change((code, revision): (&str, u64)) -> Change {
-    let asset = AssetCode::parse(code).expect("a code");
+    let id = AssetId::parse(code).expect("an id");
     let info = AssetInfo {
-        asset: asset.clone(),
+        asset_id: id.clone(),
+        asset: AssetCode::parse(code).expect("a code"),
+        aliases: Vec::new(),
         name: None,
         kind: AssetKind::Coin,
         market_cap_rank: None,
@@ -129,7 +131,7 @@ fn change((code, revision): (&str, u64)) -> Change {
         simulated: true,
         body: Body::Asset(Box::new(info)),
     };
-    Change { key: Key::Asset(asset), revision, state: Some(state) }
+    Change { key: Key::Asset(id), revision, state: Some(state) }
 }
 
 fn page_token(text: &str, data: &[u8]) {

@@ -16,6 +16,7 @@ pub(super) fn collector(config: &Config) -> CollectorSettings {
             settings.rest_url.clone_from(&configured.rest_url);
             settings.ws_url = settings.ws_url.and(configured.ws_url.clone());
             settings.api_key.clone_from(&configured.api_key);
+            settings.codes.clone_from(&configured.codes);
         }
         settings
     };

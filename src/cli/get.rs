@@ -1,5 +1,6 @@
 //! `get`: the snapshots of some assets and indices.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use clap::Args;
@@ -67,9 +68,10 @@ pub(super) async fn run(arguments: GetArguments) -> Result<(), CliError> {
     }
 }
 
-/// True for a code that can only be an index: assets are plain tickers.
+/// True for a code that can only be an index: assets are plain tickers or `id:` and an id.
 fn is_index(code: &str) -> bool {
-    code.contains(['/', ':', '.'])
+    let is_id = code.split_once(':').is_some_and(|(prefix, id)| prefix.eq_ignore_ascii_case("id") && !id.contains('/'));
+    code.contains(['/', ':', '.']) && !is_id
 }
 
 async fn one(client: &Client, code: &str, view: View) -> Result<Found, CliError> {
@@ -95,13 +97,15 @@ async fn one(client: &Client, code: &str, view: View) -> Result<Found, CliError>
 /// Tries prices first, and unknown codes as indices.
 async fn several(client: &Client, codes: &[String], view: View) -> Result<(Vec<Found>, Vec<String>), CliError> {
     let assets: Vec<String> = codes.iter().filter(|code| !is_index(code)).cloned().collect();
-    let mut prices = Vec::new();
+    // By the name that was asked for: the answer has the ticker of today.
+    let mut prices: HashMap<String, PriceSnapshot> = HashMap::new();
     if !assets.is_empty() {
-        let request = BatchGetPriceSnapshotsRequest { assets, view: view.into(), allow_partial: true };
-        prices = client.prices().batch_get_price_snapshots(request).await?.snapshots;
+        let request = BatchGetPriceSnapshotsRequest { assets: assets.clone(), view: view.into(), allow_partial: true };
+        let response = client.prices().batch_get_price_snapshots(request).await?;
+        let priced = assets.into_iter().filter(|name| !response.missing.contains(name));
+        prices = priced.zip(response.snapshots).collect();
     }
-    let rest: Vec<String> =
-        codes.iter().filter(|code| !prices.iter().any(|price| price.asset == **code)).cloned().collect();
+    let rest: Vec<String> = codes.iter().filter(|code| !prices.contains_key(*code)).cloned().collect();
     let mut indices = Vec::new();
     if !rest.is_empty() {
         let request = BatchGetIndexSnapshotsRequest { indices: rest, view: view.into(), allow_partial: true };
@@ -114,7 +118,7 @@ async fn several(client: &Client, codes: &[String], view: View) -> Result<(Vec<F
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for code in codes {
-        if let Some(snapshot) = prices.iter().find(|snapshot| snapshot.asset == *code) {
+        if let Some(snapshot) = prices.get(code) {
             found.push(Found::Asset(snapshot.clone()));
         } else if let Some(snapshot) = indices.iter().find(|snapshot| snapshot.index == *code) {
             found.push(Found::Index(snapshot.clone()));

@@ -11,9 +11,12 @@ use super::export;
 use super::history_csv::{self, Effect, History, Row};
 use super::settings::SettingsArguments;
 use super::stores::in_use;
+use crate::app::known_assets::KnownAssets;
+use crate::cli::parse::subject;
 use crossmarket_domain::Candle;
 use crossmarket_domain::index::Subject;
 use crossmarket_domain::series::Point;
+use crossmarket_domain::{AssetName, Shards};
 use crossmarket_store::daily::put_days;
 use crossmarket_store::{self as store, Store};
 
@@ -38,7 +41,7 @@ Examples:
 pub(super) struct ImportArguments {
     /// The asset or index: BTC, RUT.
     #[arg(value_name = "CODE", value_parser = subject, required_unless_present = "all")]
-    code: Option<Subject>,
+    code: Option<Subject<AssetName>>,
     /// The file.
     #[arg(value_name = "FILE.csv", required_unless_present = "all")]
     file: Option<PathBuf>,
@@ -98,7 +101,15 @@ pub(super) async fn run(arguments: ImportArguments) -> Result<(), CliError> {
     if !arguments.dry_run {
         let store =
             store::open(&config.store.open_options()).await.map_err(|error| in_use(error, &config.store.url))?;
-        write(store.as_ref(), code, &history.rows, volume).await?;
+        let known = KnownAssets::of(store.as_ref(), Shards::new(config.collector.shards)).await?;
+        let unknown = || CliError::Failed(format!("{code}: no asset can have this ticker"));
+        let subject = code.resolve(|name| known.find(name)).ok_or_else(unknown)?;
+        if let Subject::Asset(id) = &subject
+            && id.is_unlisted()
+        {
+            eprintln!("{code} is not known: stored as id:{id}; name it by its id (id:bitcoin) if a listing has it");
+        }
+        write(store.as_ref(), &subject, &history.rows, volume).await?;
     }
     Ok(summary(code, arguments.dry_run, &history)?)
 }
@@ -112,20 +123,15 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(failed)
 }
 
-fn subject(text: &str) -> Result<Subject, String> {
-    let expected = "expected an asset or index, such as BTC, RUT or asset:SPX";
-    Subject::parse(text).ok_or_else(|| expected.to_owned())
-}
-
 /// The index whose sessions the days of the file must be.
-fn traded(code: &Subject) -> Option<&str> {
+fn traded(code: &Subject<AssetName>) -> Option<&str> {
     match code {
         Subject::Index(index) if index.kind().is_exchange_traded() => Some(index.as_str()),
         _ => None,
     }
 }
 
-fn guess_volume(code: &Subject, rows: &[Row]) -> Volume {
+fn guess_volume(code: &Subject<AssetName>, rows: &[Row]) -> Volume {
     let is_index = matches!(code, Subject::Index(_));
     let has_turnover = rows.iter().any(|row| row.quote_volume.is_some());
     if has_turnover || is_index { Volume::Units } else { Volume::Money }
@@ -184,7 +190,7 @@ fn report(history: &History, verbose: bool) {
     }
 }
 
-fn summary(code: &Subject, dry_run: bool, history: &History) -> io::Result<()> {
+fn summary(code: &Subject<AssetName>, dry_run: bool, history: &History) -> io::Result<()> {
     let verb = if dry_run { "would be imported (dry run)" } else { "imported" };
     let day = |row: Option<&Row>| row.map(|row| row.day.to_string().chars().take(10).collect::<String>());
     let market_caps = history.rows.iter().filter(|row| row.market_cap.is_some()).count();
@@ -212,9 +218,9 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crossmarket_domain::CandleInterval;
     use crossmarket_domain::series::{SeriesKey, SeriesKind};
     use crossmarket_domain::state::{Epoch, Revision};
+    use crossmarket_domain::{AssetId, CandleInterval};
     use crossmarket_domain::{Decimal, Timestamp, TraceContext};
     use crossmarket_store::daily::DAYS_PER_WRITE;
     use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail, Update};
@@ -295,9 +301,9 @@ mod tests {
         let store = Recorder::default();
         let mut rows = vec![row(None, None, None, 5); DAYS_PER_WRITE + 1];
         rows.last_mut().expect("a row").market_cap = Some(Decimal::from(70));
-        let code = Subject::parse("BTC").expect("valid");
+        let code = Subject::Asset(AssetId::parse("bitcoin").expect("valid"));
         write(&store, &code, &rows, Volume::Money).await.expect("written");
-        let series = |kind| SeriesKey { subject: "BTC".into(), kind };
+        let series = |kind| SeriesKey { subject: "id:bitcoin".into(), kind };
         let candles = series(SeriesKind::Candles(CandleInterval::OneDay));
         let expected = [(candles.clone(), DAYS_PER_WRITE), (candles, 1), (series(SeriesKind::DailyMarketCap), 1)];
         assert_eq!(*store.puts.lock().expect("not poisoned"), expected);

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::index::Subject;
+use crossmarket_domain::{AssetName, Timestamp};
 
 /// An asset's code in any letter case.
-pub(super) fn asset(text: &str) -> Result<AssetCode, String> {
-    AssetCode::parse(text).ok_or_else(|| "expected an asset's code, such as BTC".to_owned())
+pub(super) fn asset(text: &str) -> Result<AssetName, String> {
+    AssetName::parse(text).ok_or_else(|| "expected an asset, such as BTC or id:bitcoin".to_owned())
+}
+
+/// An asset or an index.
+pub(super) fn subject(text: &str) -> Result<Subject<AssetName>, String> {
+    let expected = "expected an asset or index, such as BTC, id:bitcoin, RUT or asset:SPX";
+    Subject::parse(text).ok_or_else(|| expected.to_owned())
 }
 
 /// The code of an index, an asset or a quotient as the service spells it: `others/btc` is `OTHERS/BTC`, `Category:Privacy` is

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::error::CliError;
-use super::parse::{asset, date};
+use super::parse::{date, subject};
 use super::runtime::block_on;
 use super::settings::{SettingsArguments, flag};
 use crate::app::{self, BackfillOptions, Role};
 use crate::config::{Config, Flag};
 use crate::telemetry::{self, Telemetry};
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::index::Subject;
+use crossmarket_domain::{AssetName, Timestamp};
 
 /// Runs the service: collects from the venues, stores, answers gRPC.
 #[derive(Args, Debug)]
@@ -40,9 +41,9 @@ pub(super) struct BackfillArguments {
     /// The first day to fetch, as YYYY-MM-DD.
     #[arg(long, value_name = "DATE", value_parser = date)]
     since: Option<Timestamp>,
-    /// The assets; by default the whole universe.
-    #[arg(value_name = "CODES", value_parser = asset)]
-    codes: Vec<AssetCode>,
+    /// The assets and indices; by default the whole universe.
+    #[arg(value_name = "CODES", value_parser = subject)]
+    codes: Vec<Subject<AssetName>>,
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -84,7 +85,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<(), CliError> {
 pub(super) fn backfill(arguments: BackfillArguments) -> Result<(), CliError> {
     // It ends by itself, so it needs no telemetry beyond logs.
     let (config, _) = start(&arguments.settings, Vec::new())?;
-    let options = BackfillOptions { since: arguments.since, codes: arguments.codes };
+    let options = BackfillOptions { since: arguments.since, names: arguments.codes };
     block_on(async move {
         let report = app::backfill(config, options).await?;
         let told = format!("{} of {} series without an answer", report.unanswered_count, report.series_count);

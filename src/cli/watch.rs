@@ -15,7 +15,7 @@ use super::numbers::{change, price, time};
 use super::parse::{asset, parse_duration};
 use crossmarket_api::v1::{ItemState, PriceSnapshot, View, WatchPriceSnapshotsRequest, WatchPriceSnapshotsResponse};
 use crossmarket_client::{Watch, WatchEvent, describe};
-use crossmarket_domain::AssetCode;
+use crossmarket_domain::AssetName;
 
 mod screen;
 mod state;
@@ -36,7 +36,7 @@ Examples:
 pub(super) struct WatchArguments {
     /// Assets, such as BTC; by default all.
     #[arg(value_name = "ASSETS", value_parser = asset)]
-    assets: Vec<AssetCode>,
+    assets: Vec<AssetName>,
     /// Only assets of this category; repeatable.
     #[arg(long, value_name = "CATEGORY")]
     category: Vec<String>,
@@ -114,7 +114,7 @@ pub(super) async fn run(arguments: WatchArguments) -> Result<(), CliError> {
 
 async fn open(arguments: &WatchArguments) -> Result<Watch<WatchPriceSnapshotsResponse>, CliError> {
     let request = WatchPriceSnapshotsRequest {
-        assets: arguments.assets.iter().map(AssetCode::to_string).collect(),
+        assets: arguments.assets.iter().map(AssetName::to_string).collect(),
         categories: arguments.category.clone(),
         market_cap_rank_max: arguments.rank_max,
         view: View::Basic as i32,

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::spec::{choice, list, optional, text};
 use crossmarket_domain::index::{IndexCode, IndexKind};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetName, Decimal, Timestamp};
 
 /// Most baskets.
 const BASKETS_MAX: usize = 50;
@@ -61,7 +61,7 @@ impl BasketRebalance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BasketMembers {
     /// These assets.
-    Assets(Vec<AssetCode>),
+    Assets(Vec<AssetName>),
     /// The assets of a category, by its id.
     Category(String),
 }
@@ -122,8 +122,8 @@ impl BasketsConfig {
 impl BasketConfig {
     fn read(reader: &mut Reader, section: &str, index: IndexCode) -> Option<Self> {
         let key = |name: &str| format!("{section}.{name}");
-        let allowed = "at most 500 asset codes such as BTC: an array in a file, elsewhere separated by commas";
-        let assets = list(MEMBERS_MAX, allowed, AssetCode::parse, AssetCode::to_string);
+        let allowed = "at most 500 assets such as BTC or id:bitcoin: an array in a file, elsewhere separated by commas";
+        let assets = list(MEMBERS_MAX, allowed, AssetName::parse, AssetName::to_string);
         let assets = reader.read(&key("assets"), "The assets in it; or give a category.", assets);
         let parse = |text: &str| IndexCode::category(text).map(|_| text.to_lowercase());
         let category = optional("the id of a category, such as privacy-coins", parse, Clone::clone);
@@ -159,7 +159,7 @@ impl BasketConfig {
 fn members(
     reader: &mut Reader,
     key: impl Fn(&str) -> String,
-    assets: Vec<AssetCode>,
+    assets: Vec<AssetName>,
     category: Option<String>,
 ) -> Option<BasketMembers> {
     match (assets.is_empty(), category) {

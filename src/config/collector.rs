@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::spec::{boolean, list, milliseconds, settings, whole};
 use crossmarket_collector::{LEASE_LIFE, PUBLISH_INTERVAL, REQUIRED_VENUE_COUNT, UNIVERSE_SIZE};
-use crossmarket_domain::AssetCode;
+use crossmarket_domain::AssetName;
 use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 
 settings! {
@@ -31,11 +31,11 @@ settings! {
         /// Number of the largest assets by market cap.
         size: usize = whole(UNIVERSE_SIZE, 1..=5_000, "assets");
         /// Further assets, whatever their rank.
-        assets: Vec<AssetCode> = list(
+        assets: Vec<AssetName> = list(
             1_000,
-            "at most 1000 asset codes such as BTC: an array in a file, elsewhere separated by commas",
-            AssetCode::parse,
-            AssetCode::to_string,
+            "at most 1000 assets such as BTC or id:bitcoin: an array in a file, elsewhere separated by commas",
+            AssetName::parse,
+            AssetName::to_string,
         );
     }
 }

@@ -33,7 +33,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     (
         "venues",
         "Venues",
-        "One group for every venue of the table in the README. The venue's own addresses are the defaults.",
+        "One group for every venue of the table in the README. The venue's own addresses are the defaults.\n\nWhere a venue means another asset by a code than the market does, `venues.<id>.codes.<code>` says which: in a file\n`[venues.kraken]` with `codes = { LUNA = \"LUNC\" }`. The meaning is a ticker, an id (`id:terra-luna`) or a name.",
     ),
     ("collector", "Collector", ""),
     ("universe", "Universe", "The assets that are collected."),

@@ -117,6 +117,12 @@ impl Reader {
         names
     }
 
+    /// The names of the values right below a section that were given, in their order.
+    pub(super) fn values_under(&self, section: &str) -> Vec<String> {
+        let names = self.given.keys().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.'));
+        names.filter(|name| !name.contains('.')).map(str::to_owned).collect()
+    }
+
     /// Adds that a value is not allowed, where that shows only together with others.
     pub(super) fn refuse(&mut self, key: &str, value: &str, allowed: &str) {
         let setting = self.settings.iter().find(|setting| setting.key == key);

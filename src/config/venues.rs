@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use smol_str::SmolStr;
+
 use super::raw::redact_url;
 use super::reader::Reader;
-use super::spec::{Spec, boolean, optional, secret, text};
-use crossmarket_domain::VenueId;
+use super::spec::{Spec, boolean, list, optional, secret, text};
+use crossmarket_domain::{AssetCode, VenueId};
 use crossmarket_venues::{REGISTRY, Secret, Venue};
 
 /// `venues.*`: one part for every venue of the registry.
@@ -34,6 +36,8 @@ pub struct VenueConfig {
     pub ws_url: Option<String>,
     /// For a venue that needs one; without a key the venue is not asked.
     pub api_key: Option<Secret>,
+    /// What the venue means by codes of its own; `None` for a code to be ignored.
+    pub codes: BTreeMap<SmolStr, Option<SmolStr>>,
 }
 
 impl VenueConfig {
@@ -46,8 +50,31 @@ impl VenueConfig {
         let ws_url =
             profile.stream.map(|stream| reader.read(&key("ws_url"), "Its stream.", url(stream.url, ["ws", "wss"])));
         let api_key = profile.api_key.and_then(|_| api_key(reader, key));
-        Self { enabled, rest_url, ws_url, api_key }
+        let codes = codes(reader, key);
+        Self { enabled, rest_url, ws_url, api_key, codes }
     }
+}
+
+/// `codes.<code>` and `ignore`: codes that mean something else, or nothing, at the venue.
+fn codes(reader: &mut Reader, key: impl Fn(&str) -> String) -> BTreeMap<SmolStr, Option<SmolStr>> {
+    let allowed = "at most 1000 codes such as LUNA: an array in a file, elsewhere separated by commas";
+    let ignored = list(1_000, allowed, AssetCode::parse, AssetCode::to_string);
+    let help = "Codes of the venue that are ignored. What other codes mean is set by `codes.<code>`.";
+    let ignored: Vec<AssetCode> = reader.read(&key("ignore"), help, ignored);
+    let mut codes: BTreeMap<SmolStr, Option<SmolStr>> =
+        ignored.iter().map(|code| (SmolStr::new(code.as_str()), None)).collect();
+    for name in reader.values_under(&key("codes")) {
+        let meaning = key(&format!("codes.{name}"));
+        let Some(code) = AssetCode::parse(&name) else {
+            reader.refuse(&meaning, &name, "a code of at most 32 characters");
+            continue;
+        };
+        let parse = |text: &str| (1..=100).contains(&text.len()).then(|| SmolStr::new(text));
+        let spec = optional("a ticker, an id such as id:terra-luna, or a name", parse, SmolStr::to_string);
+        let means = reader.read(&meaning, "What the venue means by the code.", spec);
+        codes.insert(SmolStr::new(code.as_str()), means);
+    }
+    codes
 }
 
 /// `api_key`, else the first line of `api_key_file`, so that no key has to be in a configuration.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::collection::ListQuery;
@@ -17,7 +18,7 @@ use crate::figures::Value;
 use crate::servers::catalog_service_server::CatalogService;
 use crossmarket_api::v1;
 use crossmarket_domain::Feed;
-use crossmarket_domain::state::{AssetInfo, Body, FeedState, FeedStatus, Key, State};
+use crossmarket_domain::state::{AssetInfo, Body, FeedState, FeedStatus, InstrumentMapping, Key, State};
 use crossmarket_image::{Collection, Filter, Item};
 
 macro_rules! column {
@@ -54,12 +55,54 @@ impl CatalogService for Catalog {
     ) -> Result<Response<Encoded<v1::ListAssetsResponse>>, Status> {
         let mut request = request.into_inner();
         let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
-        let wanted = AssetFilter::of(&request)?;
+        let wanted = AssetFilter::of(&self.services, &request)?;
         self.services.check_serving()?;
         let items = self.services.image.select(Collection::Assets, |item| wanted.admits(item));
         let mut response: Encoded<v1::ListAssetsResponse> = query.answer(items);
         response.rest.simulated = self.services.simulated;
         Ok(Response::new(response))
+    }
+
+    async fn list_instruments(
+        &self,
+        request: Request<v1::ListInstrumentsRequest>,
+    ) -> Result<Response<v1::ListInstrumentsResponse>, Status> {
+        let mut request = request.into_inner();
+        paging::check_filter_len("venues", request.venues.len())?;
+        for (index, state) in request.states.iter().enumerate() {
+            if !v1::MappingState::try_from(*state).is_ok_and(|state| state != v1::MappingState::Unspecified) {
+                let allowed = "must be a MappingState (1 to 3)";
+                return Err(ServiceError::invalid(format!("states[{index}]"), state, allowed).into());
+            }
+        }
+        let pages = Pages::of(&mut request, PageSizes::STATES)?;
+        self.services.check_serving()?;
+        let wanted = self.services.assets(&request.assets)?;
+        let v1::ListInstrumentsRequest { venues, states, .. } = request;
+        let items = self.services.image.select(Collection::Assets, |item| match &item.key {
+            Key::Asset(id) => wanted.is_empty() || wanted.contains(id),
+            _ => false,
+        });
+        let infos = items.iter().filter_map(|item| match &item.state.body {
+            Body::Asset(info) => Some((info.as_ref(), item.state.simulated)),
+            _ => None,
+        });
+        let mut instruments: Vec<v1::Instrument> = infos
+            .flat_map(|(info, simulated)| {
+                info.instruments.iter().map(move |mapping| convert::instrument(info, mapping, simulated))
+            })
+            .filter(|one| venues.is_empty() || venues.iter().any(|venue| venue.eq_ignore_ascii_case(&one.venue)))
+            .filter(|one| states.is_empty() || states.contains(&one.state))
+            .collect();
+        let name = |one: &v1::Instrument| (one.asset_id.clone(), one.venue.clone(), one.venue_symbol.clone());
+        instruments.sort_by_cached_key(name);
+        let (page, next_page_token) = pages.page(&instruments, |one| one.encoded_len());
+        Ok(Response::new(v1::ListInstrumentsResponse {
+            instruments: page.to_vec(),
+            next_page_token,
+            total_size: total(instruments.len()),
+            simulated: self.services.simulated,
+        }))
     }
 
     async fn list_venues(
@@ -130,7 +173,7 @@ struct AssetFilter {
 }
 
 impl AssetFilter {
-    fn of(request: &v1::ListAssetsRequest) -> Result<Self, ServiceError> {
+    fn of(services: &Services, request: &v1::ListAssetsRequest) -> Result<Self, ServiceError> {
         paging::check_filter_len("categories", request.categories.len())?;
         paging::check_filter_len("venues", request.venues.len())?;
         paging::check_filter_len("kinds", request.kinds.len())?;
@@ -141,7 +184,7 @@ impl AssetFilter {
         }
         let lower = |texts: &[String]| texts.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
         Ok(Self {
-            keys: paging::assets(&request.assets)?.into_iter().map(Key::Asset).collect(),
+            keys: services.assets(&request.assets)?.into_iter().map(Key::Asset).collect(),
             venues: lower(&request.venues),
             kinds: request.kinds.clone(),
             figures: Filter {
@@ -154,7 +197,7 @@ impl AssetFilter {
 
     fn admits(&self, item: &Item) -> bool {
         let Some(info) = asset_info(item) else { return false };
-        let at_venue = |(venue, _): &(smol_str::SmolStr, _)| self.venues.iter().any(|wanted| wanted == venue);
+        let at_venue = |mapping: &InstrumentMapping| self.venues.iter().any(|wanted| *wanted == mapping.venue);
         (self.keys.is_empty() || self.keys.contains(&item.key))
             && (self.venues.is_empty() || info.instruments.iter().any(at_venue))
             && (self.kinds.is_empty() || self.kinds.contains(&convert::wire_asset_kind(info.kind).into()))

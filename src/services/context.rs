@@ -9,10 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::error::ServiceError;
+use super::paging;
 use super::venue::VenueEntry;
 use crossmarket_clock::Clock;
-use crossmarket_domain::AssetCode;
+use crossmarket_domain::instrument::ASSET_CODE_LEN_MAX;
+use crossmarket_domain::registry::Registry;
 use crossmarket_domain::state::Key;
+use crossmarket_domain::{AssetCode, AssetId, AssetName};
 use crossmarket_image::Image;
 use crossmarket_image::histories::Histories;
 use crossmarket_store::Store;
@@ -89,8 +92,56 @@ impl Services {
         if self.histories.is_loaded() { Ok(()) } else { Err(ServiceError::NotReady) }
     }
 
+    /// The asset that a request names: by its id, by its ticker of now, or by a former ticker that no other asset has.
+    pub(super) fn find_asset(&self, name: &AssetName) -> Option<AssetId> {
+        let ticker = match name {
+            AssetName::Id(id) => return Some(id.clone()),
+            AssetName::Ticker(ticker) => ticker,
+        };
+        let registry = Registry::shipped();
+        let registered = || registry.by_ticker(ticker.as_str()).map(|asset| asset.id.clone());
+        let former = || registry.by_former_ticker(ticker.as_str()).map(|(asset, _)| asset.id.clone());
+        self.image.asset_id(ticker).or_else(registered).or_else(former)
+    }
+
+    /// The asset that a field of a request names. One that nobody knows yet is looked for as an asset that no listing
+    /// knows, since that is what it will be if only venues trade it.
+    pub(super) fn asset(&self, field: impl Into<String>, text: &str) -> Result<AssetId, ServiceError> {
+        let name = paging::asset(field, text)?;
+        self.find_asset(&name).or_else(|| unlisted(&name)).ok_or_else(|| ServiceError::unknown_asset(text))
+    }
+
+    /// The assets of a filter.
+    pub(super) fn assets(&self, texts: &[String]) -> Result<Vec<AssetId>, ServiceError> {
+        paging::check_filter_len("assets", texts.len())?;
+        texts.iter().enumerate().map(|(index, text)| self.asset(format!("assets[{index}]"), text)).collect()
+    }
+
+    /// The asset that an item of a subscription names; `None` for what cannot be a name.
+    pub(super) fn watched_asset(&self, text: &str) -> Option<AssetId> {
+        let name = AssetName::parse(text)?;
+        self.find_asset(&name).or_else(|| unlisted(&name))
+    }
+
+    /// The ticker of an asset: the one of now, otherwise the registry's; an asset without either is called by its id.
+    pub(super) fn ticker(&self, asset: &AssetId) -> AssetCode {
+        let registered = || Registry::shipped().by_id(asset.as_str()).map(|asset| asset.ticker.clone());
+        self.image.ticker(asset).or_else(registered).unwrap_or_else(|| {
+            let text = asset.as_str();
+            let cut = text.get(..text.len().min(ASSET_CODE_LEN_MAX)).expect("an id is ASCII");
+            AssetCode::parse(cut).expect("the characters of an id may stand in a ticker")
+        })
+    }
+
     /// Whether an asset is in the catalogue or has a price.
-    pub(super) fn is_known_asset(&self, asset: &AssetCode) -> bool {
+    pub(super) fn is_known_asset(&self, asset: &AssetId) -> bool {
         [Key::Asset(asset.clone()), Key::Price(asset.clone())].iter().any(|key| self.image.get(key).is_some())
+    }
+}
+
+fn unlisted(name: &AssetName) -> Option<AssetId> {
+    match name {
+        AssetName::Id(id) => Some(id.clone()),
+        AssetName::Ticker(ticker) => AssetId::unlisted(ticker.as_str()),
     }
 }

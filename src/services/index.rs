@@ -72,10 +72,9 @@ impl Index {
             let message = v1::GetIndexSnapshotResponse::decode(item.entry(View::Basic).clone());
             return IndexRow { message: message.ok().and_then(|message| message.snapshot).unwrap_or_default(), entry };
         }
-        let subject = Subject::Index(code);
         let leg = Leg {
-            operands: Operand::find(&self.services, &subject).into_iter().collect(),
-            expression: Expression::Single(subject),
+            operands: Operand::find(&self.services, &Subject::Index(code.clone())).into_iter().collect(),
+            expression: Expression::Single(Subject::Index(code)),
         };
         let message =
             snapshot::of(&self.services, &leg).unwrap_or_else(|_| snapshot::without_level(&self.services, &leg));
@@ -90,7 +89,7 @@ impl Index {
     ) -> Result<ServerStream<Encoded<v1::WatchIndexSnapshotsResponse>>, ServiceError> {
         self.services.check_histories()?;
         let cursor = pace.cursor(Collection::Indices)?;
-        let items = derived::each_once(names, |name| watched::WatchedSnapshot::new(name, pace.view));
+        let items = derived::each_once(names, |name| watched::WatchedSnapshot::new(&self.services, name, pace.view));
         watch::run(&self.services, derived::DerivedSource::new(&self.services, items, cursor), pace)
     }
 }
@@ -225,8 +224,9 @@ impl IndexService for Index {
         Leg::resolve(&self.services, "benchmark", &request.benchmark)?;
         let cursor = pace.cursor(Collection::Indices)?;
         let benchmark = &request.benchmark;
-        let items =
-            derived::each_once(&request.subjects, |name| watched::WatchedComparison::new(name, benchmark, query));
+        let items = derived::each_once(&request.subjects, |name| {
+            watched::WatchedComparison::new(&self.services, name, benchmark, query)
+        });
         Ok(Response::new(watch::run(
             &self.services,
             derived::DerivedSource::new(&self.services, items, cursor),

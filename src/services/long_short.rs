@@ -19,7 +19,7 @@ use crate::servers::long_short_service_server::LongShortService;
 use crossmarket_api::v1;
 use crossmarket_domain::long_short::{LongShortKey, LongShortRatio};
 use crossmarket_domain::state::{Body, Key, State};
-use crossmarket_domain::{AssetCode, Feed};
+use crossmarket_domain::{AssetId, Feed};
 use crossmarket_image::{Collection, Filter, LongShortSeries};
 
 macro_rules! column {
@@ -32,7 +32,7 @@ macro_rules! column {
 }
 
 static COLUMNS: &[Column<State>] = &[
-    column!("asset", |ratio| Value::Text(ratio.key.asset.as_str())),
+    column!("asset", |ratio| Value::Text(ratio.ticker.as_str())),
     column!("market_cap_rank", |ratio| ratio.market_cap_rank.into()),
     column!("ratio", |ratio| ratio.shares.map(|shares| shares.ratio).into()),
     column!("long_share", |ratio| ratio.shares.map(|shares| shares.long_share).into()),
@@ -86,12 +86,12 @@ impl LongShort {
     }
 
     /// Why there is no such ratio.
-    fn missing(&self, asset: &AssetCode, name: &str, series: &LongShortSeries) -> ServiceError {
+    fn missing(&self, asset: &AssetId, name: &str, series: &LongShortSeries) -> ServiceError {
         if !self.services.is_known_asset(asset) {
             return ServiceError::unknown_asset(name);
         }
         ServiceError::NoRatio {
-            asset: asset.to_string(),
+            asset: name.to_owned(),
             kind: series.kind.as_str(),
             period: series.period.as_str(),
             venue: series.venue.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -107,9 +107,9 @@ impl LongShortService for LongShort {
     ) -> Result<Response<Encoded<v1::GetLongShortRatioResponse>>, Status> {
         let request = request.get_ref();
         let view = paging::view(request.view)?;
-        let asset = paging::asset("asset", &request.asset)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         self.services.check_serving()?;
+        let asset = self.services.asset("asset", &request.asset)?;
         let item = self.services.image.get(&key_of(&series, asset.clone()));
         let item = item.ok_or_else(|| self.missing(&asset, &request.asset, &series))?;
         Ok(Response::new(Encoded::one(item.entry(view).clone())))
@@ -122,7 +122,7 @@ impl LongShortService for LongShort {
         let mut request = request.into_inner();
         let query = ListQuery::of(&mut request, COLUMNS, &["market_cap_rank"])?;
         let series = self.series(request.kind, request.period, &request.venue)?;
-        let keys = paging::assets(&request.assets)?.into_iter().map(|asset| key_of(&series, asset)).collect();
+        let keys = self.services.assets(&request.assets)?.into_iter().map(|asset| key_of(&series, asset)).collect();
         let filter = filter(series, request.market_cap_rank_min, request.market_cap_rank_max)?;
         self.services.check_serving()?;
         Ok(Response::new(query.answer(collection::select(
@@ -142,7 +142,7 @@ impl LongShortService for LongShort {
         let (request, pace) = Pace::of(request)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         let filter = filter(series.clone(), request.market_cap_rank_min, request.market_cap_rank_max)?;
-        let key = |name: &str| AssetCode::parse(name).map(|asset| key_of(&series, asset));
+        let key = |name: &str| self.services.watched_asset(name).map(|asset| key_of(&series, asset));
         let items = watch::requested("assets", &request.assets, key)?;
         Ok(Response::new(watch::open(&self.services, Collection::LongShortRatios, filter, items, &pace)?))
     }
@@ -162,7 +162,7 @@ impl LongShortService for LongShort {
     }
 }
 
-fn key_of(series: &LongShortSeries, asset: AssetCode) -> Key {
+fn key_of(series: &LongShortSeries, asset: AssetId) -> Key {
     let LongShortSeries { kind, period, venue } = series.clone();
     Key::LongShort(LongShortKey { asset, kind, period, venue })
 }

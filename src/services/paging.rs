@@ -6,7 +6,7 @@ use prost_types::Timestamp as WireTime;
 use super::convert;
 use super::error::ServiceError;
 use crossmarket_api::v1;
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetName, Timestamp};
 use crossmarket_image::{View, opaque};
 
 /// Most assets or categories in one filter.
@@ -37,6 +37,7 @@ page_requests!(
     ListLongShortRatiosRequest,
     ListLongShortRatioHistoryRequest,
     ListAssetsRequest,
+    ListInstrumentsRequest,
     ListVenuesRequest,
     ListFeedsRequest,
     ListIndicesRequest,
@@ -147,17 +148,13 @@ pub(super) fn check_filter_len(field: &str, len: usize) -> Result<(), ServiceErr
     Err(ServiceError::invalid(field, format!("{} entries", thousands(len)), allowed))
 }
 
-/// One asset's code, in any letter case.
-pub(super) fn asset(field: impl Into<String>, text: &str) -> Result<AssetCode, ServiceError> {
-    AssetCode::parse(text).ok_or_else(|| {
-        ServiceError::invalid(field, text, "must be a ticker of 1 to 32 characters without spaces or any of / , : *")
+/// The name of an asset, in any letter case.
+pub(super) fn asset(field: impl Into<String>, text: &str) -> Result<AssetName, ServiceError> {
+    AssetName::parse(text).ok_or_else(|| {
+        let allowed =
+            "must be a ticker of 1 to 32 characters without spaces or any of / , : *, or an id such as id:bitcoin";
+        ServiceError::invalid(field, text, allowed)
     })
-}
-
-/// The assets of a filter.
-pub(super) fn assets(texts: &[String]) -> Result<Vec<AssetCode>, ServiceError> {
-    check_filter_len("assets", texts.len())?;
-    texts.iter().enumerate().map(|(index, text)| asset(format!("assets[{index}]"), text)).collect()
 }
 
 /// An instant of a request.

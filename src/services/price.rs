@@ -19,7 +19,7 @@ use crossmarket_api::v1;
 use crossmarket_domain::index::{IndexCode, asset_subject};
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::state::{Body, Key, State};
-use crossmarket_domain::{AssetCode, CandleInterval, Timestamp};
+use crossmarket_domain::{AssetId, CandleInterval, Timestamp};
 use crossmarket_image::{Collection, Filter, Item};
 
 const CANDLE_PAGES: PageSizes = PageSizes { default: 500, max: 5_000 };
@@ -44,18 +44,10 @@ impl Price {
         Self { services }
     }
 
-    /// The subject under which candles are stored: an index if its code is the name and no asset has that name.
-    fn candle_subject(&self, asset: &AssetCode) -> SmolStr {
-        match IndexCode::parse(asset.as_str()) {
-            Some(index) if !self.services.is_known_asset(asset) => index.as_str().into(),
-            _ => asset_subject(asset),
-        }
-    }
-
-    fn find(&self, asset: &AssetCode, name: &str) -> Result<Arc<Item>, ServiceError> {
+    fn find(&self, asset: &AssetId, name: &str) -> Result<Arc<Item>, ServiceError> {
         let item = self.services.image.get(&Key::Price(asset.clone()));
         item.ok_or_else(|| match self.services.is_known_asset(asset) {
-            true => ServiceError::NoPriceYet(asset.to_string()),
+            true => ServiceError::NoPriceYet(name.to_owned()),
             false => ServiceError::unknown_asset(name),
         })
     }
@@ -69,8 +61,8 @@ impl PriceService for Price {
     ) -> Result<Response<Encoded<v1::GetPriceSnapshotResponse>>, Status> {
         let request = request.get_ref();
         let view = paging::view(request.view)?;
-        let asset = paging::asset("asset", &request.asset)?;
         self.services.check_serving()?;
+        let asset = self.services.asset("asset", &request.asset)?;
         Ok(Response::new(Encoded::one(self.find(&asset, &request.asset)?.entry(view).clone())))
     }
 
@@ -82,7 +74,7 @@ impl PriceService for Price {
         let v1::BatchGetPriceSnapshotsRequest { assets, view, allow_partial } = request;
         let batch = Batch { field: ("assets", "asset"), names: assets, view: *view, allow_partial: *allow_partial };
         Ok(Response::new(collection::batch_get(&self.services, &batch, |field, name, view| {
-            let asset = paging::asset(field, name)?;
+            let asset = self.services.asset(field, name)?;
             Ok(self.find(&asset, name)?.entry(view).clone())
         })?))
     }
@@ -93,7 +85,7 @@ impl PriceService for Price {
     ) -> Result<Response<Encoded<v1::ListPriceSnapshotsResponse>>, Status> {
         let mut request = request.into_inner();
         let query = ListQuery::of(&mut request, &COLUMNS, &["market_cap_rank"])?;
-        let keys = paging::assets(&request.assets)?.into_iter().map(Key::Price).collect();
+        let keys = self.services.assets(&request.assets)?.into_iter().map(Key::Price).collect();
         let filter = filter(&request.categories, request.market_cap_rank_max)?;
         self.services.check_serving()?;
         Ok(Response::new(query.answer(collection::select(&self.services.image, Collection::Prices, keys, &filter))))
@@ -107,7 +99,8 @@ impl PriceService for Price {
     ) -> Result<Response<Self::WatchPriceSnapshotsStream>, Status> {
         let (request, pace) = Pace::of(request)?;
         let filter = filter(&request.categories, request.market_cap_rank_max)?;
-        let items = watch::requested("assets", &request.assets, |name| AssetCode::parse(name).map(Key::Price))?;
+        let items =
+            watch::requested("assets", &request.assets, |name| self.services.watched_asset(name).map(Key::Price))?;
         Ok(Response::new(watch::open(&self.services, Collection::Prices, filter, items, &pace)?))
     }
 
@@ -116,13 +109,14 @@ impl PriceService for Price {
         request: Request<v1::ListCandlesRequest>,
     ) -> Result<Response<v1::ListCandlesResponse>, Status> {
         let request = request.into_inner();
-        let query = CandleQuery::of(request)?;
+        let query = CandleQuery::of(&self.services, request)?;
         self.services.check_serving()?;
-        let CandleQuery { asset, interval, pages, .. } = &query;
-        let series = SeriesKey { subject: self.candle_subject(asset), kind: SeriesKind::Candles(*interval) };
+        let CandleQuery { asset, subject, interval, pages, .. } = &query;
+        let series = SeriesKey { subject: subject.clone(), kind: SeriesKind::Candles(*interval) };
         let candles =
             self.services.store.candles(&series, query.from, query.until).await.map_err(ServiceError::from)?;
-        if candles.is_empty() && !self.services.is_known_asset(asset) {
+        let is_unknown = || asset.as_ref().is_none_or(|id| !self.services.is_known_asset(id));
+        if candles.is_empty() && is_unknown() {
             return Err(ServiceError::unknown_asset(&query.name).into());
         }
         let now = self.services.clock.now();
@@ -130,7 +124,8 @@ impl PriceService for Price {
         Ok(Response::new(v1::ListCandlesResponse {
             candles: candles.iter().take(pages.size).map(|candle| convert::candle(candle, *interval, now)).collect(),
             next_page_token: next.unwrap_or_default(),
-            asset: asset.to_string(),
+            asset: asset.as_ref().map_or_else(|| subject.to_string(), |id| self.services.ticker(id).to_string()),
+            asset_id: asset.as_ref().map(ToString::to_string).unwrap_or_default(),
             quote_currency: convert::QUOTE_CURRENCY.to_owned(),
             interval: convert::wire_interval(*interval).into(),
             simulated: self.services.simulated,
@@ -140,7 +135,10 @@ impl PriceService for Price {
 
 /// A request for candles, checked.
 struct CandleQuery {
-    asset: AssetCode,
+    /// `None` for an index.
+    asset: Option<AssetId>,
+    /// Under what name the candles are stored.
+    subject: SmolStr,
     /// The asset as the client named it.
     name: String,
     interval: CandleInterval,
@@ -150,15 +148,24 @@ struct CandleQuery {
 }
 
 impl CandleQuery {
-    fn of(mut request: v1::ListCandlesRequest) -> Result<Self, ServiceError> {
-        let asset = paging::asset("asset", &request.asset)?;
+    fn of(services: &Services, mut request: v1::ListCandlesRequest) -> Result<Self, ServiceError> {
+        let (asset, subject) = candle_subject(services, &request.asset)?;
         let interval = convert::candle_interval(request.interval).ok_or_else(|| {
             let allowed = "must be CANDLE_INTERVAL_5M (1), CANDLE_INTERVAL_1H (2) or CANDLE_INTERVAL_1D (3)";
             ServiceError::invalid("interval", request.interval, allowed)
         })?;
         let pages = Pages::of(&mut request, CANDLE_PAGES)?;
         let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
-        Ok(Self { asset, name: request.asset, interval, from, until, pages })
+        Ok(Self { asset, subject, name: request.asset, interval, from, until, pages })
+    }
+}
+
+/// The asset of that name and the name of its histories, or an index if its code is the name and no asset has it.
+fn candle_subject(services: &Services, name: &str) -> Result<(Option<AssetId>, SmolStr), ServiceError> {
+    let asset = services.asset("asset", name)?;
+    match IndexCode::parse(name) {
+        Some(index) if !services.is_known_asset(&asset) => Ok((None, index.as_str().into())),
+        _ => Ok((Some(asset.clone()), asset_subject(&asset))),
     }
 }
 

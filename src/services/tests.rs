@@ -19,10 +19,12 @@ use crossmarket_api::v1::catalog_service_client::CatalogServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
-use crossmarket_domain::state::{AssetInfo, AssetKind, Body, Epoch, Key, PriceSnapshot, Revision};
-use crossmarket_domain::{Candle, Timestamp, TraceContext};
+use crossmarket_domain::state::{
+    AssetInfo, AssetKind, Body, Epoch, InstrumentMapping, Key, MappingRule, MappingState, PriceSnapshot, Revision,
+};
+use crossmarket_domain::{AssetCode, Candle, Timestamp, TraceContext};
 use crossmarket_image::histories::Histories;
-use crossmarket_image::testing::{at, code, priced, state};
+use crossmarket_image::testing::{at, id, priced, state};
 use crossmarket_image::{Change, Image, ImageSettings, Position};
 use crossmarket_store::{Bootstrap, SeriesInfo, Store, StoreError, Tail, Update};
 
@@ -146,20 +148,26 @@ fn reason(status: &Status) -> String {
 
 fn cataloged(revision: Revision, asset: &str, kind: AssetKind, rank: Option<u32>) -> Change {
     let info = AssetInfo {
-        asset: code(asset),
+        asset_id: id(asset),
+        asset: AssetCode::parse(asset).expect("a ticker"),
+        aliases: Vec::new(),
         name: None,
         kind,
         market_cap_rank: rank,
         categories: vec!["layer-1".into()],
         listing_ids: vec![("coingecko".into(), "an-id".into())],
-        instruments: vec![(
-            "binance".into(),
-            crossmarket_domain::Instrument::spot(format!("{asset}USDT"), asset, "USDT"),
-        )],
+        instruments: vec![InstrumentMapping {
+            venue: "binance".into(),
+            instrument: crossmarket_domain::Instrument::spot(format!("{asset}USDT"), asset, "USDT"),
+            rule: MappingRule::Ticker,
+            state: MappingState::Confirmed,
+            price_ratio: Some(1.0),
+            since: at(0),
+        }],
         history_start: None,
         history_day_count: 0,
     };
-    let key = Key::Asset(code(asset));
+    let key = Key::Asset(id(asset));
     Change { key, revision, state: Some(state(Body::Asset(Box::new(info)), at(0))) }
 }
 
@@ -204,7 +212,7 @@ impl Store for CandleStore {
 
     async fn candles(&self, key: &SeriesKey, from: Timestamp, until: Timestamp) -> Result<Vec<Candle>, StoreError> {
         let candles = self.candles.lock().expect("not poisoned");
-        let within = |candle: &&Candle| key.subject == "BTC" && (from..until).contains(&candle.start);
+        let within = |candle: &&Candle| key.subject == "id:bitcoin" && (from..until).contains(&candle.start);
         Ok(candles.iter().filter(within).cloned().collect())
     }
 

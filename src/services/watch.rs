@@ -16,8 +16,8 @@ use super::encoded::Encoded;
 use super::error::ServiceError;
 use super::{convert, paging};
 use crossmarket_api::v1;
-use crossmarket_domain::TraceContext;
 use crossmarket_domain::state::Key;
+use crossmarket_domain::{AssetCode, AssetName, TraceContext};
 use crossmarket_image::{Batch, Collection, Cursor, Filter, Image, Stage, Subscription, View};
 use crossmarket_telemetry::trace::{self, Place};
 
@@ -34,6 +34,8 @@ pub(super) struct RequestedItem {
     name: String,
     /// The key of its state; `None` when the name is not well formed.
     key: Option<Key>,
+    /// The ticker, of an asset that is named by it.
+    ticker: Option<AssetCode>,
     /// The state that the client knows.
     sent: v1::ItemState,
 }
@@ -45,7 +47,14 @@ pub(super) fn requested(
     key: impl Fn(&str) -> Option<Key>,
 ) -> Result<Vec<RequestedItem>, ServiceError> {
     paging::check_filter_len(field, names.len())?;
-    let item = |name: &String| RequestedItem { name: name.clone(), key: key(name), sent: v1::ItemState::Unspecified };
+    let item = |name: &String| {
+        let key = key(name);
+        let ticker = match AssetName::parse(name) {
+            Some(AssetName::Ticker(ticker)) if key.as_ref().is_some_and(|key| key.asset().is_some()) => Some(ticker),
+            _ => None,
+        };
+        RequestedItem { name: name.clone(), key, ticker, sent: v1::ItemState::Unspecified }
+    };
     Ok(names.iter().map(item).collect())
 }
 
@@ -395,11 +404,20 @@ async fn next_batch(source: &mut impl Source, after: Instant, len_max: usize) ->
 impl RequestedItem {
     /// Its status: always with `all`, otherwise when it has come to exist or to have a value.
     fn news(&mut self, image: &Image, all: bool) -> Option<v1::ItemStatus> {
-        if !all && matches!(self.sent, v1::ItemState::Ok | v1::ItemState::Invalid) {
+        let asset = self.key.as_ref().and_then(Key::asset);
+        let holder = self.ticker.as_ref().and_then(|ticker| image.asset_id(ticker));
+        let new_holder = holder.filter(|holder| asset.is_some_and(|asset| asset != holder));
+        let new_holder = new_holder.filter(|_| !matches!(self.sent, v1::ItemState::Unspecified));
+        if !all && new_holder.is_none() && matches!(self.sent, v1::ItemState::Ok | v1::ItemState::Invalid) {
             return None;
         }
-        let state = self.key.as_ref().map_or(v1::ItemState::Invalid, |key| item_state(image, key));
+        let state = match &self.key {
+            Some(_) if new_holder.is_some() => v1::ItemState::Reassigned,
+            Some(key) => item_state(image, key),
+            None => v1::ItemState::Invalid,
+        };
         let changed = state != self.sent;
+        let asset_id = asset.filter(|_| state != v1::ItemState::Unknown).map(ToString::to_string).unwrap_or_default();
         self.sent = state;
         (all || changed).then(|| v1::ItemStatus {
             item: self.name.clone(),
@@ -408,10 +426,24 @@ impl RequestedItem {
                 v1::ItemState::Pending => "in the catalogue, without a value yet",
                 v1::ItemState::Unknown => "not in the catalogue",
                 v1::ItemState::Invalid => "not a well-formed name",
+                v1::ItemState::Reassigned => "the ticker means another asset now",
                 _ => "",
             }
             .to_owned(),
+            asset_id,
+            new_asset_id: new_holder.map(|id| id.to_string()).unwrap_or_default(),
         })
+    }
+
+    /// Finds an asset that nobody knew when the stream was opened. Returns the keys before and now.
+    fn find(&mut self, image: &Image) -> Option<(Key, Key)> {
+        let (key, ticker) = (self.key.as_ref()?, self.ticker.as_ref()?);
+        if self.sent == v1::ItemState::Ok || key.asset().is_some_and(|asset| image.ticker(asset).is_some()) {
+            return None;
+        }
+        let found = key.with_asset(image.asset_id(ticker)?);
+        let before = self.key.replace(found.clone())?;
+        Some((before, found))
     }
 }
 
@@ -440,6 +472,9 @@ struct Subscribed {
 
 impl Source for Subscribed {
     fn take(&mut self, len_max: usize) -> Option<Batch> {
+        for (before, found) in self.items.iter_mut().filter_map(|item| item.find(&self.image)) {
+            self.subscription.replace_key(&before, found);
+        }
         self.subscription.take(len_max)
     }
 

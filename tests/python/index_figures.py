@@ -138,7 +138,7 @@ def seasons(jobs, coins, draw, count):
 
         def check(found, score=score, btc=btc, constituents=constituents, excluded=excluded):
             assert found["score"] == score, (found["score"], score)
-            same(found["btc_return"], btc, "btc_return")
+            same(found["btc_return_percent"], btc, "btc_return_percent")
             assert [(one[0], one[1], one[3]) for one in found["constituents"]] == [(one[0], one[1], one[3]) for one in constituents]
             for one, expected in zip(found["constituents"], constituents):
                 same(one[2], expected[2], one[0])

@@ -180,11 +180,11 @@ def seasons(served, caps, draw, count):
         found = served.call("GetAltcoinSeason", universe_size=size, window_days=days, as_of=end_of(date)).season
         what = (date, size, days)
         assert value(found, "score") == score, (what, value(found, "score"), score)
-        same(value(found, "btc_return"), btc, what)
+        same(value(found, "btc_return_percent"), btc, what)
         got = [(one.asset, one.market_cap_rank, one.beat_btc) for one in found.constituents]
         assert got == [(ticker, rank, beats) for ticker, rank, _, beats in constituents], (what, got, constituents)
         for one, (ticker, _, wanted, _) in zip(found.constituents, constituents):
-            same(getattr(one, "return"), wanted, (what, ticker))
+            same(one.return_percent, wanted, (what, ticker))
         got = sorted((one.asset, one.reason) for one in found.excluded)
         assert got == sorted((ticker, reasons[reason]) for ticker, reason in excluded), (what, got, excluded)
     points, token = [], ""

@@ -16,9 +16,11 @@ use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_api::v1;
 use crossmarket_api::v1::index_service_client::IndexServiceClient;
 use crossmarket_clock::Clock;
-use crossmarket_domain::index::{IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession};
+use crossmarket_domain::index::{
+    IndexCalendar, IndexCode, IndexMethodology, IndexSnapshot, MarketSession, asset_subject,
+};
 use crossmarket_domain::state::{Aggregation, AggregationMethod, Body, Key, PriceSnapshot, State};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp, calendar};
+use crossmarket_domain::{AssetCode, AssetId, Decimal, Timestamp, calendar};
 use crossmarket_image::histories::{Histories, History};
 use crossmarket_image::{Change, Image, ImageSettings, Position};
 use crossmarket_store::EmbeddedStore;
@@ -134,7 +136,12 @@ impl World {
             .map(|(seed, (name, by_session))| (name, history(seed, by_session)))
             .collect();
         let held = Histories::default();
-        held.put(histories.iter().map(|(name, history)| (name.as_str().into(), Arc::clone(history))));
+        // Histories are stored under an asset's id, which is its ticker in lower case here, or an index's code.
+        let stored = |name: &str| match IndexCode::parse(name) {
+            Some(index) => index.as_str().into(),
+            None => asset_subject(&AssetId::parse(name).expect("an id")),
+        };
+        held.put(histories.iter().map(|(name, history)| (stored(name), Arc::clone(history))));
         let services = Services {
             image: Arc::new(Image::new(WireEncoder, ImageSettings::default())),
             store: Arc::new(EmbeddedStore::in_memory().expect("a store")),
@@ -370,7 +377,7 @@ fn is_same(comparison: &v1::Comparison, figures: &ComparisonFigures) -> bool {
 fn key(body: &Body) -> Key {
     match body {
         Body::Index(index) => Key::Index(index.index.clone()),
-        Body::Price(price) => Key::Price(price.asset.clone()),
+        Body::Price(price) => Key::Price(price.asset_id.clone()),
         _ => unreachable!("only prices and indices here"),
     }
 }
@@ -388,6 +395,7 @@ fn index(name: &str, level: Decimal) -> IndexSnapshot {
 
 fn snapshot(asset: &str, price: Decimal) -> PriceSnapshot {
     PriceSnapshot {
+        asset_id: AssetId::parse(asset).expect("an id"),
         asset: AssetCode::parse(asset).expect("a ticker"),
         name: None,
         price: Some(price),

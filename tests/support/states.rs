@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossmarket_domain::state::{
     Aggregation, AggregationMethod, Body, Contribution, ContributionStatus, Derivation, Key, PriceSnapshot, State,
 };
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Decimal, Timestamp};
 
 /// Venues that contribute to each price.
 const VENUE_COUNT: usize = 10;
@@ -59,9 +59,10 @@ fn derivation(field: &'static str) -> Derivation {
 
 /// A price snapshot with ten venues and eight derived figures, identified by its rank.
 pub fn price(asset: &str, rank: u32) -> (Key, Option<State>) {
-    let asset = AssetCode::parse(asset).expect("a ticker");
+    let id = AssetId::parse(asset).expect("an id");
     let snapshot = PriceSnapshot {
-        asset: asset.clone(),
+        asset_id: id.clone(),
+        asset: AssetCode::parse(asset).expect("a ticker"),
         name: Some("Name of an asset".into()),
         price: decimal("95391.12"),
         change_1h_percent: Some(0.1),
@@ -106,5 +107,5 @@ pub fn price(asset: &str, rank: u32) -> (Key, Option<State>) {
         simulated: false,
         body: Body::Price(Box::new(snapshot)),
     };
-    (Key::Price(asset), Some(state))
+    (Key::Price(id), Some(state))
 }

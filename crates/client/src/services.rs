@@ -230,6 +230,8 @@ service! {
     calls {
         /// One page of assets.
         list_assets(ListAssetsRequest) -> ListAssetsResponse;
+        /// One page of instruments.
+        list_instruments(ListInstrumentsRequest) -> ListInstrumentsResponse;
         /// One page of venues.
         list_venues(ListVenuesRequest) -> ListVenuesResponse;
         /// One page of feeds.
@@ -238,6 +240,8 @@ service! {
     lists {
         /// All matching assets.
         all_assets = list_assets(ListAssetsRequest) -> assets: Asset;
+        /// All matching instruments.
+        all_instruments = list_instruments(ListInstrumentsRequest) -> instruments: Instrument;
         /// All matching venues.
         all_venues = list_venues(ListVenuesRequest) -> venues: Venue;
         /// All matching feeds.

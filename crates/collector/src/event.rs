@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol_str::SmolStr;
-
 use crate::prices::candle_rings::Source;
 use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::observation::Ticker;
 use crossmarket_domain::series::Point;
 use crossmarket_domain::{
-    AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, TraceContext,
+    AssetId, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp, TraceContext,
 };
 
 /// One message from a feed. The channel is bounded: when it is full, polling feeds wait and streams conflate.
@@ -20,12 +18,12 @@ pub(crate) enum CollectorEvent {
     Observed(Observed),
     /// Candles of an asset, oldest first.
     History {
-        asset: AssetCode,
+        asset: AssetId,
         interval: CandleInterval,
         candles: Vec<Candle>,
-        /// Quote asset of the candles, which are converted and then stored. `None` for candles loaded from the store,
+        /// The instrument of the candles, which are converted and then stored. `None` for candles loaded from the store,
         /// in US dollars.
-        quote: Option<SmolStr>,
+        instrument: Option<Instrument>,
         /// Where the candles come from.
         source: Source,
     },

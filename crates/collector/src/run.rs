@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::long_short::feed::{self as long_short, RatioVenue};
 use crate::polling::PolledFeed;
 use crate::prices::market_state::{MarketState, MarketVenue};
 use crate::prices::snapshots::Publisher;
-use crate::prices::universe::Universe;
+use crate::prices::universe::{Universe, VenueCode};
 use crate::settings::{CollectorSettings, VenueSettings};
 use crate::shard::coordinator::Coordinator;
 use crate::shard::lease::{LeaseManager, LeaseState};
@@ -34,8 +34,10 @@ use crate::transport::streams;
 use crate::transport::venue_link::VenueLink;
 use crate::transport::websocket::{StreamContext, WebSocketDial};
 use crossmarket_clock::Clock;
-use crossmarket_domain::{AssetCode, Feed, Instrument, Shards};
-use crossmarket_store::Store;
+use crossmarket_domain::registry::Registry;
+use crossmarket_domain::state::MappingRule;
+use crossmarket_domain::{AssetName, Feed, Instrument, Shards};
+use crossmarket_store::{Store, stored_assets};
 use crossmarket_telemetry::metrics::Calculation;
 use crossmarket_venues::{FeedProfile, Venue};
 
@@ -166,8 +168,13 @@ async fn collect(
     };
     long_short::start(started.ratios, &context, &stop, &mut tasks);
     tasks.spawn(backfiller.run(targets_receiver, stop.clone()));
+    let mut market = MarketState::new(started.venues, universe(settings), settings.mapping, settings.simulated);
+    // Assets keep the ids of earlier runs.
+    for info in stored_assets(store.as_ref(), shards).await.map_err(CollectorError::Store)? {
+        market.seed(&info);
+    }
     let coordinator = Coordinator {
-        market: MarketState::new(started.venues, universe(settings), settings.simulated),
+        market,
         publisher: Publisher::new(settings.required_venue_count),
         monitors: started.monitors,
         store,
@@ -223,24 +230,27 @@ async fn unread(mut news: mpsc::Receiver<IndexNews>, stop: CancellationToken) {
 }
 
 fn universe(settings: &CollectorSettings) -> Universe {
-    let always: HashSet<AssetCode> = QUOTE_ASSETS
-        .iter()
-        .filter_map(|code| AssetCode::parse(code))
-        .chain(settings.extra_assets.iter().cloned())
-        .collect();
-    let mut listings: Vec<(u8, u16)> = settings
-        .venues
-        .iter()
-        .enumerate()
-        .filter(|(_, venue)| venue.is_usable())
-        .filter_map(|(index, venue)| {
-            let rank = venue.venue.profile().feed(Feed::MarketCaps)?.rank.unwrap_or(u8::MAX);
-            Some((rank, u16::try_from(index).unwrap_or(u16::MAX)))
-        })
-        .collect();
+    let quotes = QUOTE_ASSETS.iter().filter_map(|ticker| AssetName::parse(ticker));
+    let always = quotes.chain(settings.extra_assets.iter().cloned()).collect();
+    let mut listings: Vec<(u8, u16, &'static str)> = Vec::new();
+    let mut codes = HashMap::new();
+    for (venue, index) in settings.venues.iter().zip(0u16..).filter(|(venue, _)| venue.is_usable()) {
+        let profile = venue.venue.profile();
+        if let Some(feed) = profile.feed(Feed::MarketCaps) {
+            listings.push((feed.rank.unwrap_or(u8::MAX), index, profile.id.as_str()));
+        }
+        for (code, means) in profile.codes {
+            let meaning = VenueCode { rule: MappingRule::Registry, means: Some(SmolStr::new_static(means)) };
+            codes.insert((index, SmolStr::new_static(code)), meaning);
+        }
+        for (code, means) in &venue.codes {
+            let meaning = VenueCode { rule: MappingRule::Configuration, means: means.clone() };
+            codes.insert((index, code.clone()), meaning);
+        }
+    }
     listings.sort_unstable();
-    let listing_venues: Vec<u16> = listings.into_iter().map(|(_, index)| index).collect();
-    Universe::new(settings.universe_size, always, &listing_venues)
+    let listings: Vec<(u16, &'static str)> = listings.into_iter().map(|(_, index, id)| (index, id)).collect();
+    Universe::new(settings.universe_size, always, codes, &listings)
 }
 
 /// What was started for all venues, by index.
@@ -347,7 +357,11 @@ const TICKER_FRESH_FOR_STREAMING: Duration = Duration::from_secs(60);
 
 /// Instruments to request from a venue that cannot answer for all at once: the always tracked assets against dollars.
 fn listed_instruments(venue: &dyn Venue, settings: &CollectorSettings) -> Vec<Instrument> {
-    let codes = QUOTE_ASSETS.iter().copied().chain(settings.extra_assets.iter().map(AssetCode::as_str));
+    let extra = settings.extra_assets.iter().filter_map(|name| match name {
+        AssetName::Ticker(ticker) => Some(ticker.as_str()),
+        AssetName::Id(id) => Registry::shipped().by_id(id.as_str()).map(|asset| asset.ticker.as_str()),
+    });
+    let codes = QUOTE_ASSETS.iter().copied().chain(extra);
     let pairs = codes.flat_map(|code| ["USD", "USDT"].map(|quote| (code, quote)));
     pairs.filter(|(code, quote)| code != quote).filter_map(|(code, quote)| venue.listing(code, quote)).collect()
 }

@@ -1,13 +1,16 @@
 //! Configuration of the collector.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 use crate::indices::news::IndexNews;
+use crate::prices::mapping::MappingSettings;
 use crate::shard::lease::HeldShardsHandle;
 use crate::transport::http::FetchLimits;
-use crossmarket_domain::AssetCode;
+use crossmarket_domain::AssetName;
 use crossmarket_venues::{Secret, Venue};
 
 /// Default lifetime of a shard's lease. Together with the time a standby needs for its first prices, it stays well
@@ -35,6 +38,9 @@ pub struct VenueSettings {
     pub enabled: bool,
     /// API key, for a venue that needs one. Without the key, no request is sent to the venue.
     pub api_key: Option<Secret>,
+    /// What the venue means by codes of its own, beside those that its profile knows: a ticker, an id (`id:bitcoin`) or
+    /// a name; `None` for a code to be ignored.
+    pub codes: BTreeMap<SmolStr, Option<SmolStr>>,
 }
 
 impl VenueSettings {
@@ -42,7 +48,14 @@ impl VenueSettings {
     pub fn of(venue: &'static dyn Venue) -> Self {
         let profile = venue.profile();
         let ws_url = profile.stream.map(|stream| stream.url.to_owned());
-        Self { venue, rest_url: profile.rest_url.to_owned(), ws_url, enabled: true, api_key: None }
+        Self {
+            venue,
+            rest_url: profile.rest_url.to_owned(),
+            ws_url,
+            enabled: true,
+            api_key: None,
+            codes: BTreeMap::new(),
+        }
     }
 
     /// True if the venue is enabled and has the key it needs.
@@ -57,7 +70,9 @@ pub struct CollectorSettings {
     /// Number of assets tracked, by market cap.
     pub universe_size: usize,
     /// Assets tracked in addition.
-    pub extra_assets: Vec<AssetCode>,
+    pub extra_assets: Vec<AssetName>,
+    /// How an instrument is recognised as an asset's.
+    pub mapping: MappingSettings,
     /// Number of venues required for an aggregate price, at least 1.
     pub required_venue_count: u32,
     /// Wall-clock time between batches, whatever the clock's speed.
@@ -85,6 +100,7 @@ impl Default for CollectorSettings {
             venues: crossmarket_venues::REGISTRY.iter().map(|venue| VenueSettings::of(*venue)).collect(),
             universe_size: UNIVERSE_SIZE,
             extra_assets: Vec::new(),
+            mapping: MappingSettings::default(),
             required_venue_count: REQUIRED_VENUE_COUNT,
             publish_interval: PUBLISH_INTERVAL,
             simulated: false,

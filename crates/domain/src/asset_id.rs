@@ -4,12 +4,21 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
+use super::AssetCode;
 use super::stored::as_text;
 
 /// An asset's id: a lower-case slug such as `bitcoin`, given once and never changed. Everything stored, streamed and
 /// derived is keyed by it. The ticker is only a handle that resolves to an id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssetId(SmolStr);
+
+/// Before the id of an asset, in requests and in the names of histories.
+pub(crate) const ID: &str = "id:";
+
+/// The id of Bitcoin, against which others are measured.
+pub const BITCOIN: &str = "bitcoin";
+/// The id of Ether.
+pub const ETHEREUM: &str = "ethereum";
 
 /// Longest asset id, in bytes.
 pub const ASSET_ID_LEN_MAX: usize = 64;
@@ -70,6 +79,31 @@ impl fmt::Debug for AssetId {
 impl std::borrow::Borrow<str> for AssetId {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+/// How a request names an asset: by its ticker, `BTC`, or by its id, `id:bitcoin`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AssetName {
+    Id(AssetId),
+    Ticker(AssetCode),
+}
+
+impl AssetName {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_at_checked(ID.len()) {
+            Some((prefix, id)) if prefix.eq_ignore_ascii_case(ID) => AssetId::parse(id).map(Self::Id),
+            _ => AssetCode::parse(text).map(Self::Ticker),
+        }
+    }
+}
+
+impl fmt::Display for AssetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{ID}{id}"),
+            Self::Ticker(ticker) => ticker.fmt(f),
+        }
     }
 }
 

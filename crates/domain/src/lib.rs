@@ -12,6 +12,7 @@ pub mod instrument;
 pub mod long_short;
 pub mod observation;
 pub mod provenance;
+pub mod registry;
 pub mod series;
 pub mod shard;
 pub mod state;
@@ -19,7 +20,7 @@ mod stored;
 pub mod time;
 pub mod trace;
 
-pub use asset_id::{ASSET_ID_LEN_MAX, AssetId};
+pub use asset_id::{ASSET_ID_LEN_MAX, AssetId, AssetName, BITCOIN, ETHEREUM};
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
 pub use index::IndexCode;

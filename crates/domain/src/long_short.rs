@@ -5,13 +5,13 @@ use smol_str::SmolStr;
 
 use super::observation::OpenInterestUnit;
 use super::stored::{self, codes};
-use super::{AssetCode, Decimal, LongShortKind, Period, Timestamp};
+use super::{AssetCode, AssetId, Decimal, LongShortKind, Period, Timestamp};
 
 /// What a long/short ratio is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LongShortKey {
     #[n(0)]
-    pub asset: AssetCode,
+    pub asset: AssetId,
     /// Which population is counted.
     #[n(1)]
     pub kind: LongShortKind,
@@ -72,6 +72,9 @@ pub struct LongShortRatio {
     /// One entry for each venue considered.
     #[n(7)]
     pub contributions: Vec<LongShortContribution>,
+    /// The asset's ticker.
+    #[n(8)]
+    pub ticker: AssetCode,
 }
 
 impl LongShortRatio {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::state::Key;
-use super::{AssetCode, Feed};
+use super::{AssetId, Feed};
 
 /// A shard's number, from 0. One shard has one writer at a time, one change feed and dense revisions of its own.
 pub type ShardId = u16;
@@ -13,7 +13,7 @@ pub const ASSET_SHARDS_MAX: u16 = 64;
 
 /// How the data is divided. Every process on one store must divide it alike (`collector.shards`).
 ///
-/// Assets are spread over the asset shards, `0..N`, by a hash of their codes that is the same on every machine and in every version. Shard `N` is
+/// Assets are spread over the asset shards, `0..N`, by a hash of their ids that is the same on every machine and in every version. Shard `N` is
 /// the cross-asset shard: indices, and whatever else is made of many assets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shards {
@@ -45,7 +45,7 @@ impl Shards {
         self.asset_shard_count
     }
 
-    pub fn of_asset(self, asset: &AssetCode) -> ShardId {
+    pub fn of_asset(self, asset: &AssetId) -> ShardId {
         let hash = crc32fast::hash(asset.as_str().as_bytes());
         // The remainder is smaller than the number of shards.
         (hash % u32::from(self.asset_shard_count)) as ShardId
@@ -76,19 +76,19 @@ impl Default for Shards {
 mod tests {
     use super::*;
 
-    fn code(text: &str) -> AssetCode {
-        AssetCode::parse(text).expect("a code")
+    fn id(text: &str) -> AssetId {
+        AssetId::parse(text).expect("an id")
     }
 
     #[test]
     fn assets_are_spread_the_same_everywhere() {
         // Written down once: a shard holds what earlier versions put there.
         let four = Shards::new(4);
-        let shards = ["BTC", "ETH", "XRP", "LINK"].map(|asset| four.of_asset(&code(asset)));
-        assert_eq!(shards, [2, 3, 0, 1]);
+        let shards = ["bitcoin", "ethereum", "ripple", "chainlink"].map(|asset| four.of_asset(&id(asset)));
+        assert_eq!(shards, [2, 2, 1, 3]);
         let mut counts = [0; 4];
         for number in 0..1_000 {
-            counts[usize::from(four.of_asset(&code(&format!("A{number}"))))] += 1;
+            counts[usize::from(four.of_asset(&id(&format!("A{number}"))))] += 1;
         }
         assert!(counts.iter().all(|count| (150..350).contains(count)), "{counts:?}");
     }
@@ -97,7 +97,7 @@ mod tests {
     fn one_shard_holds_all_assets_and_the_last_what_is_made_of_them() {
         let one = Shards::default();
         assert_eq!((one.count(), one.cross_asset(), one.of_assets()), (2, 1, 0..1));
-        assert_eq!(one.of_key(&Key::Price(code("BTC"))), 0);
+        assert_eq!(one.of_key(&Key::Price(id("bitcoin"))), 0);
         assert_eq!(one.of_key(&Key::Feed("yahoo".into(), Feed::IndexLevels)), 1);
         assert_eq!(one.of_key(&Key::Feed("binance".into(), Feed::Tickers)), 0);
         assert_eq!(Shards::new(0), one);

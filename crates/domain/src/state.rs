@@ -11,10 +11,10 @@ use smol_str::SmolStr;
 
 use super::index::{IndexCode, IndexSnapshot};
 use super::long_short::{LongShortKey, LongShortRatio};
-use super::{AssetCode, Feed, Timestamp};
+use super::{AssetId, Feed, Timestamp};
 
 pub use super::provenance::{Aggregation, AggregationMethod, Contribution, ContributionStatus, Derivation};
-pub use asset::{AssetInfo, AssetKind};
+pub use asset::{AssetInfo, AssetKind, InstrumentMapping, MappingRule, MappingState};
 pub use feed::{FeedErrorKind, FeedState, FeedStatus, PlanTier, RateBudget};
 pub use price::{AllTimeHigh, PriceSnapshot};
 
@@ -22,15 +22,36 @@ pub use price::{AllTimeHigh, PriceSnapshot};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// An asset's price snapshot.
-    Price(AssetCode),
+    Price(AssetId),
     /// An asset's catalogue entry.
-    Asset(AssetCode),
+    Asset(AssetId),
     /// A long/short ratio.
     LongShort(LongShortKey),
     /// An index's snapshot.
     Index(IndexCode),
     /// A feed's health: venue id and feed.
     Feed(SmolStr, Feed),
+}
+
+impl Key {
+    /// The same key of another asset; a key that is not of an asset stays as it is.
+    pub fn with_asset(&self, asset: AssetId) -> Self {
+        match self {
+            Self::Price(_) => Self::Price(asset),
+            Self::Asset(_) => Self::Asset(asset),
+            Self::LongShort(key) => Self::LongShort(LongShortKey { asset, ..key.clone() }),
+            Self::Index(_) | Self::Feed(..) => self.clone(),
+        }
+    }
+
+    /// The asset that the key is of.
+    pub fn asset(&self) -> Option<&AssetId> {
+        match self {
+            Self::Price(asset) | Self::Asset(asset) => Some(asset),
+            Self::LongShort(key) => Some(&key.asset),
+            Self::Index(_) | Self::Feed(..) => None,
+        }
+    }
 }
 
 /// One key's full current value.

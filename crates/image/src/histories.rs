@@ -193,7 +193,7 @@ impl Loader {
             let subject = info.key.subject.clone();
             let held = changed
                 .remove(&subject)
-                .or_else(|| Subject::parse(&subject).and_then(|subject| histories.get(&subject)));
+                .or_else(|| Subject::of_series(&subject).and_then(|subject| histories.get(&subject)));
             let before = held.unwrap_or_default();
             let mut history = Arc::clone(&before);
             self.read(Arc::make_mut(&mut history), store, &info, extent, now).await?;
@@ -290,7 +290,7 @@ impl Loader {
 
 /// Whether these are the current histories of a subject.
 fn is_held(histories: &Histories, subject: &SmolStr, history: &Arc<History>) -> bool {
-    let held = Subject::parse(subject).and_then(|subject| histories.get(&subject));
+    let held = Subject::of_series(subject).and_then(|subject| histories.get(&subject));
     held.is_some_and(|held| Arc::ptr_eq(&held, history))
 }
 
@@ -329,7 +329,8 @@ mod tests {
     }
 
     fn key(subject: &str) -> SeriesKey {
-        SeriesKey { subject: subject.into(), kind: SeriesKind::Candles(CandleInterval::OneDay) }
+        let subject = crossmarket_domain::index::asset_subject(&crate::testing::id(subject));
+        SeriesKey { subject, kind: SeriesKind::Candles(CandleInterval::OneDay) }
     }
 
     /// A day's candle, so many days before now.
@@ -347,7 +348,7 @@ mod tests {
     }
 
     fn closes(histories: &Histories, asset: &str) -> Vec<f64> {
-        let subject = Subject::parse(asset).expect("an asset");
+        let subject = Subject::Asset(crate::testing::id(asset));
         histories
             .get(&subject)
             .map(|history| history.closes.iter().map(|(_, close)| close).collect())

@@ -7,10 +7,11 @@ use tokio::sync::watch;
 
 use crate::collection::Collection;
 use crate::cursor::Position;
+use crate::handles::Handles;
 use crate::item::{Change, Encoder, Freshness, Item};
 use crate::slots::Slots;
 use crossmarket_domain::state::{Epoch, Key, Revision};
-use crossmarket_domain::{ShardId, Shards, Timestamp, TraceContext};
+use crossmarket_domain::{AssetCode, AssetId, ShardId, Shards, Timestamp, TraceContext};
 
 /// Number of traced batches remembered. A reader that is further behind gets the states without their traces.
 const TRACED_MAX: usize = 256;
@@ -43,6 +44,7 @@ pub struct Image {
     /// The applied position of each shard, in all collections.
     applied: RwLock<Vec<Option<Position>>>,
     shared: [Shared; Collection::ALL.len()],
+    handles: Handles,
 }
 
 /// The revisions of a batch, and the span that applied it.
@@ -68,7 +70,14 @@ impl Image {
             Shared { slots: RwLock::new(slots), wake: watch::Sender::new(()) }
         });
         let applied = RwLock::new(vec![None; usize::from(shards.count())]);
-        Self { encoder: Box::new(encoder), settings, traced: RwLock::default(), applied, shared }
+        Self {
+            encoder: Box::new(encoder),
+            settings,
+            traced: RwLock::default(),
+            applied,
+            shared,
+            handles: Handles::default(),
+        }
     }
 
     /// How keys are divided into shards.
@@ -110,13 +119,14 @@ impl Image {
             let kept: HashSet<&Key> = changes.iter().map(Prepared::key).collect();
             let gone: Vec<Key> = slots.keys_of(shard).into_iter().filter(|key| !kept.contains(key)).collect();
             for key in gone {
+                self.handles.remove(&key);
                 slots.remove(&key, shard, position.revision);
             }
             if epoch_changed && let Some(removal) = slots.removals.get_mut(usize::from(shard)) {
                 // Cursors of earlier epochs cannot be continued anyway.
                 *removal = 0;
             }
-            apply_prepared(&mut slots, shard, changes);
+            self.apply_prepared(&mut slots, shard, changes);
             set_position(&mut slots, shard, position);
             slots.generation += 1;
             drop(slots);
@@ -145,7 +155,7 @@ impl Image {
             let changes = take_of(&mut prepared, collection);
             let changed = !changes.is_empty();
             let mut slots = self.write(collection);
-            apply_prepared(&mut slots, shard, changes);
+            self.apply_prepared(&mut slots, shard, changes);
             set_position(&mut slots, shard, Position { epoch, revision: last });
             drop(slots);
             if changed {
@@ -190,6 +200,16 @@ impl Image {
         slots.slot(slots.find(key)?)?.item.clone()
     }
 
+    /// The asset that currently has a ticker.
+    pub fn asset_id(&self, ticker: &AssetCode) -> Option<AssetId> {
+        self.handles.id_of(ticker)
+    }
+
+    /// The current ticker of an asset.
+    pub fn ticker(&self, asset: &AssetId) -> Option<AssetCode> {
+        self.handles.ticker_of(asset)
+    }
+
     /// How often a key's slot has changed, in revision or freshness; 0 for an unknown key.
     pub fn change_count(&self, key: &Key) -> u64 {
         let slots = self.read(Collection::of(key));
@@ -218,6 +238,21 @@ impl Image {
             places.iter().any(holds)
         };
         traced.iter().filter(holds).map(|one| one.trace).collect()
+    }
+
+    fn apply_prepared(&self, slots: &mut Slots, shard: ShardId, changes: Vec<Prepared>) {
+        for change in changes {
+            match change {
+                Prepared::Put(item) => {
+                    self.handles.put(&item.state);
+                    slots.put(item);
+                }
+                Prepared::Remove(key, revision) => {
+                    self.handles.remove(&key);
+                    slots.remove(&key, shard, revision);
+                }
+            }
+        }
     }
 
     fn collections_in(&self, shard: ShardId) -> impl Iterator<Item = Collection> {
@@ -305,15 +340,6 @@ fn take_of(prepared: &mut Vec<Prepared>, collection: Collection) -> Vec<Prepared
     let (taken, left) = std::mem::take(prepared).into_iter().partition(|one| Collection::of(one.key()) == collection);
     *prepared = left;
     taken
-}
-
-fn apply_prepared(slots: &mut Slots, shard: ShardId, changes: Vec<Prepared>) {
-    for change in changes {
-        match change {
-            Prepared::Put(item) => slots.put(item),
-            Prepared::Remove(key, revision) => slots.remove(&key, shard, revision),
-        }
-    }
 }
 
 fn set_position(slots: &mut Slots, shard: ShardId, position: Position) {

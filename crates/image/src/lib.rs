@@ -11,6 +11,7 @@ mod collection;
 mod cursor;
 mod filter;
 pub mod follow;
+mod handles;
 pub mod histories;
 mod image;
 mod item;

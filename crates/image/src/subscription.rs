@@ -225,6 +225,18 @@ impl Subscription {
         Some(Batch { stage, entries: gathered.entries, conflated_count: gathered.conflated_count, cursor })
     }
 
+    /// Follows another key in the place of one that was given. Its state is new to the reader.
+    pub fn replace_key(&mut self, old: &Key, new: Key) {
+        let slots = self.image.read(self.collection);
+        if let Some(seen) = slots.find(&new).and_then(|at| self.seen.get_mut(at)) {
+            *seen = 0;
+        }
+        drop(slots);
+        for key in self.filter.keys.iter_mut().flatten().filter(|key| *key == old) {
+            *key = new.clone();
+        }
+    }
+
     /// Turns on [`Subscription::traces`].
     pub fn follow_traces(&mut self) {
         self.traces.get_or_insert_default();

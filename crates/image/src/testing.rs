@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossmarket_domain::registry::Registry;
 use crossmarket_domain::state::{Aggregation, AggregationMethod, Body, Key, PriceSnapshot, Revision, State};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Decimal, Timestamp};
 
 use crate::item::{Change, Encoder, Encoding, Freshness};
 
@@ -16,14 +17,17 @@ pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_700_000_000 + seconds)
 }
 
-pub fn code(asset: &str) -> AssetCode {
-    AssetCode::parse(asset).expect("a ticker")
+/// The id of an asset with that ticker: the registry's, otherwise the ticker itself.
+pub fn id(ticker: &str) -> AssetId {
+    let registered = Registry::shipped().by_ticker(ticker).map(|asset| asset.id.clone());
+    registered.or_else(|| AssetId::parse(ticker)).expect("an id")
 }
 
 /// A snapshot with a price and a rank and little else.
 pub fn snapshot(asset: &str, rank: u32, price: &str) -> PriceSnapshot {
     PriceSnapshot {
-        asset: code(asset),
+        asset_id: id(asset),
+        asset: AssetCode::parse(asset).expect("a ticker"),
         name: None,
         price: Some(Decimal::parse(price).expect("a number")),
         change_1h_percent: None,
@@ -72,7 +76,7 @@ pub fn state(body: Body, received: Timestamp) -> State {
 
 /// The update of one asset's price.
 pub fn priced(revision: Revision, snapshot: PriceSnapshot, received: Timestamp) -> Change {
-    let key = Key::Price(snapshot.asset.clone());
+    let key = Key::Price(snapshot.asset_id.clone());
     Change { key, revision, state: Some(state(Body::Price(Box::new(snapshot)), received)) }
 }
 

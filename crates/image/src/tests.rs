@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::testing::{TextEncoder, at, code, priced, snapshot, state};
+use super::testing::{TextEncoder, at, id, priced, snapshot, state};
 use super::*;
 use crossmarket_domain::Shards;
 use crossmarket_domain::state::{Body, Epoch, Key, Revision};
@@ -114,7 +114,7 @@ fn a_snapshot_in_parts_is_complete_although_everything_changes_meanwhile() {
         }
     }
     for (asset, seen) in newest {
-        let item = image.get(&Key::Price(code(&asset))).expect("in the image");
+        let item = image.get(&Key::Price(id(&asset))).expect("in the image");
         assert_eq!(seen, item.position.revision.to_string(), "{asset}");
     }
 }
@@ -266,12 +266,10 @@ fn another_epoch_a_gap_and_a_removal_resynchronize() {
     image.bootstrap(0, Position { epoch: EPOCH, revision: 9 }, vec![change(8, "BTC"), change(9, "ETH")], at(0));
     check(&mut reader, &["BTC@8", "ETH@9"]);
 
-    image
-        .apply(0, EPOCH, vec![Change { key: Key::Price(code("BTC")), revision: 10, state: None }], at(0))
-        .expect("next");
+    image.apply(0, EPOCH, vec![Change { key: Key::Price(id("BTC")), revision: 10, state: None }], at(0)).expect("next");
     check(&mut reader, &["ETH@9"]);
     check(&mut resume(&image, &cursor(EPOCH, 9)).expect("recent"), &["ETH@9"]);
-    assert!(image.get(&Key::Price(code("BTC"))).is_none());
+    assert!(image.get(&Key::Price(id("BTC"))).is_none());
 
     image.bootstrap(0, Position { epoch: EPOCH + 1, revision: 1 }, vec![change(1, "SOL")], at(0));
     check(&mut reader, &["SOL@1"]);
@@ -305,11 +303,11 @@ fn an_image_is_ready_when_every_shard_is() {
 fn another_shard_disturbs_no_watcher_and_no_cursor() {
     let settings = ImageSettings { shards: Shards::new(2), ..ImageSettings::default() };
     let image = Arc::new(Image::new(TextEncoder, settings));
-    let shard_of = |asset: &str| settings.shards.of_asset(&code(asset));
-    assert_eq!(["BTC", "ETH", "BNB"].map(shard_of), [0, 1, 1], "by their hashes");
+    let shard_of = |asset: &str| settings.shards.of_asset(&id(asset));
+    assert_eq!(["BTC", "SOL", "LINK"].map(shard_of), [0, 1, 1], "by their hashes");
     let position = |epoch, revision| Position { epoch, revision };
     image.bootstrap(0, position(7, 1), vec![change(1, "BTC")], at(0));
-    image.bootstrap(1, position(9, 2), vec![change(1, "ETH"), change(2, "BNB")], at(0));
+    image.bootstrap(1, position(9, 2), vec![change(1, "SOL"), change(2, "LINK")], at(0));
     let mut reader = live(&image, Filter::default());
     image.bootstrap(2, position(3, 5), Vec::new(), at(0));
     assert_eq!(reader.take(ALL), None, "the cross-asset shard has no prices");
@@ -317,19 +315,19 @@ fn another_shard_disturbs_no_watcher_and_no_cursor() {
     assert_eq!(cursor.positions, [position(7, 1), position(9, 2), position(0, 0)]);
     let mut resumed = resume(&image, &cursor).expect("resumed");
     assert_eq!(resumed.take(ALL).map(|batch| (batch.stage, batch.entries.len())), Some((Stage::Live, 0)));
-    image.apply(1, 9, vec![change(3, "ETH")], at(0)).expect("continues");
+    image.apply(1, 9, vec![change(3, "SOL")], at(0)).expect("continues");
     let batch = resumed.take(ALL).expect("news");
-    assert_eq!((texts(&batch), batch.cursor.positions[1]), (vec!["ETH@3"], position(9, 3)));
+    assert_eq!((texts(&batch), batch.cursor.positions[1]), (vec!["SOL@3"], position(9, 3)));
     // A key in a shard that is not its own is left from another division of the assets.
     image.apply(1, 9, vec![Change { state: None, ..change(4, "BTC") }], at(0)).expect("continues");
     assert_eq!(resumed.take(ALL), None);
-    assert!(image.get(&Key::Price(code("BTC"))).is_some());
+    assert!(image.get(&Key::Price(id("BTC"))).is_some());
 }
 
 #[test]
 fn a_reader_that_never_reads_costs_no_more() {
     let image = image(&["BTC", "ETH"]);
-    let keys = Filter { keys: Some(vec![Key::Price(code("BTC"))]), ..Filter::default() };
+    let keys = Filter { keys: Some(vec![Key::Price(id("BTC"))]), ..Filter::default() };
     let readers = [live(&image, Filter::default()), open(&image, keys)];
     let before = readers.each_ref().map(Subscription::memory_len);
     for revision in 3..5_003 {
@@ -344,7 +342,7 @@ fn a_reader_that_never_reads_costs_no_more() {
 #[test]
 fn the_last_of_the_keys_asked_for_does_not_starve() {
     let image = image(&["BTC", "ETH"]);
-    let keys = ["BTC", "ETH"].map(|asset| Key::Price(code(asset)));
+    let keys = ["BTC", "ETH"].map(|asset| Key::Price(id(asset)));
     let mut reader = live(&image, Filter { keys: Some(keys.to_vec()), ..Filter::default() });
     apply(&image, 3, &["BTC", "ETH"]);
     let first = reader.take(1).expect("news");
@@ -423,7 +421,7 @@ proptest! {
         read(&mut reader, ALL)?;
         prop_assert_eq!(sent + conflated, revision - 5);
         for (asset, revision) in newest {
-            let item = image.get(&Key::Price(code(&asset))).expect("in the image");
+            let item = image.get(&Key::Price(id(&asset))).expect("in the image");
             prop_assert_eq!(item.position.revision, revision);
         }
         prop_assert_eq!(reader.cursor(), cursor(EPOCH, revision - 1));

@@ -21,10 +21,11 @@ use crate::update::Entry;
 use crossmarket_domain::long_short::LongShortKey;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::state::{Epoch, Key, State};
-use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, LongShortKind, Period, Timestamp, TraceContext};
+use crossmarket_domain::{AssetId, CandleInterval, Feed, IndexCode, LongShortKind, Period, Timestamp, TraceContext};
 
-/// The first byte of an encoded entry. Format 1 was Protocol Buffers; no release wrote it.
-pub(crate) const FORMAT: u8 = 2;
+/// The first byte of an encoded entry. Format 1 was Protocol Buffers, format 2 had no asset ids; no release wrote
+/// either.
+pub(crate) const FORMAT: u8 = 3;
 
 /// A key as text.
 pub fn key_name(key: &Key) -> String {
@@ -39,7 +40,7 @@ pub fn key_name(key: &Key) -> String {
 
 /// The key of that text.
 pub fn parse_key(name: &str) -> Result<Key, StoreError> {
-    let asset = |code: &str| AssetCode::parse(code);
+    let asset = |id: &str| AssetId::parse(id);
     let key = match name.split_once(':') {
         Some(("price", code)) => asset(code).map(Key::Price),
         Some(("asset", code)) => asset(code).map(Key::Asset),
@@ -72,7 +73,7 @@ fn parse_long_short(name: &str) -> Option<LongShortKey> {
         None => (None, rest),
     };
     Some(LongShortKey {
-        asset: AssetCode::parse(asset)?,
+        asset: AssetId::parse(asset)?,
         kind: LongShortKind::ALL.into_iter().find(|known| known.series_word() == kind)?,
         period: Period::parse(period)?,
         venue,
@@ -174,7 +175,7 @@ fn entry_decoder(bytes: &[u8]) -> Result<Decoder<'_>, StoreError> {
                 _ => Err(corrupt("entry cut short")),
             }
         }
-        Some((format, _)) => Err(corrupt(format!("entry of format {format}"))),
+        Some((format, _)) => Err(corrupt(format!("entry of format {format}, and this version reads {FORMAT}"))),
         None => Err(corrupt("entry without bytes")),
     }
 }

@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod packing;
 pub mod redis;
 
+mod catalogue;
 mod error;
 mod feed_notifier;
 mod history;
@@ -26,6 +27,7 @@ mod open;
 mod port;
 mod update;
 
+pub use catalogue::stored_assets;
 pub use crossmarket_domain::ShardId;
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;

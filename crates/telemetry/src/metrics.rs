@@ -117,6 +117,9 @@ metrics! {
         read_counter FEED_REJECTIONS "crossmarket_feed_rejections_total" ["venue", "feed", "reason"]
             "Entries refused, by reason.";
         read_counter FEED_RECONNECTS "crossmarket_feed_reconnects_total" ["venue", "feed"] "Reconnects of a stream.";
+        gauge MAPPING_CONFLICTS "crossmarket_mapping_conflicts" []
+            "Instruments that contribute to nothing, since their prices contradict their assets'."
+            "`crossmarket instruments --state conflict` names them.";
         counter VENUE_ERRORS "crossmarket_venue_errors_total" ["venue", "feed", "kind"]
             "Errors of this process's requests."
             "Kinds: `rate_limited`, `transient`, `malformed`, `rejected`.";

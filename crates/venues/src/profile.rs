@@ -32,6 +32,9 @@ pub struct Profile {
     pub long_short_rows_max: u32,
     /// The stream of tickers.
     pub stream: Option<StreamProfile>,
+    /// Codes by which the venue means another asset than the market at large does, or another code for the same one: the
+    /// code, and the market's ticker or the asset's name.
+    pub codes: &'static [(&'static str, &'static str)],
 }
 
 impl Profile {
@@ -49,6 +52,7 @@ impl Profile {
         long_short_kinds: &[],
         long_short_rows_max: 100,
         stream: None,
+        codes: &[],
     };
 
     /// The feed, if the venue has it.

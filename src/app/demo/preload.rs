@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use crossmarket_collector::span;
 use crossmarket_domain::index::asset_subject;
+use crossmarket_domain::registry::Registry;
 use crossmarket_domain::series::Point;
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_simulator::{DailyRecord, Market, start_time};
 use crossmarket_store::daily::put_days;
 use crossmarket_store::{Store, StoreError};
@@ -66,7 +67,9 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
 
 /// Stores a part; returns its number of days.
 async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> Result<usize, StoreError> {
-    let Some(asset) = AssetCode::parse(ticker) else { return Ok(0) };
+    let registry = Registry::shipped();
+    let former = || registry.by_former_ticker(ticker).map(|(asset, _)| asset);
+    let Some(asset) = registry.by_ticker(ticker).or_else(former).map(|asset| &asset.id) else { return Ok(0) };
     let (candles, market_caps): (Vec<Candle>, Vec<Point>) = match part {
         Part::Days(days) => (days.iter().filter(|day| day.day < served).filter_map(candle).collect(), Vec::new()),
         Part::MarketCaps(caps) => {
@@ -77,7 +80,7 @@ async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> 
             (Vec::new(), caps.iter().filter_map(point).collect())
         }
     };
-    put_days(store, &asset_subject(&asset), &candles, &market_caps, |_| {}).await?;
+    put_days(store, &asset_subject(asset), &candles, &market_caps, |_| {}).await?;
     Ok(candles.len().max(market_caps.len()))
 }
 

@@ -14,7 +14,7 @@ use crate::cli::snapshot_view::freshness_of;
 use crate::cli::table::{Align, Table};
 use crossmarket_api::v1::*;
 use crossmarket_client::{Client, describe};
-use crossmarket_domain::AssetCode;
+use crossmarket_domain::AssetName;
 
 /// The tiers of rank of the breadth.
 const TIERS: [(i32, i32); 5] = [(1, 10), (11, 50), (51, 100), (101, 200), (201, 500)];
@@ -37,7 +37,7 @@ Examples:
 pub(crate) struct RatiosArguments {
     /// Only these assets; by default all.
     #[arg(value_name = "ASSETS", value_parser = asset)]
-    assets: Vec<AssetCode>,
+    assets: Vec<AssetName>,
     /// What the ratio counts.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::GlobalAccount)]
     kind: Kind,
@@ -150,7 +150,7 @@ pub(super) async fn run(arguments: RatiosArguments) -> Result<(), CliError> {
 fn request(arguments: &RatiosArguments) -> ListLongShortRatiosRequest {
     let ranked = arguments.assets.is_empty();
     ListLongShortRatiosRequest {
-        assets: arguments.assets.iter().map(AssetCode::to_string).collect(),
+        assets: arguments.assets.iter().map(AssetName::to_string).collect(),
         kind: arguments.kind.wire().into(),
         venue: arguments.venue.clone(),
         period: arguments.period.wire().0.into(),

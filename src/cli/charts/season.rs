@@ -97,7 +97,7 @@ fn window(season: &AltcoinSeason) -> String {
         "{} of {} altcoins did better than Bitcoin ({}) over {} days, {} to {}; {} and more is altcoin season, {} and less bitcoin season",
         season.beat_btc_count,
         season.observation_count,
-        change(season.btc_return),
+        change(season.btc_return_percent),
         season.window_days,
         day(season.start_time.as_ref()),
         day(season.end_time.as_ref()),
@@ -120,7 +120,7 @@ fn table(season: &AltcoinSeason) -> Table {
         table.row(vec![
             if rank > 0 { rank.to_string() } else { ABSENT.to_owned() },
             constituent.asset.clone(),
-            change(Some(constituent.r#return)),
+            change(Some(constituent.return_percent)),
             if constituent.beat_btc { "yes" } else { "no" }.to_owned(),
             price(Some(&constituent.start_price)),
             price(Some(&constituent.end_price)),
@@ -144,11 +144,11 @@ fn exclusions(excluded: &[Exclusion]) -> Vec<String> {
 
 fn chart(season: &AltcoinSeason) -> BarChart {
     let mut constituents: Vec<&AltcoinSeasonConstituent> = season.constituents.iter().collect();
-    constituents.sort_by(|a, b| b.r#return.total_cmp(&a.r#return));
+    constituents.sort_by(|a, b| b.return_percent.total_cmp(&a.return_percent));
     let rows = constituents.iter().map(|constituent| Bar {
         label: constituent.asset.clone(),
-        value: constituent.r#return,
-        text: ticks::signed_percent(constituent.r#return),
+        value: constituent.return_percent,
+        text: ticks::signed_percent(constituent.return_percent),
         tone: if constituent.beat_btc { Tone::Series(0) } else { Tone::Faint },
     });
     let end = instant_of(season.end_time.as_ref()).map(|time| format!(", {}", ticks::long_date(time)));
@@ -172,7 +172,7 @@ fn chart(season: &AltcoinSeason) -> BarChart {
             simulated: season.simulated,
         },
         rows: rows.collect(),
-        marker: season.btc_return.map(|btc| (btc, format!("Bitcoin {}", ticks::signed_percent(btc)))),
+        marker: season.btc_return_percent.map(|btc| (btc, format!("Bitcoin {}", ticks::signed_percent(btc)))),
         legend: vec![(Tone::Series(0), "did better than Bitcoin".to_owned()), (Tone::Faint, "did not".to_owned())],
     }
 }
@@ -223,7 +223,7 @@ fn history_table(points: &[AltcoinSeasonPoint]) -> Table {
             ticks::plain(point.score, 1),
             words(point.label().as_str_name(), "ALTCOIN_SEASON_LABEL_"),
             point.observation_count.to_string(),
-            change(Some(point.btc_return)),
+            change(Some(point.btc_return_percent)),
         ]);
     }
     table

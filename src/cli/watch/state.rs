@@ -84,8 +84,12 @@ mod tests {
     #[test]
     fn an_unknown_item_is_told_and_costs_no_other() {
         let mut state = WatchState::default();
-        let item =
-            ItemStatus { item: "XYZ".to_owned(), state: ItemState::Unknown as i32, message: "unknown".to_owned() };
+        let item = ItemStatus {
+            item: "XYZ".to_owned(),
+            state: ItemState::Unknown as i32,
+            message: "unknown".to_owned(),
+            ..ItemStatus::default()
+        };
         let first = frame(StreamState::SnapshotComplete, &[("BTC", 1)]);
         state.apply(&WatchPriceSnapshotsResponse { items: vec![item], ..first });
         assert_eq!(state.notice, "XYZ: unknown");

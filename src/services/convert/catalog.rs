@@ -2,16 +2,20 @@
 
 use super::scalar::{count, long_count, span, texts, time};
 use crossmarket_api::v1;
-use crossmarket_domain::state::{self, AssetInfo, FeedErrorKind, FeedState, FeedStatus, State};
-use crossmarket_domain::{Instrument, InstrumentKind, Timestamp};
+use crossmarket_domain::state::{
+    self, AssetInfo, FeedErrorKind, FeedState, FeedStatus, InstrumentMapping, MappingRule, MappingState, State,
+};
+use crossmarket_domain::{InstrumentKind, Timestamp};
 
 pub(super) fn asset(info: &AssetInfo, simulated: bool) -> v1::Asset {
     let listing_id = |venue: &str| info.listing_ids.iter().find(|(listing, _)| listing == venue);
-    let mut venues = texts(info.instruments.iter().map(|(venue, _)| venue));
+    let mut venues = texts(info.instruments.iter().map(|mapping| &mapping.venue));
     venues.sort_unstable();
     venues.dedup();
     v1::Asset {
         asset: info.asset.to_string(),
+        asset_id: info.asset_id.to_string(),
+        aliases: texts(&info.aliases),
         name: info.name.as_ref().map(ToString::to_string),
         kind: wire_asset_kind(info.kind).into(),
         market_cap_rank: info.market_cap_rank.map(count),
@@ -20,7 +24,7 @@ pub(super) fn asset(info: &AssetInfo, simulated: bool) -> v1::Asset {
         coinpaprika_id: listing_id("coinpaprika").map(|(_, id)| id.to_string()),
         instrument_count: count(info.instruments.len()),
         venues,
-        instruments: info.instruments.iter().map(|(venue, traded)| instrument(venue, traded)).collect(),
+        instruments: info.instruments.iter().map(|mapping| instrument(info, mapping, simulated)).collect(),
         history_start_time: info.history_start.map(time),
         history_day_count: count(info.history_day_count),
         simulated,
@@ -38,7 +42,9 @@ pub(crate) fn wire_asset_kind(kind: state::AssetKind) -> v1::AssetKind {
     }
 }
 
-fn instrument(venue: &str, instrument: &Instrument) -> v1::Instrument {
+/// An instrument of an asset.
+pub(crate) fn instrument(info: &AssetInfo, mapping: &InstrumentMapping, simulated: bool) -> v1::Instrument {
+    let instrument = &mapping.instrument;
     let (kind, suffix) = match instrument.kind {
         InstrumentKind::Spot => (v1::InstrumentKind::Spot, ""),
         InstrumentKind::PerpetualLinear => (v1::InstrumentKind::LinearPerpetual, ":perpetual"),
@@ -47,13 +53,37 @@ fn instrument(venue: &str, instrument: &Instrument) -> v1::Instrument {
         InstrumentKind::Other => (v1::InstrumentKind::Unspecified, ""),
     };
     v1::Instrument {
-        venue: venue.to_owned(),
+        venue: mapping.venue.to_string(),
         instrument: format!("{}/{}{suffix}", instrument.base, instrument.quote),
         venue_symbol: instrument.symbol.to_string(),
         base_asset: instrument.base.to_string(),
         quote_asset: instrument.quote.to_string(),
         kind: kind.into(),
         price_multiplier: instrument.multiplier.to_string(),
+        rule: wire_mapping_rule(mapping.rule).into(),
+        state: wire_mapping_state(mapping.state).into(),
+        state_start_time: Some(time(mapping.since)),
+        price_ratio: mapping.price_ratio,
+        asset_id: info.asset_id.to_string(),
+        simulated,
+    }
+}
+
+fn wire_mapping_rule(rule: MappingRule) -> v1::MappingRule {
+    match rule {
+        MappingRule::Ticker => v1::MappingRule::Ticker,
+        MappingRule::Registry => v1::MappingRule::Registry,
+        MappingRule::Configuration => v1::MappingRule::Configuration,
+        MappingRule::FormerTicker => v1::MappingRule::FormerTicker,
+        MappingRule::Price => v1::MappingRule::Price,
+    }
+}
+
+pub(crate) fn wire_mapping_state(state: MappingState) -> v1::MappingState {
+    match state {
+        MappingState::Provisional => v1::MappingState::Provisional,
+        MappingState::Confirmed => v1::MappingState::Confirmed,
+        MappingState::Conflict => v1::MappingState::Conflict,
     }
 }
 

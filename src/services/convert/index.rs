@@ -108,6 +108,7 @@ pub(crate) fn wire_calendar(calendar: IndexCalendar) -> v1::Calendar {
 pub(crate) fn exclusion(exclusion: &Exclusion) -> v1::Exclusion {
     v1::Exclusion {
         asset: exclusion.asset.to_string(),
+        asset_id: exclusion.asset_id.to_string(),
         reason: match exclusion.reason {
             ExclusionReason::Stablecoin => v1::ExclusionReason::Stablecoin,
             ExclusionReason::Wrapped => v1::ExclusionReason::Wrapped,
@@ -172,6 +173,7 @@ fn methodology(methodology: &IndexMethodology) -> v1::IndexMethodology {
 fn constituent(constituent: &IndexConstituent) -> v1::IndexConstituent {
     v1::IndexConstituent {
         asset: constituent.asset.to_string(),
+        asset_id: constituent.asset_id.to_string(),
         weight: finite(Some(constituent.weight)).unwrap_or(0.0),
         market_cap: constituent.market_cap.map(decimal),
         price: constituent.price.map(decimal),

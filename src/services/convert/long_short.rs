@@ -61,7 +61,8 @@ pub(super) fn ratio(
     freshness: Freshness,
 ) -> v1::LongShortRatio {
     v1::LongShortRatio {
-        asset: ratio.key.asset.to_string(),
+        asset: ratio.ticker.to_string(),
+        asset_id: ratio.key.asset.to_string(),
         kind: wire_long_short_kind(ratio.key.kind).into(),
         venue: ratio.key.venue.as_ref().map(ToString::to_string).unwrap_or_default(),
         period: wire_long_short_period(ratio.key.period).into(),

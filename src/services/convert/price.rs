@@ -16,6 +16,7 @@ pub(crate) fn price_snapshot(
 ) -> v1::PriceSnapshot {
     v1::PriceSnapshot {
         asset: price.asset.to_string(),
+        asset_id: price.asset_id.to_string(),
         quote_currency: QUOTE_CURRENCY.to_owned(),
         price: price.price.map(decimal),
         change_1h_percent: finite(price.change_1h_percent),

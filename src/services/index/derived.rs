@@ -283,7 +283,7 @@ impl<D: Derived> Source for DerivedSource<D> {
             let (state, message) = slot.derived.status();
             if all || slot.told != Some(state) {
                 slot.told = Some(state);
-                news.push(v1::ItemStatus { item: slot.name.clone(), state: state.into(), message });
+                news.push(super::status::item_status(&slot.name, state, message));
             }
         }
         news

@@ -9,7 +9,7 @@ use crate::services::error::ServiceError;
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_domain::index::{Expression, IndexCalendar, IndexSnapshot, Subject};
 use crossmarket_domain::state::{Body, Key, PriceSnapshot};
-use crossmarket_domain::{Timestamp, calendar};
+use crossmarket_domain::{AssetName, Timestamp, calendar};
 use crossmarket_image::histories::History;
 use crossmarket_image::{Freshness, Item};
 
@@ -23,7 +23,8 @@ pub(crate) enum Alignment {
 }
 
 pub(crate) struct Leg {
-    pub expression: Expression,
+    /// As it was named.
+    pub expression: Expression<AssetName>,
     /// One subject, or the numerator and the denominator.
     pub operands: Vec<Operand>,
 }
@@ -61,7 +62,7 @@ impl Leg {
     pub(crate) fn resolve(services: &Services, field: &str, name: &str) -> Result<Self, ServiceError> {
         let expression = parse(field, name)?;
         let operands: Vec<Operand> =
-            expression.subjects().map(|subject| Operand::find(services, subject)).collect::<Result<_, _>>()?;
+            expression.subjects().map(|subject| Operand::named(services, subject)).collect::<Result<_, _>>()?;
         Ok(Self { expression, operands })
     }
 
@@ -128,6 +129,13 @@ impl Leg {
 }
 
 impl Operand {
+    /// Finds what a request names; an error when nobody knows it.
+    fn named(services: &Services, name: &Subject<AssetName>) -> Result<Self, ServiceError> {
+        let unknown = || ServiceError::unknown_index(&name.to_string());
+        let subject = name.resolve(|asset| services.find_asset(asset)).ok_or_else(unknown)?;
+        Self::find(services, &subject).map_err(|_| unknown())
+    }
+
     /// Finds a subject; an error when nobody knows it.
     pub(crate) fn find(services: &Services, subject: &Subject) -> Result<Self, ServiceError> {
         let item = services.image.get(&key_of(subject));
@@ -170,12 +178,17 @@ impl Operand {
         }
     }
 
+    /// Its short name: an index's code, an asset's ticker.
+    pub(crate) fn name(&self) -> String {
+        self.price().map_or_else(|| self.subject.to_string(), |price| price.asset.to_string())
+    }
+
     /// Its name for people.
     pub(crate) fn title(&self) -> String {
         match (&self.subject, self.price()) {
             (Subject::Index(code), _) => code.title().to_string(),
-            (Subject::Asset(code), price) => {
-                price.and_then(|price| price.name.as_ref()).map_or_else(|| code.to_string(), ToString::to_string)
+            (Subject::Asset(id), price) => {
+                price.and_then(|price| price.name.as_ref()).map_or_else(|| id.to_string(), ToString::to_string)
             }
         }
     }
@@ -248,10 +261,20 @@ pub(crate) const COMPUTED_HERE: &str = "crossmarket";
 pub(crate) const IMPORTED: &str = "import";
 
 /// Reads the name of an index, an asset or a quotient.
-pub(crate) fn parse(field: &str, name: &str) -> Result<Expression, ServiceError> {
+pub(crate) fn parse(field: &str, name: &str) -> Result<Expression<AssetName>, ServiceError> {
     let allowed =
         "must be an index (RUT, TOTAL, category:meme, basket:NAME), an asset (BTC) or a quotient of two (OTHERS/BTC)";
     Expression::parse(name).ok_or_else(|| ServiceError::invalid(field, name, allowed))
+}
+
+/// The keys of the states that a name of a request rests on; none where nobody knows the name yet.
+pub(crate) fn keys_of(services: &Services, name: &str) -> Vec<Key> {
+    let expression = Expression::parse(name);
+    let subjects = expression.iter().flat_map(Expression::subjects);
+    subjects
+        .filter_map(|name| name.resolve(|asset| services.find_asset(asset)))
+        .map(|subject| key_of(&subject))
+        .collect()
 }
 
 /// A quotient is as current as the worse of its legs.

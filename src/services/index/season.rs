@@ -17,7 +17,7 @@ use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_api::v1;
 use crossmarket_domain::index::{Exclusion, ExclusionReason, Subject};
 use crossmarket_domain::state::{AssetKind, Body};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, BITCOIN, Decimal, Timestamp};
 use crossmarket_image::Collection;
 use crossmarket_image::histories::History;
 use crossmarket_telemetry::metrics::Calculation;
@@ -25,8 +25,6 @@ use crossmarket_telemetry::metrics::Calculation;
 const UNIVERSE_SIZE_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: i32 = 3_650;
 const PAGES: PageSizes = PageSizes { default: 500, max: 5_000 };
-
-const BENCHMARK: &str = "BTC";
 
 /// Digits of a price in an answer.
 const PRICE_DIGITS: u32 = 12;
@@ -38,7 +36,8 @@ pub(crate) struct Universe {
 }
 
 struct UniverseMember {
-    asset: AssetCode,
+    asset: AssetId,
+    ticker: AssetCode,
     kind: AssetKind,
     rank: Option<u32>,
     history: Arc<History>,
@@ -49,19 +48,21 @@ struct UniverseMember {
 impl Universe {
     /// Every asset with a history. Assets that are not in the catalogue count as coins.
     pub(crate) fn of(services: &Services) -> Self {
-        let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
+        let mut kinds: HashMap<AssetId, AssetKind> = HashMap::new();
         for item in services.image.select(Collection::Assets, |_| true) {
             if let Body::Asset(info) = &item.state.body {
-                kinds.insert(info.asset.clone(), info.kind);
+                kinds.insert(info.asset_id.clone(), info.kind);
             }
         }
         let mut members: Vec<UniverseMember> = Vec::new();
         for (subject, history) in services.histories.all() {
-            let Some(Subject::Asset(asset)) = Subject::parse(&subject) else { continue };
+            let Some(Subject::Asset(asset)) = Subject::of_series(&subject) else { continue };
             let operand = Operand::find(services, &Subject::Asset(asset.clone())).ok();
             let price = operand.as_ref().and_then(Operand::price);
             let positive = |value: Option<Decimal>| value.map(Decimal::to_f64).filter(|value| *value > 0.0);
+            let ticker = services.ticker(&asset);
             members.push(UniverseMember {
+                ticker,
                 kind: kinds.get(&asset).copied().unwrap_or(AssetKind::Coin),
                 rank: price.and_then(|price| price.market_cap_rank),
                 live: price.map_or((None, None), |price| (positive(price.price), positive(price.market_cap))),
@@ -70,7 +71,7 @@ impl Universe {
             });
         }
         members.sort_by(|left, right| left.asset.cmp(&right.asset));
-        let btc = members.iter().position(|member| member.asset.as_str() == BENCHMARK);
+        let btc = members.iter().position(|member| member.asset.as_str() == BITCOIN);
         Self { members, btc }
     }
 
@@ -186,11 +187,13 @@ fn message(
         let exact = Decimal::from_f64(value).unwrap_or_default().rounded_to_significant(PRICE_DIGITS);
         convert::decimal(exact)
     };
-    let name = |candidate: usize| universe.members.get(candidate).map(|member| member.asset.clone());
+    let member = |candidate: usize| universe.members.get(candidate);
     let constituents = season.constituents.iter().filter_map(|one| {
+        let member = member(one.candidate)?;
         Some(v1::AltcoinSeasonConstituent {
-            asset: name(one.candidate)?.to_string(),
-            r#return: one.return_percent,
+            asset: member.ticker.to_string(),
+            asset_id: member.asset.to_string(),
+            return_percent: one.return_percent,
             beat_btc: one.beat_btc,
             market_cap_rank: rank(one.market_cap_rank),
             start_price: price(one.start_price),
@@ -200,13 +203,15 @@ fn message(
     let start_time = parameters.start().end();
     let excluded = season.excluded.iter().filter_map(|one| {
         let (reason, message) = reason(one.reason, start_time);
-        Some(exclusion(&Exclusion { asset: name(one.candidate)?, reason, message: message.into() }))
+        let member = member(one.candidate)?;
+        let (asset_id, asset) = (member.asset.clone(), member.ticker.clone());
+        Some(exclusion(&Exclusion { asset_id, asset, reason, message: message.into() }))
     });
     v1::AltcoinSeason {
         score: season.score,
         label: season.label.map_or(v1::AltcoinSeasonLabel::Unspecified, label).into(),
         constituents: constituents.collect(),
-        btc_return: season.btc_return_percent,
+        btc_return_percent: season.btc_return_percent,
         excluded: excluded.collect(),
         observation_count: count(season.constituents.len()),
         beat_btc_count: rank(season.beat_btc_count),
@@ -277,7 +282,7 @@ pub(crate) fn list(
             score,
             label: label(Label::of(score)).into(),
             observation_count: i32::try_from(season.constituents.len()).unwrap_or(i32::MAX),
-            btc_return,
+            btc_return_percent: btc_return,
         });
     }
     if let Some((day, _)) = seasons.next() {

@@ -186,11 +186,8 @@ fn base(services: &Services, leg: &Leg, definition: String, session: MarketSessi
         (_, [single]) => single.title(),
         _ => String::new(),
     };
-    let operands = if kind == IndexKind::Quotient {
-        leg.operands.iter().map(|operand| operand.subject.to_string()).collect()
-    } else {
-        Vec::new()
-    };
+    let operands =
+        if kind == IndexKind::Quotient { leg.operands.iter().map(Operand::name).collect() } else { Vec::new() };
     v1::IndexSnapshot {
         index: leg.expression.to_string(),
         title,

@@ -4,7 +4,7 @@ use crate::services::error::ServiceError;
 use crossmarket_api::v1;
 
 pub(super) fn item_status(item: &str, state: v1::ItemState, message: String) -> v1::ItemStatus {
-    v1::ItemStatus { item: item.to_owned(), state: state.into(), message }
+    v1::ItemStatus { item: item.to_owned(), state: state.into(), message, ..Default::default() }
 }
 
 /// The state of an item that fails in a request whose other items are answered.

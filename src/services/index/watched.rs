@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::compare::{self, Benchmark, Compared, ComparisonQuery, Plan};
 use super::derived::Derived;
-use super::leg::{Leg, key_of};
+use super::leg::{Leg, key_of, keys_of};
 use super::snapshot;
 use super::status::item_state_of;
 use crate::services::context::Services;
@@ -14,7 +14,6 @@ use crossmarket_analytics::comparison::{LiveComparison, Sample};
 use crossmarket_analytics::daily::Day;
 use crossmarket_api::v1;
 use crossmarket_domain::Timestamp;
-use crossmarket_domain::index::Expression;
 use crossmarket_domain::state::Key;
 use crossmarket_image::View;
 use crossmarket_telemetry::metrics::Calculation;
@@ -40,9 +39,8 @@ struct Current {
 
 impl WatchedComparison {
     /// A comparison by the names that the client gave.
-    pub(crate) fn new(subject: &str, benchmark: &str, query: ComparisonQuery) -> Self {
-        let names = [subject, benchmark].into_iter().filter_map(Expression::parse);
-        let mut keys: Vec<Key> = names.flat_map(|name| name.subjects().map(key_of).collect::<Vec<_>>()).collect();
+    pub(crate) fn new(services: &Services, subject: &str, benchmark: &str, query: ComparisonQuery) -> Self {
+        let mut keys: Vec<Key> = [subject, benchmark].into_iter().flat_map(|name| keys_of(services, name)).collect();
         keys.sort_unstable();
         keys.dedup();
         let pending = (v1::ItemState::Pending, String::new());
@@ -136,9 +134,8 @@ pub(crate) struct WatchedSnapshot {
 
 impl WatchedSnapshot {
     /// A snapshot by the name that the client gave.
-    pub(crate) fn new(name: &str, view: View) -> Self {
-        let expression = Expression::parse(name);
-        let keys = expression.iter().flat_map(|name| name.subjects().map(key_of)).collect();
+    pub(crate) fn new(services: &Services, name: &str, view: View) -> Self {
+        let keys = keys_of(services, name);
         Self { name: name.to_owned(), view, keys, status: (v1::ItemState::Pending, String::new()) }
     }
 }

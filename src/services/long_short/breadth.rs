@@ -34,7 +34,7 @@ impl LongShort {
         for item in &listed {
             let Body::Asset(info) = &item.state.body else { continue };
             let Some(rank) = info.market_cap_rank else { continue };
-            let found = image.get(&key_of(&series, info.asset.clone()));
+            let found = image.get(&key_of(&series, info.asset_id.clone()));
             let shares = found.as_ref().and_then(|found| ratio_of(&found.state)).and_then(|ratio| ratio.shares);
             match (&found, shares) {
                 (Some(found), Some(shares)) if found.freshness == Freshness::Fresh => {
@@ -114,7 +114,12 @@ fn exclusion(info: &AssetInfo, has_shares: bool) -> v1::Exclusion {
         }
         (false, AssetKind::Coin | AssetKind::Fiat) => (Reason::NoData, "no venue has a ratio of this series"),
     };
-    v1::Exclusion { asset: info.asset.to_string(), reason: reason.into(), message: message.to_owned() }
+    v1::Exclusion {
+        asset: info.asset.to_string(),
+        asset_id: info.asset_id.to_string(),
+        reason: reason.into(),
+        message: message.to_owned(),
+    }
 }
 
 fn tier(figures: &TierFigures) -> v1::LongShortBreadthTier {

@@ -5,16 +5,17 @@ use crate::services::convert;
 use crate::services::error::ServiceError;
 use crate::services::paging::{self, PageSizes, Pages};
 use crossmarket_api::v1;
+use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::long_short::Shares;
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
-use crossmarket_domain::{AssetCode, Decimal, Period, Timestamp};
+use crossmarket_domain::{AssetId, Decimal, Period, Timestamp};
 use crossmarket_image::LongShortSeries;
 
 const PAGES: PageSizes = PageSizes { default: 1_000, max: 10_000 };
 
 /// A request, checked.
 struct HistoryQuery {
-    asset: AssetCode,
+    asset: AssetId,
     series: LongShortSeries,
     from: Timestamp,
     until: Timestamp,
@@ -69,7 +70,7 @@ impl LongShort {
     }
 
     fn query(&self, mut request: v1::ListLongShortRatioHistoryRequest) -> Result<HistoryQuery, ServiceError> {
-        let asset = paging::asset("asset", &request.asset)?;
+        let asset = self.services.asset("asset", &request.asset)?;
         let series = self.series(request.kind, request.period, &request.venue)?;
         let pages = Pages::of(&mut request, PAGES)?;
         let (from, until) = paging::page_span(&pages, request.start_time.as_ref(), request.end_time.as_ref())?;
@@ -78,12 +79,12 @@ impl LongShort {
 
     async fn points(
         &self,
-        asset: &AssetCode,
+        asset: &AssetId,
         name: smol_str::SmolStr,
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Point>, ServiceError> {
-        let series = SeriesKey { subject: asset.as_str().into(), kind: SeriesKind::Sampled(name) };
+        let series = SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Sampled(name) };
         Ok(self.services.store.points(&series, from, until).await?)
     }
 }

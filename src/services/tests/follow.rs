@@ -40,7 +40,7 @@ async fn bootstraps_tails_and_bootstraps_again_after_a_gap() {
     assert!(!image.is_ready(), "the store does not answer yet");
     *store.bootstraps.lock().expect("not poisoned") = vec![boot(EPOCH + 1, entry(2, "4")), boot(EPOCH, entry(1, "1"))];
     wait_until(|| image.position(0) == Some(Position { epoch: EPOCH + 1, revision: 3 })).await;
-    let item = image.get(&Key::Price(code("BTC"))).expect("applied");
+    let item = image.get(&Key::Price(id("BTC"))).expect("applied");
     assert_eq!(item.position.revision, 3);
     cancel.cancel();
     task.await.expect("ends when cancelled");

@@ -37,8 +37,11 @@ struct Indices {
 impl Indices {
     async fn start() -> Self {
         let fixture = Fixture::start(|services| services.clock = Clock::simulated(time(NOW), 1e-9)).await;
-        let put =
-            [("RUT", history(2_500.0, true)), ("BTC", history(90_000.0, false)), ("ETH", history(3_000.0, false))];
+        let put = [
+            ("RUT", history(2_500.0, true)),
+            ("id:bitcoin", history(90_000.0, false)),
+            ("id:ethereum", history(3_000.0, false)),
+        ];
         fixture.services.histories.put(put.map(|(name, history)| (name.into(), history)));
         let prices = [("BTC", "95391"), ("ETH", "3301"), ("SOL", "143.1")];
         let mut changes: Vec<Change> = (1..)

@@ -24,7 +24,7 @@ fn ratio(asset: &str, long_share: f64, rank: Option<u32>) -> LongShortRatio {
     };
     LongShortRatio {
         key: LongShortKey {
-            asset: code(asset),
+            asset: id(asset),
             kind: LongShortKind::GlobalAccount,
             period: Period::OneHour,
             venue: None,
@@ -36,6 +36,7 @@ fn ratio(asset: &str, long_share: f64, rank: Option<u32>) -> LongShortRatio {
         day_before: Some(DayBefore { time: at(-86_400), ratio: 1.0 }),
         method: LongShortMethod::SingleVenue,
         contributions: vec![contribution],
+        ticker: AssetCode::parse(asset).expect("a ticker"),
     }
 }
 
@@ -298,7 +299,7 @@ async fn store_readings(fixture: &Fixture) {
         ("global-account:aggregate-open-interest:1h", |hour| Decimal::from(hour * 100)),
         ("global-account:aggregate-venues:1h", |_| Decimal::from(2)),
     ] {
-        let key = SeriesKey { subject: "BTC".into(), kind: SeriesKind::Sampled(name.into()) };
+        let key = SeriesKey { subject: "id:bitcoin".into(), kind: SeriesKind::Sampled(name.into()) };
         let hours = [1, 2, 3, 6, 7];
         let points = hours.map(|hour| Point { time: at((hour - 10) * 3_600), value: value(hour) });
         fixture.services.store.put_points(&key, &points).await.expect("in memory");

@@ -171,7 +171,7 @@ async fn candles_come_in_pages_oldest_first() {
         quote_volume: Some(Decimal::ZERO),
     };
     let series = SeriesKey {
-        subject: "BTC".into(),
+        subject: "id:bitcoin".into(),
         kind: crossmarket_domain::series::SeriesKind::Candles(crossmarket_domain::CandleInterval::OneDay),
     };
     let candles: Vec<Candle> = (0..5).rev().map(candle).collect();

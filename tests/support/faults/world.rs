@@ -16,7 +16,7 @@ use crossmarket_api::v1::{
 use crossmarket_client::{Client, WatchEvent};
 use crossmarket_clock::Clock;
 use crossmarket_domain::state::Key;
-use crossmarket_domain::{AssetCode, Shards};
+use crossmarket_domain::{AssetId, Shards};
 use crossmarket_image::{Collection, Cursor};
 use crossmarket_simulator::{self as simulator, Simulator, SimulatorOptions};
 use crossmarket_store::redis::{RedisOptions, RedisStore};
@@ -284,10 +284,10 @@ fn event_of(frame: &WatchPriceSnapshotsResponse, shards: Shards) -> Event {
         return Event::Gap;
     }
     let item = |snapshot: &PriceSnapshot| Item {
-        shard: usize::from(shards.of_asset(&AssetCode::parse(&snapshot.asset).expect("a code"))),
+        shard: usize::from(shards.of_asset(&AssetId::parse(&snapshot.asset_id).expect("an id"))),
         revision: snapshot.revision as u64,
         content: content(snapshot),
-        key: snapshot.asset.clone(),
+        key: snapshot.asset_id.clone(),
     };
     Event::Frame {
         complete: frame.state() == StreamState::SnapshotComplete,

@@ -6,14 +6,16 @@ use super::drawdown::Peak;
 use super::returns::Candles;
 use crate::aggregate::Aggregate;
 use crossmarket_domain::observation::MarketCap;
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, Timestamp};
 
 /// The inputs of a snapshot.
 #[derive(Clone, Debug)]
 pub struct SnapshotInputs<'a> {
+    pub asset_id: &'a AssetId,
+    /// Its ticker.
     pub asset: &'a AssetCode,
     /// The asset's name; the listing's name when absent.
-    pub name: Option<&'a SmolStr>,
+    pub name: Option<SmolStr>,
     pub aggregate: Aggregate,
     /// Histories in US dollars. The last 250 days, 7 days of hours and 24 hours of 5 minutes (plus one candle of each)
     /// are enough.

@@ -27,7 +27,7 @@ use crossmarket_domain::{CandleInterval, Decimal, Timestamp};
 /// The snapshot at `now`.
 pub fn build(inputs: SnapshotInputs<'_>, now: Timestamp) -> PriceSnapshot {
     let listed_name = || inputs.listings.iter().map(|listing| &listing.row.name).find(|name| !name.is_empty());
-    let name = inputs.name.or_else(listed_name).cloned();
+    let name = inputs.name.clone().or_else(|| listed_name().cloned());
     let mut categories = inputs.categories.to_vec();
     categories.sort_unstable();
     categories.dedup();
@@ -39,6 +39,7 @@ pub fn build(inputs: SnapshotInputs<'_>, now: Timestamp) -> PriceSnapshot {
     let day = figures.day_range();
     let week = figures.week_range(day);
     PriceSnapshot {
+        asset_id: inputs.asset_id.clone(),
         asset: inputs.asset.clone(),
         name,
         price: inputs.aggregate.price,

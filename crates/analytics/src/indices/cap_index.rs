@@ -6,6 +6,7 @@
 
 use super::daily::{Daily, Day};
 use crate::numbers::count;
+use crossmarket_domain::{BITCOIN, ETHEREUM};
 
 /// Number of assets in `TOTAL`.
 const CONSTITUENT_COUNT_MAX: usize = 125;
@@ -46,8 +47,8 @@ impl CapIndex {
     fn holds(self, rank: usize, asset: &str) -> bool {
         match self {
             Self::Total => true,
-            Self::Total2 => asset != "BTC",
-            Self::Total3 => asset != "BTC" && asset != "ETH",
+            Self::Total2 => asset != BITCOIN,
+            Self::Total3 => asset != BITCOIN && asset != ETHEREUM,
             Self::Others => rank >= LARGEST_COUNT,
         }
     }
@@ -174,7 +175,7 @@ pub fn histories(assets: &[(&str, &Daily)], from: Day, until: Day) -> CapHistori
             continue;
         }
         let sums = CapIndex::ALL.map(|index| ranking.level(index));
-        for (points, level) in points.iter_mut().zip(sums.into_iter().chain([ranking.dominance_percent("BTC")])) {
+        for (points, level) in points.iter_mut().zip(sums.into_iter().chain([ranking.dominance_percent(BITCOIN)])) {
             points.extend(level.map(|level| (day, level)));
         }
     }
@@ -206,8 +207,8 @@ mod tests {
         // 200 assets of 1 to 200, BTC the largest and ETH the fourth.
         let names: Vec<String> = (1..=200).map(|cap| format!("A{cap}")).collect();
         let ticker = |cap: usize| match cap {
-            200 => "BTC",
-            197 => "ETH",
+            200 => BITCOIN,
+            197 => ETHEREUM,
             _ => names[cap - 1].as_str(),
         };
         let ranking = Ranking::new((1..=200usize).map(|cap| (ticker(cap), cap as f64)));
@@ -220,7 +221,7 @@ mod tests {
         check(CapIndex::Total2, sum(76, 199), 124);
         check(CapIndex::Total3, sum(76, 199) - 197.0, 123);
         check(CapIndex::Others, sum(76, 190), 115);
-        assert_eq!(ranking.dominance_percent("BTC"), Some(100.0 * 200.0 / sum(76, 200)));
+        assert_eq!(ranking.dominance_percent(BITCOIN), Some(100.0 * 200.0 / sum(76, 200)));
         assert_eq!(ranking.dominance_percent("A75"), None);
         let largest = ranking.constituents(CapIndex::Total2).next();
         assert_eq!(largest, Some(Ranked { asset: "A199", market_cap: 199.0, source: 198 }));
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_empty_sum_is_none() {
-        let alone = Ranking::new([("BTC", 5.0), ("X", 0.0), ("Y", f64::NAN)]);
+        let alone = Ranking::new([(BITCOIN, 5.0), ("X", 0.0), ("Y", f64::NAN)]);
         assert_eq!(CapIndex::ALL.map(|index| alone.level(index)), [Some(5.0), None, None, None]);
         assert_eq!(Ranking::new([]).level(CapIndex::Total), None);
     }
@@ -251,11 +252,11 @@ mod tests {
             let total: Vec<Option<f64>> = (0..5).map(|number| found.of(CapIndex::Total).get(day(number))).collect();
             (total, found.missing_count)
         };
-        let found = levels(&[("BTC", &whole), ("X", &hole), ("Y", &late)]);
+        let found = levels(&[(BITCOIN, &whole), ("X", &hole), ("Y", &late)]);
         assert_eq!(found, (vec![Some(15.0), None, Some(15.0), Some(18.0), Some(10.0)], 1));
         // It ended so recently that it may just not have been collected yet.
         let short = series(&[10.0; 6]);
-        let found = levels(&[("BTC", &short), ("X", &hole)]);
+        let found = levels(&[(BITCOIN, &short), ("X", &hole)]);
         assert_eq!(found, (vec![Some(15.0), None, Some(15.0), Some(15.0), None], 3));
     }
 
@@ -275,7 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn histories_are_the_rankings_of_each_day(caps in prop::collection::vec(prop::collection::vec(1f64..1e12, 8), 1..20)) {
-            let names: Vec<String> = (0..caps.len()).map(|number| if number == 0 { "BTC".into() } else { format!("A{number}") }).collect();
+            let names: Vec<String> = (0..caps.len()).map(|number| if number == 0 { BITCOIN.into() } else { format!("A{number}") }).collect();
             let columns: Vec<Daily> = caps.iter().map(|values| series(values)).collect();
             let assets: Vec<(&str, &Daily)> = names.iter().map(String::as_str).zip(&columns).collect();
             let found = histories(&assets, day(2), day(6));
@@ -286,7 +287,7 @@ mod tests {
                 for index in CapIndex::ALL {
                     prop_assert_eq!(found.of(index).get(day(number as i32)), ranking.level(index).filter(|_| inside));
                 }
-                prop_assert_eq!(found.btc_dominance.get(day(number as i32)), ranking.dominance_percent("BTC").filter(|_| inside));
+                prop_assert_eq!(found.btc_dominance.get(day(number as i32)), ranking.dominance_percent(BITCOIN).filter(|_| inside));
             }
         }
     }

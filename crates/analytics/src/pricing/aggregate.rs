@@ -4,6 +4,7 @@
 //!    instrument's multiplier and converted to US dollars.
 //! 2. A price older than its freshness TTL, counted from the earlier of event and receive time, is stale. So is one
 //!    converted at a stale rate.
+//!    So is one whose price contradicts a listing: it may be another asset's. Such a quote never counts.
 //! 3. Instruments count in three tiers, and the first tier with enough fresh venues is the one that is used: spot
 //!    against dollars, stablecoins and other currencies; spot against other crypto assets; perpetual futures. A
 //!    perpetual's price carries a funding premium and a BTC-quoted pair the movement of two assets, so both are second
@@ -149,6 +150,11 @@ struct Selection {
     outlier_limit_percent: Option<f64>,
 }
 
+/// True for a price that must not be carried either.
+fn is_rejected(status: ContributionStatus) -> bool {
+    matches!(status, ContributionStatus::Outlier | ContributionStatus::Disagrees)
+}
+
 impl Aggregator {
     /// An aggregator with these settings.
     pub fn new(settings: Settings) -> Self {
@@ -286,7 +292,7 @@ impl Aggregator {
             .candidates
             .iter()
             .enumerate()
-            .filter(|(_, candidate)| candidate.price.is_some() && candidate.status != ContributionStatus::Outlier);
+            .filter(|(_, candidate)| candidate.price.is_some() && !is_rejected(candidate.status));
         let best = priced.max_by_key(|(_, candidate)| {
             let fresh = candidate.status == ContributionStatus::Used;
             let quote = quotes.get(candidate.quote).map(Borrow::borrow);

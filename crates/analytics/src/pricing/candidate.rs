@@ -40,6 +40,7 @@ pub(super) fn appraise(index: usize, quote: &Quote, rates: &RateTable, now: Time
         (None, _, _) => ContributionStatus::NoPrice,
         (_, None, _) => ContributionStatus::UnpricedQuote,
         (_, _, None) => ContributionStatus::NoPrice,
+        _ if quote.contradicted => ContributionStatus::Disagrees,
         _ if !fresh => ContributionStatus::Stale,
         _ => ContributionStatus::Used,
     };

@@ -33,6 +33,8 @@ pub struct Quote {
     pub receive_time: Timestamp,
     /// How long it is fresh.
     pub budget: Duration,
+    /// True if its price contradicts the evidence of what the asset costs, so that it may be another asset's.
+    pub contradicted: bool,
     /// True for a simulated venue.
     pub simulated: bool,
 }

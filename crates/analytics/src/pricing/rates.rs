@@ -216,6 +216,7 @@ mod tests {
             event_time: time,
             receive_time: time,
             budget: Duration::from_secs(60),
+            contradicted: false,
             simulated: false,
         }
     }

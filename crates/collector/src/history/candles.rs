@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::time::HOUR;
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
+use crossmarket_domain::{AssetId, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
 use crossmarket_store::Store;
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
@@ -51,9 +52,18 @@ pub(crate) fn pace(seed: u64) -> Pace {
 /// An asset and the places that have its candles, best first.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
-    pub asset: AssetCode,
+    pub asset: AssetId,
     /// Index of the venue in the collector's list, and the instrument there.
     pub instruments: Vec<(u16, Instrument)>,
+    /// What venues with long/short ratios call the asset: index of the venue, and the code.
+    pub codes: Vec<(u16, SmolStr)>,
+}
+
+impl Target {
+    /// What a venue calls the asset.
+    pub(crate) fn codes_at(&self, venue_index: u16) -> impl Iterator<Item = &str> {
+        self.codes.iter().filter(move |(venue, _)| *venue == venue_index).map(|(_, code)| code.as_str())
+    }
 }
 
 /// Order in which a target's intervals are filled: the interval that most figures depend on comes first.
@@ -68,7 +78,7 @@ struct Progress {
     pauses: Pauses,
 }
 
-type SeriesId = (AssetCode, CandleInterval);
+type SeriesId = (AssetId, CandleInterval);
 
 /// Fills candle histories.
 pub(crate) struct Backfiller {
@@ -200,7 +210,7 @@ impl Backfiller {
             asset: target.asset.clone(),
             interval,
             candles,
-            quote: None,
+            instrument: None,
             source: Source::Collected,
         };
         self.events.send(message).await.ok()?;
@@ -232,7 +242,7 @@ impl Backfiller {
                         asset: target.asset.clone(),
                         interval,
                         candles,
-                        quote: Some(instrument.quote.clone()),
+                        instrument: Some(instrument.clone()),
                         source: Source::Venue(link.venue.id()),
                     };
                     let _ = self.events.send(message).await;
@@ -245,7 +255,7 @@ impl Backfiller {
     }
 }
 
-pub(crate) fn series_key(asset: &AssetCode, interval: CandleInterval) -> SeriesKey {
+pub(crate) fn series_key(asset: &AssetId, interval: CandleInterval) -> SeriesKey {
     SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Candles(interval) }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use smol_str::{SmolStr, ToSmolStr};
 
 use crate::error::CollectorError;
-use crate::history::candles::{fetch_candles, first_gap, pace, series_key};
+use crate::history::candles::{fetch_candles, first_gap, pace};
 use crate::history::closes::{self, FillProgress};
 use crate::history::filler::HistoryFiller;
 use crate::indices::source::{IndexSourceLink, place_of};
@@ -16,8 +16,10 @@ use crate::settings::CollectorSettings;
 use crate::transport::feed_health::FeedMonitor;
 use crate::transport::venue_link::VenueLink;
 use crossmarket_clock::Clock;
+use crossmarket_domain::index::Subject;
+use crossmarket_domain::series::{SeriesKey, SeriesKind};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{AssetCode, CandleInterval, Feed, IndexCode, Instrument, Timestamp, VenueId};
+use crossmarket_domain::{AssetCode, CandleInterval, Feed, Instrument, Timestamp, VenueId};
 use crossmarket_store::Store;
 
 /// Quote assets whose candles are requested, best first.
@@ -37,7 +39,7 @@ pub struct BackfillProgress {
     pub series_done: usize,
     /// Three per asset, one per index.
     pub series_count: usize,
-    pub asset: AssetCode,
+    pub subject: Subject,
     pub interval: CandleInterval,
     /// Candles of this series stored by this run so far.
     pub candle_count: usize,
@@ -49,7 +51,7 @@ pub struct BackfillProgress {
     pub error: Option<SmolStr>,
 }
 
-/// Fetches history for `codes` from `since` (never later than now) and stores it in US dollars. A dollar stablecoin
+/// Fetches history for `subjects`, each with the ticker by which venues know it, from `since` (never later than now) and stores it in US dollars. A dollar stablecoin
 /// counts as one dollar. Assets come from the venues that have candles, exchange-traded indices from their sources.
 /// Stored ranges are skipped, so an interrupted run can be resumed. An asset that no venue has does not stop the
 /// others; it is reported to `progress`. Returns the store's error, if any.
@@ -58,7 +60,7 @@ pub async fn backfill(
     store: Arc<dyn Store>,
     clock: Clock,
     since: Timestamp,
-    codes: &[AssetCode],
+    subjects: &[(Subject, AssetCode)],
     progress: impl Fn(BackfillProgress),
 ) -> Result<(), CollectorError> {
     let all = links(&settings, clock)?;
@@ -76,16 +78,15 @@ pub async fn backfill(
     sources.sort_by_key(|source| place_of(source.link.venue.id()));
     let rank = |link: &VenueLink| link.venue.profile().feed(Feed::Candles).and_then(|profile| profile.rank);
     links.sort_by_key(|link| rank(link).unwrap_or(u8::MAX));
-    let is_index = |code: &&AssetCode| index_of(code).is_some();
-    let index_count = codes.iter().filter(is_index).count();
-    let series_count = (codes.len() - index_count) * CandleInterval::ALL.len() + index_count;
+    let index_count = subjects.iter().filter(|(subject, _)| matches!(subject, Subject::Index(_))).count();
+    let series_count = (subjects.len() - index_count) * CandleInterval::ALL.len() + index_count;
     let mut series_done = 0;
-    for asset in codes {
-        if let Some(index) = index_of(asset) {
+    for (subject, ticker) in subjects {
+        if let Subject::Index(index) = subject {
             let told = |filled: FillProgress, series_done| BackfillProgress {
                 series_done,
                 series_count,
-                asset: asset.clone(),
+                subject: subject.clone(),
                 interval: CandleInterval::OneDay,
                 candle_count: filled.close_count,
                 covered_until: filled.covered_until,
@@ -94,7 +95,7 @@ pub async fn backfill(
             };
             let nobody = |_| std::future::ready(true);
             let piece = |filled| progress(told(filled, series_done));
-            let filled = closes::fill(&sources, &*store, clock, &index, since, settings.seed, nobody, piece);
+            let filled = closes::fill(&sources, &*store, clock, index, since, settings.seed, nobody, piece);
             let filled = filled.await.map_err(CollectorError::Store)?;
             series_done += 1;
             progress(told(filled, series_done));
@@ -104,14 +105,14 @@ pub async fn backfill(
             let told = BackfillProgress {
                 series_done,
                 series_count,
-                asset: asset.clone(),
+                subject: subject.clone(),
                 interval,
                 candle_count: 0,
                 covered_until: None,
                 venue: None,
                 error: None,
             };
-            let series = Series { store: &*store, links: &links, clock, since, seed: settings.seed };
+            let series = Series { store: &*store, links: &links, ticker, clock, since, seed: settings.seed };
             let mut last = series.fill(told, &progress).await?;
             series_done += 1;
             last.series_done = series_done;
@@ -124,6 +125,8 @@ pub async fn backfill(
 struct Series<'a> {
     store: &'a dyn Store,
     links: &'a [VenueLink],
+    /// What the venues call the asset.
+    ticker: &'a AssetCode,
     clock: Clock,
     since: Timestamp,
     seed: u64,
@@ -143,7 +146,7 @@ impl Series<'_> {
             CandleInterval::FiveMinutes => now - FIVE_MINUTES_SPAN,
         };
         let start = self.since.max(earliest).floor_to(interval.duration());
-        let key = series_key(&told.asset, interval);
+        let key = SeriesKey { subject: told.subject.series_subject(), kind: SeriesKind::Candles(interval) };
         let held = self.store.candles(&key, start, now).await.map_err(CollectorError::Store)?;
         let reaches_back = held.first().is_some_and(|first| first.start.since(start) <= interval.duration());
         let mut from = if reaches_back { first_gap(&held, interval) } else { start };
@@ -181,7 +184,7 @@ impl Series<'_> {
         let now = self.clock.now();
         let probe_from = from.max(now - told.interval.duration() * 3);
         for link in self.links {
-            for instrument in QUOTES.iter().filter_map(|quote| link.venue.listing(told.asset.as_str(), quote)) {
+            for instrument in QUOTES.iter().filter_map(|quote| link.venue.listing(self.ticker.as_str(), quote)) {
                 let monitor = monitor_of(link, Feed::Candles);
                 let filler = HistoryFiller { link, monitor: &monitor, pace: pace(self.seed) };
                 match fetch_candles(filler, &instrument, told.interval, probe_from, now).await {
@@ -197,11 +200,6 @@ impl Series<'_> {
         told.error.get_or_insert_with(|| "no venue has its candles".into());
         None
     }
-}
-
-/// The exchange-traded index with this code. An asset with the same ticker is written `asset:TICKER`.
-fn index_of(code: &AssetCode) -> Option<IndexCode> {
-    IndexCode::parse(code.as_str()).filter(|index| index.kind().is_exchange_traded())
 }
 
 pub(crate) fn monitor_of(link: &VenueLink, feed: Feed) -> FeedMonitor {

@@ -16,7 +16,7 @@ use crate::transport::venue_link::VenueLink;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{AssetCode, Decimal, Feed, Instrument, Observation, Payload, Timestamp, VenueId};
+use crossmarket_domain::{AssetId, Decimal, Feed, Instrument, Observation, Payload, Timestamp, VenueId};
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{REGISTRY, RequestOptions, Venue};
 
@@ -35,7 +35,7 @@ const RETRY_SPAN: Duration = Duration::from_secs(60);
 /// Progress for one asset.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarketCapProgress {
-    pub asset: AssetCode,
+    pub asset: AssetId,
     /// Days stored by this run.
     pub day_count: usize,
     /// Why nothing was fetched.
@@ -49,7 +49,7 @@ pub async fn backfill_market_caps(
     store: Arc<dyn Store>,
     clock: Clock,
     since: Timestamp,
-    assets: &[(AssetCode, SmolStr)],
+    assets: &[(AssetId, SmolStr)],
     progress: impl Fn(MarketCapProgress),
 ) -> Result<(), CollectorError> {
     let links = links(settings, clock)?;

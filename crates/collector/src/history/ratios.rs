@@ -21,12 +21,13 @@ use crate::transport::feed_health::FeedMonitor;
 use crate::transport::venue_link::VenueLink;
 use crossmarket_analytics::long_short::{Reading, pool};
 use crossmarket_clock::Clock;
+use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::long_short::{LongShortKey, LongShortMethod, LongShortStatus, Shares};
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::FeedState;
 use crossmarket_domain::time::{DAY, HOUR};
 use crossmarket_domain::{
-    AssetCode, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp, VenueId,
+    AssetId, Decimal, Feed, Instrument, LongShortKind, Observation, Payload, Period, Timestamp, VenueId,
 };
 use crossmarket_store::{Store, StoreError};
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
@@ -50,7 +51,16 @@ pub(crate) struct RatioBackfillVenue {
     pub link: VenueLink,
     pub monitor: Arc<FeedMonitor>,
     /// The venue's perpetuals, by importance.
-    pub instruments: watch::Receiver<Arc<[(u32, Instrument)]>>,
+    pub instruments: watch::Receiver<Arc<[RatioInstrument]>>,
+}
+
+/// The perpetual that represents an asset at a venue.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RatioInstrument {
+    /// The asset's place in the order of importance, from 1.
+    pub place: u32,
+    pub asset: AssetId,
+    pub instrument: Instrument,
 }
 
 /// Fills the histories of ratios.
@@ -116,45 +126,45 @@ impl RatioBackfill {
     }
 
     async fn follow(&self) {
-        let mut done: HashMap<(SmolStr, Period), Done> = HashMap::new();
+        let mut done: HashMap<(AssetId, Period), Done> = HashMap::new();
         let mut was_down = vec![false; self.venues.len()];
         loop {
             if self.is_back(&mut was_down) {
                 done.clear();
             }
-            let Some((period, place, base, venue_count)) = self.next(&mut done) else {
+            let Some((period, place, asset, venue_count)) = self.next(&mut done) else {
                 // The first lists take a moment to arrive.
                 let wait = if done.is_empty() { Duration::from_secs(5) } else { ROUND_INTERVAL };
                 self.clock.sleep(wait).await;
                 continue;
             };
-            let is_whole = self.fill(&base, place, period).await.unwrap_or_else(|error| {
-                tracing::warn!(asset = %base, %error, "cannot store the history of ratios");
+            let is_whole = self.fill(&asset, place, period).await.unwrap_or_else(|error| {
+                tracing::warn!(%asset, %error, "cannot store the history of ratios");
                 false
             });
             let again = Some(self.clock.now() + RETRY_WAIT).filter(|_| !is_whole);
             let span = span(period, place, self.simulated);
-            done.insert((base, period), Done { venue_count, span, again });
+            done.insert((asset, period), Done { venue_count, span, again });
         }
     }
 
     /// The most important series that is due, and how many venues have the asset. Forgets series that are no longer
     /// listed, so that they are processed again if they return.
-    fn next(&self, done: &mut HashMap<(SmolStr, Period), Done>) -> Option<(Period, u32, SmolStr, usize)> {
-        let mut assets: BTreeMap<(u32, SmolStr), usize> = BTreeMap::new();
+    fn next(&self, done: &mut HashMap<(AssetId, Period), Done>) -> Option<(Period, u32, AssetId, usize)> {
+        let mut assets: BTreeMap<(u32, AssetId), usize> = BTreeMap::new();
         for venue in &self.venues {
-            for (place, instrument) in venue.instruments.borrow().iter() {
-                *assets.entry((*place, instrument.base.clone())).or_default() += 1;
+            for one in venue.instruments.borrow().iter() {
+                *assets.entry((one.place, one.asset.clone())).or_default() += 1;
             }
         }
-        let listed: HashSet<&SmolStr> = assets.keys().map(|(_, base)| base).collect();
-        done.retain(|(base, _), _| listed.contains(base));
+        let listed: HashSet<&AssetId> = assets.keys().map(|(_, asset)| asset).collect();
+        done.retain(|(asset, _), _| listed.contains(asset));
         let now = self.clock.now();
         for period in PERIODS {
-            for ((place, base), venue_count) in &assets {
+            for ((place, asset), venue_count) in &assets {
                 let span = span(period, *place, self.simulated);
-                if done.get(&(base.clone(), period)).is_none_or(|done| done.is_due(now, *venue_count, span)) {
-                    return Some((period, *place, base.clone(), *venue_count));
+                if done.get(&(asset.clone(), period)).is_none_or(|done| done.is_due(now, *venue_count, span)) {
+                    return Some((period, *place, asset.clone(), *venue_count));
                 }
             }
         }
@@ -173,29 +183,28 @@ impl RatioBackfill {
     }
 
     /// Processes one asset and period at every venue, then the aggregates. False if a venue did not answer.
-    async fn fill(&self, base: &SmolStr, place: u32, period: Period) -> Result<bool, StoreError> {
-        let Some(asset) = AssetCode::parse(base) else { return Ok(true) };
+    async fn fill(&self, asset: &AssetId, place: u32, period: Period) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        self.tell(&asset, period, now).await?;
+        self.tell(asset, period, now).await?;
         let Some(span) = span(period, place, self.simulated).filter(|_| self.asks) else {
             return Ok(true);
         };
         let from = (now - span).floor_to(period.duration());
         let until = now.floor_to(period.duration());
-        let filled = self.venues.iter().map(|venue| self.fill_venue(venue, &asset, period, from, until));
+        let filled = self.venues.iter().map(|venue| self.fill_venue(venue, asset, period, from, until));
         let mut is_whole = true;
         for filled in join_all(filled).await {
             is_whole &= filled?;
         }
         for kind in LongShortKind::ALL.into_iter().filter(|kind| kind.is_pooled()) {
-            self.aggregate(&asset, kind, period, from, until).await?;
+            self.aggregate(asset, kind, period, from, until).await?;
         }
-        self.tell(&asset, period, now).await?;
+        self.tell(asset, period, now).await?;
         Ok(is_whole)
     }
 
     /// Forwards the stored aggregates of the last day.
-    async fn tell(&self, asset: &AssetCode, period: Period, now: Timestamp) -> Result<(), StoreError> {
+    async fn tell(&self, asset: &AssetId, period: Period, now: Timestamp) -> Result<(), StoreError> {
         for kind in LongShortKind::ALL.into_iter().filter(|kind| kind.is_pooled()) {
             let names = LongShortSeriesNames::of(kind, period, None);
             let points = self.store.points(&series(asset, names.long_share), now - DAY_AND_MORE, now).await?;
@@ -212,13 +221,13 @@ impl RatioBackfill {
     async fn fill_venue(
         &self,
         venue: &RatioBackfillVenue,
-        asset: &AssetCode,
+        asset: &AssetId,
         period: Period,
         from: Timestamp,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let held = venue.instruments.borrow().clone();
-        let Some((_, instrument)) = held.iter().find(|(_, instrument)| instrument.base == asset.as_str()) else {
+        let Some(RatioInstrument { instrument, .. }) = held.iter().find(|one| one.asset == *asset) else {
             return Ok(true);
         };
         let kinds = venue.link.venue.profile().long_short_kinds;
@@ -253,7 +262,7 @@ impl RatioBackfill {
     /// Computes missing points of the aggregate's history from the venues' stored points.
     async fn aggregate(
         &self,
-        asset: &AssetCode,
+        asset: &AssetId,
         kind: LongShortKind,
         period: Period,
         from: Timestamp,
@@ -301,7 +310,7 @@ impl RatioBackfill {
 struct RatioPages<'a> {
     store: &'a dyn Store,
     venue: VenueId,
-    asset: &'a AssetCode,
+    asset: &'a AssetId,
     instrument: &'a Instrument,
     period: Period,
     rows: u32,
@@ -376,6 +385,6 @@ fn reading(venue: &'static str, shares: Shares, time: Timestamp, period: Period,
     }
 }
 
-fn series(asset: &AssetCode, name: SmolStr) -> SeriesKey {
-    SeriesKey { subject: asset.as_str().into(), kind: SeriesKind::Sampled(name) }
+fn series(asset: &AssetId, name: SmolStr) -> SeriesKey {
+    SeriesKey { subject: asset_subject(asset), kind: SeriesKind::Sampled(name) }
 }

@@ -26,7 +26,7 @@ pub(crate) async fn store_candles(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     store.put_candles(series, candles).await?;
-    let kept = match (&series.kind, Subject::parse(&series.subject)) {
+    let kept = match (&series.kind, Subject::of_series(&series.subject)) {
         // Values computed here exist nowhere else, and there are few of them.
         (_, Some(Subject::Index(_))) => None,
         (SeriesKind::Candles(interval), _) => kept(*interval),
@@ -91,7 +91,7 @@ mod tests {
         for (interval, days_kept) in
             [(CandleInterval::FiveMinutes, 35), (CandleInterval::OneHour, 400), (CandleInterval::OneDay, 450)]
         {
-            let series = SeriesKey { subject: "BTC".into(), kind: SeriesKind::Candles(interval) };
+            let series = SeriesKey { subject: "id:bitcoin".into(), kind: SeriesKind::Candles(interval) };
             let mut sizes = Vec::new();
             for number in 0..450 {
                 let candles = [candle(day(number)), candle(day(number) + DAY / 2)];

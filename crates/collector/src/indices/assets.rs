@@ -6,11 +6,12 @@ use smol_str::SmolStr;
 
 use crate::prices::universe::classify;
 use crossmarket_domain::state::{AssetKind, Body};
-use crossmarket_domain::{AssetCode, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, AssetName, Decimal, Timestamp};
 use crossmarket_image::{Collection, Freshness, Image};
 
 pub(super) struct Asset {
-    pub code: AssetCode,
+    pub id: AssetId,
+    pub ticker: AssetCode,
     pub kind: AssetKind,
     pub categories: Vec<SmolStr>,
     pub price: Option<Decimal>,
@@ -21,10 +22,10 @@ pub(super) struct Asset {
     pub receive_time: Timestamp,
 }
 
-/// All assets, by code.
+/// All assets, by id.
 pub(super) struct Assets {
     all: Vec<Asset>,
-    places: HashMap<AssetCode, usize>,
+    places: HashMap<AssetId, usize>,
 }
 
 impl Asset {
@@ -49,10 +50,10 @@ impl Asset {
 impl Assets {
     /// The assets of an image.
     pub(super) fn of(image: &Image) -> Self {
-        let mut kinds: HashMap<AssetCode, AssetKind> = HashMap::new();
+        let mut kinds: HashMap<AssetId, AssetKind> = HashMap::new();
         for item in image.select(Collection::Assets, |_| true) {
             if let Body::Asset(info) = &item.state.body {
-                kinds.insert(info.asset.clone(), info.kind);
+                kinds.insert(info.asset_id.clone(), info.kind);
             }
         }
         let mut all: Vec<Asset> = image
@@ -61,8 +62,12 @@ impl Assets {
             .filter_map(|item| {
                 let Body::Price(price) = &item.state.body else { return None };
                 Some(Asset {
-                    kind: kinds.get(&price.asset).copied().unwrap_or_else(|| classify(&price.asset, &price.categories)),
-                    code: price.asset.clone(),
+                    kind: kinds
+                        .get(&price.asset_id)
+                        .copied()
+                        .unwrap_or_else(|| classify(&price.asset_id, &price.categories)),
+                    id: price.asset_id.clone(),
+                    ticker: price.asset.clone(),
                     categories: price.categories.clone(),
                     price: price.price,
                     market_cap: price.market_cap,
@@ -73,27 +78,35 @@ impl Assets {
                 })
             })
             .collect();
-        all.sort_by(|left, right| left.code.cmp(&right.code));
-        let places = all.iter().enumerate().map(|(place, asset)| (asset.code.clone(), place)).collect();
+        all.sort_by(|left, right| left.id.cmp(&right.id));
+        let places = all.iter().enumerate().map(|(place, asset)| (asset.id.clone(), place)).collect();
         Self { all, places }
     }
 
-    pub(super) fn get(&self, code: &AssetCode) -> Option<&Asset> {
-        self.all.get(*self.places.get(code)?)
+    pub(super) fn get(&self, id: &AssetId) -> Option<&Asset> {
+        self.all.get(*self.places.get(id)?)
     }
 
-    /// All assets, by code.
+    /// All assets, by id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Asset> {
         self.all.iter()
     }
 
-    pub(super) fn kinds(&self) -> HashMap<AssetCode, AssetKind> {
-        self.all.iter().map(|asset| (asset.code.clone(), asset.kind)).collect()
+    /// The asset of that name.
+    pub(super) fn named(&self, name: &AssetName) -> Option<&Asset> {
+        match name {
+            AssetName::Id(id) => self.get(id),
+            AssetName::Ticker(ticker) => self.all.iter().find(|asset| asset.ticker == *ticker),
+        }
+    }
+
+    pub(super) fn kinds(&self) -> HashMap<AssetId, AssetKind> {
+        self.all.iter().map(|asset| (asset.id.clone(), asset.kind)).collect()
     }
 
     /// Market cap and price of each asset that has both.
-    pub(super) fn caps(&self) -> HashMap<AssetCode, (f64, f64)> {
-        self.all.iter().filter_map(|asset| Some((asset.code.clone(), (asset.cap()?, asset.price()?)))).collect()
+    pub(super) fn caps(&self) -> HashMap<AssetId, (f64, f64)> {
+        self.all.iter().filter_map(|asset| Some((asset.id.clone(), (asset.cap()?, asset.price()?)))).collect()
     }
 }
 

@@ -21,7 +21,7 @@ use crossmarket_domain::index::{
     IndexCalendar, IndexCode, IndexConstituent, IndexMethodology, IndexSnapshot, IndexWeighting, MarketSession, Subject,
 };
 use crossmarket_domain::state::{AssetKind, Body, Key};
-use crossmarket_domain::{AssetCode, Candle, Decimal, Timestamp};
+use crossmarket_domain::{AssetCode, AssetId, AssetName, Candle, Decimal, Timestamp};
 use crossmarket_image::Image;
 use crossmarket_image::histories::{Histories, History};
 
@@ -43,10 +43,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Share of an index's assets that should have a history before it starts.
 const WITH_HISTORY_SHARE: f64 = 0.9;
 
+/// An asset in an index: its id and its ticker.
+type Member = (AssetId, AssetCode);
+
 /// Which assets a basket holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Members {
-    Assets(Vec<AssetCode>),
+    Assets(Vec<AssetName>),
     /// The members of a category at the time weights are set; the category's id.
     Category(SmolStr),
 }
@@ -72,7 +75,7 @@ pub(super) struct Baskets {
 
 /// Current holdings of one index.
 struct Held {
-    assets: Vec<AssetCode>,
+    assets: Vec<Member>,
     composition: Composition,
     base: (Option<Decimal>, Option<Timestamp>),
     /// Last known price of each asset, by position.
@@ -154,7 +157,7 @@ impl Baskets {
         let waiting = self.waiting_since.entry(definition.index.clone()).or_insert_with(Instant::now).elapsed();
         let pasts: Vec<_> = candidates
             .iter()
-            .map(|asset| histories.get(&Subject::Asset(asset.code.clone())).unwrap_or_default())
+            .map(|asset| histories.get(&Subject::Asset(asset.id.clone())).unwrap_or_default())
             .collect();
         let until = Day::last_ended(now);
         let needs_caps = definition.weighting != Weighting::Equal;
@@ -180,7 +183,7 @@ impl Baskets {
             constituent_count_max: None,
         };
         let past = basket::history(&members, &rule, until);
-        let codes: Vec<AssetCode> = candidates.iter().map(|asset| asset.code.clone()).collect();
+        let members = names(candidates);
         let price = |asset: &&Asset| asset.price();
         if let (Some(composition), Some(first)) = (past.composition.clone(), past.levels.first_day()) {
             let prices: Option<Vec<f64>> =
@@ -193,14 +196,14 @@ impl Baskets {
                 self.past.push((definition.index.clone(), candles.collect()));
                 let prices = candidates.iter().map(|asset| asset.price().unwrap_or(f64::NAN)).collect();
                 let base = (decimal(definition.base_level), Some(first.end()));
-                return Some(Held { assets: codes, composition, base, prices, is_checked: true });
+                return Some(Held { assets: members, composition, base, prices, is_checked: true });
             }
         }
         // Without a history it starts now.
-        let (composition, codes, prices) =
+        let (composition, members, prices) =
             compose(definition, candidates, definition.base_level, Day::last_ended(now))?;
         Some(Held {
-            assets: codes,
+            assets: members,
             composition,
             base: (decimal(definition.base_level), Some(now)),
             prices,
@@ -214,7 +217,7 @@ fn candidates<'a>(definition: &BasketDefinition, assets: &'a Assets) -> Vec<&'a 
     let is_usable =
         |asset: &&Asset| asset.price().is_some() && (definition.weighting == Weighting::Equal || asset.cap().is_some());
     match &definition.members {
-        Members::Assets(codes) => codes.iter().filter_map(|code| assets.get(code)).filter(is_usable).collect(),
+        Members::Assets(names) => names.iter().filter_map(|name| assets.named(name)).filter(is_usable).collect(),
         Members::Category(category) => assets
             .iter()
             .filter(|asset| {
@@ -231,7 +234,7 @@ fn compose(
     candidates: &[&Asset],
     level: f64,
     set_day: Day,
-) -> Option<(Composition, Vec<AssetCode>, Vec<f64>)> {
+) -> Option<(Composition, Vec<Member>, Vec<f64>)> {
     let caps: Vec<f64> = candidates.iter().map(|asset| asset.cap().unwrap_or(0.0)).collect();
     let (weights, notional) = match definition.weighting {
         Weighting::Equal => (vec![1.0; caps.len()], 1e6),
@@ -242,7 +245,11 @@ fn compose(
     let entries: Vec<(usize, f64, f64)> =
         weights.iter().zip(&prices).enumerate().map(|(place, (weight, price))| (place, *weight, *price)).collect();
     let composition = Composition::new(&entries, level, notional, set_day)?;
-    Some((composition, candidates.iter().map(|asset| asset.code.clone()).collect(), prices))
+    Some((composition, names(candidates), prices))
+}
+
+fn names(candidates: &[&Asset]) -> Vec<Member> {
+    candidates.iter().map(|asset| (asset.id.clone(), asset.ticker.clone())).collect()
 }
 
 impl Held {
@@ -253,7 +260,7 @@ impl Held {
         let mut prices = Vec::new();
         for (member, constituent) in snapshot.constituents.iter().enumerate() {
             holdings.push(Position { member, units: constituent.units?.to_f64() });
-            assets.push(constituent.asset.clone());
+            assets.push((constituent.asset_id.clone(), constituent.asset.clone()));
             prices.push(constituent.price?.to_f64());
         }
         let methodology = &snapshot.methodology;
@@ -270,7 +277,7 @@ impl Held {
     /// Updates the prices. An asset without a price keeps its last one.
     fn follow(&mut self, assets: &Assets) {
         for (code, price) in self.assets.iter().zip(&mut self.prices) {
-            if let Some(newer) = assets.get(code).and_then(Asset::price) {
+            if let Some(newer) = assets.get(&code.0).and_then(Asset::price) {
                 *price = newer;
             }
         }
@@ -303,9 +310,15 @@ impl Held {
     /// True when the configured assets differ from the held ones.
     fn is_other(&self, definition: &BasketDefinition, candidates: &[&Asset]) -> bool {
         let Members::Assets(named) = &definition.members else { return false };
-        let held: Vec<&AssetCode> =
+        let held: Vec<&Member> =
             self.composition.holdings.iter().filter_map(|held| self.assets.get(held.member)).collect();
-        held.iter().any(|code| !named.contains(code)) || candidates.iter().any(|asset| !held.contains(&&asset.code))
+        let is_named = |(id, ticker): &Member| {
+            named.iter().any(|name| match name {
+                AssetName::Id(named) => named == id,
+                AssetName::Ticker(named) => named == ticker,
+            })
+        };
+        held.iter().any(|one| !is_named(one)) || candidates.iter().any(|asset| held.iter().all(|one| one.0 != asset.id))
     }
 
     fn snapshot(
@@ -316,7 +329,7 @@ impl Held {
         now: Timestamp,
     ) -> Option<PendingSnapshot> {
         let level = self.level()?;
-        let of = |member: usize| self.assets.get(member).and_then(|code| assets.get(code));
+        let of = |member: usize| self.assets.get(member).and_then(|(id, _)| assets.get(id));
         let price = |member: usize| self.prices.get(member).copied();
         let day_ago = |member: usize| Some(price(member)? / of(member)?.growth_24h()?);
         let before = self.composition.level(day_ago);
@@ -330,8 +343,10 @@ impl Held {
                 let newest = times.unwrap_or((asset.event_time, asset.receive_time));
                 times = Some((newest.0.max(asset.event_time), newest.1.max(asset.receive_time)));
             }
+            let (asset_id, ticker) = self.assets.get(holding.member)?.clone();
             constituents.push(IndexConstituent {
-                asset: self.assets.get(holding.member)?.clone(),
+                asset_id,
+                asset: ticker,
                 weight: *weight,
                 market_cap: asset.and_then(|asset| asset.market_cap),
                 price: Decimal::from_f64(price(holding.member)?),

@@ -31,7 +31,7 @@ use crate::shard::pending_traces::PendingTraces;
 use crossmarket_clock::Clock;
 use crossmarket_domain::index::{IndexCode, IndexSnapshot};
 use crossmarket_domain::state::{Body, Key, State};
-use crossmarket_domain::{AssetCode, Timestamp};
+use crossmarket_domain::{AssetId, Timestamp};
 use crossmarket_image::histories::Histories;
 use crossmarket_image::{Collection, Image};
 use crossmarket_store::{ShardId, Store, StoreError};
@@ -207,7 +207,7 @@ impl Cycle {
         }
         self.generation = generation;
         self.history_at = Instant::now() + HISTORY_INTERVAL;
-        let kinds: HashMap<AssetCode, _> = assets.kinds();
+        let kinds: HashMap<AssetId, _> = assets.kinds();
         let histories = Arc::clone(&owner.histories);
         let live = assets.caps();
         let computed = tokio::task::spawn_blocking(move || sums::daily_levels(&histories, &kinds, &live, now)).await;

@@ -8,7 +8,7 @@ use crate::history::storage::store_candles;
 use crate::indices::assets::Assets;
 use crossmarket_domain::index::{IndexCode, IndexKind, IndexSnapshot, asset_subject};
 use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{AssetId, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_store::{Store, StoreError};
 
 /// A value seen longer than this before the end of a period does not count as its close.
@@ -23,9 +23,9 @@ pub(super) struct Records {
     hours: HashMap<IndexCode, Candle>,
     days: HashMap<IndexCode, Candle>,
     waiting: Vec<(SeriesKey, Candle)>,
-    caps: HashMap<AssetCode, Decimal>,
+    caps: HashMap<AssetId, Decimal>,
     caps_at: Option<Timestamp>,
-    caps_waiting: Vec<(AssetCode, Point)>,
+    caps_waiting: Vec<(AssetId, Point)>,
 }
 
 impl Records {
@@ -69,7 +69,7 @@ impl Records {
         }
         self.caps.clear();
         let fresh = assets.iter().filter(|asset| !asset.is_stale && asset.cap().is_some());
-        self.caps.extend(fresh.filter_map(|asset| Some((asset.code.clone(), asset.market_cap?))));
+        self.caps.extend(fresh.filter_map(|asset| Some((asset.id.clone(), asset.market_cap?))));
     }
 
     /// Stores the queued candles.

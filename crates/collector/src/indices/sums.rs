@@ -16,19 +16,17 @@ use crossmarket_domain::index::{
     IndexWeighting, MarketSession, Subject,
 };
 use crossmarket_domain::state::AssetKind;
-use crossmarket_domain::{AssetCode, Candle, Timestamp};
+use crossmarket_domain::{AssetId, BITCOIN, Candle, Timestamp};
 use crossmarket_image::histories::{Histories, History};
 
 /// Largest share of the sum that assets without a known market cap may have on a past day. Beyond it, the day has no
 /// level.
 const LACKING_SHARE_MAX: f64 = 0.02;
 
-const BITCOIN: &str = "BTC";
-
 /// Snapshots of all sums at current market caps.
 pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) -> Vec<PendingSnapshot> {
     let eligible: Vec<&Asset> = assets.iter().filter(|asset| is_counted(asset.kind)).collect();
-    let caps = eligible.iter().map(|asset| (asset.code.as_str(), asset.cap().unwrap_or(0.0)));
+    let caps = eligible.iter().map(|asset| (asset.id.as_str(), asset.cap().unwrap_or(0.0)));
     let ranking = Ranking::new(caps);
     let excluded = excluded(assets);
     let times = |used: &mut dyn Iterator<Item = &Asset>| {
@@ -59,7 +57,7 @@ pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) 
     }
     if let (Some(percent), Some(bitcoin), Some(code)) = (
         ranking.dominance_percent(BITCOIN),
-        eligible.iter().find(|asset| asset.code.as_str() == BITCOIN),
+        eligible.iter().find(|asset| asset.id.as_str() == BITCOIN),
         IndexCode::parse("BTC.D"),
     ) {
         let held: Vec<&Asset> =
@@ -68,7 +66,7 @@ pub(super) fn snapshots(assets: &Assets, histories: &Histories, now: Timestamp) 
         let before = before.map(|((total, cap), growth)| 100.0 * cap / growth / total);
         let definition = "The market cap of Bitcoin divided by TOTAL, in per cent.";
         let methodology = IndexMethodology {
-            operands: vec![BITCOIN.into(), "TOTAL".into()],
+            operands: vec!["BTC".into(), "TOTAL".into()],
             ..IndexMethodology::observed(definition, HERE, IndexCalendar::UtcDays)
         };
         let mut snapshot = IndexSnapshot::empty(code, methodology, MarketSession::Continuous);
@@ -117,7 +115,8 @@ fn constituent(asset: &Asset, level: f64, before: Option<f64>) -> Option<IndexCo
     let cap = asset.cap()?;
     let moved = asset.growth_24h().zip(before);
     Some(IndexConstituent {
-        asset: asset.code.clone(),
+        asset_id: asset.id.clone(),
+        asset: asset.ticker.clone(),
         weight: cap / level,
         market_cap: asset.market_cap,
         price: asset.price,
@@ -137,7 +136,12 @@ fn excluded(assets: &Assets) -> Vec<Exclusion> {
     let of = |asset: &Asset| {
         let (reason, message) = reason(asset.kind)?;
         asset.cap()?;
-        Some(Exclusion { asset: asset.code.clone(), reason, message: SmolStr::new_static(message) })
+        Some(Exclusion {
+            asset_id: asset.id.clone(),
+            asset: asset.ticker.clone(),
+            reason,
+            message: SmolStr::new_static(message),
+        })
     };
     assets.iter().filter_map(of).collect()
 }
@@ -153,15 +157,15 @@ fn history_of(histories: &Histories, index: &IndexCode) -> Arc<History> {
 /// like a growing market.
 pub(super) fn daily_levels(
     histories: &Histories,
-    kinds: &HashMap<AssetCode, AssetKind>,
-    live: &HashMap<AssetCode, (f64, f64)>,
+    kinds: &HashMap<AssetId, AssetKind>,
+    live: &HashMap<AssetId, (f64, f64)>,
     now: Timestamp,
 ) -> Vec<(IndexCode, Vec<Candle>)> {
     let until = Day::last_ended(now);
-    let members: Vec<(AssetCode, Arc<History>)> = histories
+    let members: Vec<(AssetId, Arc<History>)> = histories
         .all()
         .into_iter()
-        .filter_map(|(subject, history)| match Subject::parse(&subject) {
+        .filter_map(|(subject, history)| match Subject::of_series(&subject) {
             Some(Subject::Asset(code)) => Some((code, history)),
             _ => None,
         })
@@ -200,8 +204,8 @@ pub(super) fn daily_levels(
 
 /// Per day from `first` on: the value of assets that traded but have no market cap of that day or earlier.
 fn lacking(
-    members: &[(AssetCode, Arc<History>)],
-    live: &HashMap<AssetCode, (f64, f64)>,
+    members: &[(AssetId, Arc<History>)],
+    live: &HashMap<AssetId, (f64, f64)>,
     first: Day,
     until: Day,
 ) -> Vec<f64> {

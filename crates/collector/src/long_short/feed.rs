@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use crate::event::{CollectorEvent, LongShortAnswer, Observed};
 use crate::history::candles::Target;
-use crate::history::ratios::{RatioBackfill, RatioBackfillVenue};
+use crate::history::ratios::{RatioBackfill, RatioBackfillVenue, RatioInstrument};
 use crate::long_short::plan::{Job, Plan, Series, plan};
 use crate::transport::circuit_breaker::Breaker;
 use crate::transport::feed_health::FeedMonitor;
@@ -100,7 +100,7 @@ pub(crate) fn start(venues: Vec<RatioVenue>, context: &Context, stop: &Cancellat
                 budget.plan_only();
             }
         }
-        let (instruments, receiver) = watch::channel::<Arc<[(u32, Instrument)]>>(Arc::from([]));
+        let (instruments, receiver) = watch::channel::<Arc<[RatioInstrument]>>(Arc::from([]));
         past.push(RatioBackfillVenue { link: link.clone(), monitor: Arc::clone(&ratios), instruments: receiver });
         let feed = LongShortFeed {
             seed: context.seed.wrapping_add(u64::from(link.index) * 32),
@@ -153,7 +153,7 @@ pub(crate) struct LongShortFeed {
     /// Destination of the observations.
     pub events: mpsc::Sender<CollectorEvent>,
     /// The venue's perpetuals of the tracked assets, for the task that fills their history.
-    pub instruments: watch::Sender<Arc<[(u32, Instrument)]>>,
+    pub instruments: watch::Sender<Arc<[RatioInstrument]>>,
     pub simulated: bool,
     /// Seed of the jitter.
     pub seed: u64,
@@ -296,7 +296,7 @@ impl LongShortFeed {
         for request in requests {
             observations.extend(self.observe(feed, &request).await?.observations);
         }
-        let tracked: BTreeSet<&str> = targets.iter().map(|target| target.asset.as_str()).collect();
+        let tracked: BTreeSet<&str> = targets.iter().flat_map(|target| target.codes_at(self.link.index)).collect();
         let mut best: BTreeMap<smol_str::SmolStr, Instrument> = BTreeMap::new();
         for Observation { instrument, .. } in &observations {
             if !is_perpetual(instrument) {
@@ -345,8 +345,12 @@ impl LongShortFeed {
 
     /// Plans again, and keeps what is known of each series.
     fn replan(&self, jobs: &mut Jobs, targets: &[Target], perpetuals: &BTreeMap<smol_str::SmolStr, Instrument>) {
-        let of_target = |(target, place): (&Target, u32)| Some((place, perpetuals.get(target.asset.as_str())?.clone()));
-        let instruments: Vec<(u32, Instrument)> = targets.iter().zip(1u32..).filter_map(of_target).collect();
+        let of_target = |(target, place): (&Target, u32)| {
+            let instrument = target.codes_at(self.link.index).find_map(|code| perpetuals.get(code))?.clone();
+            Some(RatioInstrument { place, asset: target.asset.clone(), instrument })
+        };
+        let held: Vec<RatioInstrument> = targets.iter().zip(1u32..).filter_map(of_target).collect();
+        let instruments: Vec<(u32, Instrument)> = held.iter().map(|one| (one.place, one.instrument.clone())).collect();
         let venue = self.link.venue;
         let by_instrument = venue.requests(Feed::OpenInterest, &[], &RequestOptions::default()).is_empty();
         let Plan { jobs: planned, ratio_tiers, open_interest_tiers } =
@@ -376,10 +380,10 @@ impl LongShortFeed {
             }
             jobs.waiting.insert(series, waiting);
         }
-        self.instruments.send_if_modified(|held| {
-            let is_other = **held != *instruments;
+        self.instruments.send_if_modified(|known| {
+            let is_other = **known != *held;
             if is_other {
-                *held = instruments.into();
+                *known = held.into();
             }
             is_other
         });

@@ -11,14 +11,15 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 pub use self::asset::AssetContext;
-use self::asset::{Aggregate, Asset, Interest, OPEN_INTEREST_FRESH_FOR, absent, key};
+use self::asset::{Aggregate, Asset, AtVenue, Interest, OPEN_INTEREST_FRESH_FOR, absent, key};
 use crate::history::storage::share_point;
 use crossmarket_analytics::long_short::{Pooled, Reading, pool};
+use crossmarket_domain::index::asset_subject;
 use crossmarket_domain::long_short::{LongShortKey, LongShortMethod, LongShortRatio, LongShortStatus, Shares};
 use crossmarket_domain::observation::{LongShort, OpenInterest, OpenInterestUnit};
 use crossmarket_domain::series::{LongShortSeriesNames, Point, SeriesKey, SeriesKind};
 use crossmarket_domain::state::{Body, Key, State};
-use crossmarket_domain::{AssetCode, Decimal, Instrument, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_domain::{AssetId, Decimal, Instrument, LongShortKind, Period, Timestamp, VenueId};
 use crossmarket_store::Update;
 
 /// Maximum number of states in one batch; the rest follow in the next one.
@@ -61,8 +62,8 @@ pub struct Row {
 pub struct RatioState {
     venues: Vec<RatioStateVenue>,
     simulated: bool,
-    assets: BTreeMap<AssetCode, Asset>,
-    dirty: BTreeSet<AssetCode>,
+    assets: BTreeMap<AssetId, Asset>,
+    dirty: BTreeSet<AssetId>,
     reviewed: Timestamp,
     points: BTreeMap<SeriesKey, Vec<Point>>,
     point_count: usize,
@@ -86,7 +87,7 @@ impl RatioState {
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub fn ratios(
         &mut self,
-        code: &AssetCode,
+        code: &AssetId,
         venue: u16,
         instrument: &Arc<Instrument>,
         mut rows: Vec<Row>,
@@ -130,7 +131,7 @@ impl RatioState {
     /// Processes an open interest. If the venue does not report dollars, the value is converted with `price`.
     pub fn open_interest(
         &mut self,
-        code: &AssetCode,
+        code: &AssetId,
         venue: u16,
         instrument: &Arc<Instrument>,
         value: &OpenInterest,
@@ -186,7 +187,7 @@ impl RatioState {
     }
 
     /// Forgets an asset. Returns the keys that were published for it.
-    pub fn remove(&mut self, code: &AssetCode) -> Vec<Key> {
+    pub fn remove(&mut self, code: &AssetId) -> Vec<Key> {
         self.dirty.remove(code);
         let Some(asset) = self.assets.remove(code) else { return Vec::new() };
         let of_venues = asset.venues.iter().flat_map(|at_venue| {
@@ -198,6 +199,26 @@ impl RatioState {
             .chain(of_all.map(|aggregate| (aggregate.kind, aggregate.period, None)))
             .map(|(kind, period, venue)| Key::LongShort(key(code, kind, period, venue)))
             .collect()
+    }
+
+    /// Forgets what a venue said of an asset. Returns the keys that were published for it.
+    pub(crate) fn remove_venue(&mut self, id: &AssetId, venue: u16) -> Vec<Key> {
+        let venue_id = self.id_of(venue);
+        let Some(asset) = self.assets.get_mut(id) else { return Vec::new() };
+        let (gone, kept) = std::mem::take(&mut asset.venues).into_iter().partition(|held| held.venue == venue);
+        asset.venues = kept;
+        asset.aggregates.iter_mut().for_each(|aggregate| aggregate.dirty = true);
+        self.dirty.insert(id.clone());
+        let gone: Vec<AtVenue> = gone;
+        let series = gone.iter().flat_map(|at_venue| &at_venue.series).filter(|series| series.published);
+        series.map(|series| Key::LongShort(key(id, series.kind, series.period, venue_id))).collect()
+    }
+
+    /// True if a ratio of that key can be published.
+    pub(crate) fn has(&self, key: &LongShortKey) -> bool {
+        let Some(asset) = self.assets.get(&key.asset) else { return false };
+        let is_venue = |held: u16| self.id_of(held).is_some_and(|id| key.venue.as_deref() == Some(id.as_str()));
+        key.venue.is_none() || asset.venues.iter().any(|at_venue| is_venue(at_venue.venue))
     }
 
     /// Makes a key due again after a failed write.
@@ -217,7 +238,7 @@ impl RatioState {
     }
 
     /// Makes everything of an asset due again, for the feed of another writer.
-    pub(crate) fn forget_asset(&mut self, code: &AssetCode) {
+    pub(crate) fn forget_asset(&mut self, code: &AssetId) {
         let Some(asset) = self.assets.get_mut(code) else { return };
         for series in asset.venues.iter_mut().flat_map(|at_venue| &mut at_venue.series) {
             series.dirty |= series.latest.is_some();
@@ -251,8 +272,8 @@ impl RatioState {
     pub fn updates(
         &mut self,
         now: Timestamp,
-        is_own: impl Fn(&AssetCode) -> bool,
-        context: impl Fn(&AssetCode) -> AssetContext,
+        is_own: impl Fn(&AssetId) -> bool,
+        context: impl Fn(&AssetId) -> AssetContext,
     ) -> Vec<Update> {
         self.review(now, &context);
         let mut updates = Vec::new();
@@ -261,7 +282,7 @@ impl RatioState {
         {
             self.dirty.remove(&code);
             let Some(mut asset) = self.assets.remove(&code) else { continue };
-            self.publish(&code, &mut asset, context(&code), now, &mut updates);
+            self.publish(&code, &mut asset, &context(&code), now, &mut updates);
             self.assets.insert(code, asset);
         }
         if self.point_count > POINTS_WAITING_MAX {
@@ -272,7 +293,7 @@ impl RatioState {
     }
 
     /// Checks for aggregates whose readings became stale, and for changed ranks and RSIs.
-    fn review(&mut self, now: Timestamp, context: &impl Fn(&AssetCode) -> AssetContext) {
+    fn review(&mut self, now: Timestamp, context: &impl Fn(&AssetId) -> AssetContext) {
         if now.since(self.reviewed) < REVIEW_INTERVAL {
             return;
         }
@@ -285,7 +306,7 @@ impl RatioState {
                     (told, current) => told.is_some() != current.is_some(),
                 };
                 let is_stale = aggregate.next_stale.is_some_and(|stale| stale <= now);
-                if is_stale || moved || aggregate.told.rank != current.rank {
+                if is_stale || moved || aggregate.told.rank != current.rank || aggregate.told.ticker != current.ticker {
                     aggregate.dirty = true;
                     self.dirty.insert(code.clone());
                 }
@@ -295,9 +316,9 @@ impl RatioState {
 
     fn publish(
         &mut self,
-        code: &AssetCode,
+        code: &AssetId,
         asset: &mut Asset,
-        context: AssetContext,
+        context: &AssetContext,
         now: Timestamp,
         updates: &mut Vec<Update>,
     ) {
@@ -327,7 +348,7 @@ impl RatioState {
             let readings = self.readings(asset, kind, period, now);
             let pooled = pool(kind, &readings, now);
             let aggregate = asset.aggregate(kind, period);
-            aggregate.told = context;
+            aggregate.told = context.clone();
             let stale = readings.iter().filter_map(Reading::stale_since).filter(|stale| *stale > now);
             aggregate.next_stale = stale.min();
             let newest = pooled.newest.and_then(|place| readings.get(place));
@@ -351,11 +372,11 @@ impl RatioState {
 
     fn aggregate_state(
         &mut self,
-        code: &AssetCode,
+        code: &AssetId,
         aggregate: &mut Aggregate,
         pooled: Pooled,
         newest: &Reading,
-        context: AssetContext,
+        context: &AssetContext,
         now: Timestamp,
     ) -> Option<Update> {
         let (_, event_time, receive_time) = newest.shares?;
@@ -385,6 +406,7 @@ impl RatioState {
             day_before: pooled.shares.and_then(|_| aggregate.last_24h.before(period, event_time)),
             method: pooled.method,
             contributions: pooled.contributions,
+            ticker: context.ticker.clone()?,
         };
         let state = State {
             event_time,
@@ -416,13 +438,13 @@ fn in_dollars(value: &OpenInterest, instrument: &Instrument, price: Option<Decim
 
 fn put(
     points: &mut BTreeMap<SeriesKey, Vec<Point>>,
-    code: &AssetCode,
+    code: &AssetId,
     name: SmolStr,
     time: Timestamp,
     value: Option<Decimal>,
 ) -> usize {
     let Some(value) = value else { return 0 };
-    let key = SeriesKey { subject: code.as_str().into(), kind: SeriesKind::Sampled(name) };
+    let key = SeriesKey { subject: asset_subject(code), kind: SeriesKind::Sampled(name) };
     points.entry(key).or_default().push(Point { time, value });
     1
 }

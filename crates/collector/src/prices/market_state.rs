@@ -1,5 +1,9 @@
 //! The market state: everything that is currently known, asset by asset.
 
+mod identity;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +13,16 @@ use smol_str::SmolStr;
 use crate::event::{CollectorEvent, LongShortAnswer, Observed};
 use crate::long_short::state::{AssetContext, RatioState, RatioStateVenue, Row};
 use crate::prices::candle_rings::{History, Source};
-use crate::prices::universe::{Listed, Universe};
+use crate::prices::mapping::{Mapping, MappingSettings};
+use crate::prices::universe::{Listed, Resolved, Universe};
 use crate::transport::feed_health::FeedMonitor;
 use crossmarket_analytics::aggregate::{ListingPrice, Quote};
 use crossmarket_analytics::plausibility::{self, LastGood};
 use crossmarket_analytics::rates::{RateTable, is_dollar_stablecoin};
 use crossmarket_domain::observation::{LongShort, MarketCap, OpenInterest, Ticker};
-use crossmarket_domain::state::Key;
+use crossmarket_domain::state::{AssetInfo, Key, MappingState};
 use crossmarket_domain::{
-    AssetCode, Candle, CandleInterval, Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
+    AssetId, Candle, CandleInterval, Decimal, Feed, Instrument, InstrumentKind, LongShortKind, Observation, Payload,
     Timestamp, VenueId,
 };
 use crossmarket_store::Update;
@@ -53,6 +58,8 @@ pub(crate) struct Asset {
     pub quotes: Vec<Quote>,
     /// The venue of each quote.
     pub quote_venues: Vec<u16>,
+    /// Whether each quote is of this asset.
+    pub mappings: Vec<Mapping>,
     /// Its price history.
     pub history: History,
     /// True when its figures have changed since the last check.
@@ -87,13 +94,18 @@ pub(crate) struct Published {
 }
 
 /// Candles to be stored, in US dollars.
-pub(crate) type ToStore = (AssetCode, CandleInterval, Candle);
+pub(crate) type ToStore = (AssetId, CandleInterval, Candle);
 
 pub(crate) struct MarketState {
     venues: Vec<MarketVenue>,
     universe: Universe,
-    assets: BTreeMap<AssetCode, Asset>,
-    places: HashMap<(u16, InstrumentKind, SmolStr), (AssetCode, usize)>,
+    assets: BTreeMap<AssetId, Asset>,
+    places: HashMap<(u16, InstrumentKind, SmolStr), (AssetId, usize)>,
+    /// What each venue means by its codes, from the instruments that have a place.
+    meanings: HashMap<(u16, SmolStr), AssetId>,
+    mapping_settings: MappingSettings,
+    /// Ratios that are no longer published, since their instruments are not of the asset.
+    dropped: Vec<Key>,
     simulated: bool,
     listings_changed: bool,
     instruments_changed: bool,
@@ -102,7 +114,12 @@ pub(crate) struct MarketState {
 }
 
 impl MarketState {
-    pub(crate) fn new(venues: Vec<MarketVenue>, universe: Universe, simulated: bool) -> Self {
+    pub(crate) fn new(
+        venues: Vec<MarketVenue>,
+        universe: Universe,
+        mapping_settings: MappingSettings,
+        simulated: bool,
+    ) -> Self {
         let of_ratios = |(venue, index): (&MarketVenue, u16)| {
             let kinds = venue.long_short_kinds;
             (!kinds.is_empty()).then_some(RatioStateVenue { index, id: venue.id, kinds })
@@ -113,6 +130,9 @@ impl MarketState {
             universe,
             assets: BTreeMap::new(),
             places: HashMap::new(),
+            meanings: HashMap::new(),
+            mapping_settings,
+            dropped: Vec::new(),
             simulated,
             listings_changed: false,
             instruments_changed: false,
@@ -123,9 +143,9 @@ impl MarketState {
     /// Processes a message.
     pub(crate) fn take(&mut self, message: CollectorEvent, rates: &RateTable, now: Timestamp) {
         match message {
-            CollectorEvent::Observed(observed) => self.observed(observed),
-            CollectorEvent::History { asset, interval, candles, quote, source } => {
-                self.history(&asset, interval, candles, quote.as_deref(), source, rates, now);
+            CollectorEvent::Observed(observed) => self.observed(observed, rates),
+            CollectorEvent::History { asset, interval, candles, instrument, source } => {
+                self.history(&asset, interval, candles, instrument.as_ref(), source, rates, now);
             }
             CollectorEvent::LongShort(answer) => self.long_short_answer(answer),
             CollectorEvent::RatioHistory(past) => {
@@ -140,7 +160,7 @@ impl MarketState {
         }
     }
 
-    fn observed(&mut self, observed: Observed) {
+    fn observed(&mut self, observed: Observed, rates: &RateTable) {
         let Observed { venue_index, feed, receive_time, streaming, trace: _, observations } = observed;
         let mut rejections: BTreeMap<&'static str, u64> = BTreeMap::new();
         for observation in observations {
@@ -155,7 +175,7 @@ impl MarketState {
             match payload {
                 Payload::Ticker(ticker) => {
                     let stamp = Stamp { venue_index, event_time, receive_time, streaming };
-                    if let Err(reason) = self.ticker(place, instrument, &ticker, stamp) {
+                    if let Err(reason) = self.ticker(place, instrument, &ticker, stamp, rates) {
                         *rejections.entry(reason).or_default() += 1;
                     }
                 }
@@ -184,9 +204,7 @@ impl MarketState {
     /// Processes ratios requested by a plan.
     fn long_short_answer(&mut self, answer: LongShortAnswer) {
         let LongShortAnswer { venue_index, receive_time, instrument, budget, trace: _, observations } = answer;
-        let Some(code) = self.universe.resolve(&instrument.base).filter(|code| self.assets.contains_key(code)) else {
-            return;
-        };
+        let Some(id) = self.asset_of(venue_index, &instrument) else { return };
         let row = |observation: Observation| match observation.payload {
             Payload::LongShort(value) => {
                 Some(Row { event_time: observation.event_time.unwrap_or(receive_time), value })
@@ -194,7 +212,7 @@ impl MarketState {
             _ => None,
         };
         let rows = observations.into_iter().filter_map(row).collect();
-        self.long_short.ratios(&code, venue_index, &instrument, rows, budget, receive_time, true);
+        self.long_short.ratios(&id, venue_index, &instrument, rows, budget, receive_time, true);
     }
 
     /// Processes a ratio that was not planned, from a recording.
@@ -206,10 +224,10 @@ impl MarketState {
         event_time: Timestamp,
         receive_time: Timestamp,
     ) -> Result<(), &'static str> {
-        let code = self.universe.resolve(&instrument.base).ok_or("not_tracked")?;
+        let id = self.asset_of(venue_index, &instrument).ok_or("not_tracked")?;
         let budget = value.period.ok_or("no_period")?.duration() * 3;
         let rows = vec![Row { event_time, value }];
-        self.long_short.ratios(&code, venue_index, &Arc::new(instrument), rows, budget, receive_time, false);
+        self.long_short.ratios(&id, venue_index, &Arc::new(instrument), rows, budget, receive_time, false);
         Ok(())
     }
 
@@ -220,19 +238,20 @@ impl MarketState {
         value: &OpenInterest,
         receive_time: Timestamp,
     ) -> Result<(), &'static str> {
-        let code = self.universe.resolve(&instrument.base).ok_or("not_tracked")?;
-        let price = self.assets.get(&code).and_then(|asset| asset.published.price);
-        self.long_short.open_interest(&code, venue_index, &Arc::new(instrument), value, receive_time, price);
+        let id = self.asset_of(venue_index, &instrument).ok_or("not_tracked")?;
+        let price = self.assets.get(&id).and_then(|asset| asset.published.price);
+        self.long_short.open_interest(&id, venue_index, &Arc::new(instrument), value, receive_time, price);
         Ok(())
     }
 
     /// The long/short ratios that are due.
-    pub(crate) fn long_short_updates(&mut self, now: Timestamp, is_own: impl Fn(&AssetCode) -> bool) -> Vec<Update> {
+    pub(crate) fn long_short_updates(&mut self, now: Timestamp, is_own: impl Fn(&AssetId) -> bool) -> Vec<Update> {
         let (assets, universe) = (&self.assets, &self.universe);
-        self.long_short.updates(now, is_own, |code| {
-            let published = assets.get(code).map(|asset| &asset.published);
+        self.long_short.updates(now, is_own, |id| {
+            let published = assets.get(id).map(|asset| &asset.published);
             AssetContext {
-                rank: universe.rows(code).first().and_then(|(_, listed)| listed.row.market_cap_rank),
+                ticker: universe.handle(id).cloned(),
+                rank: universe.rows(id).first().and_then(|(_, listed)| listed.row.market_cap_rank),
                 rsi_14d: published.and_then(|published| published.rsi_14d),
             }
         })
@@ -242,22 +261,23 @@ impl MarketState {
         &mut self.long_short
     }
 
-    fn place_of(&self, venue_index: u16, instrument: &Instrument) -> Option<(AssetCode, usize)> {
+    fn place_of(&self, venue_index: u16, instrument: &Instrument) -> Option<(AssetId, usize)> {
         self.places.get(&(venue_index, instrument.kind, instrument.symbol.clone())).cloned()
     }
 
-    fn last_good(&self, (code, slot): &(AssetCode, usize)) -> Option<LastGood> {
-        let quote = self.assets.get(code)?.quotes.get(*slot)?;
+    fn last_good(&self, (id, slot): &(AssetId, usize)) -> Option<LastGood> {
+        let quote = self.assets.get(id)?.quotes.get(*slot)?;
         Some(LastGood { price: quote.last_price?, receive_time: quote.receive_time })
     }
 
     /// Processes a ticker; `Err` is the reason for rejecting it.
     fn ticker(
         &mut self,
-        place: Option<(AssetCode, usize)>,
+        place: Option<(AssetId, usize)>,
         instrument: Instrument,
         ticker: &Ticker,
         stamp: Stamp,
+        rates: &RateTable,
     ) -> Result<(), &'static str> {
         let aggregated = matches!(
             instrument.kind,
@@ -268,7 +288,7 @@ impl MarketState {
         }
         let place = match place {
             Some(place) => place,
-            None => self.add_quote(instrument, &stamp).ok_or("not_tracked")?,
+            None => self.add_quote(instrument, ticker, &stamp, rates).ok_or("not_tracked")?,
         };
         let asset = self.assets.get_mut(&place.0).ok_or("not_tracked")?;
         let quote = asset.quotes.get_mut(place.1).ok_or("not_tracked")?;
@@ -286,13 +306,23 @@ impl MarketState {
         Ok(())
     }
 
-    fn add_quote(&mut self, instrument: Instrument, stamp: &Stamp) -> Option<(AssetCode, usize)> {
-        let code = self.universe.resolve(&instrument.base)?;
+    fn add_quote(
+        &mut self,
+        mut instrument: Instrument,
+        ticker: &Ticker,
+        stamp: &Stamp,
+        rates: &RateTable,
+    ) -> Option<(AssetId, usize)> {
+        let dollars = Self::dollars(&instrument, ticker.last_price.or(ticker.bid_price), rates);
+        let Resolved { asset: id, rule, factor } = self.resolve(stamp.venue_index, &instrument.base, dollars)?;
+        instrument.multiplier = instrument.multiplier.checked_mul(factor)?;
         let venue = self.venues.get(usize::from(stamp.venue_index))?;
-        let asset = self.assets.entry(code.clone()).or_default();
+        let asset = self.assets.entry(id.clone()).or_default();
         if asset.quotes.len() >= QUOTES_MAX {
             return None;
         }
+        self.meanings.insert((stamp.venue_index, instrument.base.clone()), id.clone());
+        asset.mappings.push(Mapping::new(rule, stamp.receive_time));
         let key = (stamp.venue_index, instrument.kind, instrument.symbol.clone());
         asset.quotes.push(Quote {
             venue: SmolStr::new_static(venue.id.as_str()),
@@ -307,12 +337,13 @@ impl MarketState {
             event_time: stamp.event_time,
             receive_time: stamp.receive_time,
             budget: venue.budget,
+            contradicted: false,
             simulated: self.simulated,
         });
         asset.quote_venues.push(stamp.venue_index);
         asset.dirty = true;
         self.instruments_changed = true;
-        let place = (code, asset.quotes.len() - 1);
+        let place = (id, asset.quotes.len() - 1);
         self.places.insert(key, place.clone());
         Some(place)
     }
@@ -325,8 +356,8 @@ impl MarketState {
         event_time: Timestamp,
         receive_time: Timestamp,
     ) {
-        let known = self.universe.code_of(venue_index, &row.listing_id, ticker);
-        if let Some(asset) = known.as_ref().and_then(|code| self.assets.get_mut(code)) {
+        let known = self.universe.asset_of_row(venue_index, &row.listing_id);
+        if let Some(asset) = known.as_ref().and_then(|id| self.assets.get_mut(id)) {
             asset.dirty = true;
         } else {
             self.listings_changed = true;
@@ -335,84 +366,112 @@ impl MarketState {
         self.universe.list(venue_index, Listed { ticker, row, event_time, receive_time, categories: Vec::new() });
     }
 
+    /// Processes candles: of an instrument, which are converted and stored, or from the store.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message and what they are read with")]
     fn history(
         &mut self,
-        code: &AssetCode,
+        id: &AssetId,
         interval: CandleInterval,
         candles: Vec<Candle>,
-        quote: Option<&str>,
+        instrument: Option<&Instrument>,
         source: Source,
         rates: &RateTable,
         now: Timestamp,
     ) {
-        let Some(asset) = self.assets.get_mut(code) else { return };
-        let candles = match quote {
-            None | Some("USD") => candles,
-            Some(quote) => {
+        let Some(asset) = self.assets.get_mut(id) else { return };
+        let candles = match instrument {
+            None => candles,
+            Some(Instrument { quote, multiplier, .. }) => {
                 // The current rate replaces the past rates. Only dollar stablecoins are requested, and their rates are
                 // within a few thousandths of each other.
-                let Some(rate) = rates.get(quote).map(|rate| rate.usd).or(par(quote)) else { return };
-                candles.into_iter().filter_map(|candle| converted(candle, rate)).collect()
+                let Some(rate) = rates.get(quote).map(|rate| rate.usd).or_else(|| par(quote)) else { return };
+                candles.into_iter().filter_map(|candle| converted(candle, rate, *multiplier)).collect()
             }
         };
         asset.history.fill(interval, &candles, source, now);
         asset.dirty = true;
-        if quote.is_some() {
-            self.to_store.extend(candles.into_iter().map(|candle| (code.clone(), interval, candle)));
+        if instrument.is_some() {
+            self.to_store.extend(candles.into_iter().map(|candle| (id.clone(), interval, candle)));
         }
     }
 
     /// Re-evaluates which assets are tracked after a listing has changed. Returns the keys of the assets dropped.
     pub(crate) fn retrack(&mut self) -> Vec<Key> {
+        let dropped = std::mem::take(&mut self.dropped);
         if !std::mem::take(&mut self.listings_changed) {
-            return Vec::new();
+            return dropped;
         }
         let assets = &self.assets;
-        let gone = self.universe.retrack(|code| assets.get(code).map_or(0.0, |asset| asset.published.volume));
-        for code in &gone {
-            self.assets.remove(code);
-        }
+        let mut gone = self
+            .universe
+            .retrack(|id| assets.get(id).filter(|asset| !asset.quotes.is_empty()).map(|asset| asset.published.volume));
+        // An asset that nobody trades or lists has no state to remove.
+        gone.retain(|id| self.assets.remove(id).is_some());
         if !gone.is_empty() {
             let assets = &self.assets;
-            self.places.retain(|_, (code, _)| assets.contains_key(code));
+            self.places.retain(|_, (id, _)| assets.contains_key(id));
+            self.meanings.retain(|_, id| assets.contains_key(id));
             self.instruments_changed = true;
         }
-        for code in self.universe.codes() {
-            if !self.assets.contains_key(code) && !self.universe.rows(code).is_empty() {
-                self.assets.insert(code.clone(), Asset { dirty: true, ..Asset::default() });
+        for id in self.universe.tracked() {
+            if !self.assets.contains_key(id) && !self.universe.rows(id).is_empty() {
+                self.assets.insert(id.clone(), Asset { dirty: true, ..Asset::default() });
                 self.instruments_changed = true;
             }
         }
-        let keys = gone.into_iter().flat_map(|code| {
-            let ratios = self.long_short.remove(&code);
-            [Key::Price(code.clone()), Key::Asset(code)].into_iter().chain(ratios)
+        let keys = gone.into_iter().flat_map(|id| {
+            let ratios = self.long_short.remove(&id);
+            [Key::Price(id.clone()), Key::Asset(id)].into_iter().chain(ratios)
         });
-        keys.collect()
+        keys.chain(dropped).collect()
     }
 
-    pub(crate) fn assets(&self) -> &BTreeMap<AssetCode, Asset> {
+    /// True if a key has a state.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        match key {
+            Key::Price(id) | Key::Asset(id) => self.assets.contains_key(id),
+            Key::LongShort(key) => self.assets.contains_key(&key.asset) && self.long_short.has(key),
+            Key::Index(_) | Key::Feed(..) => false,
+        }
+    }
+
+    pub(crate) fn assets(&self) -> &BTreeMap<AssetId, Asset> {
         &self.assets
     }
 
     /// One asset, mutable to record what was published for it.
-    pub(crate) fn asset_mut(&mut self, code: &AssetCode) -> Option<&mut Asset> {
-        self.assets.get_mut(code)
+    pub(crate) fn asset_mut(&mut self, id: &AssetId) -> Option<&mut Asset> {
+        self.assets.get_mut(id)
+    }
+
+    pub(crate) fn universe(&self) -> &Universe {
+        &self.universe
+    }
+
+    /// Adds an asset that the store knows from an earlier run.
+    pub(crate) fn seed(&mut self, info: &AssetInfo) {
+        self.universe.seed(info);
+        self.listings_changed = true;
+    }
+
+    /// The quotes of the asset that has a ticker.
+    pub(crate) fn quotes_of(&self, ticker: &str) -> Option<&Vec<Quote>> {
+        Some(&self.assets.get(self.universe.by_handle(ticker)?)?.quotes)
     }
 
     /// The listings' rows of an asset, preferred listing first, with the listing's venue id.
-    pub(crate) fn rows(&self, code: &AssetCode) -> Vec<(VenueId, &Listed)> {
-        let id = |venue: u16| self.venues.get(usize::from(venue)).map(|venue| venue.id);
-        self.universe.rows(code).into_iter().filter_map(|(venue, listed)| Some((id(venue)?, listed))).collect()
+    pub(crate) fn rows(&self, id: &AssetId) -> Vec<(VenueId, &Listed)> {
+        let name = |venue: u16| self.venues.get(usize::from(venue)).map(|venue| venue.id);
+        self.universe.rows(id).into_iter().filter_map(|(venue, listed)| Some((name(venue)?, listed))).collect()
     }
 
     /// The price from the most preferred listing that has one.
-    pub(crate) fn listing_price(&self, code: &AssetCode) -> Option<ListingPrice> {
-        self.rows(code).into_iter().find_map(|(venue, listed)| {
+    pub(crate) fn listing_price(&self, id: &AssetId) -> Option<ListingPrice> {
+        self.rows(id).into_iter().find_map(|(venue, listed)| {
             Some(ListingPrice {
                 venue: SmolStr::new_static(venue.as_str()),
                 listing_id: listed.row.listing_id.clone(),
-                asset: SmolStr::new(code.as_str()),
+                asset: self.universe.handle(id).map(|ticker| ticker.as_str().into()).unwrap_or_default(),
                 price: listed.row.price?,
                 event_time: listed.event_time,
                 receive_time: listed.receive_time,
@@ -433,17 +492,17 @@ impl MarketState {
     }
 
     /// Records a fresh aggregate price in the asset's history.
-    pub(crate) fn sample(&mut self, code: &AssetCode, price: Decimal, at: Timestamp) {
-        if let Some(asset) = self.assets.get_mut(code) {
+    pub(crate) fn sample(&mut self, id: &AssetId, price: Decimal, at: Timestamp) {
+        if let Some(asset) = self.assets.get_mut(id) {
             let stored = asset.history.observe(price, at);
-            self.to_store.extend(stored.into_iter().map(|(interval, candle)| (code.clone(), interval, candle)));
+            self.to_store.extend(stored.into_iter().map(|(interval, candle)| (id.clone(), interval, candle)));
         }
     }
 
     /// The running candles, to be stored at shutdown.
     pub(crate) fn open_candles(&self) -> Vec<ToStore> {
-        let of = |(code, asset): (&AssetCode, &Asset)| {
-            let owned = |(interval, candle): (CandleInterval, &Candle)| (code.clone(), interval, candle.clone());
+        let of = |(id, asset): (&AssetId, &Asset)| {
+            let owned = |(interval, candle): (CandleInterval, &Candle)| (id.clone(), interval, candle.clone());
             asset.history.open_candles().map(owned).collect::<Vec<_>>()
         };
         self.assets.iter().flat_map(of).collect()
@@ -454,23 +513,23 @@ impl MarketState {
         std::mem::take(&mut self.instruments_changed)
     }
 
-    /// Codes in the order of importance: by rank, then by volume.
-    pub(crate) fn by_importance(&self) -> Vec<AssetCode> {
-        let rank = |code: &AssetCode| {
-            self.universe.rows(code).first().and_then(|(_, listed)| listed.row.market_cap_rank).unwrap_or(u32::MAX)
+    /// The assets in the order of importance: by rank, then by volume.
+    pub(crate) fn by_importance(&self) -> Vec<AssetId> {
+        let rank = |id: &AssetId| {
+            self.universe.rows(id).first().and_then(|(_, listed)| listed.row.market_cap_rank).unwrap_or(u32::MAX)
         };
-        let mut order: Vec<(u32, f64, &AssetCode)> =
-            self.assets.iter().map(|(code, asset)| (rank(code), asset.published.volume, code)).collect();
+        let mut order: Vec<(u32, f64, &AssetId)> =
+            self.assets.iter().map(|(id, asset)| (rank(id), asset.published.volume, id)).collect();
         order.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(b.2)));
-        order.into_iter().map(|(_, _, code)| code.clone()).collect()
+        order.into_iter().map(|(_, _, id)| id.clone()).collect()
     }
 
     /// The spot instruments of each venue that are worth streaming: those of tracked assets against dollars and dollar
     /// stablecoins, most important assets first, at most `count_max` per venue.
     pub(crate) fn stream_instruments(&self, count_max: usize) -> Vec<Vec<Instrument>> {
         let mut by_venue: Vec<Vec<Instrument>> = self.venues.iter().map(|_| Vec::new()).collect();
-        for code in self.by_importance() {
-            let Some(asset) = self.assets.get(&code) else { continue };
+        for id in self.by_importance() {
+            let Some(asset) = self.assets.get(&id) else { continue };
             for (quote, venue) in asset.quotes.iter().zip(&asset.quote_venues) {
                 let dollars = quote.instrument.quote == "USD" || is_dollar_stablecoin(&quote.instrument.quote);
                 if let Some(list) = by_venue.get_mut(usize::from(*venue)).filter(|list| list.len() < count_max)
@@ -486,10 +545,17 @@ impl MarketState {
 
     /// Where an asset's candles are available: spot instruments against dollars and the two largest stablecoins,
     /// ordered by `preference` of venues, then dollars first.
-    pub(crate) fn candle_instruments(&self, code: &AssetCode, preference: &[VenueId]) -> Vec<(u16, Instrument)> {
-        let Some(asset) = self.assets.get(code) else { return Vec::new() };
+    pub(crate) fn candle_instruments(&self, id: &AssetId, preference: &[VenueId]) -> Vec<(u16, Instrument)> {
+        let Some(asset) = self.assets.get(id) else { return Vec::new() };
         let mut found: Vec<(usize, usize, u16, &Instrument)> = Vec::new();
-        for (quote, venue_index) in asset.quotes.iter().zip(&asset.quote_venues) {
+        // Candles are stored, so they come only from instruments that are certainly of the asset.
+        let is_certain = |mapping: &Mapping| match mapping.state {
+            MappingState::Confirmed => true,
+            MappingState::Provisional => mapping.contributes() && !self.universe.awaits_listing(),
+            MappingState::Conflict => false,
+        };
+        let quotes = asset.quotes.iter().zip(&asset.quote_venues).zip(&asset.mappings);
+        for ((quote, venue_index), _) in quotes.filter(|(_, mapping)| is_certain(mapping)) {
             let venue = self.venues.get(usize::from(*venue_index)).filter(|venue| venue.has_candles);
             let quote_place = ["USD", "USDT", "USDC"].iter().position(|known| quote.instrument.quote == *known);
             if let (Some(venue), Some(quote_place), InstrumentKind::Spot) = (venue, quote_place, quote.instrument.kind)
@@ -545,9 +611,15 @@ fn par(quote: &str) -> Option<Decimal> {
 /// Significant digits of a converted price.
 const CONVERTED_DIGITS: u32 = 12;
 
-fn converted(candle: Candle, rate: Decimal) -> Option<Candle> {
+/// A candle of one unit of the asset in US dollars.
+fn converted(candle: Candle, rate: Decimal, multiplier: u32) -> Option<Candle> {
+    let units = Decimal::from(i64::from(multiplier.max(1)));
     let convert = |price: Decimal| {
-        price.checked_mul(rate).map(|price| price.rounded_to_significant(CONVERTED_DIGITS).normalized())
+        let price = price.checked_mul(rate)?.checked_div(units)?;
+        Some(price.rounded_to_significant(CONVERTED_DIGITS).normalized())
+    };
+    let money = |volume: Decimal| {
+        volume.checked_mul(rate).map(|volume| volume.rounded_to_significant(CONVERTED_DIGITS).normalized())
     };
     Some(Candle {
         start: candle.start,
@@ -555,136 +627,7 @@ fn converted(candle: Candle, rate: Decimal) -> Option<Candle> {
         high: convert(candle.high)?,
         low: convert(candle.low)?,
         close: convert(candle.close)?,
-        base_volume: candle.base_volume,
-        quote_volume: candle.quote_volume.and_then(convert),
+        base_volume: candle.base_volume.and_then(|volume| volume.checked_mul(units)),
+        quote_volume: candle.quote_volume.and_then(money),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::prices::candle_rings::slot_count_max;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_seconds(1_768_478_400 + seconds)
-    }
-
-    fn market() -> MarketState {
-        let venue = |id| MarketVenue {
-            id: VenueId(id),
-            budget: Duration::from_secs(30),
-            monitors: HashMap::new(),
-            has_candles: true,
-            long_short_kinds: &[],
-        };
-        let universe = Universe::new(10, Default::default(), &[]);
-        MarketState::new(vec![venue("alpha"), venue("beta")], universe, false)
-    }
-
-    fn price(text: &str) -> Option<Decimal> {
-        Some(Decimal::parse(text).expect("valid"))
-    }
-
-    fn observe(
-        market: &mut MarketState,
-        venue_index: u16,
-        ticker: Ticker,
-        event: Option<i64>,
-        receive: i64,
-        streaming: bool,
-    ) {
-        let observation = Observation {
-            instrument: Instrument::spot("BTC-USD", "BTC", "USD"),
-            event_time: event.map(at),
-            payload: Payload::Ticker(ticker),
-        };
-        let observed = Observed {
-            venue_index,
-            feed: Feed::Tickers,
-            receive_time: at(receive),
-            trace: None,
-            streaming,
-            observations: vec![observation],
-        };
-        market.take(CollectorEvent::Observed(observed), &RateTable::default(), at(receive));
-    }
-
-    fn quote(market: &MarketState) -> &Quote {
-        &market.assets()["BTC"].quotes[0]
-    }
-
-    #[test]
-    fn a_stream_changes_what_it_sends_and_nothing_else() {
-        let mut market = market();
-        let whole = Ticker { last_price: price("100"), bid_price: price("99"), ..Ticker::default() };
-        observe(&mut market, 0, whole, Some(0), 0, false);
-        observe(&mut market, 0, Ticker { bid_price: price("98"), ..Ticker::default() }, Some(1), 1, true);
-        assert_eq!((quote(&market).last_price, quote(&market).bid_price), (price("100"), price("98")));
-        let late = Ticker { last_price: price("101"), ..Ticker::default() };
-        observe(&mut market, 0, late.clone(), Some(-5), 2, false);
-        assert_eq!(quote(&market).last_price, price("100"), "an answer older than the stream");
-        observe(&mut market, 0, late, None, 3, false);
-        assert_eq!(quote(&market).last_price, price("101"));
-    }
-
-    #[test]
-    fn one_instrument_is_one_quote_per_venue() {
-        let mut market = market();
-        for receive in 0..3 {
-            for venue in [0, 1] {
-                let ticker = Ticker { last_price: price("100"), ..Ticker::default() };
-                observe(&mut market, venue, ticker, None, receive, false);
-            }
-        }
-        assert_eq!(market.assets()["BTC"].quotes.len(), 2);
-        let preferred = market.candle_instruments(&AssetCode::parse("BTC").expect("valid"), &[VenueId("beta")]);
-        assert_eq!(preferred.iter().map(|(venue, _)| *venue).collect::<Vec<_>>(), [1, 0]);
-        assert!(market.take_instruments_changed() && !market.take_instruments_changed());
-    }
-
-    #[test]
-    fn candles_are_converted_and_stored_once() {
-        let mut market = market();
-        observe(&mut market, 0, Ticker { last_price: price("100"), ..Ticker::default() }, None, 0, false);
-        let candle = Candle {
-            start: at(0).day_start() - crossmarket_domain::time::DAY,
-            open: Decimal::ONE,
-            high: Decimal::ONE,
-            low: Decimal::ONE,
-            close: Decimal::ONE,
-            base_volume: None,
-            quote_volume: None,
-        };
-        let mut rates = RateTable::default();
-        let rate = crossmarket_analytics::rates::Rate {
-            usd: Decimal::parse("0.999").expect("valid"),
-            source: crossmarket_analytics::rates::RateSource::Market,
-            stale_since: at(60),
-        };
-        rates.insert("USDT".into(), rate);
-        let message = |quote: Option<&str>| CollectorEvent::History {
-            asset: AssetCode::parse("BTC").expect("valid"),
-            interval: CandleInterval::OneDay,
-            candles: vec![candle.clone()],
-            quote: quote.map(SmolStr::from),
-            source: Source::Collected,
-        };
-        market.take(message(Some("USDT")), &rates, at(0));
-        let stored = market.take_to_store();
-        assert_eq!(stored.iter().map(|(_, _, candle)| Some(candle.close)).collect::<Vec<_>>(), [price("0.999")]);
-        market.take(message(None), &rates, at(0));
-        assert!(market.take_to_store().is_empty(), "what came from the store does not go back");
-        market.take(message(Some("UNKNOWN")), &rates, at(0));
-        assert!(market.take_to_store().is_empty(), "what cannot be converted is left out");
-    }
-
-    #[test]
-    fn a_thousand_assets_at_ten_venues_fit_in_sixty_megabytes() {
-        let slots: usize = CandleInterval::ALL.into_iter().map(slot_count_max).sum();
-        // A vector of quotes may have capacity for twice as many. An index entry takes its key, its value and a share
-        // of free capacity.
-        let place = size_of::<((u16, InstrumentKind, SmolStr), (AssetCode, usize))>() * 2;
-        let asset = size_of::<Asset>() + 16 * slots + 10 * (2 * size_of::<Quote>() + place);
-        assert!(1_000 * asset < 60 << 20, "{asset} bytes an asset");
-    }
 }

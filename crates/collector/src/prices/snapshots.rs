@@ -7,6 +7,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::prices::candle_rings::History;
+use crate::prices::mapping::Mapping;
 use crate::prices::market_state::{Asset, MarketState};
 use crate::prices::universe::classify;
 use crossmarket_analytics::aggregate::{Aggregate, Aggregator, ObservedTime, Quote, Settings};
@@ -15,10 +16,10 @@ use crossmarket_analytics::rates::{RateSettings, RateTable, quote_assets, usd_ra
 use crossmarket_analytics::returns::Candles;
 use crossmarket_analytics::snapshot::{HistorySources, Listing, SnapshotInputs, build};
 use crossmarket_domain::state::{
-    Aggregation, AggregationMethod, AssetInfo, Body, Contribution, Key, PriceSnapshot, State,
+    Aggregation, AggregationMethod, AssetInfo, Body, Contribution, InstrumentMapping, Key, PriceSnapshot, State,
 };
 use crossmarket_domain::time::DAY;
-use crossmarket_domain::{AssetCode, Candle, CandleInterval, Decimal, Timestamp};
+use crossmarket_domain::{AssetId, Candle, CandleInterval, Decimal, Timestamp};
 use crossmarket_store::Update;
 use crossmarket_telemetry::metrics::Calculation;
 
@@ -65,8 +66,8 @@ impl Publisher {
         if instruments_changed || self.wanted.is_empty() {
             self.wanted = quote_assets(market.assets().values().flat_map(|asset| &asset.quotes));
         }
-        let of_wanted = |code: &SmolStr| market.assets().get(code.as_str()).map(|asset| &asset.quotes);
-        let quotes: Vec<Quote> = self.wanted.iter().filter_map(of_wanted).flatten().cloned().collect();
+        let of_wanted = self.wanted.iter().filter_map(|ticker| market.quotes_of(ticker)).flatten();
+        let quotes: Vec<Quote> = of_wanted.filter(|quote| !quote.contradicted).cloned().collect();
         self.rates = usd_rates(&self.wanted, &quotes, &RateSettings::default(), now);
     }
 
@@ -77,14 +78,14 @@ impl Publisher {
         &mut self,
         market: &mut MarketState,
         now: Timestamp,
-        pause: &mut Option<AssetCode>,
-        wanted: impl Fn(&AssetCode) -> bool,
+        pause: &mut Option<AssetId>,
+        wanted: impl Fn(&AssetId) -> bool,
     ) -> Vec<Update> {
         let paused_after = pause.take();
         let after = paused_after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let later = market.assets().range::<AssetCode, _>((after, Bound::Unbounded));
-        let earlier = paused_after.as_ref().map(|code| market.assets().range::<AssetCode, _>(..=code));
-        let due: Vec<AssetCode> = later
+        let later = market.assets().range::<AssetId, _>((after, Bound::Unbounded));
+        let earlier = paused_after.as_ref().map(|code| market.assets().range::<AssetId, _>(..=code));
+        let due: Vec<AssetId> = later
             .chain(earlier.into_iter().flatten())
             .filter(|(code, asset)| is_due(asset, now) && wanted(code))
             .map(|(code, _)| code.clone())
@@ -96,7 +97,11 @@ impl Publisher {
         due.into_iter().filter_map(|code| self.snapshot(market, code, now)).collect()
     }
 
-    fn snapshot(&mut self, market: &mut MarketState, code: AssetCode, now: Timestamp) -> Option<Update> {
+    fn snapshot(&mut self, market: &mut MarketState, code: AssetId, now: Timestamp) -> Option<Update> {
+        for (venue, instrument) in market.check_mappings(&code, &self.rates, now) {
+            let symbol = &instrument.symbol;
+            tracing::warn!(%venue, %symbol, asset = %code, "an instrument's price is not its asset's: it does not count");
+        }
         let listing_price = market.listing_price(&code);
         let asset = market.asset_mut(&code)?;
         asset.dirty = false;
@@ -155,7 +160,7 @@ impl Publisher {
     fn build(
         &mut self,
         market: &MarketState,
-        code: &AssetCode,
+        code: &AssetId,
         aggregate: Aggregate,
         now: Timestamp,
     ) -> Option<PriceSnapshot> {
@@ -176,8 +181,9 @@ impl Publisher {
             source: SmolStr::new_static(SOURCE_HISTORY),
         };
         let inputs = SnapshotInputs {
-            asset: code,
-            name: None,
+            asset_id: code,
+            asset: market.universe().handle(code)?,
+            name: market.universe().display_name(code),
             aggregate,
             candles: Candles { daily, hourly, five_minute },
             sources: HistorySources { daily: &labels[0], hourly: &labels[1], five_minute: &labels[2] },
@@ -193,11 +199,11 @@ impl Publisher {
         &mut self,
         market: &mut MarketState,
         now: Timestamp,
-        wanted: impl Fn(&AssetCode) -> bool,
+        wanted: impl Fn(&AssetId) -> bool,
     ) -> Vec<Update> {
         let mut changed = Vec::new();
         for (code, asset) in market.assets().iter().filter(|(code, _)| wanted(code)) {
-            let info = asset_info(market, code, asset);
+            let Some(info) = asset_info(market, code, asset) else { continue };
             let fingerprint = fingerprint(&info);
             if asset.published.info != Some(fingerprint) {
                 changed.push((code.clone(), fingerprint, info));
@@ -280,17 +286,26 @@ fn is_due(asset: &Asset, now: Timestamp) -> bool {
         || published.next_stale.is_some_and(|stale| stale <= now)
 }
 
-fn asset_info(market: &MarketState, code: &AssetCode, asset: &Asset) -> AssetInfo {
+fn asset_info(market: &MarketState, code: &AssetId, asset: &Asset) -> Option<AssetInfo> {
     let rows = market.rows(code);
     let row = rows.first().map(|(_, listed)| &listed.row);
     let categories = rows.first().map(|(_, listed)| listed.categories.clone()).unwrap_or_default();
     let (history_start, history_day_count) = asset.history.days();
-    let mut instruments: Vec<_> =
-        asset.quotes.iter().map(|quote| (quote.venue.clone(), quote.instrument.clone())).collect();
-    instruments.sort_by(|a, b| (&a.0, &a.1.symbol).cmp(&(&b.0, &b.1.symbol)));
-    AssetInfo {
-        asset: code.clone(),
-        name: row.map(|row| row.name.clone()).filter(|name| !name.is_empty()),
+    let mapping = |(quote, mapping): (&Quote, &Mapping)| InstrumentMapping {
+        venue: quote.venue.clone(),
+        instrument: quote.instrument.clone(),
+        rule: mapping.rule,
+        state: mapping.state,
+        price_ratio: mapping.price_ratio.map(two_digits),
+        since: mapping.since,
+    };
+    let mut instruments: Vec<InstrumentMapping> = asset.quotes.iter().zip(&asset.mappings).map(mapping).collect();
+    instruments.sort_by(|a, b| (&a.venue, &a.instrument.symbol).cmp(&(&b.venue, &b.instrument.symbol)));
+    Some(AssetInfo {
+        asset_id: code.clone(),
+        asset: market.universe().handle(code)?.clone(),
+        aliases: market.universe().aliases(code),
+        name: market.universe().display_name(code),
         kind: classify(code, &categories),
         market_cap_rank: row.and_then(|row| row.market_cap_rank),
         categories,
@@ -301,7 +316,14 @@ fn asset_info(market: &MarketState, code: &AssetCode, asset: &Asset) -> AssetInf
         instruments,
         history_start,
         history_day_count,
-    }
+    })
+}
+
+/// The first two significant digits of a positive number.
+fn two_digits(value: f64) -> f64 {
+    let unit = 10f64.powf(value.log10().floor() - 1.0);
+    let rounded = (value / unit).round() * unit;
+    if rounded.is_finite() { rounded } else { value }
 }
 
 /// Changes when anything changes that matters to a reader. Freshness is checked separately; the details cleared here do
@@ -369,6 +391,7 @@ mod tests {
             event_time: Timestamp::from_seconds(seconds),
             receive_time: Timestamp::from_seconds(seconds),
             budget: Duration::from_secs(30),
+            contradicted: false,
             simulated: false,
         }
     }

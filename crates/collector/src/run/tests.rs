@@ -16,10 +16,13 @@ use super::*;
 use crate::history::candles::series_key;
 use crate::history::import::{BackfillProgress, backfill};
 
+use crossmarket_domain::index::Subject;
 use crossmarket_domain::observation::{MarketCap, Ticker};
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::{Body, Epoch, FeedState, FeedStatus, Key, PriceSnapshot, Revision, State};
-use crossmarket_domain::{Candle, CandleInterval, Decimal, Observation, Payload, Timestamp, TraceContext, VenueId};
+use crossmarket_domain::{
+    AssetCode, AssetId, Candle, CandleInterval, Decimal, Observation, Payload, Timestamp, TraceContext, VenueId,
+};
 use crossmarket_store::{Bootstrap, SeriesInfo, ShardId, StoreError, Tail, Update};
 use crossmarket_venues::{
     Ask, FeedProfile, Parsed, Profile, RateLimit, Request, RequestOptions, Response, Unresolved, UnresolvedReason,
@@ -163,7 +166,7 @@ async fn serve(world: Arc<World>) -> String {
         .route("/alpha/candles", get(candles))
         .route("/beta/tickers", get(beta))
         .route("/garbage/tickers", get(|| async { "<html>\n\u{fffd}" }))
-        .route("/coingecko/market-caps", get(|| async { "bitcoin BTC 99 1900\nether ETH 33 400\nlonely LON 7 5" }))
+        .route("/coingecko/market-caps", get(|| async { "bitcoin BTC 99 1900\nethereum ETH 33 400\nlonely LON 7 5" }))
         .route("/coingecko/categories", get(|| async { "bitcoin BTC 99 1900" }))
         .with_state(world);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -296,10 +299,10 @@ impl Store for TestStore {
 
 impl TestStore {
     fn price(&self, code: &str) -> Option<PriceSnapshot> {
-        match locked(&self.states).get(&Key::Price(AssetCode::parse(code)?))?.body.clone() {
-            Body::Price(snapshot) => Some(*snapshot),
+        locked(&self.states).values().find_map(|state| match &state.body {
+            Body::Price(snapshot) if snapshot.asset.as_str() == code => Some(snapshot.as_ref().clone()),
             _ => None,
-        }
+        })
     }
 
     fn feed(&self, venue: &str, feed: Feed) -> Option<FeedStatus> {
@@ -325,6 +328,7 @@ fn settings(base: &str, venues: &[&'static TestVenue]) -> CollectorSettings {
         rest_url: if venue.id() == VenueId("dead") { "http://127.0.0.1:9".to_owned() } else { base.to_owned() },
         ws_url: None,
         enabled: true,
+        codes: Default::default(),
     };
     CollectorSettings {
         venues: venues.iter().map(venue).collect(),
@@ -437,7 +441,7 @@ async fn histories_are_filled_and_stored() {
             })
         })
         .await;
-    let btc = AssetCode::parse("BTC").expect("valid");
+    let btc = AssetId::parse("bitcoin").expect("valid");
     let key = series_key(&btc, CandleInterval::OneDay);
     fixture
         .wait_until("stored days", |store| locked(&store.candles).get(&key).is_some_and(|held| held.len() >= 400))
@@ -461,7 +465,7 @@ async fn histories_that_the_store_did_not_take_are_stored_when_it_is_back() {
     assert!(locked(&fixture.store.candles).is_empty());
     let requests = fixture.world.candle_requests.load(Ordering::Relaxed);
     fixture.store.refuses_candles.store(false, Ordering::Relaxed);
-    let key = series_key(&AssetCode::parse("BTC").expect("valid"), CandleInterval::OneDay);
+    let key = series_key(&AssetId::parse("bitcoin").expect("valid"), CandleInterval::OneDay);
     fixture
         .wait_until("stored days", |store| locked(&store.candles).get(&key).is_some_and(|held| held.len() >= 400))
         .await;
@@ -508,7 +512,8 @@ async fn a_backfill_on_request_is_resumable() {
     let now = Timestamp::parse("2026-01-15T12:00:00Z").expect("valid");
     let since = Timestamp::parse("2020-01-01T00:00:00Z").expect("valid");
     let clock = Clock::simulated(now, 1.0);
-    let codes = [AssetCode::parse("BTC").expect("valid")];
+    let btc = AssetId::parse("bitcoin").expect("valid");
+    let codes = [(Subject::Asset(btc.clone()), AssetCode::parse("BTC").expect("valid"))];
     let mut told_counts = Vec::new();
     for _ in 0..2 {
         let reports = Mutex::new(Vec::new());
@@ -520,7 +525,7 @@ async fn a_backfill_on_request_is_resumable() {
         assert_eq!((last.series_done, last.series_count, last.error.clone()), (3, 3, None));
         told_counts.push((reports.len(), world.candle_requests.swap(0, Ordering::Relaxed)));
     }
-    let key = series_key(&codes[0], CandleInterval::OneDay);
+    let key = series_key(&btc, CandleInterval::OneDay);
     let held = locked(&store.candles).get(&key).cloned().expect("stored");
     assert_eq!(held.len() as u64, now.since(since).as_secs() / 86_400);
     assert!(told_counts[0].1 >= 8, "{told_counts:?}");

@@ -23,9 +23,9 @@ use crate::transport::feed_health::FeedMonitor;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{Point, SeriesKey};
 use crossmarket_domain::state::Key;
-use crossmarket_domain::{AssetCode, Candle, Feed, Instrument, ShardId, Shards, Timestamp};
+use crossmarket_domain::{AssetId, Candle, Feed, Instrument, ShardId, Shards, Timestamp};
 use crossmarket_store::{Store, StoreError, Update};
-use crossmarket_telemetry::metrics::Calculation;
+use crossmarket_telemetry::metrics::{Calculation, MAPPING_CONFLICTS};
 use crossmarket_telemetry::trace;
 use crossmarket_venues as venues;
 
@@ -184,7 +184,7 @@ async fn store_all(
 }
 
 /// The asset whose removal also removes the key.
-fn asset_of(key: &Key) -> Option<&AssetCode> {
+fn asset_of(key: &Key) -> Option<&AssetId> {
     match key {
         Key::Price(code) | Key::Asset(code) => Some(code),
         Key::LongShort(key) => Some(&key.asset),
@@ -219,7 +219,7 @@ impl Running {
         let Coordinator { market, monitors, shards, seed, .. } = &mut self.pipeline;
         let mut writer = Writer::new(lead.clone(), seed.wrapping_add(u64::from(shard)));
         writer.gone.extend(lead.foreign().iter().cloned());
-        let codes: Vec<AssetCode> =
+        let codes: Vec<AssetId> =
             market.assets().keys().filter(|code| shards.of_asset(code) == shard).cloned().collect();
         codes.iter().for_each(|code| market.ratio_state().forget_asset(code));
         let keys = codes.into_iter().flat_map(|code| [Key::Price(code.clone()), Key::Asset(code)]);
@@ -245,6 +245,8 @@ impl Running {
         self.instruments_changed |= changed;
         if take_due(&mut self.due.rates, instant, RATES_INTERVAL) || changed {
             self.pipeline.publisher.refresh_rates(&self.pipeline.market, changed, now);
+            let conflict_count = self.pipeline.market.conflict_count();
+            MAPPING_CONFLICTS.with(&[]).set(i64::try_from(conflict_count).unwrap_or(i64::MAX));
         }
         let targets_interval =
             if self.targets_sent < TARGETS_FIRST { TARGETS_INTERVAL_FIRST } else { TARGETS_INTERVAL };
@@ -278,7 +280,7 @@ impl Running {
         let own = |key: &Key| shards.of_key(key) == shard;
         let mut batch: Vec<Update> = std::mem::take(&mut writer.gone)
             .into_iter()
-            .filter(|key| !(own(key) && asset_of(key).is_some_and(|code| market.assets().contains_key(code))))
+            .filter(|key| !(own(key) && market.has(key)))
             .map(|key| (key, None))
             .collect();
         batch.extend(publisher.snapshots(market, now, &mut writer.paused_after, |code| shards.of_asset(code) == shard));
@@ -367,7 +369,11 @@ impl Running {
             .by_importance()
             .into_iter()
             .filter(|asset| self.writers.contains_key(&self.pipeline.shards.of_asset(asset)))
-            .map(|asset| Target { instruments: market.candle_instruments(&asset, &preference), asset })
+            .map(|asset| Target {
+                instruments: market.candle_instruments(&asset, &preference),
+                codes: market.codes_of(&asset),
+                asset,
+            })
             .collect();
         self.targets_sent = self.targets_sent.saturating_add(u32::from(!targets.is_empty()));
         self.pipeline.targets.send_if_modified(|held| {

@@ -11,7 +11,7 @@ use crate::shard::lease::ShardLease;
 use crate::shard::pending_traces::PendingTraces;
 use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_domain::state::{Epoch, Key, Revision};
-use crossmarket_domain::{AssetCode, ShardId, TraceContext};
+use crossmarket_domain::{AssetId, ShardId, TraceContext};
 use crossmarket_store::{StoreError, Update};
 
 /// Delay between two attempts to write to an unreachable store. The maximum is short, since waiting data gets old.
@@ -27,7 +27,7 @@ pub(crate) struct Writer {
     /// Keys to remove.
     pub gone: BTreeSet<Key>,
     /// Last asset of a round of snapshots that did not cover everything due.
-    pub paused_after: Option<AssetCode>,
+    pub paused_after: Option<AssetId>,
     /// When the catalogue is checked next.
     pub catalogue_due: Instant,
     /// When the feeds' health is published next.

@@ -4,8 +4,9 @@ use std::fmt;
 
 use smol_str::{SmolStr, format_smolstr};
 
-use crate::AssetCode;
+use crate::asset_id::ID;
 use crate::stored::{as_text, codes};
+use crate::{AssetCode, AssetId, AssetName};
 
 /// Longest name of a category or basket, in bytes.
 pub(crate) const INDEX_NAME_LEN_MAX: usize = 64;
@@ -196,39 +197,58 @@ impl IndexKind {
     }
 }
 
-/// One thing with a level: an index, or an asset in the place of one.
+/// One thing with a level: an index, or an asset in the place of one. `A` is how the asset is named: by its id or, in a
+/// request, by [`AssetName`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum Subject<A = AssetId> {
     Index(IndexCode),
     /// An asset, whose price is the level.
-    Asset(AssetCode),
+    Asset(A),
+}
+
+impl<A> Subject<A> {
+    /// The same subject with the asset named otherwise; `None` if the asset has no such name.
+    pub fn resolve<B>(&self, name: impl FnOnce(&A) -> Option<B>) -> Option<Subject<B>> {
+        match self {
+            Self::Index(code) => Some(Subject::Index(code.clone())),
+            Self::Asset(asset) => name(asset).map(Subject::Asset),
+        }
+    }
 }
 
 impl Subject {
-    /// Reads an index's code, an asset's ticker, or `asset:<ticker>` for an asset that is called like an index.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.split_once(':') {
-            Some((prefix, ticker)) if prefix.eq_ignore_ascii_case(ASSET) => AssetCode::parse(ticker).map(Self::Asset),
-            _ => IndexCode::parse(text).map(Self::Index).or_else(|| AssetCode::parse(text).map(Self::Asset)),
-        }
-    }
-
     /// Under what name its histories are stored.
     pub fn series_subject(&self) -> SmolStr {
         match self {
             Self::Index(code) => code.0.clone(),
-            Self::Asset(code) => asset_subject(code),
+            Self::Asset(id) => asset_subject(id),
+        }
+    }
+
+    /// The subject whose histories are stored under that name.
+    pub fn of_series(text: &str) -> Option<Self> {
+        match text.strip_prefix(ID) {
+            Some(id) => AssetId::parse(id).map(Self::Asset),
+            None => IndexCode::parse(text).map(Self::Index),
         }
     }
 }
 
-/// Under what name an asset's histories are stored: its ticker, with `asset:` before it where an index is called the same.
-pub fn asset_subject(asset: &AssetCode) -> SmolStr {
-    let text = asset.as_str();
-    match IndexCode::parse(text) {
-        Some(_) => format_smolstr!("{ASSET}:{text}"),
-        None => text.into(),
+impl Subject<AssetName> {
+    /// Reads an index's code or a name of an asset. `asset:SPX` is an asset that is called like an index.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some((prefix, ticker)) if prefix.eq_ignore_ascii_case(ASSET) => {
+                AssetCode::parse(ticker).map(|ticker| Self::Asset(AssetName::Ticker(ticker)))
+            }
+            _ => IndexCode::parse(text).map(Self::Index).or_else(|| AssetName::parse(text).map(Self::Asset)),
+        }
     }
+}
+
+/// Under what name an asset's histories are stored: `id:bitcoin`. An index's are stored under its code.
+pub fn asset_subject(asset: &AssetId) -> SmolStr {
+    format_smolstr!("{ID}{asset}")
 }
 
 impl fmt::Display for Subject {
@@ -237,15 +257,27 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What a request may name where it names an index: an index, an asset, or the quotient of two of these.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Expression {
-    Single(Subject),
-    /// The numerator and the denominator.
-    Quotient(Subject, Subject),
+impl fmt::Display for Subject<AssetName> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(code) => f.write_str(code.as_str()),
+            Self::Asset(AssetName::Ticker(ticker)) if IndexCode::parse(ticker.as_str()).is_some() => {
+                write!(f, "{ASSET}:{ticker}")
+            }
+            Self::Asset(name) => name.fmt(f),
+        }
+    }
 }
 
-impl Expression {
+/// What a request may name where it names an index: an index, an asset, or the quotient of two of these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Expression<A = AssetId> {
+    Single(Subject<A>),
+    /// The numerator and the denominator.
+    Quotient(Subject<A>, Subject<A>),
+}
+
+impl Expression<AssetName> {
     /// Reads `RUT`, `BTC`, `OTHERS/BTC`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('/') {
@@ -255,7 +287,9 @@ impl Expression {
             }
         }
     }
+}
 
+impl<A> Expression<A> {
     pub fn kind(&self) -> IndexKind {
         match self {
             Self::Single(Subject::Index(code)) => code.kind(),
@@ -265,7 +299,7 @@ impl Expression {
     }
 
     /// Its one or two sides, the numerator first.
-    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject<A>> {
         let (first, second) = match self {
             Self::Single(subject) => (subject, None),
             Self::Quotient(numerator, denominator) => (numerator, Some(denominator)),
@@ -274,7 +308,7 @@ impl Expression {
     }
 }
 
-impl fmt::Display for Expression {
+impl fmt::Display for Expression<AssetName> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Single(subject) => subject.fmt(f),
@@ -327,9 +361,11 @@ mod tests {
 
     #[test]
     fn an_asset_and_an_index_of_one_name_keep_their_histories_apart() {
-        let asset = AssetCode::parse("SPX").expect("a ticker");
-        let index = IndexCode::parse("SPX").expect("an index");
-        assert_ne!(Subject::Asset(asset).series_subject(), Subject::Index(index).series_subject());
+        let asset = Subject::Asset(AssetId::parse("spx").expect("an id"));
+        let index = Subject::Index(IndexCode::parse("SPX").expect("an index"));
+        for subject in [asset, index] {
+            assert_eq!(Subject::of_series(&subject.series_subject()), Some(subject));
+        }
     }
 
     #[test]

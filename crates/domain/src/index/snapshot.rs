@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use super::code::{IndexCode, IndexKind};
 use crate::provenance::{ContributionStatus, Derivation};
 use crate::stored::{self, codes};
-use crate::{AssetCode, Decimal, Timestamp};
+use crate::{AssetCode, AssetId, Decimal, Timestamp};
 
 /// Where a market is in its day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,12 +86,15 @@ codes!(ExclusionReason {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Exclusion {
     #[n(0)]
-    pub asset: AssetCode,
+    pub asset_id: AssetId,
     #[n(1)]
     pub reason: ExclusionReason,
     /// The reason in words.
     #[cbor(n(2), with = "stored")]
     pub message: SmolStr,
+    /// Its ticker.
+    #[n(3)]
+    pub asset: AssetCode,
 }
 
 /// An index's level and everything derived from it. Percentages are per cent; what is unknown is absent.
@@ -238,7 +241,7 @@ pub struct IndexMethodology {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct IndexConstituent {
     #[n(0)]
-    pub asset: AssetCode,
+    pub asset_id: AssetId,
     /// Its share, 0 to 1.
     #[n(1)]
     pub weight: f64,
@@ -257,6 +260,9 @@ pub struct IndexConstituent {
     /// True when its value is stale; it counts all the same.
     #[n(6)]
     pub stale: bool,
+    /// Its ticker.
+    #[n(7)]
+    pub asset: AssetCode,
 }
 
 /// What one source says about an index's level.

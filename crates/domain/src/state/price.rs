@@ -4,13 +4,13 @@ use minicbor::{Decode, Encode};
 use smol_str::SmolStr;
 
 use crate::provenance::{Aggregation, Derivation};
-use crate::{AssetCode, Decimal, Timestamp, stored};
+use crate::{AssetCode, AssetId, Decimal, Timestamp, stored};
 
 /// An asset's price and everything derived from it. Percentages are per cent (1.3 is 1.3 %); what is unknown is absent.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct PriceSnapshot {
     #[n(0)]
-    pub asset: AssetCode,
+    pub asset_id: AssetId,
     #[cbor(n(1), with = "stored", has_nil)]
     pub name: Option<SmolStr>,
     /// Aggregate price of one unit, in US dollars.
@@ -78,6 +78,9 @@ pub struct PriceSnapshot {
     /// How each derived figure came about.
     #[n(23)]
     pub derivations: Vec<Derivation>,
+    /// The asset's ticker: a handle that resolves to the id and may change.
+    #[n(24)]
+    pub asset: AssetCode,
 }
 
 /// The highest price ever seen.

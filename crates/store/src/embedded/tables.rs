@@ -32,7 +32,8 @@ const SERIES: TableDefinition<&str, (u64, i64, i64)> = TableDefinition::new("ser
 /// One row: the version of all of these.
 const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("format");
 
-const FORMAT_VERSION: u32 = 1;
+/// Version 1 had no asset ids.
+const FORMAT_VERSION: u32 = 2;
 
 /// The open database. Dropping it makes everything durable and closes it.
 pub(super) struct Tables {
@@ -95,7 +96,9 @@ impl Tables {
                 }
                 Some(FORMAT_VERSION) => {}
                 Some(other) => {
-                    let text = format!("its format is {other}, and this version reads {FORMAT_VERSION}");
+                    let text = format!(
+                        "its format is {other} and this version reads {FORMAT_VERSION}: use an empty data directory"
+                    );
                     return Err(StoreError::Unavailable(text));
                 }
             }

@@ -10,7 +10,7 @@ use crossmarket_domain::index::*;
 use crossmarket_domain::long_short::*;
 use crossmarket_domain::observation::OpenInterestUnit;
 use crossmarket_domain::state::*;
-use crossmarket_domain::{Decimal, Instrument, InstrumentKind, LongShortKind, Period};
+use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period};
 
 /// States with everything in them, each optional part there or not, from a seed.
 struct Maker(SmallRng);
@@ -27,6 +27,10 @@ impl Maker {
     fn text(&mut self) -> SmolStr {
         let texts = ["", "binance", "BTC/USDT:perpetual", "ünï çødé", "a text too long to be kept inline: 0123456789"];
         texts[self.0.random_range(0..texts.len())].into()
+    }
+
+    fn id(&mut self) -> AssetId {
+        AssetId::parse(&format!("a{}", self.0.random_range(0..1000))).expect("an id")
     }
 
     fn code(&mut self) -> AssetCode {
@@ -66,6 +70,7 @@ impl Maker {
 
     fn price(&mut self) -> PriceSnapshot {
         PriceSnapshot {
+            asset_id: self.id(),
             asset: self.code(),
             name: self.maybe(Self::text),
             price: self.maybe(Self::decimal),
@@ -149,6 +154,7 @@ impl Maker {
         use AssetKind::*;
         use InstrumentKind::*;
         AssetInfo {
+            asset_id: self.id(),
             asset: self.code(),
             name: self.maybe(Self::text),
             kind: [Coin, Stablecoin, Wrapped, Staked, AssetBacked, Fiat][self.0.random_range(0..6)],
@@ -164,10 +170,26 @@ impl Maker {
                     kind: kinds[maker.0.random_range(0..6)],
                     multiplier: maker.0.random(),
                 };
-                (maker.text(), instrument)
+                let rules = [
+                    MappingRule::Ticker,
+                    MappingRule::Registry,
+                    MappingRule::Configuration,
+                    MappingRule::FormerTicker,
+                    MappingRule::Price,
+                ];
+                let states = [MappingState::Provisional, MappingState::Confirmed, MappingState::Conflict];
+                InstrumentMapping {
+                    venue: maker.text(),
+                    instrument,
+                    rule: rules[maker.0.random_range(0..5)],
+                    state: states[maker.0.random_range(0..3)],
+                    price_ratio: maker.maybe(Self::float),
+                    since: maker.time(),
+                }
             }),
             history_start: self.maybe(Self::time),
             history_day_count: self.0.random(),
+            aliases: self.some(Self::text),
         }
     }
 
@@ -205,6 +227,7 @@ impl Maker {
             }),
             closed_until: self.maybe(Self::time),
             constituents: self.some(|maker| IndexConstituent {
+                asset_id: maker.id(),
                 asset: maker.code(),
                 weight: maker.float(),
                 market_cap: maker.maybe(Self::decimal),
@@ -242,6 +265,7 @@ impl Maker {
             proxy_for: self.maybe(Self::text),
             operands: self.some(Self::text),
             excluded: self.some(|maker| Exclusion {
+                asset_id: maker.id(),
                 asset: maker.code(),
                 reason: [Stablecoin, InsufficientHistory, NoMarketCap][maker.0.random_range(0..3)],
                 message: maker.text(),
@@ -290,7 +314,7 @@ impl Maker {
 
     fn long_short_key(&mut self) -> LongShortKey {
         LongShortKey {
-            asset: self.code(),
+            asset: self.id(),
             kind: LongShortKind::ALL[self.0.random_range(0..5)],
             period: Period::ALL[self.0.random_range(0..6)],
             venue: self.maybe(Self::text),
@@ -312,6 +336,7 @@ impl Maker {
             day_before: self.maybe(|maker| DayBefore { time: maker.time(), ratio: maker.float() }),
             method: [OpenInterestWeightedMean, Mean, SingleVenue, LastKnown][self.0.random_range(0..4)],
             contributions: self.some(Self::long_short_contribution),
+            ticker: self.code(),
         }
     }
 
@@ -335,8 +360,8 @@ impl Maker {
 
     fn entry(&mut self) -> Entry {
         let (key, body) = match self.0.random_range(0..5) {
-            0 => (Key::Price(self.code()), Body::Price(Box::new(self.price()))),
-            1 => (Key::Asset(self.code()), Body::Asset(Box::new(self.asset()))),
+            0 => (Key::Price(self.id()), Body::Price(Box::new(self.price()))),
+            1 => (Key::Asset(self.id()), Body::Asset(Box::new(self.asset()))),
             2 => (Key::LongShort(self.long_short_key()), Body::LongShort(Box::new(self.long_short()))),
             3 => (Key::Index(self.index_code()), Body::Index(Box::new(self.index()))),
             _ => (Key::Feed(self.text(), Feed::ALL[self.0.random_range(0..7)]), Body::Feed(Box::new(self.feed()))),
@@ -413,11 +438,12 @@ proptest! {
 
 #[test]
 fn names_are_these() {
-    let btc = AssetCode::parse("BTC").expect("a code");
-    assert_eq!(key_name(&Key::Price(btc.clone())), "price:BTC");
-    assert_eq!(key_name(&Key::Asset(btc.clone())), "asset:BTC");
+    let btc = AssetId::parse("bitcoin").expect("an id");
+    assert_eq!(key_name(&Key::Price(btc.clone())), "price:bitcoin");
+    assert_eq!(key_name(&Key::Asset(btc.clone())), "asset:bitcoin");
     let (kind, period) = (LongShortKind::TakerVolume, Period::FourHours);
-    for (venue, name) in [(None, "long-short:taker-volume:4h:BTC"), (Some("okx"), "long-short:taker-volume:4h:okx:BTC")]
+    for (venue, name) in
+        [(None, "long-short:taker-volume:4h:bitcoin"), (Some("okx"), "long-short:taker-volume:4h:okx:bitcoin")]
     {
         let key = Key::LongShort(LongShortKey { asset: btc.clone(), kind, period, venue: venue.map(SmolStr::from) });
         assert_eq!(key_name(&key), name);
@@ -429,10 +455,14 @@ fn names_are_these() {
     let category = Key::Index(IndexCode::parse("category:privacy-coins").expect("a code"));
     assert_eq!(key_name(&category), "index:category:privacy-coins");
     assert_eq!(parse_key("index:category:privacy-coins").expect("a key"), category);
-    let check = |kind, expected: &str| assert_eq!(series_name(&SeriesKey { subject: "BTC".into(), kind }), expected);
-    check(SeriesKind::Candles(CandleInterval::OneHour), "candles:1h:BTC");
-    check(SeriesKind::DailyMarketCap, "market-cap:1d:BTC");
-    check(SeriesKind::Sampled("global-account:aggregate:1h".into()), "sampled:27:global-account:aggregate:1h:BTC");
+    let check =
+        |kind, expected: &str| assert_eq!(series_name(&SeriesKey { subject: "id:bitcoin".into(), kind }), expected);
+    check(SeriesKind::Candles(CandleInterval::OneHour), "candles:1h:id:bitcoin");
+    check(SeriesKind::DailyMarketCap, "market-cap:1d:id:bitcoin");
+    check(
+        SeriesKind::Sampled("global-account:aggregate:1h".into()),
+        "sampled:27:global-account:aggregate:1h:id:bitcoin",
+    );
 }
 
 type WriteState<'a> = &'a dyn Fn(&mut Encoder<&mut Vec<u8>>);
@@ -467,13 +497,13 @@ fn unknown_fields_are_skipped() {
         minicbor::encode(AssetInfo { kind: AssetKind::Coin, history_day_count: 9, ..made }, &mut asset)
             .expect("encoded");
         // The asset's array gets three more elements.
-        assert_eq!(asset[0], 0x80 + 9, "an array of nine");
+        assert_eq!(asset[0], 0x80 + 11, "an array of eleven");
         asset[0] += 3;
         encoder.writer_mut().extend_from_slice(&asset);
         encoder.array(3).expect("encoded").u8(1).expect("encoded").u8(2).expect("encoded").u8(3).expect("encoded");
         encoder.null().expect("encoded").str("added").expect("encoded").f64(1.5).expect("encoded");
     };
-    let bytes = encoded("asset:BTC", Some(&state), true);
+    let bytes = encoded("asset:bitcoin", Some(&state), true);
     let (entry, _) = decode_entry(&bytes).expect("readable");
     let is_coin = |asset: &AssetInfo| asset.kind == AssetKind::Coin && asset.history_day_count == 9;
     assert!(matches!(entry.state.expect("a state").body, Body::Asset(asset) if is_coin(&asset)));
@@ -499,7 +529,7 @@ fn optional_fields_may_be_missing() {
 
 #[test]
 fn a_trace_that_is_none_is_passed_over() {
-    let (entry, _) = decode_entry(&encoded("price:BTC", None, false)).expect("readable");
+    let (entry, _) = decode_entry(&encoded("price:bitcoin", None, false)).expect("readable");
     assert_eq!((entry.revision, entry.trace), (7, None));
 }
 
@@ -517,14 +547,14 @@ fn what_is_missing_or_unknown_is_corrupt() {
     let empty = |encoder: &mut Encoder<&mut Vec<u8>>| {
         encoder.array(0).expect("encoded");
     };
-    refused(&encoded("price:BTC", Some(&empty), false), "missing value");
+    refused(&encoded("price:bitcoin", Some(&empty), false), "missing value");
     // A kind of body that is not known must not look like a removal.
     let unknown_body = |encoder: &mut Encoder<&mut Vec<u8>>| {
         let times = encoder.array(6).and_then(|encoder| encoder.i64(1)?.i64(2)?.i64(3));
         times.and_then(|encoder| encoder.encode(Duration::ZERO)?.bool(false)).expect("encoded");
         encoder.array(2).and_then(|encoder| encoder.u8(99)?.null()).expect("encoded");
     };
-    refused(&encoded("price:BTC", Some(&unknown_body), false), "unknown");
+    refused(&encoded("price:bitcoin", Some(&unknown_body), false), "unknown");
 }
 
 /// An unknown value of an optional enum is no reason to misread what follows.
@@ -542,11 +572,19 @@ fn unknown_values_of_enums_are_refused() {
     assert!(error.contains("unknown IndexWeighting 9"), "{error}");
 }
 
-/// Seeds of another format would teach the fuzzer nothing.
+/// Seeds of another format would teach the fuzzer nothing. `UPDATE_SEEDS=1` writes them again.
 #[test]
 fn the_fuzzer_s_seeds_are_entries_of_this_format() {
     for seed in ["price", "asset", "long-short", "index", "feed", "removal"] {
         let path = format!("{}/../../fuzz/corpus/store-encoding/{seed}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            let is_it = |entry: &Entry| match seed {
+                "removal" => entry.state.is_none(),
+                kind => entry.state.is_some() && key_name(&entry.key).starts_with(&format!("{kind}:")),
+            };
+            let entry = (0..).map(entry_of).find(is_it).expect("each kind comes up");
+            std::fs::write(&path, encode_entry(&entry, 7)).expect("fuzz/ is writable");
+        }
         let bytes = std::fs::read(&path).expect("a seed");
         let (entry, epoch) = decode_entry(&bytes).unwrap_or_else(|error| panic!("{seed}: {error}"));
         assert_eq!(encode_entry(&entry, epoch), bytes, "{seed}");
@@ -570,7 +608,7 @@ fn a_snapshot_of_ten_venues_is_compact() {
         .collect();
     let body = Body::Price(Box::new(price));
     let entry = Entry {
-        key: Key::Price(AssetCode::parse("BTC").expect("a code")),
+        key: Key::Price(AssetId::parse("bitcoin").expect("an id")),
         revision: 1,
         state: Some(maker.state(body)),
         trace: None,

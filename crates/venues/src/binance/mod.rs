@@ -74,6 +74,7 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 5,
         },
     }),
+    codes: &[("YOYO", "YOYOW")],
     ..Profile::NONE
 };
 

@@ -112,6 +112,13 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 10,
         },
     }),
+    codes: &[
+        ("APX", "AstroPepeX"),
+        ("DEGEN", "DegenReborn"),
+        ("EVA", "Evadore"),
+        ("JADE", "Jade Protocol"),
+        ("TONCOIN", "TON"),
+    ],
     ..Profile::NONE
 };
 

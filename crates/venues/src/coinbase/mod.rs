@@ -50,6 +50,7 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 8,
         },
     }),
+    codes: &[("CGLD", "CELO")],
     ..Profile::NONE
 };
 

@@ -74,6 +74,16 @@ const PROFILE: Profile = Profile {
     ],
     limits: &[RateLimit::of(MARKET, 10, 1), RateLimit::of(SWAP_REFERENCE, 240, 3)],
     long_short_kinds: &[LongShortKind::TopTraderAccount, LongShortKind::TopTraderPosition],
+    codes: &[
+        ("BIFI", "BITCOINFILE"),
+        ("FUD", "FTX Users Debt"),
+        ("GET", "THEMIS"),
+        ("HIT", "HITCHAIN"),
+        ("NGL", "GFNGL"),
+        ("PNT", "PENTA"),
+        ("SBTC", "SUPERBITCOIN"),
+        ("SOUL", "SOULSAVER"),
+    ],
     ..Profile::NONE
 };
 

@@ -125,6 +125,7 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 10,
         },
     }),
+    codes: &[("FEE", "KFEE"), ("LUNA", "LUNC"), ("LUNA2", "LUNA"), ("REP", "REPV1"), ("UST", "USTC")],
     ..Profile::NONE
 };
 

@@ -38,6 +38,25 @@ const PROFILE: Profile = Profile {
     rest_url: "https://api.mexc.com",
     feeds: &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles)],
     limits: &[RateLimit::of(TICKERS, 20, 1), RateLimit::of(CANDLES, 20, 1)],
+    codes: &[
+        ("BEYONDPROTOCOL", "BEYOND"),
+        ("BIFI", "BIFIF"),
+        ("BYN", "BEYONDFI"),
+        ("COFI", "COFIX"),
+        ("DFI", "DFISTARTER"),
+        ("DFT", "DFUTURE"),
+        ("EGC", "EGORASCREDIT"),
+        ("FLUX", "FLUX1"),
+        ("FLUX1", "FLUX"),
+        ("FREE", "FREEROSSDAO"),
+        ("GMT", "GMTTOKEN"),
+        ("HERO", "STEPHERO"),
+        ("MIMO", "MIMOSA"),
+        ("PROS", "PROSFINANCE"),
+        ("SIN", "SINCITYTOKEN"),
+        ("SOUL", "SOULSWAP"),
+        ("STEPN", "GMT"),
+    ],
     ..Profile::NONE
 };
 

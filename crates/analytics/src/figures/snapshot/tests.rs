@@ -8,7 +8,7 @@ use crate::rates::{Rate, RateSource, RateTable};
 use crate::returns::Candles;
 use crossmarket_domain::observation::MarketCap;
 use crossmarket_domain::state::AggregationMethod;
-use crossmarket_domain::{AssetCode, CandleInterval, Decimal, Instrument};
+use crossmarket_domain::{AssetCode, AssetId, CandleInterval, Decimal, Instrument};
 
 const NOW: &str = "2026-01-15T12:00:30Z";
 
@@ -33,13 +33,15 @@ fn price(age_seconds: u64) -> Aggregate {
         event_time: time(NOW) - Duration::from_secs(age_seconds),
         receive_time: time(NOW),
         budget: Duration::from_secs(60),
+        contradicted: false,
         simulated: false,
     };
     Aggregator::new(Settings::default()).aggregate(&[quote], &rates, None, time(NOW))
 }
 
-fn inputs(asset: &AssetCode, aggregate: Aggregate) -> SnapshotInputs<'_> {
+fn inputs((asset_id, asset): &(AssetId, AssetCode), aggregate: Aggregate) -> SnapshotInputs<'_> {
     SnapshotInputs {
+        asset_id,
         asset,
         name: None,
         aggregate,
@@ -51,8 +53,8 @@ fn inputs(asset: &AssetCode, aggregate: Aggregate) -> SnapshotInputs<'_> {
     }
 }
 
-fn code() -> AssetCode {
-    AssetCode::parse("X").expect("valid")
+fn code() -> (AssetId, AssetCode) {
+    (AssetId::parse("x").expect("valid"), AssetCode::parse("X").expect("valid"))
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn quote(venue: &str, against: &str, price: &str, volume: Option<i64>) -> Quote 
         event_time: now(),
         receive_time: now(),
         budget: Duration::from_secs(30),
+        contradicted: false,
         simulated: false,
     }
 }

@@ -14,11 +14,11 @@ use crate::indices::owner::*;
 use crate::indices::{BasketDefinition, Members, PublishedMarketCap};
 use crossmarket_analytics::basket::{Schedule, Weighting};
 use crossmarket_analytics::daily::{Daily, Day};
-use crossmarket_domain::Decimal;
-use crossmarket_domain::index::IndexConstituent;
+use crossmarket_domain::index::{IndexConstituent, asset_subject};
 use crossmarket_domain::state::PriceSnapshot;
+use crossmarket_domain::{AssetName, Decimal};
 use crossmarket_image::histories::History;
-use crossmarket_image::testing::{TextEncoder, code, priced, snapshot, state};
+use crossmarket_image::testing::{TextEncoder, id, priced, snapshot, state};
 use crossmarket_image::{Change, ImageSettings, Position};
 
 const ASSET_COUNT: usize = 9;
@@ -98,7 +98,8 @@ fn priced_at(asset: &str, price: f64, market_cap: f64, categories: &[&str]) -> P
 
 /// Baskets of the assets whose bit is set, one of each kind.
 fn configured(set: usize) -> Vec<BasketDefinition> {
-    let assets: Vec<AssetCode> = (0..ASSET_COUNT).filter(|at| set & (1 << at) != 0).map(|at| code(&name(at))).collect();
+    let chosen = (0..ASSET_COUNT).filter(|at| set & (1 << at) != 0);
+    let assets: Vec<AssetName> = chosen.map(|at| AssetName::Id(id(&name(at)))).collect();
     let basket = |name: &str, weighting, schedule| BasketDefinition {
         index: IndexCode::parse(&format!("basket:{name}")).expect("a name"),
         members: Members::Assets(assets.clone()),
@@ -132,7 +133,7 @@ impl World {
         histories.put(sizes.iter().enumerate().map(|(at, (price, market_cap))| {
             let column = |value: f64| Daily::new([(yesterday, value)]);
             let history = History { closes: column(*price), market_caps: column(*market_cap), ..History::default() };
-            (name(at).as_str().into(), Arc::new(history))
+            (asset_subject(&id(&name(at))), Arc::new(history))
         }));
         let listing = |(at, (price, market_cap)): (usize, &(f64, f64))| Listing {
             price: *price,
@@ -183,8 +184,8 @@ impl World {
             // The move is not seen: the last price counts.
             return 1.0;
         }
-        let moved = code(&name(*at));
-        let held = self.published[index].constituents.iter().find(|constituent| constituent.asset == moved);
+        let moved = id(&name(*at));
+        let held = self.published[index].constituents.iter().find(|constituent| constituent.asset_id == moved);
         1.0 + held.map_or(0.0, |held| held.weight * (factor - 1.0))
     }
 

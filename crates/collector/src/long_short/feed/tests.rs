@@ -11,7 +11,7 @@ use crate::transport::rate_limit::RateLimiters;
 use crossmarket_clock::Clock;
 use crossmarket_domain::series::{LongShortSeriesNames, SeriesKey, SeriesKind};
 use crossmarket_domain::state::FeedState;
-use crossmarket_domain::{AssetCode, LongShortKind};
+use crossmarket_domain::{AssetId, LongShortKind};
 use crossmarket_store::EmbeddedStore;
 use crossmarket_venues::{self as venues, Response};
 
@@ -200,7 +200,7 @@ struct Running {
     link: VenueLink,
     ratios: Arc<FeedMonitor>,
     open_interest: Arc<FeedMonitor>,
-    perpetuals: watch::Receiver<Arc<[(u32, Instrument)]>>,
+    perpetuals: watch::Receiver<Arc<[RatioInstrument]>>,
 }
 
 /// Starts venues; drains their events and counts them by venue and feed.
@@ -218,8 +218,9 @@ impl Bench {
         let stop = CancellationToken::new();
         let (events, mut receiver) = mpsc::channel(16);
         let target = |number: u32| Target {
-            asset: AssetCode::parse(&format!("A{number}X")).expect("a ticker"),
+            asset: AssetId::parse(&format!("a{number}x")).expect("an id"),
             instruments: Vec::new(),
+            codes: (0..VENUES.len() as u16).map(|venue| (venue, format!("A{number}X").into())).collect(),
         };
         let (sender, targets) = watch::channel::<Arc<[Target]>>((1..=asset_count).map(target).collect());
         let mut running = Vec::new();
@@ -246,7 +247,7 @@ impl Bench {
                 Arc::new(FeedMonitor::new(venue.id(), feed, interval, true, false, limiters.clone(), clock))
             };
             let (ratios, open_interest) = (monitor(Feed::LongShortRatios), monitor(Feed::OpenInterest));
-            let (instruments, perpetuals) = watch::channel::<Arc<[(u32, Instrument)]>>(Arc::from([]));
+            let (instruments, perpetuals) = watch::channel::<Arc<[RatioInstrument]>>(Arc::from([]));
             let feed = LongShortFeed {
                 link: link.clone(),
                 ratios: Arc::clone(&ratios),
@@ -415,7 +416,7 @@ async fn a_venue_that_misbehaves_is_counted_and_holds_up_nobody() {
 /// Number of stored 5-minute readings of a series within the last `hours`.
 async fn stored(store: &Arc<dyn Store>, venue: Option<&str>, now: Timestamp, hours: u32) -> usize {
     let names = LongShortSeriesNames::of(LongShortKind::GlobalAccount, Period::FiveMinutes, venue);
-    let key = SeriesKey { subject: "A1X".into(), kind: SeriesKind::Sampled(names.long_share) };
+    let key = SeriesKey { subject: "id:a1x".into(), kind: SeriesKind::Sampled(names.long_share) };
     let until = now.floor_to(Period::FiveMinutes.duration());
     store.points(&key, until - Duration::from_secs(3_600) * hours, until).await.expect("a store in memory").len()
 }

@@ -13,15 +13,19 @@ use crossmarket_domain::long_short::{
 use crossmarket_domain::observation::OpenInterestUnit;
 use crossmarket_domain::state::{Body, Key, State};
 use crossmarket_domain::time::HOUR;
-use crossmarket_domain::{AssetCode, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId};
+use crossmarket_domain::{
+    AssetCode, AssetId, Decimal, Instrument, InstrumentKind, LongShortKind, Period, Timestamp, VenueId,
+};
 use crossmarket_store::Update;
 
 /// Older open interest has no weight. It is polled at least once an hour.
 pub(super) const OPEN_INTEREST_FRESH_FOR: Duration = HOUR.saturating_mul(3);
 
 /// What other parts of the collector know of an asset.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AssetContext {
+    /// The ticker; `None` if the asset is not tracked.
+    pub ticker: Option<AssetCode>,
     /// Rank by market cap.
     pub rank: Option<u32>,
     /// RSI over 14 daily closes.
@@ -172,10 +176,10 @@ impl AtVenue {
 
     pub(super) fn state(
         &mut self,
-        code: &AssetCode,
+        code: &AssetId,
         place: usize,
         reading: &Reading,
-        context: AssetContext,
+        context: &AssetContext,
         simulated: bool,
         now: Timestamp,
     ) -> Option<Update> {
@@ -204,6 +208,7 @@ impl AtVenue {
             day_before,
             method: LongShortMethod::SingleVenue,
             contributions,
+            ticker: context.ticker.clone()?,
         };
         let state = State {
             event_time,
@@ -217,7 +222,7 @@ impl AtVenue {
     }
 }
 
-pub(super) fn key(code: &AssetCode, kind: LongShortKind, period: Period, venue: Option<VenueId>) -> LongShortKey {
+pub(super) fn key(code: &AssetId, kind: LongShortKind, period: Period, venue: Option<VenueId>) -> LongShortKey {
     LongShortKey { asset: code.clone(), kind, period, venue: venue.map(|venue| SmolStr::new_static(venue.as_str())) }
 }
 

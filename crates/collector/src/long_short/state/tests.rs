@@ -1,5 +1,5 @@
 use crate::long_short::state::*;
-use crossmarket_domain::InstrumentKind;
+use crossmarket_domain::{AssetCode, InstrumentKind};
 
 const VENUES: [(u16, &str, &[LongShortKind]); 3] = [
     (0, "alpha", &[LongShortKind::GlobalAccount, LongShortKind::TopTraderAccount]),
@@ -15,8 +15,8 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_768_478_400 + seconds)
 }
 
-fn btc() -> AssetCode {
-    AssetCode::parse("BTC").expect("valid")
+fn btc() -> AssetId {
+    AssetId::parse("bitcoin").expect("valid")
 }
 
 fn instrument(multiplier: u32) -> Arc<Instrument> {
@@ -50,7 +50,7 @@ fn interest(state: &mut RatioState, venue: u16, amount: i64, usd: Option<i64>, m
 }
 
 fn updates(state: &mut RatioState, now: i64) -> Vec<LongShortRatio> {
-    let context = |_: &AssetCode| AssetContext { rank: Some(1), rsi_14d: Some(60.0) };
+    let context = |_: &AssetId| AssetContext { ticker: AssetCode::parse("BTC"), rank: Some(1), rsi_14d: Some(60.0) };
     let ratio = |(_, state): Update| match state.map(|state| state.body) {
         Some(Body::LongShort(ratio)) => *ratio,
         other => panic!("no ratio: {other:?}"),
@@ -130,7 +130,7 @@ fn the_change_is_against_the_day_before() {
     assert!((change - (0.74 / 0.26 - 1.0)).abs() < 1e-5, "{change}");
     let points = state.take_points();
     let name = SeriesKind::Sampled("global-account:alpha:1h".into());
-    let stored = &points[&SeriesKey { subject: "BTC".into(), kind: name }];
+    let stored = &points[&SeriesKey { subject: "id:bitcoin".into(), kind: name }];
     assert_eq!(stored.len(), 25);
     assert_eq!(stored[0].value, Decimal::parse("0.5").expect("valid"));
 }
