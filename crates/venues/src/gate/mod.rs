@@ -89,6 +89,26 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 10,
         },
     }),
+    codes: &[
+        ("88MPH", "MPH"),
+        ("ASS", "ASSF"),
+        ("AXIS", "AXISDEFI"),
+        ("BIFI", "BITCOINFILE"),
+        ("BOX", "DEFIBOX"),
+        ("BYN", "BEYONDFI"),
+        ("EGG", "GOOSEFINANCE"),
+        ("GTC_BSC", "GAMECOM_BSC"),
+        ("GTC_HT", "GAMECOM_HT"),
+        ("HIT", "HITCHAIN"),
+        ("MM", "MILLION"),
+        ("MPH", "MORPHER"),
+        ("ORT", "XREATORS"),
+        ("POINT", "GATEPOINT"),
+        ("RAI", "RAIREFLEXINDEX"),
+        ("SBTC", "SUPERBITCOIN"),
+        ("TNC", "TRINITYNETWORKCREDIT"),
+        ("VAI", "VAIOT"),
+    ],
     ..Profile::NONE
 };
 
@@ -129,7 +149,9 @@ impl Venue for Gate {
         let mut builder = ResponseBuilder::new(ask);
         match ask.feed {
             Feed::Tickers => {
-                wire::each_object(&mut reader, &mut builder, |reader, builder| read_ticker(reader, builder, Ok(None)))?;
+                wire::each_object(&mut reader, &mut builder, |reader, builder| {
+                    read_ticker(reader, builder, Market::Spot, Ok(None))
+                })?;
             }
             Feed::LongShortRatios | Feed::OpenInterest => {
                 wire::each_object(&mut reader, &mut builder, |reader, builder| {
@@ -184,12 +206,12 @@ fn refusal(reader: &mut Reader<'_>) -> Result<VenueError, JsonError> {
 fn read_ticker(
     reader: &mut Reader<'_>,
     builder: &mut ResponseBuilder<'_>,
+    mut market: Market,
     frame_time: Result<Option<Timestamp>, Failure>,
 ) -> Result<(), JsonError> {
     let mut entry = TickerEntry::default();
     let mut symbol = Scalar::Missing;
     let mut book_time = Scalar::Missing;
-    let mut market = Market::Spot;
     let mut is_book = false;
     reader.object(|reader, key| {
         let value = reader.scalar()?;
@@ -371,8 +393,12 @@ impl StreamingVenue for Gate {
         match (channel.bytes(), event.bytes()) {
             (b"spot.pong" | b"futures.pong", _) => return Ok(Frame::Alive),
             (_, b"subscribe") => return Ok(Frame::Subscribed),
-            (b"spot.tickers" | b"futures.tickers" | b"spot.book_ticker" | b"futures.book_ticker", b"update") => {
-                one_or_more(result?, &mut builder, |reader, builder| read_ticker(reader, builder, frame_time))?;
+            (
+                channel @ (b"spot.tickers" | b"futures.tickers" | b"spot.book_ticker" | b"futures.book_ticker"),
+                b"update",
+            ) => {
+                let market = if channel.starts_with(b"futures") { Market::Futures } else { Market::Spot };
+                one_or_more(result?, &mut builder, |reader, builder| read_ticker(reader, builder, market, frame_time))?;
             }
             (b"futures.contract_stats", b"update") => {
                 one_or_more(result?, &mut builder, |reader, builder| {

@@ -32,6 +32,7 @@ const PROFILE: Profile = Profile {
     rest_url: "https://api.kucoin.com",
     feeds: &[FeedProfile::of(Feed::Tickers), FeedProfile::of(Feed::Candles)],
     limits: &[RateLimit::of(SCOPE, 2_000, 30)],
+    codes: &[("BIFI", "BIFIF"), ("FUD", "FTX Users' Debt"), ("VAI", "VAIOT"), ("WAX", "WAXP")],
     ..Profile::NONE
 };
 
@@ -158,16 +159,23 @@ impl Kucoin {
         time: Scalar<'_>,
     ) -> Result<(), JsonError> {
         let mut entry = TickerEntry::default();
-        let mut symbol = Scalar::Missing;
+        let (mut symbol, mut name) = (Scalar::Missing, Scalar::Missing);
         reader.object(|reader, key| {
             let value = reader.scalar()?;
             match key {
                 b"symbol" => symbol = value,
+                b"symbolName" => name = value,
                 key => figure(&mut entry, key, value),
             }
             Ok(())
         })?;
-        if let Some(about) = builder.resolve(symbol, |symbol| self.instrument(symbol)) {
+        // After a rename the symbol stays and the name changes: `BCHSV-USDT` is named `BSV-USDT`.
+        let renamed = name.text().filter(|name| !name.is_empty());
+        let instrument = |symbol: &str| match &renamed {
+            Some(name) => self.instrument(name).map(|instrument| Instrument { symbol: symbol.into(), ..instrument }),
+            None => self.instrument(symbol),
+        };
+        if let Some(about) = builder.resolve(symbol, instrument) {
             let statement = time.millis().at("time").and_then(|time| Ok((time, Payload::Ticker(entry.full()?))));
             builder.record(&about, statement);
         }

@@ -62,10 +62,12 @@ const CANDLE_COLUMNS: CandleColumns =
 /// `BTC-USDT` is spot, `BTC-USDT-SWAP` a perpetual, `BTC-USD-260327` a future, `BTC-USD-260327-60000-C` an option.
 fn instrument(symbol: &str) -> Option<Instrument> {
     let mut parts = symbol.split('-');
-    let (base, quote) = (parts.next()?, parts.next()?);
+    let (base, family) = (parts.next()?, parts.next()?);
+    // `BTC-USD_UM-SWAP` is quoted in USD: what follows is the family of the contract, margined in dollars.
+    let (quote, is_family) = family.split_once('_').map_or((family, false), |(quote, _)| (quote, true));
     match (parts.next(), parts.next()) {
         (None, _) => wire::spot_instrument(symbol, base, quote),
-        (Some("SWAP"), None) if quote == "USD" => {
+        (Some("SWAP"), None) if quote == "USD" && !is_family => {
             wire::derivative(symbol, base, quote, InstrumentKind::PerpetualInverse)
         }
         (Some("SWAP"), None) => wire::derivative(symbol, base, quote, InstrumentKind::PerpetualLinear),
@@ -111,6 +113,7 @@ const PROFILE: Profile = Profile {
             messages_per_second_max: 3,
         },
     }),
+    codes: &[("AE", "AET")],
     ..Profile::NONE
 };
 

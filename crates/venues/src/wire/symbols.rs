@@ -3,6 +3,7 @@
 use smol_str::SmolStr;
 
 use crossmarket_domain::instrument::ASSET_CODE_LEN_MAX;
+use crossmarket_domain::registry::Registry;
 use crossmarket_domain::{AssetCode, Instrument, InstrumentKind};
 
 /// Quote assets of symbols without a separator, by their last letter, longest first.
@@ -10,6 +11,8 @@ fn quotes_ending_in(last: u8) -> &'static [&'static str] {
     match last {
         b'C' => &["USDC", "EURC", "BTC"],
         b'D' => &["FDUSD", "BFUSD", "RLUSD", "PYUSD", "BUSD", "TUSD", "USDD", "BVND", "HUSD", "USD", "AUD", "CAD"],
+        // Too short to be told from the end of a ticker: it needs a known base.
+        b'U' => &["U"],
         b'T' => &["USDT", "IDRT", "UST", "DOT", "MNT", "BIT", "HT"],
         b'1' => &["USD1"],
         b'B' => &["RUB", "BNB"],
@@ -32,13 +35,30 @@ fn quotes_ending_in(last: u8) -> &'static [&'static str] {
 }
 
 /// Splits `BTCUSDT` into `BTC` and `USDT` at a known quote asset. `None` when the symbol does not end in one, or
-/// nothing is left before it. The longest match wins: `ABCFDUSD` is quoted in `FDUSD`.
+/// nothing is left before it. Where several quotes fit, the one whose base is a known asset wins, the longest first:
+/// `USDTUSD` is `USDT` in `USD`, not `USD` in `TUSD`. Without a known base the longest quote wins: `ABCFDUSD` is quoted
+/// in `FDUSD`.
 #[inline]
 pub(crate) fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
     let quotes = quotes_ending_in(*symbol.as_bytes().last()?);
-    quotes
-        .iter()
-        .find_map(|quote| symbol.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
+    let split =
+        |quote: &&'static str| symbol.strip_suffix(*quote).filter(|base| !base.is_empty()).map(|base| (base, *quote));
+    let mut splits = quotes.iter().filter_map(split);
+    let longest = splits.next()?;
+    // Nearly every symbol fits one quote, and needs no look at the registry.
+    let is_certain = longest.1.len() > 1 && !splits.clone().any(|_| true);
+    if is_certain {
+        return Some(longest);
+    }
+    let known = std::iter::once(longest).chain(splits).find(|(base, _)| is_known(base));
+    known.or_else(|| (longest.1.len() > 1 && longest.0.len() > 1).then_some(longest))
+}
+
+/// True for the ticker of a registered asset, of now or before, with or without a multiplier.
+fn is_known(base: &str) -> bool {
+    let registry = Registry::shipped();
+    let (base, _) = split_multiplier(base);
+    registry.by_ticker(&base).is_some() || registry.by_former_ticker(&base).is_some()
 }
 
 /// Splits `BTC-USDT` at a separator that occurs exactly once. `None` when it does not or a side is empty.
@@ -47,12 +67,20 @@ pub(crate) fn split_at(symbol: &str, separator: char) -> Option<(&str, &str)> {
     (!base.is_empty() && !quote.is_empty() && !quote.contains(separator)).then_some((base, quote))
 }
 
-/// Splits the multiplier off a perpetual's base: `1000PEPE` is 1000 × `PEPE`, `SHIB1000` is 1000 × `SHIB`, `1MBABYDOGE`
-/// is 1,000,000 × `BABYDOGE`. Only powers of ten from 1000 to 1,000,000 count, so `1INCH` and `C98` are not split.
+/// Splits the multiplier off a base: `1000PEPE` is 1000 × `PEPE`, `SHIB1000` is 1000 × `SHIB`, `1MBABYDOGE`
+/// is 1,000,000 × `BABYDOGE`. Only powers of ten from 1000 to 10,000,000 count, so `1INCH` and `C98` are not split.
 pub(crate) fn split_multiplier(base: &str) -> (SmolStr, u32) {
-    for (text, multiplier) in
-        [("1000000", 1_000_000), ("100000", 100_000), ("10000", 10_000), ("1000", 1_000), ("1M", 1_000_000)]
-    {
+    if !base.contains("1000") && !base.starts_with("1M") {
+        return (SmolStr::new(base), 1);
+    }
+    for (text, multiplier) in [
+        ("10000000", 10_000_000),
+        ("1000000", 1_000_000),
+        ("100000", 100_000),
+        ("10000", 10_000),
+        ("1000", 1_000),
+        ("1M", 1_000_000),
+    ] {
         let rest =
             base.strip_prefix(text).or_else(|| base.strip_suffix(text).filter(|_| multiplier >= 1_000 && text != "1M"));
         // The rest must be a ticker of its own: at least two characters, beginning with a letter.
@@ -71,11 +99,11 @@ pub(crate) fn url_encoded(symbol: &str) -> String {
     url::form_urlencoded::byte_serialize(symbol.as_bytes()).collect()
 }
 
-/// The spot instrument of a symbol, its assets in upper case. A leveraged token becomes [`InstrumentKind::Other`].
-/// `None` when base or quote is not a valid asset code.
+/// The spot instrument of a symbol, its assets in upper case, with the multiplier removed from the base. A leveraged
+/// token becomes [`InstrumentKind::Other`]. `None` when base or quote is not a valid asset code.
 pub(crate) fn spot_instrument(symbol: &str, base: &str, quote: &str) -> Option<Instrument> {
     let kind = if is_leveraged(base) { InstrumentKind::Other } else { InstrumentKind::Spot };
-    instrument(symbol, base, quote, kind, 1)
+    derivative(symbol, base, quote, kind)
 }
 
 /// The derivative of a symbol, with the multiplier removed from the base.
@@ -136,6 +164,12 @@ mod tests {
         assert_eq!(split_joined("BTCUSDT"), Some(("BTC", "USDT")));
         assert_eq!(split_joined("ETHBTC"), Some(("ETH", "BTC")));
         assert_eq!(split_joined("BTCFDUSD"), Some(("BTC", "FDUSD")));
+        assert_eq!(split_joined("USDTUSD"), Some(("USDT", "USD")));
+        assert_eq!(split_joined("BNBUSD"), Some(("BNB", "USD")));
+        assert_eq!(split_joined("ETHUSD"), Some(("ETH", "USD")));
+        assert_eq!(split_joined("BTCTUSD"), Some(("BTC", "TUSD")));
+        assert_eq!(split_joined("BTCU"), Some(("BTC", "U")));
+        assert_eq!(split_joined("QQQU"), None);
         assert_eq!(split_joined("USDT"), None);
         assert_eq!(split_joined("币安人生USDT"), Some(("币安人生", "USDT")));
         assert_eq!(split_joined("QQQ"), None);
@@ -148,7 +182,7 @@ mod tests {
             assert!(quotes.iter().all(|quote| quote.as_bytes().last() == Some(&last)), "{quotes:?}");
             assert!(quotes.is_sorted_by_key(|quote| std::cmp::Reverse(quote.len())), "{quotes:?}");
             for quote in quotes {
-                assert_eq!(split_joined(&format!("XX{quote}")), Some(("XX", *quote)));
+                assert_eq!(split_joined(&format!("BTC{quote}")), Some(("BTC", *quote)));
             }
         }
     }
@@ -166,6 +200,7 @@ mod tests {
             ("1000PEPE", "PEPE", 1_000),
             ("SHIB1000", "SHIB", 1_000),
             ("1000000MOG", "MOG", 1_000_000),
+            ("10000000AIDOGE", "AIDOGE", 10_000_000),
             ("1MBABYDOGE", "BABYDOGE", 1_000_000),
             ("10000SATS", "SATS", 10_000),
             ("1INCH", "1INCH", 1),
