@@ -4,6 +4,7 @@ pub mod drawdown;
 pub(crate) mod history;
 mod inputs;
 mod ranges;
+pub mod redenomination;
 pub mod returns;
 mod rsi;
 pub mod snapshot;

@@ -6,7 +6,7 @@
 //! - Prices: [`plausibility`] decides which observations count; [`rates`] finds US dollars per quote asset;
 //!   [`aggregate`] combines the prices of several venues into one.
 //! - Figures of one asset: [`snapshot`] combines them, each with its derivation; [`returns`] and [`drawdown`] are two
-//!   of them.
+//!   of them; [`redenomination`] keeps candles in one unit.
 //! - [`long_short`]: pools ratios, and computes their breadth over ranks.
 //! - Indices: [`daily`] has days and series as dense columns; on them [`comparison`], [`altcoin_season`], [`cycles`],
 //!   [`levels`] and [`patterns`]. [`cap_index`] and [`basket`] are computed here; [`index_level`] has the figures of
@@ -20,7 +20,7 @@ pub mod long_short;
 mod numbers;
 mod pricing;
 
-pub use figures::{drawdown, returns, snapshot};
+pub use figures::{drawdown, redenomination, returns, snapshot};
 pub use indices::{
     altcoin_season, basket, cap_index, comparison, cycles, daily, index_level, index_sources, levels, patterns,
 };

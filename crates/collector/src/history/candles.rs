@@ -16,12 +16,14 @@ use crate::history::filler::{HistoryFiller, Pace, PageRequest, SeriesSource, Spa
 use crate::prices::candle_rings::{self, Source};
 use crate::transport::feed_health::FeedMonitor;
 use crate::transport::venue_link::VenueLink;
+use crossmarket_analytics::redenomination::rescale;
 use crossmarket_backoff::{Backoff, Pauses};
 use crossmarket_clock::Clock;
 use crossmarket_domain::index::asset_subject;
+use crossmarket_domain::registry::{FormerTicker, Registry};
 use crossmarket_domain::series::{SeriesKey, SeriesKind};
-use crossmarket_domain::time::HOUR;
-use crossmarket_domain::{AssetId, Candle, CandleInterval, Feed, Instrument, Observation, Payload, Timestamp};
+use crossmarket_domain::time::{DAY, HOUR};
+use crossmarket_domain::{AssetId, Candle, CandleInterval, Decimal, Feed, Instrument, Observation, Payload, Timestamp};
 use crossmarket_store::Store;
 use crossmarket_venues::{RequestOptions, Venue, VenueError};
 
@@ -171,6 +173,8 @@ impl Backfiller {
         match self.fetch(target, interval, from, now).await {
             Some(Ok(covered_until)) => {
                 known.pauses.reset();
+                // What the venue has since the change shows where the stored history has it.
+                known.loaded = redenomination_of(&target.asset, now).is_none();
                 known.covered_until = covered_until.or(known.covered_until);
                 let next = now.floor_to(interval.duration()) + interval.duration() + SETTLE;
                 known.due = next + Duration::from_secs(self.seed_of(target) % 20);
@@ -192,13 +196,20 @@ impl Backfiller {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let key = series_key(&target.asset, interval);
-        let candles = match self.store.candles(&key, from, now + interval.duration()).await {
+        let mut candles = match self.store.candles(&key, from, now + interval.duration()).await {
             Ok(candles) => candles,
             Err(error) => {
                 tracing::warn!(asset = %target.asset, %error, "cannot read the stored history");
                 return None;
             }
         };
+        let rewritten = redenominate(&target.asset, &mut candles, now);
+        if let Some(earlier) = candles.get(..rewritten).filter(|earlier| !earlier.is_empty()) {
+            tracing::info!(asset = %target.asset, rewritten, "candles before a redenomination are in units of today now");
+            if let Err(error) = self.store.put_candles(&key, earlier).await {
+                tracing::warn!(asset = %target.asset, %error, "cannot store the redenominated history");
+            }
+        }
         let kept = candles.get(candles.partition_point(|candle| candle.start < span_start)..).unwrap_or_default();
         let starts_late = kept.first().is_none_or(|first| first.start.since(span_start) > interval.duration() * 2);
         // The last candle may have been stored before it closed.
@@ -234,7 +245,11 @@ impl Backfiller {
             let filler = HistoryFiller { link, monitor, pace: pace(self.seed) };
             match fetch_candles(filler, instrument, interval, from, now).await {
                 Ok(candles) if candles.is_empty() => outcome = Some(Ok(None)),
-                Ok(candles) => {
+                Ok(mut candles) => {
+                    // An old code is in old units throughout, and counts with a multiplier.
+                    if instrument.multiplier == 1 {
+                        redenominate(&target.asset, &mut candles, now);
+                    }
                     let running = now.floor_to(interval.duration());
                     let covered_until =
                         candles.iter().map(|candle| candle.start).filter(|start| *start < running).max();
@@ -253,6 +268,23 @@ impl Backfiller {
         }
         outcome
     }
+}
+
+/// The redenomination of an asset that may still meet candles in old units: one of the last two months.
+fn redenomination_of(asset: &AssetId, now: Timestamp) -> Option<&'static FormerTicker> {
+    let registered = Registry::shipped().by_id(asset.as_str())?;
+    let is_recent = |former: &&FormerTicker| {
+        former.factor != Decimal::ONE && now + DAY * 31 >= former.since && now <= former.since + DAY * 62
+    };
+    registered.former.iter().find(is_recent)
+}
+
+/// Rewrites candles from before a redenomination of the asset. Returns how many were.
+fn redenominate(asset: &AssetId, candles: &mut [Candle], now: Timestamp) -> usize {
+    let registered = Registry::shipped().by_id(asset.as_str());
+    let former = registered.into_iter().flat_map(|asset| &asset.former);
+    let changed = former.filter(|former| former.factor != Decimal::ONE && former.since <= now + DAY * 31);
+    changed.map(|former| rescale(candles, former.factor, former.since)).max().unwrap_or(0)
 }
 
 pub(crate) fn series_key(asset: &AssetId, interval: CandleInterval) -> SeriesKey {
@@ -337,5 +369,33 @@ impl SeriesSource for CandlePages<'_> {
         } else {
             Step::End
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candles_before_a_redenomination_are_in_units_of_today() {
+        let since = Timestamp::from_date(2026, 3, 1).expect("a date");
+        let candle = |day: u32, close: i64| {
+            let price = Decimal::from_parts(close.into(), 3).expect("a number");
+            let start = since - DAY * 2 + DAY * day;
+            Candle { start, open: price, high: price, low: price, close: price, base_volume: None, quote_volume: None }
+        };
+        let series = || vec![candle(0, 80), candle(1, 84), candle(2, 21), candle(3, 22)];
+        let id = |text| AssetId::parse(text).expect("an id");
+        let now = since + DAY * 30;
+        let mut candles = series();
+        assert_eq!(redenominate(&id("mantra-dao"), &mut candles, now), 2);
+        let closes: Vec<String> = candles.iter().map(|candle| candle.close.to_string()).collect();
+        assert_eq!(closes, ["0.02", "0.021", "0.021", "0.022"], "a change of 10 % and not of -72 %");
+        assert_eq!(redenominate(&id("mantra-dao"), &mut candles, now), 0, "once");
+        let mut other = series();
+        assert_eq!(redenominate(&id("bitcoin"), &mut other, now), 0);
+        assert!(redenomination_of(&id("mantra-dao"), now).is_some());
+        assert!(redenomination_of(&id("mantra-dao"), now + DAY * 60).is_none());
+        assert!(redenomination_of(&id("bitcoin"), now).is_none());
     }
 }
