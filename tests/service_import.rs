@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crossmarket_api::v1::index_service_client::IndexServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
-use crossmarket_api::v1::{Candle, CandleInterval, ListCandlesRequest};
+use crossmarket_api::v1::{
+    Candle, CandleInterval, CompareIndicesRequest, GetAltcoinSeasonRequest, GetCyclesRequest, ListCandlesRequest,
+};
 use crossmarket_domain::calendar::session_of_day;
 use crossmarket_domain::{Decimal, Timestamp};
 use tonic::transport::Channel;
@@ -117,6 +120,36 @@ async fn answers_candles_as_they_were_imported() {
         }
     }
     a_period_holds_its_start_and_not_its_end(&mut client, &histories[0].1).await;
+}
+
+/// With the collector disabled nothing else will ever come into the store, so what was imported is all there is.
+#[tokio::test]
+async fn imported_histories_answer_without_a_collector() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (code, lines) in [("BTC", invented(450, 9_000, false)), ("RUT", invented(600, 1_500, true))] {
+        let file = directory.path().join(format!("{code}.csv"));
+        write_csv(&file, &lines);
+        import(directory.path(), code, &file);
+    }
+    let service = Process::serve_in_with(directory.path(), &["--set", "collector.enabled=false"]);
+    let mut prices = service.prices().await;
+    let mut indices = IndexServiceClient::new(service.channel().await);
+    let request = CompareIndicesRequest {
+        benchmark: "id:bitcoin".to_owned(),
+        subjects: vec!["RUT".to_owned()],
+        end_time: Some(prost_types::Timestamp { seconds: START_S + 440 * DAY_S, nanos: 0 }),
+        ..Default::default()
+    };
+    let compared = wait_until("a comparison", async || indices.compare_indices(request.clone()).await.ok()).await;
+    let compared = compared.into_inner().comparisons;
+    assert!(compared.len() == 1 && compared[0].observation_count > 20, "{compared:?}");
+    let cycles = GetCyclesRequest { index: "RUT/BTC".to_owned(), ..Default::default() };
+    soon("cycles", indices.get_cycles(cycles)).await.expect("cycles");
+    let as_of = Some(prost_types::Timestamp { seconds: START_S + 440 * DAY_S, nanos: 0 });
+    let season = GetAltcoinSeasonRequest { as_of, ..Default::default() };
+    let season = soon("season", indices.get_altcoin_season(season)).await.expect("a season").into_inner();
+    assert!(season.season.is_some_and(|season| season.btc_return_percent.is_some()));
+    assert_eq!(candles(&mut prices, "BTC", 5_000).await.len(), 450);
 }
 
 async fn a_period_holds_its_start_and_not_its_end(client: &mut PriceServiceClient<Channel>, lines: &[Line]) {

@@ -26,7 +26,7 @@ use crossmarket_collector::indices::IndexOwner;
 use crossmarket_collector::{self as collector, CollectorError, CollectorSettings};
 use crossmarket_domain::{Shards, Timestamp};
 use crossmarket_image::histories::{self, Histories};
-use crossmarket_image::{Image, ImageSettings, follow};
+use crossmarket_image::{Image, ImageSettings, Position, follow};
 use crossmarket_store::Store;
 
 /// Time for the collector's last batch and the store's flush after the grace.
@@ -119,6 +119,9 @@ struct Running {
 
 async fn spawn(mut parts: Parts) -> Result<Running, AppError> {
     let mut background = JoinSet::new();
+    if parts.collector.is_none() && !parts.core.config.store.is_shared() {
+        open_unwritten_shards(&parts.core).await?;
+    }
     spawn_followers(&parts.core, &mut background);
     if let Some((_, security)) = &mut parts.grpc {
         for rotation in std::mem::take(&mut security.rotations) {
@@ -158,6 +161,17 @@ async fn spawn(mut parts: Parts) -> Result<Running, AppError> {
         None => until_cancelled(&core.shutdown.drain),
     });
     Ok(Running { core, background, server, collecting, otlp })
+}
+
+/// Nobody but this process writes to a store that is not shared. Without a collector its shards are complete as they
+/// are, even if they never had a writer: histories may have been imported.
+async fn open_unwritten_shards(core: &Core) -> Result<(), AppError> {
+    for shard in core.shards.all() {
+        if core.store.bootstrap(shard).await?.epoch == 0 {
+            core.image.bootstrap(shard, Position { epoch: 0, revision: 0 }, Vec::new(), core.clock.now());
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the live image and the histories up to date.
