@@ -20,11 +20,9 @@ impl KnownAssets {
             AssetName::Id(id) => return Some(id.clone()),
             AssetName::Ticker(ticker) => ticker,
         };
-        let registry = Registry::shipped();
         let stored = || self.stored.iter().find(|info| info.asset == *ticker).map(|info| info.asset_id.clone());
-        let registered = || registry.by_ticker(ticker.as_str()).map(|asset| asset.id.clone());
-        let former = || registry.by_former_ticker(ticker.as_str()).map(|(asset, _)| asset.id.clone());
-        stored().or_else(registered).or_else(former).or_else(|| AssetId::unlisted(ticker.as_str()))
+        let registered = || Registry::shipped().find(ticker.as_str()).map(|asset| asset.id.clone());
+        stored().or_else(registered).or_else(|| AssetId::unlisted(ticker.as_str()))
     }
 
     /// What venues call an asset.

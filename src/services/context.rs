@@ -98,10 +98,8 @@ impl Services {
             AssetName::Id(id) => return Some(id.clone()),
             AssetName::Ticker(ticker) => ticker,
         };
-        let registry = Registry::shipped();
-        let registered = || registry.by_ticker(ticker.as_str()).map(|asset| asset.id.clone());
-        let former = || registry.by_former_ticker(ticker.as_str()).map(|(asset, _)| asset.id.clone());
-        self.image.asset_id(ticker).or_else(registered).or_else(former)
+        let registered = || Registry::shipped().find(ticker.as_str()).map(|asset| asset.id.clone());
+        self.image.asset_id(ticker).or_else(registered)
     }
 
     /// The asset that a field of a request names. One that nobody knows yet is looked for as an asset that no listing

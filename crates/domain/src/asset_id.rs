@@ -21,7 +21,7 @@ pub const BITCOIN: &str = "bitcoin";
 pub const ETHEREUM: &str = "ethereum";
 
 /// Longest asset id, in bytes.
-pub const ASSET_ID_LEN_MAX: usize = 64;
+const ASSET_ID_LEN_MAX: usize = 64;
 
 /// What the id of an asset that no listing knows starts with: `unlisted-xyz` is what venues trade as XYZ.
 const UNLISTED: &str = "unlisted-";

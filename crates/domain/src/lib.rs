@@ -20,7 +20,7 @@ mod stored;
 pub mod time;
 pub mod trace;
 
-pub use asset_id::{ASSET_ID_LEN_MAX, AssetId, AssetName, BITCOIN, ETHEREUM};
+pub use asset_id::{AssetId, AssetName, BITCOIN, ETHEREUM};
 pub use candle::{Candle, CandleInterval};
 pub use decimal::Decimal;
 pub use index::IndexCode;

@@ -95,6 +95,11 @@ impl Registry {
         Some((asset, asset.former.get(*former)?))
     }
 
+    /// The asset that has the ticker today, otherwise the one that had it before.
+    pub fn find(&self, ticker: &str) -> Option<&RegisteredAsset> {
+        self.by_ticker(ticker).or_else(|| self.by_former_ticker(ticker).map(|(asset, _)| asset))
+    }
+
     /// The asset of that name, in any letter case.
     pub fn by_name(&self, name: &str) -> Option<&RegisteredAsset> {
         self.assets.get(*self.by_name.get(&name.to_lowercase())?)

@@ -67,9 +67,7 @@ pub(super) async fn preload(store: Arc<dyn Store>, market: Arc<Market>) {
 
 /// Stores a part; returns its number of days.
 async fn put(store: &dyn Store, ticker: &str, part: Part, served: Timestamp) -> Result<usize, StoreError> {
-    let registry = Registry::shipped();
-    let former = || registry.by_former_ticker(ticker).map(|(asset, _)| asset);
-    let Some(asset) = registry.by_ticker(ticker).or_else(former).map(|asset| &asset.id) else { return Ok(0) };
+    let Some(asset) = Registry::shipped().find(ticker).map(|asset| &asset.id) else { return Ok(0) };
     let (candles, market_caps): (Vec<Candle>, Vec<Point>) = match part {
         Part::Days(days) => (days.iter().filter(|day| day.day < served).filter_map(candle).collect(), Vec::new()),
         Part::MarketCaps(caps) => {

@@ -56,9 +56,7 @@ pub(crate) fn split_joined(symbol: &str) -> Option<(&str, &'static str)> {
 
 /// True for the ticker of a registered asset, of now or before, with or without a multiplier.
 fn is_known(base: &str) -> bool {
-    let registry = Registry::shipped();
-    let (base, _) = split_multiplier(base);
-    registry.by_ticker(&base).is_some() || registry.by_former_ticker(&base).is_some()
+    Registry::shipped().find(&split_multiplier(base).0).is_some()
 }
 
 /// Splits `BTC-USDT` at a separator that occurs exactly once. `None` when it does not or a side is empty.
