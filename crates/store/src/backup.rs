@@ -1,7 +1,7 @@
 //! A store as one file: every history and every latest value, to load into any store.
 //!
 //! ```text
-//! file    "crossmarket-backup 1\n", entries, the last of them an end
+//! file    "crossmarket-backup 2\n", entries, the last of them an end
 //! entry   length u32, tag u8 and payload (together so long), CRC-32 of tag and payload u32
 //! series  'S': length of the name u16, name, then blocks as the stores pack them: number i64, length u32, bytes
 //! latest  'L': shard u16, key and state as the stores encode them
@@ -24,7 +24,7 @@ use crossmarket_domain::series::{Point, SeriesKey, SeriesKind};
 use crossmarket_domain::shard::ASSET_SHARDS_MAX;
 use crossmarket_domain::{Candle, Timestamp};
 
-const HEADER: &[u8] = b"crossmarket-backup 1\n";
+const HEADER: &[u8] = b"crossmarket-backup 2\n";
 
 const SERIES: u8 = b'S';
 const LATEST: u8 = b'L';
