@@ -276,7 +276,8 @@ impl Universe {
 
     fn by_code(&mut self, base: &str, agrees: impl Fn(&Self, &AssetId, u32) -> bool) -> Option<Resolved> {
         let former = Registry::shipped().by_former_ticker(base).and_then(|(asset, former)| {
-            let factor = whole(former)?;
+            // While the listings have the old ticker, its units are those of their price.
+            let factor = whole(former).filter(|_| self.ticker_of(&asset.id).as_deref() != Some(base))?;
             Some(Resolved { asset: asset.id.clone(), rule: MappingRule::FormerTicker, factor })
         });
         let holders = self.by_ticker.get(base).map(Vec::as_slice).unwrap_or_default();

@@ -163,6 +163,16 @@ fn codes_former_tickers_and_redenominations_lead_to_the_asset() {
     assert_eq!(universe.aliases(&id("mantra-dao")), ["OM"]);
 }
 
+#[test]
+fn an_old_ticker_that_the_listing_still_has_is_in_its_units() {
+    let mut universe = universe(10);
+    universe.list(GECKO, listed("OM", "mantra-dao", "MANTRA", 10));
+    universe.listing_complete(GECKO);
+    universe.retrack(|_| None);
+    let found = universe.resolve(VENUE, "OM", |_, _, _| false).expect("listed");
+    assert_eq!((found.asset.as_str(), found.rule, found.factor), ("mantra-dao", MappingRule::Ticker, 1));
+}
+
 /// Fifty starts on one store, in which the sources answer in any order or not at all.
 #[test]
 fn an_asset_has_one_id_whoever_answers_first() {
