@@ -14,6 +14,7 @@ use crossmarket_analytics::comparison::{Comparer, ComparisonFigures, ComparisonP
 use crossmarket_analytics::daily::{Daily, Day};
 use crossmarket_analytics::patterns::{self, Outcome};
 use crossmarket_analytics::{cycles, index_level, levels};
+use crossmarket_domain::registry::Registry;
 use crossmarket_domain::state::AssetKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -71,6 +72,11 @@ enum Job {
         reversal_percent: f64,
         tolerance_percent: f64,
     },
+}
+
+/// The id of a registered ticker; other tickers stay as they are.
+fn id_of(ticker: &str) -> &str {
+    Registry::shipped().find(ticker).map_or(ticker, |asset| asset.id.as_str())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -141,7 +147,7 @@ fn run<'a>(job: &'a Job, of: &impl Fn(&str) -> &'a Daily) -> Value {
         }
         Job::Caps { assets, from, until } => {
             let caps: Vec<(&str, &Daily)> =
-                assets.iter().map(|name| (name.as_str(), of(&format!("{name}:cap")))).collect();
+                assets.iter().map(|name| (id_of(name), of(&format!("{name}:cap")))).collect();
             let found = cap_index::histories(&caps, Day::from_number(*from), Day::from_number(*until));
             let mut result = serde_json::Map::new();
             for index in CapIndex::ALL {
