@@ -169,6 +169,11 @@ def snapshots(served):
         assert high.is_new == is_new, code
 
 
+def today(ticker):
+    """The ticker that the asset has today: answers have that one, whatever the history was imported as."""
+    return {"TON": "GRAM"}.get(ticker, ticker)
+
+
 def seasons(served, caps, draw, count):
     coins = {code: closes for code, closes in served.series.items() if code in caps}
     first, last = coins["BTC"].index[0], coins["BTC"].index[-1]
@@ -182,11 +187,11 @@ def seasons(served, caps, draw, count):
         assert value(found, "score") == score, (what, value(found, "score"), score)
         same(value(found, "btc_return_percent"), btc, what)
         got = [(one.asset, one.market_cap_rank, one.beat_btc) for one in found.constituents]
-        assert got == [(ticker, rank, beats) for ticker, rank, _, beats in constituents], (what, got, constituents)
+        assert got == [(today(ticker), rank, beats) for ticker, rank, _, beats in constituents], (what, got, constituents)
         for one, (ticker, _, wanted, _) in zip(found.constituents, constituents):
             same(one.return_percent, wanted, (what, ticker))
         got = sorted((one.asset, one.reason) for one in found.excluded)
-        assert got == sorted((ticker, reasons[reason]) for ticker, reason in excluded), (what, got, excluded)
+        assert got == sorted((today(ticker), reasons[reason]) for ticker, reason in excluded), (what, got, excluded)
     points, token = [], ""
     while True:
         page = served.call("ListAltcoinSeasonHistory", universe_size=10, page_size=400, page_token=token)
