@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crossmarket_api::v1::index_service_client::IndexServiceClient;
 use crossmarket_api::v1::price_service_client::PriceServiceClient;
 use crossmarket_api::v1::{
-    Candle, CandleInterval, CompareIndicesRequest, GetAltcoinSeasonRequest, GetCyclesRequest, ListCandlesRequest,
+    Candle, CandleInterval, CompareIndicesRequest, GetAltcoinSeasonRequest, GetCyclesRequest, GetIndexSnapshotRequest,
+    ListCandlesRequest, View,
 };
 use crossmarket_domain::calendar::session_of_day;
 use crossmarket_domain::{Decimal, Timestamp};
@@ -145,6 +146,10 @@ async fn imported_histories_answer_without_a_collector() {
     assert!(compared.len() == 1 && compared[0].observation_count > 20, "{compared:?}");
     let cycles = GetCyclesRequest { index: "RUT/BTC".to_owned(), ..Default::default() };
     soon("cycles", indices.get_cycles(cycles)).await.expect("cycles");
+    let quotient = GetIndexSnapshotRequest { index: "RUT/BTC".to_owned(), view: View::Full.into() };
+    let quotient = soon("a quotient", indices.get_index_snapshot(quotient)).await.expect("a quotient").into_inner();
+    let methodology = quotient.snapshot.and_then(|snapshot| snapshot.methodology).expect("its methodology");
+    assert_eq!(methodology.operands, ["RUT", "BTC"], "by their short names, without a price too");
     let as_of = Some(prost_types::Timestamp { seconds: START_S + 440 * DAY_S, nanos: 0 });
     let season = GetAltcoinSeasonRequest { as_of, ..Default::default() };
     let season = soon("season", indices.get_altcoin_season(season)).await.expect("a season").into_inner();

@@ -179,18 +179,20 @@ impl Operand {
     }
 
     /// Its short name: an index's code, an asset's ticker.
-    pub(crate) fn name(&self) -> String {
-        self.price().map_or_else(|| self.subject.to_string(), |price| price.asset.to_string())
+    pub(crate) fn name(&self, services: &Services) -> String {
+        match &self.subject {
+            Subject::Index(code) => code.as_str().to_owned(),
+            Subject::Asset(id) => services.ticker(id).to_string(),
+        }
     }
 
     /// Its name for people.
-    pub(crate) fn title(&self) -> String {
-        match (&self.subject, self.price()) {
-            (Subject::Index(code), _) => code.title().to_string(),
-            (Subject::Asset(id), price) => {
-                price.and_then(|price| price.name.as_ref()).map_or_else(|| id.to_string(), ToString::to_string)
-            }
-        }
+    pub(crate) fn title(&self, services: &Services) -> String {
+        let known = match &self.subject {
+            Subject::Index(code) => Some(code.title().to_string()),
+            Subject::Asset(_) => self.price().and_then(|price| price.name.as_ref()).map(ToString::to_string),
+        };
+        known.unwrap_or_else(|| self.name(services))
     }
 
     /// Its change of one day, in per cent.

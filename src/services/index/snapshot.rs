@@ -183,11 +183,14 @@ fn base(services: &Services, leg: &Leg, definition: String, session: MarketSessi
     let kind = leg.expression.kind();
     let title = match (kind, leg.operands.as_slice()) {
         (IndexKind::Quotient, _) => leg.expression.to_string(),
-        (_, [single]) => single.title(),
+        (_, [single]) => single.title(services),
         _ => String::new(),
     };
-    let operands =
-        if kind == IndexKind::Quotient { leg.operands.iter().map(Operand::name).collect() } else { Vec::new() };
+    let operands = if kind == IndexKind::Quotient {
+        leg.operands.iter().map(|operand| operand.name(services)).collect()
+    } else {
+        Vec::new()
+    };
     v1::IndexSnapshot {
         index: leg.expression.to_string(),
         title,
