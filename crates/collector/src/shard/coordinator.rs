@@ -183,15 +183,6 @@ async fn store_all(
     store.flush().await.map_err(|error| Unstored { candles, points, error })
 }
 
-/// The asset whose removal also removes the key.
-fn asset_of(key: &Key) -> Option<&AssetId> {
-    match key {
-        Key::Price(code) | Key::Asset(code) => Some(code),
-        Key::LongShort(key) => Some(&key.asset),
-        _ => None,
-    }
-}
-
 /// True if the work is due; then schedules it again after `interval`.
 pub(super) fn take_due(due: &mut Instant, now: Instant, interval: Duration) -> bool {
     let is_due = now >= *due;
@@ -344,7 +335,7 @@ impl Running {
         }
         let Some(writer) = self.writers.get_mut(&shard) else { return };
         for key in keys {
-            let is_gone = asset_of(&key).is_some_and(|code| !market.assets().contains_key(code));
+            let is_gone = key.asset().is_some() && !market.has(&key);
             if shards.of_key(&key) != shard || is_gone {
                 writer.gone.insert(key);
             }
