@@ -98,11 +98,8 @@ impl Publisher {
     }
 
     fn snapshot(&mut self, market: &mut MarketState, code: AssetId, now: Timestamp) -> Option<Update> {
-        for (venue, instrument) in market.check_mappings(&code, &self.rates, now) {
-            let symbol = &instrument.symbol;
-            tracing::warn!(%venue, %symbol, asset = %code, "an instrument's price is not its asset's: it does not count");
-        }
         let listing_price = market.listing_price(&code);
+        market.check_mappings(&code, listing_price.as_ref(), &self.rates, now);
         let asset = market.asset_mut(&code)?;
         asset.dirty = false;
         asset.confirmed = false;

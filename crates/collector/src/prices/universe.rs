@@ -305,8 +305,10 @@ impl Universe {
     /// An asset that no listing knows, once that is certain.
     fn unlisted(&mut self, base: &str) -> Option<Resolved> {
         // The unit of all prices is not an asset.
-        let ticker = AssetCode::parse(base).filter(|ticker| ticker.as_str() != "USD")?;
-        let id = AssetId::unlisted(base).filter(|_| self.is_settled() && self.known.len() < LISTING_ROWS_MAX)?;
+        if base == "USD" || !self.is_settled() || self.known.len() >= LISTING_ROWS_MAX {
+            return None;
+        }
+        let (ticker, id) = (AssetCode::parse(base)?, AssetId::unlisted(base)?);
         self.know(&id, ticker.as_str(), "", std::iter::empty());
         if !self.is_decided() && self.tracked.len() < DISCOVERED_MAX {
             self.track(id.clone(), ticker);
@@ -336,8 +338,8 @@ impl Universe {
     }
 
     /// Re-evaluates which assets are tracked and under which handles, by the deciding listing. `volume_of` ranks the
-    /// assets without a row, which fill the places that the listing leaves free; `None` means that nobody trades it. Returns the assets that are no longer
-    /// tracked.
+    /// assets without a row, which fill the places that the listing leaves free; `None` means that nobody trades it.
+    /// Returns the assets that are no longer tracked.
     pub(crate) fn retrack(&mut self, volume_of: impl Fn(&AssetId) -> Option<f64>) -> Vec<AssetId> {
         let mut order: Vec<AssetId> = Vec::new();
         if let Some(place) = self.deciding() {
@@ -353,9 +355,9 @@ impl Universe {
         let mut held: HashSet<AssetId> = tracked.iter().cloned().collect();
         let always = self.always.iter().filter_map(|name| self.named(name));
         tracked.extend(always.filter(|id| held.insert(id.clone())));
-        let room = if self.is_decided() { self.size.saturating_sub(tracked.len()) } else { DISCOVERED_MAX };
-        // Once a listing has decided, an asset that nobody trades needs no place.
         let is_decided = self.is_decided();
+        let room = if is_decided { self.size.saturating_sub(tracked.len()) } else { DISCOVERED_MAX };
+        // Once a listing has decided, an asset that nobody trades needs no place.
         let mut rest: Vec<(f64, &AssetId)> = Vec::new();
         for id in self.known.keys().filter(|id| !held.contains(*id)) {
             match volume_of(id) {
@@ -370,7 +372,7 @@ impl Universe {
     }
 
     /// Gives each asset its ticker, or a longer handle where a larger asset has the ticker. Returns the assets that
-    /// were tracked before.
+    /// are no longer tracked.
     fn assign_handles(&mut self, assets: Vec<AssetId>) -> Vec<AssetId> {
         let mut claims: Vec<(bool, f64, AssetId, SmolStr)> = assets
             .into_iter()

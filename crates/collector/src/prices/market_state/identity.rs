@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 use crate::prices::mapping::agrees;
 use crate::prices::market_state::{Asset, MarketState, par};
 use crate::prices::universe::{Resolved, classify};
-use crossmarket_analytics::aggregate::Quote;
+use crossmarket_analytics::aggregate::{ListingPrice, Quote};
 use crossmarket_analytics::rates::RateTable;
 use crossmarket_domain::state::MappingState;
 use crossmarket_domain::{AssetId, Decimal, Instrument, Timestamp};
@@ -47,20 +47,20 @@ impl MarketState {
         })
     }
 
-    /// Compares the prices of an asset's instruments with the listing's or, without one, with confirmed venues. Returns
-    /// the instruments whose mapping came into conflict.
+    /// Compares the prices of an asset's instruments with the listing's or, without a fresh one, with confirmed venues.
+    /// Logs the instruments whose mapping comes into conflict.
     pub(crate) fn check_mappings(
         &mut self,
         id: &AssetId,
+        listing: Option<&ListingPrice>,
         rates: &RateTable,
         now: Timestamp,
-    ) -> Vec<(SmolStr, Instrument)> {
-        let listing =
-            self.listing_price(id).filter(|price| now <= price.event_time.min(price.receive_time) + price.budget);
+    ) {
+        let listing = listing.filter(|price| now <= price.event_time.min(price.receive_time) + price.budget);
         let listing = listing.map(|price| price.price.to_f64()).filter(|price| *price > 0.0);
         let factor = self.mapping_settings.factor_of(classify(id, &[]));
         let patience = self.mapping_settings.patience;
-        let Some(asset) = self.assets.get_mut(id) else { return Vec::new() };
+        let Some(asset) = self.assets.get_mut(id) else { return };
         let fresh = |quote: &Quote| now <= quote.known_time() + quote.budget;
         let prices: Vec<Option<f64>> = asset
             .quotes
@@ -71,7 +71,7 @@ impl MarketState {
             .filter(|(_, mapping)| mapping.state == MappingState::Confirmed)
             .filter_map(|((price, venue), _)| Some((*venue, (*price)?)))
             .collect();
-        let (mut in_conflict, mut venues_in_conflict) = (Vec::new(), Vec::new());
+        let mut in_conflict: Vec<u16> = Vec::new();
         for (((quote, venue), mapping), price) in
             asset.quotes.iter_mut().zip(&asset.quote_venues).zip(&mut asset.mappings).zip(prices)
         {
@@ -85,17 +85,17 @@ impl MarketState {
             let was = mapping.contributes();
             let changed = mapping.judge(price / evidence, agreed, patience, now);
             if changed && mapping.state == MappingState::Conflict {
-                in_conflict.push((quote.venue.clone(), quote.instrument.clone()));
-                venues_in_conflict.push(*venue);
+                let (venue_id, symbol) = (&quote.venue, &quote.instrument.symbol);
+                tracing::warn!(venue = %venue_id, %symbol, asset = %id, "an instrument's price is not its asset's: it does not count");
+                in_conflict.push(*venue);
             }
             quote.contradicted = !mapping.contributes();
             self.instruments_changed |= changed || was != mapping.contributes();
         }
-        for venue in venues_in_conflict {
+        for venue in in_conflict {
             let keys = self.long_short.remove_venue(id, venue);
             self.dropped.extend(keys);
         }
-        in_conflict
     }
 
     /// Counts the instruments that contribute to nothing because their prices contradict their assets'.

@@ -193,8 +193,8 @@ impl Identity {
     /// The price as it is published, and its method.
     fn published(&mut self, second: i64, id: &str) -> (Option<String>, AggregationMethod) {
         let id = AssetId::parse(id).expect("an id");
-        self.market.check_mappings(&id, &self.rates, at(second));
         let listing = self.market.listing_price(&id);
+        self.market.check_mappings(&id, listing.as_ref(), &self.rates, at(second));
         let quotes = self.market.assets()[&id].quotes.clone();
         let mut aggregator = Aggregator::new(Settings::default());
         let aggregate = aggregator.aggregate(&quotes, &self.rates, listing.as_ref(), at(second));
