@@ -106,7 +106,7 @@ impl Services {
     /// knows, since that is what it will be if only venues trade it.
     pub(super) fn asset(&self, field: impl Into<String>, text: &str) -> Result<AssetId, ServiceError> {
         let name = paging::asset(field, text)?;
-        self.find_asset(&name).or_else(|| unlisted(&name)).ok_or_else(|| ServiceError::unknown_asset(text))
+        self.find_or_unlisted(&name).ok_or_else(|| ServiceError::unknown_asset(text))
     }
 
     /// The assets of a filter.
@@ -117,8 +117,14 @@ impl Services {
 
     /// The asset that an item of a subscription names; `None` for what cannot be a name.
     pub(super) fn watched_asset(&self, text: &str) -> Option<AssetId> {
-        let name = AssetName::parse(text)?;
-        self.find_asset(&name).or_else(|| unlisted(&name))
+        self.find_or_unlisted(&AssetName::parse(text)?)
+    }
+
+    fn find_or_unlisted(&self, name: &AssetName) -> Option<AssetId> {
+        self.find_asset(name).or_else(|| match name {
+            AssetName::Ticker(ticker) => AssetId::unlisted(ticker.as_str()),
+            AssetName::Id(_) => None,
+        })
     }
 
     /// The ticker of an asset: the one of now, otherwise the registry's; an asset without either is called by its id.
@@ -134,12 +140,5 @@ impl Services {
     /// Whether an asset is in the catalogue or has a price.
     pub(super) fn is_known_asset(&self, asset: &AssetId) -> bool {
         [Key::Asset(asset.clone()), Key::Price(asset.clone())].iter().any(|key| self.image.get(key).is_some())
-    }
-}
-
-fn unlisted(name: &AssetName) -> Option<AssetId> {
-    match name {
-        AssetName::Id(id) => Some(id.clone()),
-        AssetName::Ticker(ticker) => AssetId::unlisted(ticker.as_str()),
     }
 }

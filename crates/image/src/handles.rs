@@ -33,7 +33,7 @@ impl Handles {
             _ => return,
         };
         // Tickers hardly ever change, and states always do.
-        if self.id_of(ticker).as_ref() == Some(id) {
+        if self.0.read().unwrap_or_else(PoisonError::into_inner).ids.get(ticker) == Some(id) {
             return;
         }
         let mut both = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -79,7 +79,7 @@ fn wire_mapping_rule(rule: MappingRule) -> v1::MappingRule {
     }
 }
 
-pub(crate) fn wire_mapping_state(state: MappingState) -> v1::MappingState {
+fn wire_mapping_state(state: MappingState) -> v1::MappingState {
     match state {
         MappingState::Provisional => v1::MappingState::Provisional,
         MappingState::Confirmed => v1::MappingState::Confirmed,
